@@ -1,0 +1,1 @@
+"""Student-friendly teacher training and knowledge distillation for MRI reconstruction."""

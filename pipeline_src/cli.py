@@ -1,0 +1,226 @@
+"""The command line: every step of the pipeline as one command that a person can run.
+
+Modules are imported where a command needs them, so that no step pays for what it does not use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline_src.config import Study, load_study, training_plan
+from pipeline_src.errors import InputError
+
+#: Kinds of figure; kept here too because importing them is slow.
+FIGURES = ("boxplot", "contact_sheet", "curves", "mask", "panel")
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for wrong input."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _study(options: argparse.Namespace) -> Study:
+    return load_study(options.config, options.set)
+
+
+def _dataset(options: argparse.Namespace, study: Study) -> str:
+    name: str = options.dataset
+    if name not in study.datasets:
+        raise InputError(
+            f"--dataset {name}: not in {options.config}; there are {', '.join(study.datasets)}"
+        )
+    return name
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from pipeline_src.data.preparation import prepare
+    from pipeline_src.data.store import write_store
+
+    study = _study(options)
+    name = _dataset(options, study)
+    dataset = study.datasets[name]
+    prepared = prepare(
+        dataset,
+        Path(study.data_root),
+        progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
+    )
+    description = {
+        "dataset": name,
+        "title": dataset.title or name,
+        "synthetic": dataset.synthetic,
+        "display_quarter_turns": dataset.display_quarter_turns,
+        "source": dataset.source.model_dump(mode="json"),
+        "preparation": dataset.preparation.model_dump(mode="json"),
+        "split": dataset.split.model_dump(mode="json"),
+    }
+    write_store(options.output, prepared, description)
+    print(
+        f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
+        f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
+    )
+
+
+def _mask(options: argparse.Namespace) -> None:
+    from pipeline_src.sampling.masks import study_mask, write_mask
+
+    study = _study(options)
+    mask = study_mask(study, _dataset(options, study), options.acceleration)
+    write_mask(options.output, mask)
+
+
+def _train(options: argparse.Namespace) -> None:
+    # cuBLAS reads this when it starts; without it its sums may differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from pipeline_src.training.run import Inputs, run_training
+
+    study = _study(options)
+    try:
+        plan = training_plan(study, options.model, options.seed)
+    except ValueError as error:
+        raise InputError(f"--model: {error}") from None
+    inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
+    labels = {"dataset": options.dataset, "acceleration": options.acceleration}
+    run_training(plan, inputs, options.output, labels)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from pipeline_src.evaluation.evaluate import evaluate
+
+    labels = {
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+        "seed": "" if options.seed is None else options.seed,
+        "name": options.model,
+    }
+    evaluate(options.data, options.mask, options.weights, options.part, options.output, labels)
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from pipeline_src.reporting.tables import write_main_table
+
+    write_main_table(options.metrics, _study(options), options.output)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from pipeline_src.reporting.figures import draw_figure
+
+    draw_figure(options.kind, options.inputs, options.title, options.output)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from pipeline_src.reporting.report import write_report
+
+    study = _study(options)
+    text = options.config.read_text(encoding="utf-8")
+    write_report(study, options.table, options.figures, text, options.output)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from pipeline_src.preflight import check_files
+
+    study = _study(options)
+    check_files(study)
+    models = len(study.model_names())
+    settings = len(list(study.settings()))
+    print(
+        f"{options.config}: good; {settings} settings x {models} models x "
+        f"{len(study.seeds)} seeds = {settings * models * len(study.seeds)} trainings"
+    )
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from pipeline_src.config.reference import write_reference
+
+    write_reference(options.folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline_src", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str, study: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        if study:
+            sub.add_argument("--config", type=Path, required=True, help="configuration file")
+            sub.add_argument(
+                "--set",
+                action="append",
+                default=[],
+                metavar="KEY=VALUE",
+                help="lay a value over the file, such as training.epochs=3",
+            )
+        return sub
+
+    def add_files(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--data", type=Path, required=True, help="volume store (volumes.h5)")
+        sub.add_argument("--mask", type=Path, required=True, help="mask (mask.npz)")
+        sub.add_argument("--output", type=Path, required=True, help="folder to write to")
+
+    def add_names(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--dataset", required=True, help="name of the data set")
+        sub.add_argument("--acceleration", required=True, help="such as 4x")
+
+    sub = add("prepare", _prepare, "Read a data set's volumes into one store of slices.")
+    sub.add_argument("--dataset", required=True, help="name in the configuration")
+    sub.add_argument("--output", type=Path, required=True, help="store to write (.h5)")
+
+    sub = add("mask", _mask, "Draw or read the sampling mask of a data set.")
+    sub.add_argument("--dataset", required=True, help="name in the configuration")
+    sub.add_argument("--acceleration", type=_factor, required=True, help="such as 4x")
+    sub.add_argument("--output", type=Path, required=True, help="mask to write (.npz)")
+
+    sub = add("train", _train, "Train one model.")
+    add_files(sub)
+    add_names(sub)
+    sub.add_argument("--model", required=True, help="teacher, student, sft_teacher, std_kd_at ...")
+    sub.add_argument("--seed", type=int, required=True, help="seed of the run")
+    sub.add_argument("--teacher", type=Path, help="weights of the frozen teacher")
+    sub.add_argument("--warm-start", type=Path, help="student blocks of SFT to start from")
+
+    sub = add("evaluate", _evaluate, "Measure one model on the reported patients.", study=False)
+    add_files(sub)
+    add_names(sub)
+    sub.add_argument("--model", required=True, help="name of the model, or zero_filled")
+    sub.add_argument("--seed", type=int, help="seed of the run")
+    sub.add_argument("--weights", type=Path, help="weights; without them: zero filling")
+    sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
+
+    sub = add("tables", _tables, "Make the tables from metrics alone.")
+    sub.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="volumes.csv files")
+    sub.add_argument("--output", type=Path, required=True, help="folder to write to")
+
+    sub = add("figure", _figure, "Draw one figure as PNG and PDF.", study=False)
+    sub.add_argument("kind", choices=FIGURES, help="what to draw")
+    sub.add_argument("inputs", type=Path, nargs="+", help="files or model folders it shows")
+    sub.add_argument("--title", default="", help="heading")
+    sub.add_argument("--output", type=Path, required=True, help="the PNG; the PDF lies beside it")
+
+    sub = add("report", _report, "Write the report: one HTML page that opens offline.")
+    sub.add_argument("--table", type=Path, required=True, help="main.html of the tables")
+    sub.add_argument("--figures", type=Path, nargs="+", required=True, help="PNG files")
+    sub.add_argument("--output", type=Path, required=True, help="the page")
+
+    add("check", _check, "Check a configuration and the files it names.")
+
+    sub = add("schema", _schema, "Write the JSON schema and the key reference.", study=False)
+    sub.add_argument("folder", type=Path, help="root of the project")
+    return parser
+
+
+def _factor(text: str) -> int:
+    return int(text.removesuffix("x"))

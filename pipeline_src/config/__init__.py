@@ -1,0 +1,37 @@
+"""The configuration: pydantic models are the one source of defaults, schema and reference."""
+
+from pipeline_src.config.data import Dataset, Preparation, Split
+from pipeline_src.config.load import check_study, load_study, merge, read_yaml
+from pipeline_src.config.method import (
+    Distillation,
+    Method,
+    Network,
+    Networks,
+    Sampling,
+    StudentFriendly,
+    Training,
+    available_methods,
+)
+from pipeline_src.config.study import Study, TrainingPlan, split_model_name, training_plan
+
+__all__ = [
+    "Dataset",
+    "Distillation",
+    "Method",
+    "Network",
+    "Networks",
+    "Preparation",
+    "Sampling",
+    "Split",
+    "Study",
+    "StudentFriendly",
+    "Training",
+    "TrainingPlan",
+    "available_methods",
+    "check_study",
+    "load_study",
+    "merge",
+    "read_yaml",
+    "split_model_name",
+    "training_plan",
+]

@@ -1,0 +1,180 @@
+"""Configuration of the data: where it comes from, how it is prepared, how patients are split."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from pipeline_src.config.section import Section
+
+
+class PhantomSource(Section):
+    """Drawn (synthetic) phantoms, embedded in the project."""
+
+    kind: Literal["phantom"]
+    anatomy: Literal["brain", "cardiac"] = Field(
+        description="brain: T1-like axial slices; cardiac: short-axis slices at ED and ES"
+    )
+    patients: PositiveInt = Field(description="number of patients to draw")
+    slices: PositiveInt = Field(description="slices a volume")
+    matrix: int = Field(ge=16, description="pixels a side of the square drawing")
+    seed: int = Field(default=0, description="seed from which every patient is drawn")
+
+
+class NiftiSource(Section):
+    """NIfTI files found by a pattern: any folder, or a BIDS tree."""
+
+    kind: Literal["nifti"]
+    path: str = Field(description="folder of the files, relative to data_root")
+    pattern: str = Field(
+        default="sub-*/anat/*_T1w.nii.gz", description="glob below path that finds the volumes"
+    )
+    patient_pattern: str = Field(
+        default=r"sub-([A-Za-z0-9]+)",
+        description="regular expression searched in each file's path below `path`; its first "
+        "group is the patient",
+    )
+    slice_axis: Literal[0, 1, 2] = Field(
+        default=2, description="axis of the file along which slices are counted"
+    )
+
+
+class AcdcSource(Section):
+    """The ACDC challenge's layout: `training/` and `testing/` with `patientNNN` folders."""
+
+    kind: Literal["acdc"]
+    path: str = Field(description="folder that holds training/ and testing/, relative to data_root")
+    frames: list[Literal["ED", "ES"]] = Field(
+        default=["ED", "ES"],
+        min_length=1,
+        description="frames to take; read from Info.cfg where it exists, else the first frame "
+        "is ED and the second ES",
+    )
+
+
+class MrbrainsSource(Section):
+    """T1 volumes of the MRBrainS challenge in the layout of either release."""
+
+    kind: Literal["mrbrains"]
+    path: str = Field(description="folder of the release, relative to data_root")
+    release: Literal["2013", "2018"] = Field(
+        default="2018",
+        description="2018: training/*/pre/reg_T1.nii.gz; 2013: TrainingData/*/T1.nii",
+    )
+
+
+class AuthorsHdf5Source(Section):
+    """Volumes prepared by the paper's authors, one HDF5 file each with the key `volfs`."""
+
+    kind: Literal["authors_hdf5"]
+    path: str = Field(
+        description="folder that holds {train,validation}/acc_{R}x/*.h5, relative to data_root"
+    )
+    acceleration: int = Field(
+        default=4, ge=2, description="R of the folder to read; `volfs` is the same in each"
+    )
+
+
+Source = Annotated[
+    PhantomSource | NiftiSource | AcdcSource | MrbrainsSource | AuthorsHdf5Source,
+    Field(discriminator="kind"),
+]
+
+
+class SliceRange(Section):
+    """Which slices of a volume are used, as in Python's `range`."""
+
+    start: NonNegativeInt = Field(default=0, description="first slice")
+    stop: PositiveInt | None = Field(default=None, description="one past the last; null: all")
+    step: PositiveInt = Field(default=1, description="take every step-th slice")
+
+
+class Preparation(Section):
+    """From a volume to target slices. Each volume is scaled so that its maximum is 1."""
+
+    matrix: tuple[PositiveInt, PositiveInt] = Field(
+        description="rows (phase-encode axis) and columns of a prepared slice"
+    )
+    downscale: PositiveInt = Field(
+        default=1, description="average blocks of this many pixels a side before cropping"
+    )
+    slices: SliceRange = Field(default=SliceRange(), description="slices taken of each volume")
+    undersized: Literal["error", "pad", "drop"] = Field(
+        default="error",
+        description="a slice smaller than `matrix`: stop, pad with zeros, or leave its volume out",
+    )
+
+
+PatientChoice = NonNegativeInt | list[str]
+
+
+class Split(Section):
+    """Patients (never slices) to train on, to choose weights on and to report on.
+
+    Each is a list of patient ids or shell patterns (`partition/patient` works where the source
+    has partitions, such as `testing/*`), or a number of patients drawn with `seed` from those
+    that no list names.
+    """
+
+    train: PatientChoice = Field(description="patients to train on")
+    validation: PatientChoice = Field(description="patients on which the weights are chosen")
+    test: PatientChoice = Field(default=0, description="patients never seen by training")
+    seed: int = Field(default=0, description="seed of the draw, where numbers are given")
+
+    @model_validator(mode="after")
+    def _patients_are_in_one_part(self) -> Split:
+        parts = ("train", "validation", "test")
+        for first, second in (("validation", "train"), ("test", "train"), ("test", "validation")):
+            ours, theirs = getattr(self, first), getattr(self, second)
+            if isinstance(ours, int) or isinstance(theirs, int):
+                continue
+            for patient in ours:
+                if any(fnmatchcase(patient, p) or fnmatchcase(p, patient) for p in theirs):
+                    raise ValueError(
+                        f"patient {patient!r} of {first} is also in {second}; "
+                        f"a patient belongs to one of {', '.join(parts)}"
+                    )
+        for part in ("train", "validation"):
+            if not getattr(self, part):
+                raise ValueError(f"{part} is empty; at least one patient is needed there")
+        return self
+
+
+class Dataset(Section):
+    """One data set of the study."""
+
+    title: str = Field(default="", description="name in tables and figures; empty: the key")
+    source: Source = Field(description="where the volumes come from, chosen by `kind`")
+    preparation: Preparation = Field(description="how volumes become slices")
+    split: Split = Field(description="which patients train, validate and test")
+    report_on: Literal["test", "validation"] = Field(
+        default="test",
+        description="patients the tables report; validation is the paper's choice and is "
+        "said in every table",
+    )
+    masks: dict[int, str] = Field(
+        default={},
+        description="given masks, acceleration to file (.npy, or .csv of sampled line indices), "
+        "relative to the folder where the pipeline is started; others are drawn by `sampling`",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_report(self) -> Dataset:
+        if self.report_on == "test" and not self.split.test:
+            raise ValueError(
+                "split.test is empty, so there is nothing to report; name test patients, or set "
+                "report_on: validation to report on the patients that chose the weights"
+            )
+        return self
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are drawn rather than measured."""
+        return self.source.kind == "phantom"
+
+    @property
+    def display_quarter_turns(self) -> int:
+        """Quarter turns that show a slice upright: NIfTI stores (x, y), pictures (row, column)."""
+        return 1 if self.source.kind in ("nifti", "acdc", "mrbrains") else 0

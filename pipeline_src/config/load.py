@@ -1,0 +1,114 @@
+"""Reading a configuration: YAML files and overrides in, a checked study out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline_src.config.reference import key_paths
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        InputError: the file is missing, is not YAML or is not a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid YAML ({error})") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: holds no mapping of keys to values")
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``training.epochs=3`` as ``{"training": {"epochs": 3}}``.
+
+    Raises:
+        InputError: the text is not of that form.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise InputError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
+    try:
+        parsed: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: the value is not valid YAML") from error
+    for part in reversed(key.split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read and check one configuration file with ``KEY=VALUE`` overrides laid on it.
+
+    Raises:
+        InputError: anything in it is wrong; the line names the key, the value and what is right.
+    """
+    data: dict[str, Any] = read_yaml(path)
+    for text in overrides:
+        data = merge(data, parse_override(text))
+    return check_study(data, str(path))
+
+
+def check_study(data: Mapping[str, Any], origin: str = "configuration") -> Study:
+    """Check a configuration given as a mapping.
+
+    Raises:
+        InputError: anything in it is wrong; ``origin`` says where it came from.
+    """
+    try:
+        return Study.model_validate(dict(data))
+    except ValidationError as error:
+        raise InputError(f"{origin}: {_describe(error)}") from None
+
+
+def _describe(error: ValidationError) -> str:
+    """The first problem as one line, and how many there are besides."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    # Pydantic names a source's kind inside the path; a user does not write it there.
+    parts = [str(p) for i, p in enumerate(first["loc"]) if not (i == 3 and first["loc"][2:3] == ("source",))]
+    where = ".".join(parts)
+    context = first.get("ctx", {})
+    if first["type"] == "unknown_key":
+        key = ".".join([*parts, context["key"]])
+        hint = context["hint"]
+        if not context["near"]:
+            leaves = {p.rsplit(".", 1)[-1]: p for p in key_paths()}
+            near = difflib.get_close_matches(context["key"], leaves, n=1, cutoff=0.6)
+            if near:
+                hint = f"did you mean '{leaves[near[0]]}'?"
+        line = f"{key}: unknown key (value {context['value']}); {hint}"
+    elif first["type"] == "missing":
+        line = f"{where}: this key is missing and has no default"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        # A check over several keys names them itself; its input is the whole section.
+        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
+        line = f"{where}: {value}{message}" if where else f"{value}{message}"
+    more = len(problems) - 1
+    return line + (f" (and {more} more)" if more else "")

@@ -1,0 +1,129 @@
+"""Configuration of the method: sampling, networks, SFT, distillation, training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from pipeline_src.config.section import Section
+
+LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
+
+
+def available_methods() -> list[str]:
+    """Names of the distillation methods: one module of `distillation/losses` each."""
+    return sorted(p.stem for p in LOSSES_FOLDER.glob("*.py") if not p.stem.startswith("_"))
+
+
+class Sampling(Section):
+    """Cartesian masks of whole phase-encode lines, with the kt-FOCUSS density of DC-CNN."""
+
+    seed: int = Field(default=0, description="seed of the drawn lines")
+    center_lines: NonNegativeInt = Field(
+        default=10, description="lowest frequencies that are always sampled"
+    )
+
+
+class Network(Section):
+    """A DC-CNN DdCc: c cascades of d convolutions, each followed by data fidelity."""
+
+    depth: int = Field(ge=2, description="3x3 convolutions a cascade (d)")
+    cascades: PositiveInt = Field(default=5, description="cascades (c)")
+    features: PositiveInt = Field(default=32, description="channels between convolutions")
+    padding: NonNegativeInt = Field(
+        default=0,
+        description="zero pixels added on each side of a cascade's input and cropped before "
+        "data fidelity; the authors' cardiac code has 5",
+    )
+
+    @property
+    def name(self) -> str:
+        """The field's short name, such as `D5C5`."""
+        return f"D{self.depth}C{self.cascades}"
+
+
+class Networks(Section):
+    """The pair of networks."""
+
+    teacher: Network = Field(default=Network(depth=5), description="the larger network")
+    student: Network = Field(default=Network(depth=3), description="the network to distil into")
+
+
+class StudentFriendly(Section):
+    """Student-friendly training of the teacher: L_SFT = L_rec^T + L_rec^S + L_imit."""
+
+    teacher_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_rec^T")
+    student_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_rec^S")
+    imitation_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_imit")
+    imitation_normalisation: Literal["mean", "numel"] = Field(
+        default="numel",
+        description="mean: L_imit as the paper writes it; numel: divided once more by the "
+        "number of elements of the batch, as the authors' code does",
+    )
+
+
+class Method(Section):
+    """One distillation method."""
+
+    form: Literal["authors", "original"] = Field(
+        default="authors",
+        description="authors: as the published code computes it; original: as the method's own "
+        "paper defines it",
+    )
+    cascades: list[PositiveInt] | None = Field(
+        default=None,
+        min_length=1,
+        description="cascades whose features are compared, counted from 1; null: the paper's",
+    )
+
+
+class Distillation(Section):
+    """How a feature loss and the reconstruction loss are combined."""
+
+    protocol: Literal["two_stage", "joint"] = Field(
+        default="two_stage",
+        description="two_stage: the feature loss alone, then reconstruction (authors' code); "
+        "joint: both in one stage (the paper's Algorithm 1)",
+    )
+    feature_weight: PositiveFloat = Field(
+        default=1.0, description="weight of the feature loss in the joint protocol"
+    )
+    imitation_weight: NonNegativeFloat = Field(
+        default=0.0,
+        description="weight of |x_S - x_T| wherever the student is trained on reconstruction",
+    )
+    teacher_cache_mib: NonNegativeInt = Field(
+        default=2048,
+        description="memory for what the loss needs of the frozen teacher; beyond it the "
+        "teacher runs anew for each batch",
+    )
+
+
+class Training(Section):
+    """One stage of training, the same for every model: Adam with StepLR on mini-batches."""
+
+    epochs: PositiveInt = Field(default=150, description="epochs a stage")
+    batch_size: PositiveInt = Field(default=4, description="slices a batch")
+    learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's initial rate")
+    lr_step: PositiveInt = Field(default=40, description="epochs between reductions of the rate")
+    lr_factor: float = Field(default=0.1, gt=0, le=1, description="factor of each reduction")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a CUDA device where one is seen, else the CPU"
+    )
+    threads: PositiveInt = Field(
+        default=2,
+        description="CPU threads of one training; part of what defines a run, since sums are "
+        "split among threads",
+    )
+
+
+class Evaluation(Section):
+    """What is shown of the reconstructions."""
+
+    panel_methods: list[str] = Field(
+        default=["fitnets"],
+        min_length=1,
+        description="methods whose Std-KD and SFT-KD-Recon students are shown in the panels",
+    )

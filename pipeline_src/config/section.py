@@ -1,0 +1,39 @@
+"""The base of every configuration section: closed to unknown keys, frozen once read."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A mapping in the configuration file whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise unknown_key(str(key), data[key], list(cls.model_fields))
+        return data
+
+
+def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
+    """An error that names a key nobody reads, its value and the nearest key that exists."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return PydanticCustomError(
+        "unknown_key",
+        "unknown key '{key}' (value {value}); {hint}",
+        {
+            "key": key,
+            "value": repr(value),
+            "near": near[0] if near else "",
+            "hint": f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}",
+        },
+    )

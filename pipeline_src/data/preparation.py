@@ -1,0 +1,182 @@
+"""From the volumes of a source to one store of target slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import downscale_local_mean
+
+from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.data.sources import list_volumes
+from pipeline_src.data.splits import PARTS, split_patients
+from pipeline_src.data.volume import VolumeReference
+from pipeline_src.errors import InputError
+from pipeline_src.files import sha256_file
+
+
+@dataclass
+class PreparedData:
+    """Target slices and what became of everything else, in the order they were met.
+
+    Attributes:
+        images: one `(rows, columns)` float32 array a slice, its volume's maximum being 1.
+        slices: a row a slice: patient, frame, part, slice (index in the file), volume.
+        volumes: a row a volume: patient, frame, part, path, sha256, maximum (before scaling).
+        dropped: a row for each thing left out: patient, frame, slice (or -1), reason.
+    """
+
+    images: list[NDArray[np.float32]] = field(default_factory=list)
+    slices: list[dict[str, str | int]] = field(default_factory=list)
+    volumes: list[dict[str, str | float]] = field(default_factory=list)
+    dropped: list[dict[str, str | int]] = field(default_factory=list)
+
+
+def prepare(
+    dataset: Dataset,
+    data_root: Path,
+    progress: Callable[[list[VolumeReference]], Iterable[VolumeReference]] = lambda v: v,
+) -> PreparedData:
+    """Read, scale, crop and index every volume of a data set that belongs to a split.
+
+    ``progress`` may wrap the list of volumes to show how far it is.
+
+    Raises:
+        InputError: a volume cannot be used; the line names its file and what is wrong.
+    """
+    volumes = list_volumes(dataset.source, data_root)
+    parts = split_patients(volumes, dataset.split)
+    prepared = PreparedData()
+
+    def drop(volume: VolumeReference, reason: str, index: int = -1) -> None:
+        prepared.dropped.append(
+            {
+                "patient": volume.patient,
+                "frame": volume.frame,
+                "slice": index,
+                "reason": reason,
+            }
+        )
+
+    # Training first, then validation, then test: each part is one block of the store.
+    used = [v for part in PARTS for v in volumes if parts.get(v.patient) == part]
+    for volume in volumes:
+        if volume.patient not in parts:
+            drop(volume, "patient is in no part of the split")
+    for volume in progress(used):
+        image = volume.read()
+        maximum = check_image(image, volume.label)
+        taken = take_slices(image / maximum, dataset.preparation, volume.label)
+        if taken is None:
+            shape = "x".join(map(str, image.shape[:2]))
+            drop(volume, f"slices of {shape} are smaller than the matrix")
+            continue
+        number = len(prepared.volumes)
+        kept = 0
+        for index, slice_image in taken:
+            if not slice_image.any():
+                drop(volume, "slice is empty (all zero) after cropping", index)
+                continue
+            kept += 1
+            prepared.images.append(slice_image)
+            prepared.slices.append(
+                {
+                    "patient": volume.patient,
+                    "frame": volume.frame,
+                    "part": parts[volume.patient],
+                    "slice": index,
+                    "volume": number,
+                }
+            )
+        if not kept:
+            drop(volume, "no slice left")
+            continue
+        prepared.volumes.append(
+            {
+                "patient": volume.patient,
+                "frame": volume.frame,
+                "part": parts[volume.patient],
+                "path": str(volume.path or ""),
+                "sha256": sha256_file(volume.path) if volume.path else "",
+                "maximum": maximum,
+            }
+        )
+    for part in ("train", "validation", dataset.report_on):
+        if not any(row["part"] == part for row in prepared.slices):
+            raise InputError(f"split.{part}: no slice is left after preparation")
+    return prepared
+
+
+def check_image(image: NDArray[np.float32], label: str) -> float:
+    """The maximum of a magnitude image that can be used.
+
+    Raises:
+        InputError: it holds NaN or infinity, or is not positive anywhere.
+    """
+    if not np.isfinite(image).all():
+        bad = int(image.size - np.isfinite(image).sum())
+        raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
+    maximum = float(image.max()) if image.size else 0.0
+    if maximum <= 0:
+        raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
+    if float(image.min()) < 0:
+        raise InputError(
+            f"{label}: has negative values (minimum {image.min():.4g}); a magnitude image is needed"
+        )
+    return maximum
+
+
+def take_slices(
+    image: NDArray[np.float32], preparation: Preparation, label: str
+) -> list[tuple[int, NDArray[np.float32]]] | None:
+    """Slices `(rows, columns)` of the configured range, downscaled and cropped or padded.
+
+    Returns None for a volume that is smaller than the matrix where those are dropped.
+
+    Raises:
+        InputError: the volume is smaller than the matrix where that is an error, or has no slice
+            in the configured range.
+    """
+    chosen = range(image.shape[2])[
+        preparation.slices.start : preparation.slices.stop : preparation.slices.step
+    ]
+    if not chosen:
+        raise InputError(
+            f"{label}: has {image.shape[2]} slices, none of them in preparation.slices"
+        )
+    factor = preparation.downscale
+    rows, columns = preparation.matrix
+    height, width = (size // factor for size in image.shape[:2])
+    if height < rows or width < columns:
+        if preparation.undersized == "drop":
+            return None
+        if preparation.undersized == "error":
+            raise InputError(
+                f"{label}: slices of {height}x{width} are smaller than preparation.matrix "
+                f"{rows}x{columns}; set preparation.undersized to pad or drop"
+            )
+    taken = []
+    for index in chosen:
+        plane = image[: height * factor, : width * factor, index]
+        if factor > 1:
+            plane = downscale_local_mean(plane, (factor, factor))
+        plane = center_crop_or_pad(np.ascontiguousarray(plane, dtype=np.float32), (rows, columns))
+        taken.append((index, plane))
+    return taken
+
+
+def center_crop_or_pad(
+    plane: NDArray[np.float32], matrix: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The centre of `(rows, columns)` as `matrix`, zeros where it does not reach."""
+    out = np.zeros(matrix, dtype=np.float32)
+    source, target = [], []
+    for have, want in zip(plane.shape, matrix, strict=True):
+        size = min(have, want)
+        source.append(slice((have - size) // 2, (have - size) // 2 + size))
+        target.append(slice((want - size) // 2, (want - size) // 2 + size))
+    out[tuple(target)] = plane[tuple(source)]
+    return out

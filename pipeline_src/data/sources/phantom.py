@@ -1,0 +1,29 @@
+"""Drawn (synthetic) phantoms as a source."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_src.config.data import PhantomSource
+from pipeline_src.data.phantoms import draw_volume
+from pipeline_src.data.volume import VolumeReference
+
+
+def list_volumes(source: PhantomSource, data_root: Path) -> list[VolumeReference]:
+    """Patients `phantom001`, `phantom002`, ...; the cardiac ones at ED and ES."""
+    del data_root  # nothing is read
+    volumes = []
+    for number in range(1, source.patients + 1):
+        # Patient n is the same whether 5 or 500 are drawn.
+        patient_seed = int(
+            np.random.SeedSequence([source.seed, number]).generate_state(1, np.uint64)[0]
+        )
+        for phase in ("ED", "ES") if source.anatomy == "cardiac" else ("",):
+            read = partial(
+                draw_volume, source.anatomy, patient_seed, source.matrix, source.slices, phase
+            )
+            volumes.append(VolumeReference(f"phantom{number:03d}", "", phase, None, read))
+    return volumes

@@ -1,0 +1,95 @@
+"""The volume store: one HDF5 file a data set, holding everything that training needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline_src.data.preparation import PreparedData
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path
+
+FORMAT = "sft-kd-recon volume store 1"
+
+
+def write_store(path: Path, prepared: PreparedData, description: dict[str, Any]) -> None:
+    """Write prepared slices, their index and ``description`` (a JSON-serialisable mapping).
+
+    Layout: `images` (slices, rows, columns) float32; JSON tables `slices`, `volumes`, `dropped`
+    and `description` as attributes of the file; `digest`, the SHA-256 over images and index.
+    """
+    images = np.stack(prepared.images)
+    digest = hashlib.sha256(images.tobytes())
+    digest.update(json.dumps(prepared.slices).encode())
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]))
+        for name in ("slices", "volumes", "dropped"):
+            # A dataset, not an attribute: attributes end at 64 KiB.
+            file.create_dataset(name, data=json.dumps(getattr(prepared, name)))
+        file.attrs["format"] = FORMAT
+        file.attrs["digest"] = digest.hexdigest()
+        file.attrs["description"] = json.dumps(description)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that was read.
+
+    Attributes:
+        images: `(slices, rows, columns)` float32.
+        slices, volumes, dropped: the tables of `PreparedData`; rows of `slices` match `images`.
+        description: what `write_store` was given.
+        digest: SHA-256 over images and index.
+    """
+
+    images: NDArray[np.float32]
+    slices: pd.DataFrame
+    volumes: pd.DataFrame
+    dropped: pd.DataFrame
+    description: dict[str, Any]
+    digest: str
+
+    def part(self, part: str) -> tuple[NDArray[np.float32], pd.DataFrame]:
+        """Images `(n, rows, columns)` and index rows of `train`, `validation` or `test`."""
+        rows = self.slices[self.slices["part"] == part]
+        return self.images[rows.index.to_numpy()], rows.reset_index(drop=True)
+
+    def volume_maxima(self, part: str) -> NDArray[np.float32]:
+        """For each slice of a part, the maximum of its prepared volume: the data range."""
+        images, rows = self.part(part)
+        peaks = pd.Series(images.max(axis=(1, 2)))
+        return peaks.groupby(rows["volume"].to_numpy()).transform("max").to_numpy(np.float32, copy=True)
+
+
+def read_store(path: Path) -> Store:
+    """Read a store.
+
+    Raises:
+        InputError: the file is missing, damaged, or not a store.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise InputError(f"{path}: is not a volume store; make one with the prepare command")
+            tables = {
+                name: pd.DataFrame(json.loads(file[name][()]))
+                for name in ("slices", "volumes", "dropped")
+            }
+            return Store(
+                images=np.asarray(file["images"]),
+                description=json.loads(file.attrs["description"]),
+                digest=str(file.attrs["digest"]),
+                **tables,
+            )
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist; make it with the prepare command") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: is damaged or no volume store ({error})") from None

@@ -1,0 +1,100 @@
+"""What a distillation loss is, and how one is found by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from pipeline_src.config.method import Method, Networks
+from pipeline_src.errors import InputError
+from pipeline_src.models.taps import Features, Tap
+
+Summary = tuple[Tensor, ...]
+
+
+class DistillationLoss(ABC):
+    """A feature loss between a student and a frozen teacher.
+
+    A loss works in two steps. ``summarise`` reduces a network's features to what the loss needs
+    of each slice, without looking at the other slices of the batch; the teacher's summaries can
+    therefore be computed once a slice and kept. ``compare`` sees the batch.
+
+    Attributes:
+        cascades: the cascades k compared, from 1.
+        form: `authors` or `original`.
+    """
+
+    #: Whether the form compares channel with channel, so that both networks need as many.
+    equal_channels: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, form: str, cascades: Sequence[int]) -> None:
+        self.form = form
+        self.cascades = tuple(cascades)
+
+    @classmethod
+    @abstractmethod
+    def default_cascades(cls, count: int) -> list[int]:
+        """The paper's choice of cascades for networks of ``count`` cascades."""
+
+    @abstractmethod
+    def taps(self) -> list[Tap]:
+        """The features that `summarise` reads."""
+
+    @abstractmethod
+    def summarise(self, features: Features) -> Summary:
+        """Per-slice tensors, each `(batch, ...)`, of a network's features."""
+
+    @abstractmethod
+    def compare(self, student: Summary, teacher: Summary) -> Tensor:
+        """The loss of a batch, a scalar."""
+
+    def mean(self, terms: Sequence[Tensor]) -> Tensor:
+        """Mean over the cascades."""
+        return torch.stack(list(terms)).mean()
+
+
+LossClass = TypeVar("LossClass", bound=type[DistillationLoss])
+_LOSSES: dict[str, type[DistillationLoss]] = {}
+
+
+def register_loss(name: str) -> Callable[[LossClass], LossClass]:
+    """Class decorator that makes a loss known under ``name``."""
+
+    def keep(loss: LossClass) -> LossClass:
+        _LOSSES[name] = loss
+        return loss
+
+    return keep
+
+
+def loss_class(name: str) -> type[DistillationLoss]:
+    """The loss that module ``name`` of `pipeline_src.distillation.losses` registers.
+
+    Raises:
+        InputError: the module exists but registers nothing of that name.
+    """
+    import_module(f"pipeline_src.distillation.losses.{name}")
+    if name not in _LOSSES:
+        raise InputError(f"distillation/losses/{name}.py: registers no loss named {name!r}")
+    return _LOSSES[name]
+
+
+def build_loss(name: str, method: Method, networks: Networks) -> DistillationLoss:
+    """The loss of a method for a pair of networks.
+
+    Raises:
+        InputError: the method's form is not defined for the pair.
+    """
+    kind = loss_class(name)
+    teacher, student = networks.teacher, networks.student
+    if method.form in kind.equal_channels and teacher.features != student.features:
+        raise InputError(
+            f"methods.{name}.form: {method.form!r} compares channel with channel, but the teacher "
+            f"has {teacher.features} features and the student {student.features}"
+        )
+    return kind(method.form, method.cascades or kind.default_cascades(student.cascades))

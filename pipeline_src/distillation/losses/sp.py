@@ -1,0 +1,47 @@
+"""Similarity preserving distillation (Tung & Mori, ICCV 2019, https://arxiv.org/abs/1907.09682)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline_src.distillation.base import DistillationLoss, Summary, register_loss
+from pipeline_src.models.taps import Features, Tap
+
+
+def similarity_matrix(feature: Tensor) -> Tensor:
+    """Similarities between the samples of a batch, rows L2-normalised (Tung & Mori, Eq. 1-2).
+
+    Returns:
+        `(batch, batch)`.
+    """
+    flat = feature.flatten(1)
+    return F.normalize(flat @ flat.T)
+
+
+@register_loss("sp")
+class SimilarityPreserving(DistillationLoss):
+    """Squared Frobenius distance of the similarity matrices / B^2 (Tung & Mori, Eq. 4).
+
+    original: on the middle features. authors: on the cascades' outputs.
+    """
+
+    @classmethod
+    def default_cascades(cls, count: int) -> list[int]:
+        """1, 2, 3, 4 of 5."""
+        return list(range(1, max(count, 2)))
+
+    def taps(self) -> list[Tap]:
+        """Middle features, or the cascades' outputs."""
+        return [Tap("mid" if self.form == "original" else "out", k) for k in self.cascades]
+
+    def summarise(self, features: Features) -> Summary:
+        """The features themselves."""
+        return tuple(features[tap] for tap in self.taps())
+
+    def compare(self, student: Summary, teacher: Summary) -> Tensor:
+        """Mean over cascades; the mean over the matrix is the division by B^2."""
+        pairs = zip(student, teacher, strict=True)
+        return self.mean(
+            [(similarity_matrix(s) - similarity_matrix(t)).square().mean() for s, t in pairs]
+        )

@@ -1,0 +1,14 @@
+"""The one exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Something the user gave is wrong.
+
+    The message is one line: what is wrong, in which file or key, and what would be right. The
+    command line prints it without a traceback and exits with status 2.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

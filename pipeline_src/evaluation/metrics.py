@@ -1,0 +1,90 @@
+"""Image-quality metrics, each defined once.
+
+Per-slice functions take a target and a reconstruction `(rows, columns)` and the data range, the
+maximum of the target's whole volume: a range of each slice's own would move SSIM and PSNR by more
+than the methods differ.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, laplace
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+Image = NDArray[np.float32]
+
+#: Rows or columns below which the coarsest scale of `vif` has no pixel.
+VIF_SMALLEST_SIDE = 41
+
+
+def psnr(target: Image, image: Image, data_range: float) -> float:
+    """Peak signal-to-noise ratio in dB; of a slice or of a whole volume."""
+    return float(peak_signal_noise_ratio(target, image, data_range=data_range))
+
+
+def ssim(target: Image, image: Image, data_range: float) -> float:
+    """Structural similarity of a slice: 7 x 7 uniform window, scikit-image's constants.
+
+    The mean over a volume's slices is what scikit-image gives for the volume with
+    ``channel_axis`` along the slices.
+    """
+    return float(structural_similarity(target, image, win_size=7, data_range=data_range))
+
+
+def nmse(target: Image, image: Image) -> float:
+    """|x - x_hat|^2 / |x|^2; of a slice or of a whole volume."""
+    difference = np.asarray(target, np.float64) - image
+    return float(np.sum(difference**2) / np.sum(np.asarray(target, np.float64) ** 2))
+
+
+def hfn(target: Image, image: Image) -> float:
+    """High-frequency error norm of a slice: sum (lap x - lap x_hat)^2 / sum (lap x)^2.
+
+    With the 3 x 3 Laplacian, mirrored at the edge, and x_hat clipped to [0, 1]. Lower is better.
+    """
+    reference = laplace(np.asarray(target, np.float64))
+    difference = reference - laplace(np.clip(np.asarray(image, np.float64), 0, 1))
+    return float(np.sum(difference**2) / np.sum(reference**2))
+
+
+def vif(target: Image, image: Image, data_range: float) -> float:
+    """Pixel-domain visual information fidelity of a slice (Sheikh & Bovik, IEEE TIP 2006).
+
+    Four scales with the published implementation's Gaussian windows and noise variance 2 on a
+    scale of 0 to 255. Higher is better; 1 for identical images. NaN where an image is too small
+    for all four scales.
+    """
+    if min(target.shape) < VIF_SMALLEST_SIDE:
+        return float("nan")
+    noise = 2.0
+    reference = np.asarray(target, np.float64) * (255.0 / data_range)
+    distorted = np.asarray(image, np.float64) * (255.0 / data_range)
+    kept, total = 0.0, 0.0
+    for scale in range(4):
+        size = 2 ** (4 - scale) + 1
+        if scale > 0:
+            reference = _window(reference, size)[::2, ::2]
+            distorted = _window(distorted, size)[::2, ::2]
+        mean_r, mean_d = _window(reference, size), _window(distorted, size)
+        var_r = np.maximum(_window(reference**2, size) - mean_r**2, 0)
+        var_d = np.maximum(_window(distorted**2, size) - mean_d**2, 0)
+        covariance = _window(reference * distorted, size) - mean_r * mean_d
+        gain = covariance / (var_r + 1e-10)
+        residual = var_d - gain * covariance
+        # Where one image is flat, or the gain is negative, nothing of the reference is kept.
+        flat_r, flat_d, negative = var_r < 1e-10, var_d < 1e-10, gain < 0
+        residual = np.where(flat_r | negative, var_d, np.where(flat_d, 0.0, residual))
+        gain = np.where(flat_r | flat_d | negative, 0.0, gain)
+        var_r = np.where(flat_r, 0.0, var_r)
+        residual = np.maximum(residual, 1e-10)
+        kept += float(np.sum(np.log10(1 + gain**2 * var_r / (residual + noise))))
+        total += float(np.sum(np.log10(1 + var_r / noise)))
+    return kept / total if total else float("nan")
+
+
+def _window(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Gaussian window of ``size`` pixels, sigma size / 5, where it lies wholly inside."""
+    radius = size // 2
+    smooth: NDArray[np.float64] = gaussian_filter(image, size / 5, radius=radius)
+    return smooth[radius:-radius, radius:-radius]

@@ -1,0 +1,34 @@
+"""Files of measured metrics: what is in them and how they are read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.errors import InputError
+
+KEYS = ["dataset", "acceleration", "model", "training"]
+METRICS = ("psnr_db", "ssim", "nmse", "hfn", "vif")
+
+
+def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
+    """Metric files of the evaluation, one under the other.
+
+    Raises:
+        InputError: there is none, or one is unreadable or lacks a column.
+    """
+    if not paths:
+        raise InputError("no metrics file given")
+    tables = []
+    for path in paths:
+        try:
+            table = pd.read_csv(path, dtype={"patient": str, "frame": str})
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: metrics cannot be read ({error})") from None
+        missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
+        if missing:
+            raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)

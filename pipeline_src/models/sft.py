@@ -1,0 +1,43 @@
+"""The student-friendly training network: a teacher with student branches (SFT-KD-Recon)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_src.config.method import Network
+from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.sampling.data_fidelity import DataFidelity
+
+
+class SFTNetwork(nn.Module):
+    """Branch i leaves the teacher after the data fidelity of cascade i and goes on through the
+    student's cascades i+1..c (Matcha et al., MIDL 2023, Sec. 2).
+
+    A student cascade is one and the same block in every branch that uses it, so each is called
+    once, on its branches stacked along the batch. The student's first cascade is never used and
+    stays at its initial weights.
+    """
+
+    def __init__(self, teacher: Network, student: Network) -> None:
+        super().__init__()
+        self.teacher = DCCNN(teacher)
+        self.student = DCCNN(student)
+
+    def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> tuple[Tensor, Tensor]:
+        """Teacher's and branches' reconstructions of `(batch, 1, rows, columns)`.
+
+        Returns:
+            The teacher's `(batch, 1, rows, columns)`, and the branches'
+            `(cascades - 1, batch, 1, rows, columns)` in the order of where they leave.
+        """
+        x = fidelity(self.teacher.cascades[0](zero_filled), zero_filled)
+        branches = x[None]
+        last = len(self.teacher.cascades) - 1
+        for k in range(1, last + 1):
+            student_out = self.student.cascades[k](branches.flatten(0, 1))
+            branches = fidelity(student_out.unflatten(0, branches.shape[:2]), zero_filled)
+            x = fidelity(self.teacher.cascades[k](x), zero_filled)
+            if k < last:
+                branches = torch.cat([branches, x[None]])
+        return x, branches

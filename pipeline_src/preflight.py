@@ -1,0 +1,47 @@
+"""Checks of a study that need its files or the losses; run before any job is started."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline_src.sampling.masks import study_mask
+
+if TYPE_CHECKING:
+    from pipeline_src.config.study import Study
+
+
+def check_files(study: Study) -> None:
+    """Refuse masks that cannot be read or do not fit their data set's matrix.
+
+    Raises:
+        InputError: one line about the first that does not.
+    """
+    for dataset, acceleration in study.settings():
+        study_mask(study, dataset, acceleration)
+
+
+def gpu_wanted(study: Study) -> bool:
+    """Whether trainings ask for a GPU: told to, or left to choose where one is seen.
+
+    Looks for the driver's device files, since importing torch to ask would cost seconds.
+    """
+    device = study.training.device
+    return device == "cuda" or (device == "auto" and bool(glob.glob("/dev/nvidia[0-9]*")))
+
+
+def source_files_of(study: Study, dataset: str) -> list[str]:
+    """The data files of a data set, so that a changed file is prepared anew.
+
+    Empty where the data is not there (yet): a plan can be shown without it, and the preparation
+    then says what is missing.
+    """
+    from pipeline_src.data.sources import list_volumes
+    from pipeline_src.errors import InputError
+
+    try:
+        volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root))
+    except InputError:
+        return []
+    return [str(volume.path) for volume in volumes if volume.path and volume.path.exists()]

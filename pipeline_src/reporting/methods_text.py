@@ -1,0 +1,139 @@
+"""The methods section of the report, written from the configuration that ran."""
+
+from __future__ import annotations
+
+from pipeline_src.config.study import Study
+from pipeline_src.reporting.names import RECIPE_TITLES, model_title
+from pipeline_src.reporting.tables import dataset_title
+
+SOURCES = {
+    "phantom": "drawn (synthetic) phantoms",
+    "nifti": "NIfTI volumes",
+    "acdc": "the ACDC challenge",
+    "mrbrains": "the MRBrainS challenge",
+    "authors_hdf5": "the authors' prepared HDF5 volumes",
+}
+
+
+def methods_paragraphs(study: Study) -> list[str]:
+    """Data, sampling, networks, training, distillation and evaluation, a paragraph each."""
+    return [
+        _data(study),
+        _sampling(study),
+        _networks(study),
+        _training(study),
+        _distillation(study),
+        _evaluation(study),
+    ]
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _data(study: Study) -> str:
+    sentences = []
+    for name, dataset in study.datasets.items():
+        rows, columns = dataset.preparation.matrix
+        parts = {
+            part: choice if isinstance(choice, int) else _listed(choice)
+            for part, choice in dataset.split
+            if part != "seed" and choice
+        }
+        split = ", ".join(f"{part} {choice}" for part, choice in parts.items())
+        scale = dataset.preparation.downscale
+        reduced = f", averaged over blocks of {scale} x {scale} pixels," if scale > 1 else ""
+        sentences.append(
+            f"{dataset_title(study, name)}: magnitude slices of {SOURCES[dataset.source.kind]}"
+            f"{reduced} centred on a {rows} x {columns} matrix and scaled by each volume's "
+            f"maximum; patients: {split}."
+        )
+    return "Data. " + " ".join(sentences)
+
+
+def _sampling(study: Study) -> str:
+    factors = _listed([f"{r}x" for r in study.accelerations])
+    given = [n for n, d in study.datasets.items() if d.masks]
+    text = (
+        f"Sampling. Acquisition was simulated with Cartesian masks of whole phase-encode lines at "
+        f"{factors}, one mask for all slices of a data set and acceleration"
+    )
+    if len(given) < len(study.datasets):
+        text += (
+            f"; lines were drawn with the kt-FOCUSS density of DC-CNN (seed {study.sampling.seed}),"
+            f" the {study.sampling.center_lines} lowest frequencies always among them"
+        )
+    if given:
+        text += f"; the masks of {_listed(given)} were given as files"
+    return text + ". The input is the zero-filled image."
+
+
+def _networks(study: Study) -> str:
+    def describe(role: str) -> str:
+        network = getattr(study.networks, role)
+        padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
+        return (
+            f"the {role} is {network.name} ({network.depth} convolutions of {network.features} "
+            f"features in each of {network.cascades} cascades{padded})"
+        )
+
+    return (
+        f"Networks. Both are DC-CNNs, each cascade followed by data fidelity: "
+        f"{describe('teacher')}; {describe('student')}."
+    )
+
+
+def _training(study: Study) -> str:
+    t = study.training
+    return (
+        f"Training. Every stage ran {t.epochs} epochs of Adam at learning rate "
+        f"{t.learning_rate:g}, reduced by a factor {t.lr_factor:g} every {t.lr_step} epochs, with "
+        f"batches of {t.batch_size} slices and the L1 loss; the weights of the lowest validation "
+        f"loss were kept. Seeds: {_listed([str(s) for s in study.seeds])}."
+    )
+
+
+def _distillation(study: Study) -> str:
+    s, d = study.sft, study.distillation
+    normalised = (
+        "divided once more by the number of elements of the batch, as the authors' code does"
+        if s.imitation_normalisation == "numel"
+        else "taken as the plain mean, as the paper writes it"
+    )
+    text = (
+        f"Distillation. The student-friendly teacher was trained with weights "
+        f"{s.teacher_weight:g} (teacher reconstruction), {s.student_weight:g} (student branches) "
+        f"and {s.imitation_weight:g} (imitation, {normalised})."
+    )
+    if study.methods:
+        forms = _listed(
+            [f"{model_title(n)} ({m.form} form)" for n, m in study.methods.items()]
+        )
+        protocol = (
+            "first on the feature loss alone, then on reconstruction"
+            if d.protocol == "two_stage"
+            else f"on reconstruction plus {d.feature_weight:g} times the feature loss"
+        )
+        imitation = (
+            f" plus {d.imitation_weight:g} times imitation of the teacher's output"
+            if d.imitation_weight
+            else ""
+        )
+        recipes = _listed([RECIPE_TITLES[r] for r in study.recipes])
+        text += (
+            f" Students were distilled by {forms}, {protocol}{imitation}, as {recipes}; "
+            "SFT-KD-Recon students start from the student blocks of student-friendly training, "
+            "except the first cascade, Std-KD students from random weights."
+        )
+    return text
+
+
+def _evaluation(study: Study) -> str:
+    reported = [
+        f"{dataset_title(study, name)} on {dataset.report_on} patients"
+        for name, dataset in study.datasets.items()
+    ]
+    return (
+        f"Evaluation. PSNR and SSIM (7 x 7 uniform window) use the maximum of each target volume "
+        f"as data range; tables give the mean over volumes: {_listed(reported)}."
+    )

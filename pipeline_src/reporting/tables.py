@@ -1,0 +1,156 @@
+"""The main table: tidy, and as the paper prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.config.study import Study
+from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
+from pipeline_src.files import write_text
+from pipeline_src.reporting.names import (
+    COLUMN_OF_TRAINING,
+    RECIPE_TITLES,
+    model_order,
+    model_title,
+)
+
+MISSING = "–"
+
+
+def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row a cell of the paper's table, in its order.
+
+    Each metric is the mean over volumes, then over seeds; `*_sd` is the standard deviation over
+    seeds (empty for one seed). `part` says which patients are reported, `synthetic` whether the
+    images are drawn.
+    """
+    groups = volumes.groupby([*KEYS, "part", "seed"], dropna=False, sort=False)
+    a_seed = groups[list(METRICS)].mean()
+    counts = groups.agg(volumes=("patient", "size"), patients=("patient", "nunique"))
+    cells = a_seed.join(counts).reset_index()
+    rows = []
+    for (dataset, acceleration, model, training, part), cell in cells.groupby(
+        [*KEYS, "part"], sort=False
+    ):
+        row: dict[str, object] = dict(
+            zip(KEYS, (dataset, acceleration, model, training), strict=True)
+        )
+        row |= {metric: cell[metric].mean() for metric in METRICS}
+        row |= {f"{metric}_sd": cell[metric].std(ddof=1) for metric in METRICS}
+        row |= {
+            "seeds": int(cell["seed"].nunique()),
+            "volumes": int(cell["volumes"].iloc[0]),
+            "patients": int(cell["patients"].iloc[0]),
+            "part": part,
+            "synthetic": study.datasets[str(dataset)].synthetic,
+        }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    orders = {
+        "dataset": list(study.datasets),
+        "acceleration": [f"{r}x" for r in study.accelerations],
+        "model": model_order(list(table["model"].unique())),
+        "training": list(COLUMN_OF_TRAINING),
+    }
+    return table.sort_values(
+        KEYS, key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
+    )
+
+
+def paper_layout(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The table as the paper prints it: a model a row, Std-KD beside SFT-KD-Recon.
+
+    Cells are `PSNR / SSIM`, with the spread over seeds where there are several.
+    """
+    columns: dict[tuple[str, str], dict[str, str]] = {}
+    for dataset, acceleration in study.settings():
+        for recipe in RECIPE_TITLES:
+            heading = (f"{dataset_title(study, dataset)} {acceleration}x", RECIPE_TITLES[recipe])
+            columns[heading] = {}
+            for _, row in table.iterrows():
+                here = (row["dataset"], row["acceleration"]) == (dataset, f"{acceleration}x")
+                if here and COLUMN_OF_TRAINING[row["training"]] == recipe:
+                    columns[heading][model_title(row["model"])] = _cell(row)
+    frame = pd.DataFrame(columns)
+    titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
+    frame = frame.reindex(titles).fillna(MISSING)
+    frame.columns.names = [None, "PSNR (dB) / SSIM"]
+    return frame
+
+
+def _cell(row: pd.Series) -> str:
+    if row["seeds"] > 1:
+        return (
+            f"{row['psnr_db']:.2f} ± {row['psnr_db_sd']:.2f} / "
+            f"{row['ssim']:.4f} ± {row['ssim_sd']:.4f}"
+        )
+    return f"{row['psnr_db']:.2f} / {row['ssim']:.4f}"
+
+
+def dataset_title(study: Study, dataset: str) -> str:
+    """A data set's title, or its name."""
+    return study.datasets[dataset].title or dataset
+
+
+def table_notes(table: pd.DataFrame, study: Study) -> list[str]:
+    """What a reader must know of the table: whose images, which patients, how many seeds."""
+    notes = []
+    for dataset in table["dataset"].unique():
+        row = table[table["dataset"] == dataset].iloc[0]
+        kind = "synthetic (drawn phantoms)" if row["synthetic"] else "measured images"
+        chosen = "test patients" if row["part"] == "test" else (
+            "validation patients, on which the weights were chosen too (the paper's choice)"
+        )
+        notes.append(
+            f"{dataset_title(study, dataset)}: {kind}; mean over {row['volumes']} volumes of "
+            f"{row['patients']} {chosen}."
+        )
+    seeds = len(study.seeds)
+    spread = "; ± is the standard deviation over seeds" if seeds > 1 else ""
+    notes.append(f"{seeds} seed{'s' if seeds > 1 else ''} a model{spread}.")
+    return notes
+
+
+def write_main_table(volumes: Sequence[Path], study: Study, folder: Path) -> None:
+    """Write `main.csv` (tidy), `main.md`, `main.tex` and `main.html` (the paper's layout).
+
+    Raises:
+        InputError: a metrics file is unusable.
+    """
+    table = main_table(read_metrics(volumes), study)
+    layout = paper_layout(table, study)
+    notes = table_notes(table, study)
+    write_text(folder / "main.csv", table.to_csv(index=False, float_format="%.6f"))
+    write_text(folder / "main.md", _markdown(layout, notes))
+    write_text(folder / "main.tex", _latex(layout, notes))
+    write_text(folder / "main.html", html_table(layout, notes))
+
+
+def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
+    flat = layout.copy()
+    flat.columns = pd.Index([f"{a} {b}" for a, b in layout.columns])
+    flat.index.name = "PSNR (dB) / SSIM"
+    return flat.to_markdown() + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
+    """A booktabs table; needs the packages booktabs and multirow."""
+    body = layout.style.to_latex(
+        hrules=True,
+        column_format="l" + "c" * layout.shape[1],
+        multicol_align="c",
+    )
+    comments = "".join(f"% {note}\n" for note in notes)
+    for plain, escaped in (("±", r"$\pm$"), (MISSING, "--"), ("_", r"\_")):
+        body = body.replace(plain, escaped)
+    return comments + body
+
+
+def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
+    """A table fragment that a page can embed, with its notes below."""
+    table = layout.to_html(classes="results", border=0, justify="center")
+    items = "".join(f"<li>{note}</li>" for note in notes)
+    return f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'

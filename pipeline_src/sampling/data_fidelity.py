@@ -1,0 +1,81 @@
+"""Data fidelity: measured k-space lines replace the network's.
+
+For a real image the step x_rec = Re F^H (M y + (1 - M) F x_cnn) of DC-CNN (Schlemper et al.,
+IEEE TMI 2018, Eq. 6 without noise) equals x_u + x_cnn - Re F^H M F x_cnn with the zero-filled
+image x_u = Re F^H M y, so it needs the zero-filled image but not the k-space.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline_src.sampling.masks import Mask
+
+
+def line_projection(lines: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """P = Re F1^H diag(m) F1 `(rows, rows)`: what a line mask keeps of a real image.
+
+    F1 is the orthonormal 1-D DFT along the phase-encode axis.
+    """
+    rows = len(lines)
+    fourier = np.fft.fft(np.eye(rows), norm="ortho")
+    kept: NDArray[np.float64] = (fourier.conj().T @ (lines[:, None] * fourier)).real
+    return kept
+
+
+class LineDataFidelity(nn.Module):
+    """Data fidelity for a mask of whole lines, as one real matrix product.
+
+    x_rec = x_u + (I - Re F1^H diag(m) F1) x_cnn: exact, without complex arithmetic.
+    """
+
+    complement: Tensor
+    kept: Tensor
+
+    def __init__(self, lines: NDArray[np.bool_]) -> None:
+        super().__init__()
+        kept = line_projection(lines)
+        # Formed in double precision, applied in the network's.
+        self.register_buffer("kept", torch.from_numpy(kept).float(), persistent=False)
+        self.register_buffer(
+            "complement", torch.from_numpy(np.eye(len(lines)) - kept).float(), persistent=False
+        )
+
+    def zero_filled(self, target: Tensor) -> Tensor:
+        """Zero-filled image of a real image `(..., rows, columns)`."""
+        return torch.matmul(self.kept, target)
+
+    def forward(self, image: Tensor, zero_filled: Tensor) -> Tensor:
+        """Impose the measured lines on ``image`` `(..., rows, columns)`; shapes broadcast."""
+        return zero_filled + torch.matmul(self.complement, image)
+
+
+class FourierDataFidelity(nn.Module):
+    """Data fidelity for any mask, by 2-D FFT."""
+
+    samples: Tensor
+
+    def __init__(self, samples: NDArray[np.bool_]) -> None:
+        super().__init__()
+        self.register_buffer("samples", torch.from_numpy(samples.copy()), persistent=False)
+
+    def zero_filled(self, target: Tensor) -> Tensor:
+        """Zero-filled image of a real image `(..., rows, columns)`."""
+        kspace = torch.fft.fft2(target, norm="ortho") * self.samples
+        return torch.fft.ifft2(kspace, norm="ortho").real
+
+    def forward(self, image: Tensor, zero_filled: Tensor) -> Tensor:
+        """Impose the measured samples on ``image`` `(..., rows, columns)`; shapes broadcast."""
+        return zero_filled + image - self.zero_filled(image)
+
+
+DataFidelity = LineDataFidelity | FourierDataFidelity
+
+
+def data_fidelity(mask: Mask) -> DataFidelity:
+    """The data-fidelity step of a mask: the matrix form where it is made of whole lines."""
+    lines = mask.lines
+    return FourierDataFidelity(mask.samples) if lines is None else LineDataFidelity(lines)

@@ -1,0 +1,212 @@
+"""Cartesian sampling masks: drawn with the kt-FOCUSS density, or read from a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path, sha256_file
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A sampling mask.
+
+    Attributes:
+        samples: `(rows, columns)` bool in FFT order (zero frequency at index 0); axis 0 is the
+            phase-encode axis.
+        description: how it was made, JSON-serialisable.
+    """
+
+    samples: NDArray[np.bool_]
+    description: dict[str, Any]
+
+    @property
+    def lines(self) -> NDArray[np.bool_] | None:
+        """`(rows,)`, the sampled phase-encode lines; None for a mask not made of whole lines."""
+        first = self.samples[:, 0]
+        return first if (self.samples == first[:, None]).all() else None
+
+
+def line_density(lines: int, acceleration: int) -> NDArray[np.float64]:
+    """Relative probability of each centred line (index `lines // 2` is zero frequency).
+
+    exp(-0.5 ((k - N/2) / (N/10))^2) + 1 / (2 R), as in kt-FOCUSS and DC-CNN (Schlemper et al.,
+    IEEE TMI 2018).
+
+    Returns:
+        `(lines,)`, not normalised.
+    """
+    k = np.arange(lines)
+    density: NDArray[np.float64] = np.exp(-0.5 * ((k - lines / 2) / (lines / 10)) ** 2)
+    return density + 1 / (2 * acceleration)
+
+
+def center_block(lines: int, center_lines: int) -> slice:
+    """The centred indices of the lowest frequencies that are always sampled."""
+    start = lines // 2 - center_lines // 2
+    return slice(start, start + center_lines)
+
+
+def draw_lines(
+    lines: int, acceleration: int, rng: np.random.Generator, center_lines: int = 10
+) -> NDArray[np.bool_]:
+    """Draw int(N / R) phase-encode lines, the lowest frequencies always among them.
+
+    Returns:
+        `(lines,)` bool in FFT order.
+
+    Raises:
+        InputError: fewer lines than ``center_lines`` would be sampled.
+    """
+    count = lines // acceleration
+    if count < center_lines:
+        raise InputError(
+            f"sampling.center_lines: {center_lines} is more than the {count} lines that "
+            f"{acceleration}x of {lines} leaves"
+        )
+    density = line_density(lines, acceleration)
+    center = center_block(lines, center_lines)
+    density[center] = 0
+    drawn = rng.choice(
+        lines, size=count - center_lines, replace=False, p=density / density.sum()
+    )
+    chosen = np.zeros(lines, dtype=np.bool_)
+    chosen[center] = True
+    chosen[drawn] = True
+    return np.fft.ifftshift(chosen)
+
+
+def lines_mask(lines: NDArray[np.bool_], columns: int) -> NDArray[np.bool_]:
+    """Whole lines as a mask `(rows, columns)`."""
+    return np.repeat(lines[:, None], columns, axis=1)
+
+
+def drawn_mask(
+    matrix: tuple[int, int], acceleration: int, seed: int, center_lines: int
+) -> Mask:
+    """A drawn mask; size, acceleration and seed alone decide it."""
+    # The seed names the purpose too, so no other draw of the pipeline shares its stream.
+    rng = np.random.default_rng([seed, matrix[0], acceleration])
+    lines = draw_lines(matrix[0], acceleration, rng, center_lines)
+    description = {
+        "kind": "drawn",
+        "acceleration": acceleration,
+        "seed": seed,
+        "center_lines": center_lines,
+    }
+    return Mask(lines_mask(lines, matrix[1]), description)
+
+
+def mask_from_file(path: Path, matrix: tuple[int, int], acceleration: int) -> Mask:
+    """A given mask in FFT order: `.npy` of `(rows,)` or `(rows, columns)`, or `.csv`.
+
+    A CSV has either a column `line` (a sampled phase-encode index a row), or the columns
+    `acceleration` (`4x`), `matrix_size` (`150x150`) and `sampled_lines` (indices separated by
+    spaces), of which the row for this matrix and acceleration is taken.
+
+    Raises:
+        InputError: the file cannot be read, or its mask is of another size or empty.
+    """
+    try:
+        if path.suffix == ".npy":
+            samples = np.load(path)
+        elif path.suffix == ".csv":
+            samples = _lines_from_csv(path, matrix, acceleration)
+        else:
+            raise InputError(f"{path}: a mask is a .npy or a .csv file")
+    except OSError as error:
+        raise InputError(f"{path}: mask cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is no mask ({error})") from None
+    if samples.dtype != np.bool_ and not np.isin(samples, (0, 1)).all():
+        raise InputError(f"{path}: holds values other than 0 and 1")
+    samples = samples.astype(np.bool_)
+    if samples.shape == matrix[:1]:
+        samples = lines_mask(samples, matrix[1])
+    if samples.shape != matrix:
+        raise InputError(
+            f"{path}: mask of {'x'.join(map(str, samples.shape))}, but preparation.matrix is "
+            f"{matrix[0]}x{matrix[1]}; give a mask of that size"
+        )
+    if not samples.any():
+        raise InputError(f"{path}: mask samples nothing")
+    return Mask(
+        samples,
+        {
+            "kind": "given",
+            "file": path.name,
+            "sha256": sha256_file(path),
+            "acceleration": acceleration,
+        },
+    )
+
+
+def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
+    table = pd.read_csv(path, comment="#")
+    if "line" in table:
+        indices = table["line"].to_numpy()
+    elif {"acceleration", "matrix_size", "sampled_lines"} <= set(table.columns):
+        size = f"{matrix[0]}x{matrix[1]}"
+        rows = table[
+            (table["acceleration"] == f"{acceleration}x") & (table["matrix_size"] == size)
+        ]
+        if len(rows) != 1:
+            raise InputError(
+                f"{path}: {len(rows)} masks of {size} at {acceleration}x; exactly one is needed"
+            )
+        indices = np.array(str(rows["sampled_lines"].iloc[0]).split(), dtype=int)
+    else:
+        raise InputError(
+            f"{path}: needs a column 'line', or 'acceleration', 'matrix_size' and 'sampled_lines'"
+        )
+    if len(indices) and (indices.min() < 0 or indices.max() >= matrix[0]):
+        raise InputError(
+            f"{path}: line {int(indices.max())} is outside the {matrix[0]} lines of "
+            "preparation.matrix; give a mask of that size"
+        )
+    lines = np.zeros(matrix[0], dtype=np.bool_)
+    lines[indices] = True
+    return lines
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a mask as `.npz` with its description."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, samples=mask.samples, description=json.dumps(mask.description))
+
+
+def read_mask(path: Path) -> Mask:
+    """Read what `write_mask` wrote.
+
+    Raises:
+        InputError: the file is missing or is no mask.
+    """
+    try:
+        with np.load(path) as file:
+            return Mask(file["samples"], json.loads(str(file["description"])))
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist; make it with the mask command") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: is damaged or no mask ({error})") from None
+
+
+def study_mask(study: Study, dataset: str, acceleration: int) -> Mask:
+    """The mask of a setting: the given file where there is one, else a drawn one.
+
+    Raises:
+        InputError: the given file is unusable.
+    """
+    matrix = study.datasets[dataset].preparation.matrix
+    given = study.datasets[dataset].masks.get(acceleration)
+    if given is not None:
+        return mask_from_file(Path(given), matrix, acceleration)
+    return drawn_mask(matrix, acceleration, study.sampling.seed, study.sampling.center_lines)

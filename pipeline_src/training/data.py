@@ -1,0 +1,65 @@
+"""One part of a store as tensors on the training device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline_src.data.store import Store
+from pipeline_src.sampling.data_fidelity import DataFidelity
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some slices of a part.
+
+    Attributes:
+        part: `train` or `validation`.
+        indices: `(batch,)` positions in the part.
+        target: `(batch, 1, rows, columns)`, the fully sampled images.
+        zero_filled: `(batch, 1, rows, columns)`.
+        data_range: `(batch,)`, the maximum of each slice's volume.
+    """
+
+    part: str
+    indices: Tensor
+    target: Tensor
+    zero_filled: Tensor
+    data_range: Tensor
+
+
+class Slices:
+    """All slices of a part on one device; batches are views by index, no file is read."""
+
+    def __init__(
+        self, store: Store, part: str, fidelity: DataFidelity, device: torch.device
+    ) -> None:
+        images, _ = store.part(part)
+        self.part = part
+        self.target = torch.from_numpy(images)[:, None].to(device)
+        with torch.no_grad():
+            self.zero_filled = fidelity.zero_filled(self.target)
+        self.data_range = torch.from_numpy(store.volume_maxima(part)).to(device)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The slices at ``indices``."""
+        return Batch(
+            self.part,
+            indices,
+            self.target[indices],
+            self.zero_filled[indices],
+            self.data_range[indices],
+        )
+
+    def batches(self, size: int, order: Tensor | None = None) -> Iterator[Batch]:
+        """Batches in the given order, or in the store's; the last may be smaller."""
+        if order is None:
+            order = torch.arange(len(self))
+        for indices in order.to(self.target.device).split(size):
+            yield self.batch(indices)

@@ -1,0 +1,46 @@
+"""How far a training is: a bar where a person watches, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from pipeline_src.training.engine import Epoch
+
+
+class Progress:
+    """Callable with each epoch; see `run_stage`."""
+
+    #: Seconds between lines in a log; the last epoch of a stage is always written.
+    INTERVAL = 10.0
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._bar: tqdm[None] | None = None
+        self._last_line = float("-inf")
+        self._spent = 0.0
+
+    def __call__(self, stage: str, epochs: int, row: Epoch) -> None:
+        """Show one finished epoch of a stage."""
+        if row.epoch == 1:
+            self._spent = 0.0
+        self._spent += row.seconds
+        left = self._spent / row.epoch * (epochs - row.epoch)
+        numbers = f"loss {row.validation_loss:.3e}, {row.validation_psnr_db:.2f} dB"
+        if sys.stderr.isatty():
+            if row.epoch == 1 or self._bar is None:
+                self._bar = tqdm(total=epochs, unit="epoch", desc=f"{self.model} {stage}")
+            self._bar.set_postfix_str(numbers)
+            self._bar.update()
+            if row.epoch == epochs:
+                self._bar.close()
+        elif row.epoch == epochs or time.monotonic() - self._last_line >= self.INTERVAL:
+            self._last_line = time.monotonic()
+            print(
+                f"{self.model} {stage}: epoch {row.epoch}/{epochs}, validation {numbers}, "
+                f"{left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,67 @@
+"""The frozen teacher: what a student needs of it, computed once a slice where memory allows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pipeline_src.distillation.base import DistillationLoss, Summary
+from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.taps import tapped
+from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.training.data import Batch, Slices
+
+
+class FrozenTeacher:
+    """A teacher that never learns, with a memory of its answers.
+
+    What is remembered of a slice is the summary of the distillation loss and, where imitation
+    asks for it, the reconstruction. When one part's answers would not fit ``cache_bytes``, that
+    part is answered by running the teacher anew.
+    """
+
+    def __init__(
+        self,
+        network: DCCNN,
+        fidelity: DataFidelity,
+        loss: DistillationLoss,
+        *,
+        cache_bytes: int,
+        batch_size: int,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.fidelity = fidelity
+        self.loss = loss
+        self.cache_bytes = cache_bytes
+        self.batch_size = batch_size
+        self._cache: dict[str, tuple[Tensor, ...]] = {}
+
+    def remember(self, slices: Slices) -> bool:
+        """Answer for every slice of a part in advance; False where that would not fit."""
+        first = self._answer(slices.batch(torch.arange(1)))
+        per_slice = sum(t.numel() * t.element_size() for t in first)
+        if per_slice * len(slices) > self.cache_bytes:
+            return False
+        answers = [self._answer(batch) for batch in slices.batches(self.batch_size)]
+        self._cache[slices.part] = tuple(map(torch.cat, zip(*answers, strict=True)))
+        self.cache_bytes -= per_slice * len(slices)
+        return True
+
+    def image(self, batch: Batch) -> Tensor:
+        """The teacher's reconstruction `(batch, 1, rows, columns)`."""
+        return self._recall(batch)[0]
+
+    def summary(self, batch: Batch) -> Summary:
+        """The loss's summary of the teacher's features."""
+        return self._recall(batch)[1:]
+
+    def _recall(self, batch: Batch) -> tuple[Tensor, ...]:
+        if batch.part in self._cache:
+            return tuple(t[batch.indices] for t in self._cache[batch.part])
+        return self._answer(batch)
+
+    @torch.no_grad()
+    def _answer(self, batch: Batch) -> tuple[Tensor, ...]:
+        with tapped(self.network, self.loss.taps()) as features:
+            image = self.network(batch.zero_filled, self.fidelity)
+        return (image, *self.loss.summarise(features))

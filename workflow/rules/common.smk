@@ -1,0 +1,176 @@
+"""What the rules share: the study, where its files lie, and what code each step depends on."""
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from pipeline_src.config import (
+    check_study,
+    merge,
+    read_yaml,
+    split_model_name,
+    training_plan,
+)
+from pipeline_src.errors import InputError
+from pipeline_src.files import write_text
+from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
+from pipeline_src.provenance import source_files
+
+
+def read_study():
+    """The study of this run: files given with --configfile alone, or the demo, with --config
+    laid on top."""
+    try:
+        given = dict(config)
+        if not workflow.overwrite_configfiles:
+            given = merge(read_yaml(PROJECT / "config" / "config.yaml"), given)
+        study = check_study(given)
+        check_files(study)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    return study
+
+
+study = read_study()
+RESULTS = f"results/{study.study}"
+CONFIG = f"{RESULTS}/config.yaml"
+
+
+def write_study_config():
+    """Freeze the configuration for the jobs: what was planned is what runs, and every shell line
+    can be run again by hand."""
+    write_text(
+        Path(CONFIG), yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    )
+
+
+def code(*places):
+    """Source files as inputs, so that a step reruns when its own code changes and not when
+    another's does."""
+    return [os.path.relpath(path) for path in source_files(*places)]
+
+
+DATA_CODE = ("data",)
+MODEL_CODE = (
+    "data/store.py",
+    "sampling/masks.py",
+    "sampling/data_fidelity.py",
+    "models",
+)
+TRAINING_CODE = (*MODEL_CODE, "training")
+# What all losses share; a loss's own module is added for its trainings alone.
+DISTILLATION_CODE = (
+    *TRAINING_CODE,
+    "distillation/base.py",
+    "distillation/attention.py",
+)
+EVALUATION_CODE = (*MODEL_CODE, "evaluation")
+FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
+
+
+def reported_part(wildcards):
+    return study.datasets[wildcards.dataset].report_on
+
+
+def setting_title(wildcards):
+    title = study.datasets[wildcards.dataset].title or wildcards.dataset
+    return f"{title} {wildcards.acceleration}"
+
+
+def plan_of(wildcards):
+    """Everything in the configuration that defines a training; a change reruns it."""
+    return training_plan(study, wildcards.model, int(wildcards.seed)).model_dump(
+        mode="json"
+    )
+
+
+def start_options(wildcards, input):
+    """Options for the weights that a training starts from, where it has any."""
+    options = {
+        "--teacher": input.get("teacher"),
+        "--warm-start": input.get("warm_start"),
+    }
+    return " ".join(f"{option} {path}" for option, path in options.items() if path)
+
+
+def teacher_weights(wildcards):
+    """Weights of the teacher that a recipe distils from."""
+    teacher = "teacher" if wildcards.model.startswith("std_kd") else "sft_teacher"
+    return f"{MODEL}/weights.safetensors".format(**{**wildcards, "model": teacher})
+
+
+def warm_start_weights(wildcards):
+    """Student blocks that SFT-KD-Recon starts from; Std-KD starts from random weights."""
+    if wildcards.model.startswith("std_kd"):
+        return []
+    return f"{MODEL}/student_weights.safetensors".format(
+        **{**wildcards, "model": "sft_teacher"}
+    )
+
+
+def gpus(wildcards):
+    return int(gpu_wanted(study))
+
+
+def model_folders(dataset, acceleration, models, seeds=study.seeds):
+    return [
+        f"{RESULTS}/{dataset}/{acceleration}/seed{seed}/{model}"
+        for model in models
+        for seed in seeds
+    ]
+
+
+def metric_files(dataset, acceleration, name, models=None, seeds=study.seeds):
+    """Metrics of zero filling and of the models of a setting."""
+    folders = [f"{RESULTS}/{dataset}/{acceleration}/zero_filled"]
+    folders += model_folders(
+        dataset, acceleration, models or study.model_names(), seeds
+    )
+    return [f"{folder}/{name}" for folder in folders]
+
+
+def shown_models():
+    """Models in panels and curves: both teachers, the student, and the shown methods' students."""
+    methods = [m for m in study.evaluation.panel_methods if m in study.methods]
+    return [
+        "teacher",
+        "sft_teacher",
+        "student",
+        *[f"{recipe}_{method}" for method in methods for recipe in study.recipes],
+    ]
+
+
+def captions():
+    """Captions of the report, which Snakemake's own report shares."""
+    return [
+        os.path.relpath(p)
+        for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
+    ]
+
+
+def template():
+    return os.path.relpath(PROJECT / "pipeline_src" / "reporting" / "report.html.j2")
+
+
+MODEL = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}/{{model}}"
+FIGURES = [
+    f"{RESULTS}/figures/{dataset}/contact_sheet.png" for dataset in study.datasets
+] + [
+    f"{RESULTS}/figures/{dataset}/{acceleration}x/{kind}.png"
+    for dataset, acceleration in study.settings()
+    for kind in ("mask", "boxplot", "curves", "panel")
+]
+TABLES = [f"{RESULTS}/tables/main.{suffix}" for suffix in ("csv", "md", "tex", "html")]
+
+
+wildcard_constraints:
+    dataset="|".join(study.datasets),
+    acceleration="|".join(f"{r}x" for r in study.accelerations),
+    seed=r"\d+",
+    model="|".join(study.model_names()),

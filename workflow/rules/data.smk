@@ -1,0 +1,26 @@
+rule prepare:
+    input:
+        volumes=lambda wildcards: source_files_of(study, wildcards.dataset),
+        code=code(*DATA_CODE),
+    output:
+        f"{RESULTS}/{{dataset}}/volumes.h5",
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
+    conda:
+        "../../environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=CONFIG,
+        settings=lambda wildcards: study.datasets[wildcards.dataset].model_dump(
+            mode="json", exclude={"masks"}
+        ),
+    message:
+        "Preparing {wildcards.dataset}"
+    shell:
+        "python -m pipeline_src prepare --config {params.config} "
+        "--dataset {wildcards.dataset} --output {output} > {log} 2>&1"

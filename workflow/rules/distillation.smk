@@ -1,0 +1,23 @@
+use rule train as distil with:
+    input:
+        data=rules.prepare.output,
+        mask=rules.mask.output,
+        teacher=teacher_weights,
+        warm_start=warm_start_weights,
+        code=lambda wildcards: code(
+            *DISTILLATION_CODE,
+            f"distillation/losses/{split_model_name(wildcards.model)[0]}.py",
+        ),
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=[
+            f"{MODEL}/history_{stage}.csv"
+            for stage in (
+                ("joint",)
+                if study.distillation.protocol == "joint"
+                else ("features", "reconstruction")
+            )
+        ],
+    wildcard_constraints:
+        model="|".join(study.distilled_names()) or "none",

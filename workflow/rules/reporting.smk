@@ -1,0 +1,208 @@
+rule main_table:
+    input:
+        metrics=[
+            path
+            for dataset, acceleration in study.settings()
+            for path in metric_files(dataset, f"{acceleration}x", "volumes.csv")
+        ],
+        code=code("reporting/tables.py", "reporting/names.py", "evaluation/results.py"),
+    output:
+        csv=report(
+            f"{RESULTS}/tables/main.csv",
+            caption="../report/main_table.rst",
+            category="Tables",
+        ),
+        markdown=f"{RESULTS}/tables/main.md",
+        latex=f"{RESULTS}/tables/main.tex",
+        html=report(
+            f"{RESULTS}/tables/main.html",
+            caption="../report/main_table.rst",
+            category="Tables",
+        ),
+    log:
+        f"{RESULTS}/logs/tables/main.log",
+    conda:
+        "../../environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=CONFIG,
+        titles={name: dataset.title for name, dataset in study.datasets.items()},
+        folder=subpath(output.csv, parent=True),
+    message:
+        "Main table"
+    shell:
+        "python -m pipeline_src tables {input.metrics} --config {params.config} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+rule figure_contact_sheet:
+    input:
+        shown=rules.prepare.output,
+        code=code("data/store.py", "reporting/figures/contact_sheet.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/contact_sheet.png",
+            caption="../report/contact_sheet.rst",
+            category="Data",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
+    conda:
+        "../../environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        kind="contact_sheet",
+        title="",
+    message:
+        "Figure: contact sheet of {wildcards.dataset}"
+    shell:
+        "python -m pipeline_src figure {params.kind} {input.shown} --title '{params.title}' "
+        "--output {output.png} > {log} 2>&1"
+
+
+use rule figure_contact_sheet as figure_mask with:
+    input:
+        shown=rules.mask.output,
+        code=code("sampling/masks.py", "reporting/figures/mask.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/mask.png",
+            caption="../report/mask.rst",
+            category="Sampling",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/mask.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_mask.log",
+    params:
+        kind="mask",
+        title=setting_title,
+    message:
+        "Figure: mask of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_boxplot with:
+    input:
+        shown=lambda wildcards: metric_files(
+            wildcards.dataset, wildcards.acceleration, "slices.csv"
+        ),
+        code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
+    output:
+        report(
+            multiext(
+                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot",
+                ".png",
+                ".pdf",
+            ),
+            caption="../report/boxplot.rst",
+            category="Image quality",
+        ),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot.log",
+    params:
+        kind="boxplot",
+        title=setting_title,
+    message:
+        "Figure: box plot of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_curves with:
+    input:
+        shown=lambda wildcards: [
+            f"{folder}/manifest.json"
+            for folder in model_folders(
+                wildcards.dataset, wildcards.acceleration, shown_models()
+            )
+        ],
+        code=code("reporting/figures/curves.py", *FIGURE_CODE),
+    output:
+        report(
+            multiext(
+                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves",
+                ".png",
+                ".pdf",
+            ),
+            caption="../report/curves.rst",
+            category="Training",
+        ),
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_curves.log",
+    params:
+        kind="curves",
+        title=setting_title,
+    message:
+        "Figure: learning curves of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_panel with:
+    input:
+        shown=lambda wildcards: metric_files(
+            wildcards.dataset,
+            wildcards.acceleration,
+            "panel.npz",
+            models=[m for m in shown_models() if m != "sft_teacher"],
+            seeds=study.seeds[:1],
+        ),
+        code=code("reporting/figures/panel.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel.png",
+            caption="../report/panel.rst",
+            category="Reconstructions",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_panel.log",
+    params:
+        kind="panel",
+        title=setting_title,
+    message:
+        "Figure: reconstructions of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+rule page:
+    input:
+        table=rules.main_table.output.html,
+        figures=FIGURES,
+        captions=captions(),
+        code=code("reporting/report.py", "reporting/methods_text.py"),
+        template=template(),
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    conda:
+        "../../environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        config=CONFIG,
+        settings=study.model_dump(mode="json"),
+    message:
+        "Report: {output}"
+    shell:
+        "python -m pipeline_src report --config {params.config} --table {input.table} "
+        "--figures {input.figures} --output {output} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        TABLES,
+
+
+rule figures:
+    input:
+        FIGURES,
+
+
+rule report:
+    input:
+        rules.page.output,

@@ -1,0 +1,47 @@
+rule train:
+    """Teacher or student by standard training; the other trainings are variations of it."""
+    input:
+        data=rules.prepare.output,
+        mask=rules.mask.output,
+        code=code(*TRAINING_CODE),
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=[f"{MODEL}/history_reconstruction.csv"],
+    log:
+        f"{RESULTS}/logs/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
+    wildcard_constraints:
+        model="teacher|student",
+    conda:
+        "../../environment.yaml"
+    threads: study.training.threads
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+    params:
+        config=CONFIG,
+        settings=plan_of,
+        folder=subpath(output.weights, parent=True),
+        start=start_options,
+    message:
+        "Training {wildcards.model}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
+    shell:
+        "python -m pipeline_src train --config {params.config} --dataset {wildcards.dataset} "
+        "--acceleration {wildcards.acceleration} --model {wildcards.model} "
+        "--seed {wildcards.seed} --data {input.data} --mask {input.mask} {params.start} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+use rule train as train_sft_teacher with:
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        student=f"{MODEL}/student_weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=[f"{MODEL}/history_student_friendly.csv"],
+    wildcard_constraints:
+        model="sft_teacher",
+    # The longest training, which half the grid waits for: first in line.
+    priority: 10
