@@ -34,6 +34,7 @@ Report = Callable[[str, int, Epoch], None]
 
 def run_stage(
     name: str,
+    number: int,
     objective: Objective,
     train: Slices,
     validation: Slices,
@@ -43,7 +44,7 @@ def run_stage(
 ) -> list[Epoch]:
     """Train for one stage and leave the weights of the lowest validation loss in place.
 
-    Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). ``report`` is called
+    ``number`` counts the stages of a training from 0. Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). ``report`` is called
     after each epoch with the stage's name, the number of epochs and the epoch's row.
 
     Raises:
@@ -60,7 +61,7 @@ def run_stage(
     for epoch in range(1, settings.epochs + 1):
         started = time.perf_counter()
         rate = optimiser.param_groups[0]["lr"]
-        order = batch_order(seed, name, epoch, len(train))
+        order = batch_order(seed, number, epoch, len(train))
         train_loss = _train_epoch(objective, optimiser, train, order, settings.batch_size)
         scheduler.step()
         validation_loss, psnr = _validate(objective, validation, settings.batch_size)

@@ -82,10 +82,10 @@ def run_training(plan: TrainingPlan, inputs: Inputs, output: Path, labels: dict[
     builder = _Builder(plan, inputs, fidelity, device)
     progress = Progress(plan.model)
     histories: dict[str, list[Epoch]] = {}
-    for stage in plan.stages:
+    for number, stage in enumerate(plan.stages):
         objective = builder.objective(stage, [train, validation])
         histories[stage] = run_stage(
-            stage, objective, train, validation, plan.training, plan.seed, progress
+            stage, number, objective, train, validation, plan.training, plan.seed, progress
         )
 
     for stage, rows in histories.items():

@@ -13,11 +13,11 @@ def derived_seed(seed: int, *names: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def batch_order(seed: int, stage: str, epoch: int, slices: int) -> torch.Tensor:
+def batch_order(seed: int, stage: int, epoch: int, slices: int) -> torch.Tensor:
     """The order of slices in one epoch, `(slices,)`; it needs no state of earlier epochs.
 
-    The order depends on the stage and not on the model, so that models compared with each other
-    see the same batches.
+    The order depends on the stage's number and not on the model, so that models compared with
+    each other see the same batches.
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, "order", stage, epoch))
     return torch.randperm(slices, generator=generator)

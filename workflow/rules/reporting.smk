@@ -94,15 +94,12 @@ use rule figure_contact_sheet as figure_boxplot with:
         ),
         code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
     output:
-        report(
-            multiext(
-                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot",
-                ".png",
-                ".pdf",
-            ),
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot.png",
             caption="../report/boxplot.rst",
             category="Image quality",
         ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot.pdf",
     log:
         f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot.log",
     params:
@@ -122,15 +119,12 @@ use rule figure_contact_sheet as figure_curves with:
         ],
         code=code("reporting/figures/curves.py", *FIGURE_CODE),
     output:
-        report(
-            multiext(
-                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves",
-                ".png",
-                ".pdf",
-            ),
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves.png",
             caption="../report/curves.rst",
             category="Training",
         ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves.pdf",
     log:
         f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_curves.log",
     params:
