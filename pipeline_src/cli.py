@@ -85,7 +85,8 @@ def _mask(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     # cuBLAS reads this when it starts; without it its sums may differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    from pipeline_src.training.run import Inputs, run_training
+    from pipeline_src.training.builder import Inputs
+    from pipeline_src.training.run import run_training
 
     study = _study(options)
     try:

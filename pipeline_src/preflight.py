@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def gpu_wanted(study: Study) -> bool:
     Looks for the driver's device files, since importing torch to ask would cost seconds.
     """
     device = study.training.device
-    return device == "cuda" or (device == "auto" and bool(glob.glob("/dev/nvidia[0-9]*")))
+    return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def source_files_of(study: Study, dataset: str) -> list[str]:

@@ -12,7 +12,13 @@ from pipeline_src.config.method import (
     Training,
     available_methods,
 )
-from pipeline_src.config.study import Study, TrainingPlan, split_model_name, training_plan
+from pipeline_src.config.study import (
+    Study,
+    TrainingPlan,
+    distillation_stages,
+    split_model_name,
+    training_plan,
+)
 
 __all__ = [
     "Dataset",
@@ -23,12 +29,13 @@ __all__ = [
     "Preparation",
     "Sampling",
     "Split",
-    "Study",
     "StudentFriendly",
+    "Study",
     "Training",
     "TrainingPlan",
     "available_methods",
     "check_study",
+    "distillation_stages",
     "load_study",
     "merge",
     "read_yaml",

@@ -91,7 +91,11 @@ def _describe(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
     # Pydantic names a source's kind inside the path; a user does not write it there.
-    parts = [str(p) for i, p in enumerate(first["loc"]) if not (i == 3 and first["loc"][2:3] == ("source",))]
+    parts = [
+        str(p)
+        for i, p in enumerate(first["loc"])
+        if not (i == 3 and first["loc"][2:3] == ("source",))
+    ]
     where = ".".join(parts)
     context = first.get("ctx", {})
     if first["type"] == "unknown_key":

@@ -99,7 +99,9 @@ def reference_markdown() -> str:
             for suffix, section in sections:
                 label = f"{path}.{name}{suffix}".lstrip(".")
                 if len(sections) > 1:
-                    label += f" (kind: {typing.get_args(section.model_fields['kind'].annotation)[0]})"
+                    label += (
+                        f" (kind: {typing.get_args(section.model_fields['kind'].annotation)[0]})"
+                    )
                 below.append((section, label))
         out.append("")
         for section, label in below:

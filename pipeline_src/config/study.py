@@ -87,7 +87,11 @@ class Study(Section):
     @classmethod
     def _names(cls, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
         for name in datasets:
-            if not name.replace("_", "a").isalnum() or not name[0].isalpha() or name != name.lower():
+            if (
+                not name.replace("_", "a").isalnum()
+                or not name[0].isalpha()
+                or name != name.lower()
+            ):
                 raise ValueError(
                     f"data set name {name!r} cannot name a folder; use lower-case letters, "
                     "digits and underscores, a letter first"
@@ -180,6 +184,23 @@ def split_model_name(model: str) -> tuple[str, str]:
     raise ValueError(f"not a model's name: {model!r}")
 
 
+class SFTPlan(Section):
+    """What student-friendly training adds to a plan."""
+
+    student: Network = Field(description="student whose blocks the branches use")
+    losses: StudentFriendly = Field(description="weights of the SFT losses")
+
+
+class DistillationPlan(Section):
+    """What distillation adds to a plan."""
+
+    teacher: Network = Field(description="frozen teacher")
+    warm_start: bool = Field(description="whether the student starts from the SFT blocks")
+    method: str = Field(description="name of the method")
+    loss: Method = Field(description="the method's options")
+    options: Distillation = Field(description="how losses are combined")
+
+
 class TrainingPlan(Section):
     """All that defines one training besides its data and mask; what a rerun depends on."""
 
@@ -187,21 +208,20 @@ class TrainingPlan(Section):
     seed: int = Field(description="seed of this run")
     network: Network = Field(description="the network that is trained and reported")
     training: Training = Field(description="optimisation of each stage")
-    student: Network | None = Field(default=None, description="student that SFT branches use")
-    sft: StudentFriendly | None = Field(default=None, description="SFT losses")
-    teacher: Network | None = Field(default=None, description="frozen teacher")
-    method: str | None = Field(default=None, description="distillation method")
-    loss: Method | None = Field(default=None, description="the method's options")
-    distillation: Distillation | None = Field(default=None, description="protocol")
+    sft: SFTPlan | None = Field(default=None, description="student-friendly training")
+    distillation: DistillationPlan | None = Field(default=None, description="distillation")
 
     @property
     def stages(self) -> list[str]:
         """Names of the training's stages, in order."""
-        if self.distillation is None:
-            return ["reconstruction" if self.sft is None else "student_friendly"]
-        if self.distillation.protocol == "joint":
-            return ["joint"]
-        return ["features", "reconstruction"]
+        if self.distillation is not None:
+            return distillation_stages(self.distillation.options)
+        return ["reconstruction" if self.sft is None else "student_friendly"]
+
+
+def distillation_stages(options: Distillation) -> list[str]:
+    """Names of a distillation's stages, in order."""
+    return ["joint"] if options.protocol == "joint" else ["features", "reconstruction"]
 
 
 def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
@@ -216,16 +236,15 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
     name, training = split_model_name(model)
     common: dict[str, Any] = {"model": model, "seed": seed, "training": study.training}
     if training == "sft":
-        return TrainingPlan(
-            network=networks.teacher, student=networks.student, sft=study.sft, **common
-        )
+        sft = SFTPlan(student=networks.student, losses=study.sft)
+        return TrainingPlan(network=networks.teacher, sft=sft, **common)
     if training == "standard":
         return TrainingPlan(network=getattr(networks, name), **common)
-    return TrainingPlan(
-        network=networks.student,
+    distillation = DistillationPlan(
         teacher=networks.teacher,
+        warm_start=training == "sft_kd",
         method=name,
         loss=study.methods[name],
-        distillation=study.distillation,
-        **common,
+        options=study.distillation,
     )
+    return TrainingPlan(network=networks.student, distillation=distillation, **common)

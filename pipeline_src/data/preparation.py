@@ -168,9 +168,7 @@ def take_slices(
     return taken
 
 
-def center_crop_or_pad(
-    plane: NDArray[np.float32], matrix: tuple[int, int]
-) -> NDArray[np.float32]:
+def center_crop_or_pad(plane: NDArray[np.float32], matrix: tuple[int, int]) -> NDArray[np.float32]:
     """The centre of `(rows, columns)` as `matrix`, zeros where it does not reach."""
     out = np.zeros(matrix, dtype=np.float32)
     source, target = [], []

@@ -66,7 +66,11 @@ class Store:
         """For each slice of a part, the maximum of its prepared volume: the data range."""
         images, rows = self.part(part)
         peaks = pd.Series(images.max(axis=(1, 2)))
-        return peaks.groupby(rows["volume"].to_numpy()).transform("max").to_numpy(np.float32, copy=True)
+        return (
+            peaks.groupby(rows["volume"].to_numpy())
+            .transform("max")
+            .to_numpy(np.float32, copy=True)
+        )
 
 
 def read_store(path: Path) -> Store:
@@ -78,7 +82,9 @@ def read_store(path: Path) -> Store:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
-                raise InputError(f"{path}: is not a volume store; make one with the prepare command")
+                raise InputError(
+                    f"{path}: is not a volume store; make one with the prepare command"
+                )
             tables = {
                 name: pd.DataFrame(json.loads(file[name][()]))
                 for name in ("slices", "volumes", "dropped")

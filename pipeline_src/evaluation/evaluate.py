@@ -41,7 +41,9 @@ def evaluate(
     data_range = store.volume_maxima(part)
     if weights is not None:
         # The thread count shapes the last bits, so a model is measured as it was trained.
-        torch.set_num_threads(read_json(weights.parent / "manifest.json")["plan"]["training"]["threads"])
+        torch.set_num_threads(
+            read_json(weights.parent / "manifest.json")["plan"]["training"]["threads"]
+        )
     fidelity = data_fidelity(mask)
     reconstructions = reconstruct(images, fidelity, weights)
 

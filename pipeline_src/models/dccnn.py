@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ class Cascade(nn.Module):
         self.padding = network.padding
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size=3, padding=1)
-            for before, after in zip(channels, channels[1:], strict=False)
+            for before, after in pairwise(channels)
         )
         self.activations = nn.ModuleList(nn.ReLU() for _ in range(network.depth - 1))
 
@@ -33,8 +35,8 @@ class Cascade(nn.Module):
         x = F.pad(image, (pad, pad, pad, pad)) if pad else image
         for convolution, activation in zip(self.convolutions, self.activations, strict=False):
             x = activation(convolution(x))
-        x = self.convolutions[-1](x)
-        return x[..., pad:-pad, pad:-pad] if pad else x
+        out: Tensor = self.convolutions[-1](x)
+        return out[..., pad:-pad, pad:-pad] if pad else out
 
 
 class DCCNN(nn.Module):
@@ -45,7 +47,7 @@ class DCCNN(nn.Module):
         self.network = network
         self.cascades = nn.ModuleList(Cascade(network) for _ in range(network.cascades))
         # Channels last in memory: the faster layout for these convolutions on CPU and GPU.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> Tensor:
         """Reconstruct zero-filled images `(batch, 1, rows, columns)`."""

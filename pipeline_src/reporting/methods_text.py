@@ -106,9 +106,7 @@ def _distillation(study: Study) -> str:
         f"and {s.imitation_weight:g} (imitation, {normalised})."
     )
     if study.methods:
-        forms = _listed(
-            [f"{model_title(n)} ({m.form} form)" for n, m in study.methods.items()]
-        )
+        forms = _listed([f"{model_title(n)} ({m.form} form)" for n, m in study.methods.items()])
         protocol = (
             "first on the feature loss alone, then on reconstruction"
             if d.protocol == "two_stage"

@@ -17,7 +17,7 @@ from pipeline_src.reporting.names import (
     model_title,
 )
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 
 
 def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -101,8 +101,10 @@ def table_notes(table: pd.DataFrame, study: Study) -> list[str]:
     for dataset in table["dataset"].unique():
         row = table[table["dataset"] == dataset].iloc[0]
         kind = "synthetic (drawn phantoms)" if row["synthetic"] else "measured images"
-        chosen = "test patients" if row["part"] == "test" else (
-            "validation patients, on which the weights were chosen too (the paper's choice)"
+        chosen = (
+            "test patients"
+            if row["part"] == "test"
+            else ("validation patients, on which the weights were chosen too (the paper's choice)")
         )
         notes.append(
             f"{dataset_title(study, dataset)}: {kind}; mean over {row['volumes']} volumes of "
@@ -131,7 +133,7 @@ def write_main_table(volumes: Sequence[Path], study: Study, folder: Path) -> Non
 
 def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
     flat = layout.copy()
-    flat.columns = pd.Index([f"{a} {b}" for a, b in layout.columns])
+    flat.columns = pd.Index([" ".join(pair) for pair in layout.columns])
     flat.index.name = "PSNR (dB) / SSIM"
     return flat.to_markdown() + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 

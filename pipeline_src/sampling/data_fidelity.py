@@ -65,7 +65,8 @@ class FourierDataFidelity(nn.Module):
     def zero_filled(self, target: Tensor) -> Tensor:
         """Zero-filled image of a real image `(..., rows, columns)`."""
         kspace = torch.fft.fft2(target, norm="ortho") * self.samples
-        return torch.fft.ifft2(kspace, norm="ortho").real
+        image: Tensor = torch.fft.ifft2(kspace, norm="ortho").real
+        return image
 
     def forward(self, image: Tensor, zero_filled: Tensor) -> Tensor:
         """Impose the measured samples on ``image`` `(..., rows, columns)`; shapes broadcast."""

@@ -76,9 +76,7 @@ def draw_lines(
     density = line_density(lines, acceleration)
     center = center_block(lines, center_lines)
     density[center] = 0
-    drawn = rng.choice(
-        lines, size=count - center_lines, replace=False, p=density / density.sum()
-    )
+    drawn = rng.choice(lines, size=count - center_lines, replace=False, p=density / density.sum())
     chosen = np.zeros(lines, dtype=np.bool_)
     chosen[center] = True
     chosen[drawn] = True
@@ -90,9 +88,7 @@ def lines_mask(lines: NDArray[np.bool_], columns: int) -> NDArray[np.bool_]:
     return np.repeat(lines[:, None], columns, axis=1)
 
 
-def drawn_mask(
-    matrix: tuple[int, int], acceleration: int, seed: int, center_lines: int
-) -> Mask:
+def drawn_mask(matrix: tuple[int, int], acceleration: int, seed: int, center_lines: int) -> Mask:
     """A drawn mask; size, acceleration and seed alone decide it."""
     # The seed names the purpose too, so no other draw of the pipeline shares its stream.
     rng = np.random.default_rng([seed, matrix[0], acceleration])
@@ -156,9 +152,7 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
         indices = table["line"].to_numpy()
     elif {"acceleration", "matrix_size", "sampled_lines"} <= set(table.columns):
         size = f"{matrix[0]}x{matrix[1]}"
-        rows = table[
-            (table["acceleration"] == f"{acceleration}x") & (table["matrix_size"] == size)
-        ]
+        rows = table[(table["acceleration"] == f"{acceleration}x") & (table["matrix_size"] == size)]
         if len(rows) != 1:
             raise InputError(
                 f"{path}: {len(rows)} masks of {size} at {acceleration}x; exactly one is needed"

@@ -44,8 +44,9 @@ def run_stage(
 ) -> list[Epoch]:
     """Train for one stage and leave the weights of the lowest validation loss in place.
 
-    ``number`` counts the stages of a training from 0. Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). ``report`` is called
-    after each epoch with the stage's name, the number of epochs and the epoch's row.
+    ``number`` counts the stages of a training from 0. Adam with StepLR on seeded batches (Matcha
+    et al., MIDL 2023, Sec. 3). ``report`` is called after each epoch with the stage's name, the
+    number of epochs and the epoch's row.
 
     Raises:
         InputError: a loss is not finite; the line names stage and epoch.
@@ -65,9 +66,7 @@ def run_stage(
         train_loss = _train_epoch(objective, optimiser, train, order, settings.batch_size)
         scheduler.step()
         validation_loss, psnr = _validate(objective, validation, settings.batch_size)
-        row = Epoch(
-            epoch, train_loss, validation_loss, psnr, rate, time.perf_counter() - started
-        )
+        row = Epoch(epoch, train_loss, validation_loss, psnr, rate, time.perf_counter() - started)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise InputError(
                 f"stage {name}, epoch {epoch}: the loss is not finite (training {train_loss}, "

@@ -93,9 +93,7 @@ class StudentFriendlyTraining(Objective):
     def loss(self, batch: Batch) -> Tensor:
         """L_SFT."""
         teacher, branches = self.sft(batch.zero_filled, self.fidelity)
-        terms = sft_losses(
-            teacher, branches, batch.target, self.weights.imitation_normalisation
-        )
+        terms = sft_losses(teacher, branches, batch.target, self.weights.imitation_normalisation)
         w = self.weights
         return (
             w.teacher_weight * terms[0]

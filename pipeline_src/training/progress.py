@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ class Progress:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._last_line = float("-inf")
         self._spent = 0.0
 
@@ -32,10 +33,11 @@ class Progress:
         if sys.stderr.isatty():
             if row.epoch == 1 or self._bar is None:
                 self._bar = tqdm(total=epochs, unit="epoch", desc=f"{self.model} {stage}")
-            self._bar.set_postfix_str(numbers)
-            self._bar.update()
+            bar = self._bar
+            bar.set_postfix_str(numbers)
+            bar.update()
             if row.epoch == epochs:
-                self._bar.close()
+                bar.close()
         elif row.epoch == epochs or time.monotonic() - self._last_line >= self.INTERVAL:
             self._last_line = time.monotonic()
             print(

@@ -12,6 +12,7 @@ sys.path.insert(0, str(PROJECT))
 
 from pipeline_src.config import (
     check_study,
+    distillation_stages,
     merge,
     read_yaml,
     split_model_name,

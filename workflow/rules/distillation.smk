@@ -13,11 +13,7 @@ use rule train as distil with:
         manifest=f"{MODEL}/manifest.json",
         histories=[
             f"{MODEL}/history_{stage}.csv"
-            for stage in (
-                ("joint",)
-                if study.distillation.protocol == "joint"
-                else ("features", "reconstruction")
-            )
+            for stage in distillation_stages(study.distillation)
         ],
     wildcard_constraints:
         model="|".join(study.distilled_names()) or "none",

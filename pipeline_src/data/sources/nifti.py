@@ -7,6 +7,7 @@ import re
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -27,7 +28,7 @@ def read_nifti(path: Path, slice_axis: int = 2) -> NDArray[np.float32]:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes), not a NIfTI volume")
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         shape = image.shape
         if len(shape) != 3:
             raise InputError(

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.names import full_title, model_order
@@ -53,6 +54,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str = "ssim") -> Figure:
         palette={k: COLORS[k] for k in TRAINING_TITLES},
         hue_order=list(TRAINING_TITLES),
         dodge=False,
+        saturation=1,
         width=0.65,
         linewidth=0.8,
         fliersize=1.5,
@@ -66,10 +68,12 @@ def draw(slices: pd.DataFrame, title: str, metric: str = "ssim") -> Figure:
             axis.axhline(edge - 0.5, color="0.8", linewidth=0.6)
     zero_filled = slices[slices["training"] == "none"][metric]
     count = f"{trained.groupby('title').size().iloc[0]} slices a box"
-    below = f"; zero-filled median {zero_filled.median():.3f} (not drawn)" if len(zero_filled) else ""
+    below = (
+        f"; zero-filled median {zero_filled.median():.3f} (not drawn)" if len(zero_filled) else ""
+    )
     axis.set_title(f"{title}: {count}{below}", loc="left")
     handles = [
-        plt.Rectangle((0, 0), 1, 1, facecolor=COLORS[t], edgecolor="0.3", label=name)
+        Rectangle((0, 0), 1, 1, facecolor=COLORS[t], edgecolor="0.3", label=name)
         for t, name in TRAINING_TITLES.items()
         if (trained["training"] == t).any()
     ]

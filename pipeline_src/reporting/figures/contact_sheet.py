@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.reporting.style import PAGE_WIDTH, upright
@@ -53,17 +54,16 @@ def draw(store: Store) -> Figure:
         patients=("patient", "nunique"), slices=("slice", "size")
     )
     described = ", ".join(
-        f"{counts.loc[part, 'patients']} {part} ({counts.loc[part, 'slices']} slices)"
-        for part in PART_COLORS
-        if part in counts.index
+        f"{row.patients} {row.Index} ({row.slices} slices)"
+        for row in counts.loc[[part for part in PART_COLORS if part in counts.index]].itertuples()
     )
     synthetic = ", synthetic" if store.description["synthetic"] else ""
     size = "x".join(map(str, store.images.shape[1:]))
     figure.suptitle(
-        f"{store.description['title']}{synthetic}, {size}: patients: {described}", fontsize=8
+        f"{store.description['title']}{synthetic}, {size}; patients: {described}", fontsize=8
     )
     handles = [
-        plt.Line2D([], [], color=color, linewidth=3, label=part)
+        Line2D([], [], color=color, linewidth=3, label=part)
         for part, color in PART_COLORS.items()
         if part in counts.index
     ]

@@ -9,8 +9,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from pipeline_src.config.study import TrainingPlan, split_model_name
+from pipeline_src.config.study import split_model_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.reporting.names import full_title
@@ -36,13 +37,13 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     """
     runs: dict[str, list[pd.DataFrame]] = {}
     for manifest in inputs:
-        plan = read_json(manifest)["plan"]
-        path = manifest.parent / f"history_{TrainingPlan.model_validate(plan).stages[-1]}.csv"
+        made = read_json(manifest)
+        path = manifest.parent / made["histories"][-1]
         try:
             history = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: history cannot be read ({error})") from None
-        runs.setdefault(plan["model"], []).append(history)
+        runs.setdefault(made["plan"]["model"], []).append(history)
     return draw([Curve(*split_model_name(name), found) for name, found in runs.items()], title)
 
 
@@ -66,7 +67,9 @@ def draw(curves: list[Curve], title: str) -> Figure:
                     runs.index, runs.min(axis=1), runs.max(axis=1), color=color, alpha=0.15
                 )
         axis.set_xlabel("epoch of the last stage")
-    axes[0].set(ylabel="validation loss", yscale="log")
+    axes[0].set(ylabel="validation loss (L1)", yscale="log")
+    for which in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+        which(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes[1].set(ylabel="validation PSNR (dB)")
     figure.suptitle(title, fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()

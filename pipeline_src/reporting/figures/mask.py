@@ -25,10 +25,17 @@ def draw(mask: Mask, title: str) -> Figure:
     centred = np.arange(rows) - rows // 2
     description = mask.description
     figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(PAGE_WIDTH, 2.6), width_ratios=(1, 1.3, 1.3)
+        1, 3, figsize=(PAGE_WIDTH, 2.8), width_ratios=(1, 1.3, 1.3)
     )
-    left.imshow(samples, cmap="gray", aspect="auto", interpolation="nearest")
-    left.set(title="Mask", xlabel="frequency encode", ylabel="phase encode (line)")
+    edges = (centred[0] - 0.5, centred[-1] + 0.5)
+    left.imshow(
+        samples,
+        cmap="gray",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, 1, edges[1], edges[0]),
+    )
+    left.set(title="Mask", xlabel="frequency encode", ylabel="phase-encode line")
     left.set_xticks([])
     left.grid(visible=False)
 
@@ -37,12 +44,9 @@ def draw(mask: Mask, title: str) -> Figure:
     if description["kind"] == "drawn":
         density = line_density(rows, description["acceleration"])
         half = description["center_lines"] // 2
-        middle.plot(
-            centred, density / density.max(), color="#d55e00", label="density (relative)"
-        )
+        middle.plot(centred, density / density.max(), color="#d55e00", label="density (relative)")
         middle.axvspan(-half - 0.5, half - 0.5, color="0.85", zorder=0, label="always sampled")
-    middle.set(title="Lines", xlabel="line from zero frequency", ylabel="sampled / density")
-    middle.legend(fontsize=6, loc="upper right", framealpha=0.9)
+    middle.set(title="Lines", xlabel="phase-encode line", ylabel="sampled / density")
 
     spread = np.abs(np.fft.fftshift(np.fft.ifft2(mask.samples)))[:, samples.shape[1] // 2]
     decibel = 20 * np.log10(np.maximum(spread / spread.max(), 1e-4))
@@ -58,4 +62,5 @@ def draw(mask: Mask, title: str) -> Figure:
     lines = mask.lines
     counted = f"{int(lines.sum())} of {rows} lines" if lines is not None else "2-D mask"
     figure.suptitle(f"{title}: {counted} ({made})", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7)
     return figure

@@ -66,9 +66,8 @@ def draw(pictures: list[Picture], title: str) -> Figure:
     columns = len(pictures) + 1
     width = PAGE_WIDTH / columns
     tall = width * target.shape[0] / target.shape[1]
-    figure, axes = plt.subplots(
-        2, columns, figsize=(PAGE_WIDTH, 2 * tall + 1.15), gridspec_kw={"wspace": 0.02}
-    )
+    figure, axes = plt.subplots(2, columns, figsize=(PAGE_WIDTH, 2 * tall + 0.75))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.grid(visible=False)
@@ -85,13 +84,15 @@ def draw(pictures: list[Picture], title: str) -> Figure:
     shown = None
     for column, (picture, residual) in enumerate(zip(pictures, residuals, strict=True), start=1):
         _show(axes[0, column], picture.image, white, box)
-        axes[0, column].set_title(picture.title, fontsize=7)
+        axes[0, column].set_title(picture.title.replace("Recon ", "Recon\n"), fontsize=7)
         axes[0, column].set_xlabel(f"{picture.psnr_db:.2f}\n{picture.ssim:.4f}", fontsize=6)
         shown = axes[1, column].imshow(residual, cmap="magma", vmin=0, vmax=limit)
     if shown is not None:
-        bar = figure.colorbar(
-            shown, ax=axes[1, 0], location="left", fraction=0.9, aspect=8, extend="max"
-        )
+        # In the empty place below the target, so that it takes no width from the images.
+        place = axes[1, 0].inset_axes((0.62, 0.1, 0.1, 0.8))
+        bar = figure.colorbar(shown, cax=place, extend="max")
+        place.yaxis.set_ticks_position("left")
+        place.yaxis.set_label_position("left")
         bar.set_label("|residual|", fontsize=7)
         bar.ax.tick_params(labelsize=6)
     figure.suptitle(f"{title}: {pictures[0].caption}", fontsize=8)
@@ -116,9 +117,7 @@ def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> 
     # The inset goes to the corner that is farthest from what it enlarges.
     right = column + side / 2 < image.shape[1] / 2
     inset = axis.inset_axes((0.54 if right else 0.0, 0.0, 0.46, 0.46))
-    inset.imshow(
-        image[row : row + side, column : column + side], cmap="gray", vmin=0, vmax=white
-    )
+    inset.imshow(image[row : row + side, column : column + side], cmap="gray", vmin=0, vmax=white)
     inset.set(xticks=[], yticks=[])
     inset.grid(visible=False)
     for spine in inset.spines.values():

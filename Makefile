@@ -1,0 +1,34 @@
+# make demo: the embedded demo to its finished report.  make test: the tests.
+PYTHON ?= python3
+VENV := .venv
+# Put the environment first, so that the pipeline's own shell lines find it too.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: install demo test check clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install
+	snakemake
+	@echo "Open results/demo/report.html"
+
+test: install
+	python -m pytest
+
+# The quality gates.
+check: install
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+clean:
+	rm -rf $(VENV) .snakemake results/demo

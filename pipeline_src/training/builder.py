@@ -1,0 +1,140 @@
+"""From a plan and its files to networks, and to the objective of each stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline_src.config.method import Network, Networks
+from pipeline_src.config.study import DistillationPlan, TrainingPlan
+from pipeline_src.distillation.base import build_loss
+from pipeline_src.errors import InputError
+from pipeline_src.files import sha256_file
+from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.sft import SFTNetwork
+from pipeline_src.models.weights import load_network, load_tensors
+from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.training.data import Slices
+from pipeline_src.training.objectives import (
+    Distillation,
+    Objective,
+    Reconstruction,
+    StudentFriendlyTraining,
+)
+from pipeline_src.training.seeding import seed_initial_weights
+from pipeline_src.training.teacher import FrozenTeacher
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a training reads.
+
+    ``teacher`` is the frozen teacher's weights of a distillation; ``warm_start`` the student
+    blocks of student-friendly training, whose cascades 2..c the student starts from.
+    """
+
+    store: Path
+    mask: Path
+    teacher: Path | None = None
+    warm_start: Path | None = None
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each file that is given."""
+        return {name: sha256_file(path) for name, path in vars(self).items() if path}
+
+
+class Builder:
+    """Networks of a plan, and the objective of each of its stages.
+
+    Attributes:
+        network: the network that is trained and reported.
+        sft: the student-friendly training network around it, where the plan is of that kind.
+
+    Raises:
+        InputError: a file that the plan needs is not given, or does not fit it.
+    """
+
+    def __init__(
+        self, plan: TrainingPlan, inputs: Inputs, fidelity: DataFidelity, device: torch.device
+    ) -> None:
+        self.plan, self.inputs, self.fidelity, self.device = plan, inputs, fidelity, device
+        self.sft: SFTNetwork | None = None
+        if plan.sft is not None:
+            self.sft = SFTNetwork(plan.network, plan.sft.student)
+            # Each network starts as it would on its own.
+            self.sft.teacher = fresh_network(plan.network, plan.seed, "teacher")
+            self.sft.student = fresh_network(plan.sft.student, plan.seed, "student")
+            self.network = self.sft.to(device).teacher
+            return
+        role = "teacher" if plan.model == "teacher" else "student"
+        self.network = fresh_network(plan.network, plan.seed, role)
+        if plan.distillation is not None and plan.distillation.warm_start:
+            self._warm_start()
+        self.network.to(device)
+
+    def _warm_start(self) -> None:
+        """Cascades 2..c from the SFT student blocks; the first is no part of any branch."""
+        path = self.inputs.warm_start
+        if path is None:
+            raise InputError(
+                f"{self.plan.model}: starts from the student blocks of SFT; give --warm-start"
+            )
+        load_tensors(
+            self.network,
+            load_network(path).state_dict(),
+            origin=str(path),
+            cascades=range(2, self.plan.network.cascades + 1),
+        )
+
+    def objective(self, stage: str, parts: list[Slices]) -> Objective:
+        """The objective of a stage; a frozen teacher remembers its answers for ``parts``."""
+        plan = self.plan
+        if self.sft is not None and plan.sft is not None:
+            return StudentFriendlyTraining(self.sft, self.fidelity, plan.sft.losses)
+        if plan.distillation is None:
+            return Reconstruction(self.network, self.fidelity)
+        options = plan.distillation.options
+        reconstruction = {
+            "reconstruction_weight": 1.0,
+            "imitation_weight": options.imitation_weight,
+        }
+        weights = {
+            "features": {"feature_weight": 1.0},
+            "reconstruction": reconstruction,
+            "joint": {"feature_weight": options.feature_weight, **reconstruction},
+        }[stage]
+        if stage == "reconstruction" and not options.imitation_weight:
+            return Reconstruction(self.network, self.fidelity)
+        return self._distillation(plan.distillation, parts, weights)
+
+    def _distillation(
+        self, plan: DistillationPlan, parts: list[Slices], weights: dict[str, float]
+    ) -> Objective:
+        path = self.inputs.teacher
+        if path is None:
+            raise InputError(f"{self.plan.model}: needs its teacher's weights; give --teacher")
+        network = load_network(path)
+        if network.network != plan.teacher:
+            raise InputError(
+                f"{path}: holds {network.network}, but the plan's teacher is {plan.teacher}"
+            )
+        networks = Networks(teacher=plan.teacher, student=self.plan.network)
+        loss = build_loss(plan.method, plan.loss, networks)
+        teacher = FrozenTeacher(
+            network.to(self.device),
+            self.fidelity,
+            loss,
+            cache_bytes=plan.options.teacher_cache_mib << 20,
+            batch_size=self.plan.training.batch_size,
+        )
+        for part in parts:
+            teacher.remember(part)
+        return Distillation(self.network, self.fidelity, teacher, loss, **weights)
+
+
+def fresh_network(network: Network, seed: int, role: str) -> DCCNN:
+    """A network with initial weights drawn from the seed and the role (`teacher`, `student`)."""
+    seed_initial_weights(seed, role)
+    return DCCNN(network)
