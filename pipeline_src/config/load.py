@@ -101,7 +101,9 @@ def _describe(error: ValidationError) -> str:
     if first["type"] == "unknown_key":
         key = ".".join([*parts, context["key"]])
         hint = context["hint"]
-        if not context["near"]:
+        if context["near"]:
+            hint = f"did you mean '{'.'.join([*parts, context['near']])}'?"
+        else:
             leaves = {p.rsplit(".", 1)[-1]: p for p in key_paths()}
             near = difflib.get_close_matches(context["key"], leaves, n=1, cutoff=0.6)
             if near:

@@ -104,7 +104,7 @@ class Study(Section):
         known = available_methods()
         for name in methods:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise ValueError(f"unknown method {name!r}; {hint}")
         return methods

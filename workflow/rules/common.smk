@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
 
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -28,13 +27,14 @@ def read_study():
     """The study of this run: files given with --configfile alone, or the demo, with --config
     laid on top."""
     try:
-        given = dict(config)
-        if not workflow.overwrite_configfiles:
-            given = merge(read_yaml(PROJECT / "config" / "config.yaml"), given)
-        study = check_study(given)
+        given, files = dict(config), [str(p) for p in workflow.overwrite_configfiles]
+        if not files:
+            files = ["config/config.yaml"]
+            given = merge(read_yaml(PROJECT / files[0]), given)
+        study = check_study(given, " + ".join(files))
         check_files(study)
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        raise SystemExit(f"error: {error}") from None
     return study
 
 

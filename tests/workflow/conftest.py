@@ -1,0 +1,90 @@
+"""A small study, run once by Snakemake in a copy of the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+COPIED = ("Snakefile", "workflow", "profiles", "pipeline_src", "config", "environment.yaml")
+
+TINY = """
+study: tiny
+accelerations: [4]
+datasets:
+  heart:
+    source: {kind: phantom, anatomy: cardiac, patients: 4, slices: 2, matrix: 32}
+    preparation: {matrix: [32, 32]}
+    split: {train: 2, validation: 1, test: 1}
+sampling: {center_lines: 4}
+networks:
+  teacher: {depth: 3, cascades: 3, features: 4}
+  student: {depth: 2, cascades: 3, features: 4}
+methods: {at: {}, sp: {}}
+training: {epochs: 1, threads: 1, device: cpu}
+evaluation: {panel_methods: [at]}
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the project in which Snakemake can be run."""
+
+    root: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "PYTHONPATH": str(self.root),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def tiny(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.snakemake("--configfile", "tiny.yaml", *arguments)
+
+    def planned(self, *arguments: str) -> list[str]:
+        """The messages of the jobs that a dry run would start."""
+        done = self.tiny("-n", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return sorted(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE))
+
+
+def copy_project(root: Path) -> Checkout:
+    for name in COPIED:
+        source = PROJECT / name
+        if source.is_symlink():
+            (root / name).symlink_to(source.readlink())
+        elif source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / name)
+    (root / "tiny.yaml").write_text(TINY)
+    return Checkout(root)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The tiny study, complete. Tests must leave it as they found it."""
+    checkout = copy_project(tmp_path_factory.mktemp("finished"))
+    done = checkout.tiny()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return checkout
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Checkout:
+    """The project, nothing run yet."""
+    return copy_project(tmp_path)

@@ -1,0 +1,71 @@
+"""Commands a person types, and what they say when something is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import Checkout
+
+
+def job_counts(output: str) -> dict[str, int]:
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.M)}
+
+
+def test_a_bare_dry_run_plans_the_demo(fresh: Checkout) -> None:
+    done = fresh.snakemake("-n")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["train"] + counts["train_sft_teacher"] + counts["distil"] == 2 * 2 * 13
+    assert counts["evaluate"] == 52
+    assert not (fresh.root / "results").exists()
+
+
+def test_the_paper_is_planned_without_its_data(fresh: Checkout) -> None:
+    done = fresh.snakemake("-n", "--cores", "2", "--configfile", "config/paper.yaml")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["train"] + counts["train_sft_teacher"] + counts["distil"] == 2 * 2 * 13
+
+
+@pytest.mark.parametrize("target", ["tables", "figures", "report"])
+def test_targets_a_person_types(fresh: Checkout, target: str) -> None:
+    done = fresh.tiny("-n", target)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("epochs=3", ["epochs", "3", "training.epochs"]),
+        ("training={epoch: 3}", ["training.epoch", "3", "training.epochs"]),
+        ("accelerations=[0]", ["accelerations", "acceleration 0"]),
+        ("methods={fitnet: {}}", ["methods", "'fitnet'", "'fitnets'"]),
+    ],
+)
+def test_a_wrong_configuration_stops_before_any_job(
+    fresh: Checkout, override: str, words: list[str]
+) -> None:
+    done = fresh.tiny("--config", override)
+    assert done.returncode != 0
+    [line] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+    assert "tiny.yaml" in line
+    assert all(word in line for word in words), line
+    assert "Job" not in done.stderr
+    assert not (fresh.root / "results").exists()
+
+
+def test_missing_data_is_said_in_one_line(fresh: Checkout) -> None:
+    done = fresh.snakemake(
+        "--configfile",
+        "config/replication.yaml",
+        "--config",
+        "data_root=nowhere",
+        "--until",
+        "prepare",
+    )
+    assert done.returncode != 0
+    [line] = {x for x in done.stderr.splitlines() if "nowhere/acdc" in x and x.startswith("error")}
+    assert "does not exist" in line
+    assert "data_root" in line
+    assert not list((fresh.root / "results").rglob("volumes.h5"))

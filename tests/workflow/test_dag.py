@@ -1,0 +1,159 @@
+"""What the DAG makes, and what it makes again after a change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Checkout
+
+AT_TRAININGS = [
+    "Training sft_kd_at: heart 4x seed 0",
+    "Training std_kd_at: heart 4x seed 0",
+]
+AT_EVALUATIONS = [
+    "Evaluating sft_kd_at: heart 4x seed 0",
+    "Evaluating std_kd_at: heart 4x seed 0",
+]
+WHAT_FOLLOWS_AT = [
+    "Figure: box plot of heart at 4x",
+    "Figure: learning curves of heart at 4x",
+    "Figure: reconstructions of heart at 4x",
+    "Main table",
+    "Report: results/tiny/report.html",
+]
+
+
+@contextmanager
+def edited(path: Path, text: str = "\n# edited\n") -> Iterator[None]:
+    """A source file with a line added, put back afterwards."""
+    before = path.read_text()
+    path.write_text(before + text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def test_the_study_ends_with_its_tables_figures_and_report(finished: Checkout) -> None:
+    results = finished.root / "results" / "tiny"
+    table = pd.read_csv(results / "tables" / "main.csv")
+    assert list(table.columns[:6]) == [
+        "dataset",
+        "acceleration",
+        "model",
+        "training",
+        "psnr_db",
+        "ssim",
+    ]
+    cells = set(zip(table["model"], table["training"], strict=True))
+    assert cells == {
+        ("zero_filled", "none"),
+        ("teacher", "standard"),
+        ("teacher", "sft"),
+        ("student", "standard"),
+        ("at", "std_kd"),
+        ("at", "sft_kd"),
+        ("sp", "std_kd"),
+        ("sp", "sft_kd"),
+    }
+    assert table["psnr_db"].between(5, 60).all()
+    for suffix in ("md", "tex", "html"):
+        assert (results / "tables" / f"main.{suffix}").stat().st_size > 0
+    for kind in ("mask", "boxplot", "curves", "panel"):
+        for suffix in ("png", "pdf"):
+            assert (results / f"figures/heart/4x/{kind}.{suffix}").stat().st_size > 1000
+    page = (results / "report.html").read_text()
+    assert "Synthetic data" in page
+    assert page.count("<figure>") == 5
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert ' src="http' not in page
+    assert not list(results.rglob(".*"))
+
+
+def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
+    done = finished.tiny()
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_an_edited_loss_reruns_its_trainings_and_what_follows(finished: Checkout) -> None:
+    with edited(finished.root / "pipeline_src/distillation/losses/at.py"):
+        assert finished.planned() == sorted(AT_TRAININGS + AT_EVALUATIONS + WHAT_FOLLOWS_AT)
+    assert finished.planned() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("panel", "Figure: reconstructions of heart at 4x"),
+        ("boxplot", "Figure: box plot of heart at 4x"),
+        ("curves", "Figure: learning curves of heart at 4x"),
+        ("mask", "Figure: mask of heart at 4x"),
+        ("contact_sheet", "Figure: contact sheet of heart"),
+    ],
+)
+def test_an_edited_figure_reruns_only_that_figure(
+    finished: Checkout, module: str, message: str
+) -> None:
+    with edited(finished.root / f"pipeline_src/reporting/figures/{module}.py"):
+        assert finished.planned("figures") == [message]
+        assert finished.planned() == [message, "Report: results/tiny/report.html"]
+
+
+def test_the_look_of_figures_reruns_figures_and_no_training(finished: Checkout) -> None:
+    with edited(finished.root / "pipeline_src/reporting/style.py"):
+        planned = finished.planned()
+    assert all(p.startswith(("Figure:", "Report:")) for p in planned)
+    assert len(planned) == 6
+
+
+def test_the_engine_reruns_every_training_but_not_the_data(finished: Checkout) -> None:
+    with edited(finished.root / "pipeline_src/training/engine.py"):
+        planned = finished.planned()
+    assert sum(p.startswith("Training") for p in planned) == 7
+    assert not any(p.startswith(("Preparing", "Mask")) for p in planned)
+
+
+def test_a_methods_option_reruns_that_method_alone(finished: Checkout) -> None:
+    planned = finished.planned("--config", "methods={at: {form: original}, sp: {}}")
+    assert [p for p in planned if p.startswith("Training")] == AT_TRAININGS
+
+
+def test_a_further_seed_trains_only_that_seed(finished: Checkout) -> None:
+    planned = finished.planned("--config", "seeds=[0,1]")
+    trainings = [p for p in planned if p.startswith("Training")]
+    assert len(trainings) == 7
+    assert all(p.endswith("seed 1") for p in trainings)
+
+
+def test_a_title_trains_nothing(finished: Checkout) -> None:
+    planned = finished.planned("--config", "title=Hearts")
+    assert planned == ["Report: results/tiny/report.html"]
+
+
+def test_one_model_can_be_asked_for_by_path(fresh: Checkout) -> None:
+    planned = fresh.planned("results/tiny/heart/4x/seed0/std_kd_sp/weights.safetensors")
+    assert planned == [
+        "Mask of heart at 4x",
+        "Preparing heart",
+        "Training std_kd_sp: heart 4x seed 0",
+        "Training teacher: heart 4x seed 0",
+    ]
+
+
+def test_a_training_repeats_to_the_bit(finished: Checkout) -> None:
+    weights = finished.root / "results/tiny/heart/4x/seed0/sft_kd_at/weights.safetensors"
+    before = hashlib.sha256(weights.read_bytes()).hexdigest()
+    manifest = json.loads((weights.parent / "manifest.json").read_text())
+    assert manifest["weights_sha256"]["weights.safetensors"] == before
+    done = finished.tiny("--forcerun", "distil", "--until", "distil")
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == before
+    done = finished.tiny()
+    assert done.returncode == 0, done.stderr
