@@ -60,7 +60,6 @@ def _prepare(options: argparse.Namespace) -> None:
     )
     description = {
         "dataset": name,
-        "title": dataset.title or name,
         "synthetic": dataset.synthetic,
         "display_quarter_turns": dataset.display_quarter_turns,
         "source": dataset.source.model_dump(mode="json"),
@@ -143,6 +142,23 @@ def _check(options: argparse.Namespace) -> None:
     )
 
 
+def _parity(options: argparse.Namespace) -> None:
+    from pipeline_src.evaluation.parity import compare_all
+
+    compared = compare_all(options.vectors)
+    width = max(len(c.quantity) for c in compared)
+    print(f"{'quantity':{width}}  {'expected':>14}  {'got':>14}  {'error':>9}")
+    for c in compared:
+        print(
+            f"{c.quantity:{width}}  {c.expected:14.7e}  {c.got:14.7e}  {c.error:9.1e}"
+            f"{' (absolute)' if c.kind == 'image' else ''}{'' if c.agrees else '  DIFFERS'}"
+        )
+    apart = [c.quantity for c in compared if not c.agrees]
+    print(f"{len(compared) - len(apart)} of {len(compared)} quantities agree")
+    if apart:
+        raise InputError(f"{options.vectors}: {len(apart)} quantities differ: {', '.join(apart)}")
+
+
 def _schema(options: argparse.Namespace) -> None:
     from pipeline_src.config.reference import write_reference
 
@@ -217,6 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True, help="the page")
 
     add("check", _check, "Check a configuration and the files it names.")
+
+    sub = add("parity", _parity, "Recompute a file of the authors' results.", study=False)
+    sub.add_argument("vectors", type=Path, metavar="VECTORS", help="file of vectors (.npz)")
 
     sub = add("schema", _schema, "Write the JSON schema and the key reference.", study=False)
     sub.add_argument("folder", type=Path, help="root of the project")

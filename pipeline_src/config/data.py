@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from pipeline_src.config.section import Section
 
@@ -122,6 +122,19 @@ class Split(Section):
     validation: PatientChoice = Field(description="patients on which the weights are chosen")
     test: PatientChoice = Field(default=0, description="patients never seen by training")
     seed: int = Field(default=0, description="seed of the draw, where numbers are given")
+
+    @field_validator("train", "validation", "test", mode="before")
+    @classmethod
+    def _number_or_ids(cls, choice: Any) -> Any:
+        if isinstance(choice, list):
+            for patient in choice:
+                if not isinstance(patient, str):
+                    raise ValueError(
+                        f"patient id {patient!r} is not text; write it in quotes, as in '070'"
+                    )
+        elif isinstance(choice, bool) or not isinstance(choice, int) or choice < 0:
+            raise ValueError("expected a number of patients, or a list of patient ids")
+        return choice
 
     @model_validator(mode="after")
     def _patients_are_in_one_part(self) -> Split:

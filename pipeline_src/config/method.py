@@ -72,6 +72,11 @@ class Method(Section):
         description="authors: as the published code computes it; original: as the method's own "
         "paper defines it",
     )
+    module: str | None = Field(
+        default=None,
+        description="import path of the module that registers the loss under this method's name; "
+        "null: `pipeline_src.distillation.losses.NAME`",
+    )
     cascades: list[PositiveInt] | None = Field(
         default=None,
         min_length=1,

@@ -104,7 +104,7 @@ def prepare(
                 "maximum": maximum,
             }
         )
-    for part in ("train", "validation", dataset.report_on):
+    for part in sorted(set(parts.values())):
         if not any(row["part"] == part for row in prepared.slices):
             raise InputError(f"split.{part}: no slice is left after preparation")
     return prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -140,13 +141,16 @@ def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
 
 def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
     """A booktabs table; needs the packages booktabs and multirow."""
-    body = layout.style.to_latex(
+    styled = layout.style.format(escape="latex")
+    for axis in (0, 1):
+        styled = styled.format_index(escape="latex", axis=axis)
+    body = styled.to_latex(
         hrules=True,
         column_format="l" + "c" * layout.shape[1],
         multicol_align="c",
     )
     comments = "".join(f"% {note}\n" for note in notes)
-    for plain, escaped in (("±", r"$\pm$"), (MISSING, "--"), ("_", r"\_")):
+    for plain, escaped in (("±", r"$\pm$"), (MISSING, "--")):
         body = body.replace(plain, escaped)
     return comments + body
 
@@ -154,5 +158,5 @@ def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
 def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
     """A table fragment that a page can embed, with its notes below."""
     table = layout.to_html(classes="results", border=0, justify="center")
-    items = "".join(f"<li>{note}</li>" for note in notes)
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'

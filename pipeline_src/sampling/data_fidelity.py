@@ -35,14 +35,13 @@ class LineDataFidelity(nn.Module):
     complement: Tensor
     kept: Tensor
 
-    def __init__(self, lines: NDArray[np.bool_]) -> None:
+    def __init__(self, lines: NDArray[np.bool_], dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        kept = line_projection(lines)
         # Formed in double precision, applied in the network's.
-        self.register_buffer("kept", torch.from_numpy(kept).float(), persistent=False)
-        self.register_buffer(
-            "complement", torch.from_numpy(np.eye(len(lines)) - kept).float(), persistent=False
-        )
+        kept = torch.from_numpy(line_projection(lines))
+        complement = torch.eye(len(lines), dtype=kept.dtype) - kept
+        self.register_buffer("kept", kept.to(dtype), persistent=False)
+        self.register_buffer("complement", complement.to(dtype), persistent=False)
 
     def zero_filled(self, target: Tensor) -> Tensor:
         """Zero-filled image of a real image `(..., rows, columns)`."""

@@ -16,7 +16,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_file, sha256_json, write_json
 from pipeline_src.models.dccnn import count_parameters
 from pipeline_src.models.weights import save_weights
-from pipeline_src.provenance import record
+from pipeline_src.provenance import code_digest, record
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
 from pipeline_src.training.builder import Builder, Inputs
@@ -24,6 +24,9 @@ from pipeline_src.training.data import Slices
 from pipeline_src.training.engine import Epoch, run_stage
 from pipeline_src.training.memory import keep_freed_memory
 from pipeline_src.training.progress import Progress
+
+#: Places of the code that shapes a training's numbers.
+CODE = ("data", "sampling", "models", "distillation", "training")
 
 
 def run_training(plan: TrainingPlan, inputs: Inputs, output: Path, labels: dict[str, str]) -> None:
@@ -83,6 +86,7 @@ def run_training(plan: TrainingPlan, inputs: Inputs, output: Path, labels: dict[
         "weights_sha256": {name: sha256_file(output / name) for name in files},
         "device": str(device),
         "wall_seconds": round(time.perf_counter() - started, 3),
+        "code_sha256": code_digest(*CODE),
         "made_by": record(),
     }
     write_json(output / "manifest.json", manifest)

@@ -81,7 +81,7 @@ def reported_part(wildcards):
 
 def setting_title(wildcards):
     title = study.datasets[wildcards.dataset].title or wildcards.dataset
-    return f"{title} {wildcards.acceleration}"
+    return f"{title} {wildcards.get('acceleration', '')}".strip()
 
 
 def plan_of(wildcards):

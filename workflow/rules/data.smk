@@ -17,7 +17,7 @@ rule prepare:
     params:
         config=CONFIG,
         settings=lambda wildcards: study.datasets[wildcards.dataset].model_dump(
-            mode="json", exclude={"masks"}
+            mode="json", include={"source", "preparation", "split"}
         ),
     message:
         "Preparing {wildcards.dataset}"

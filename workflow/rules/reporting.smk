@@ -59,7 +59,7 @@ rule figure_contact_sheet:
         runtime=10,
     params:
         kind="contact_sheet",
-        title="",
+        title=setting_title,
     message:
         "Figure: contact sheet of {wildcards.dataset}"
     shell:
@@ -168,7 +168,11 @@ rule page:
         code=code("reporting/report.py", "reporting/methods_text.py"),
         template=template(),
     output:
-        f"{RESULTS}/report.html",
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     conda:

@@ -19,12 +19,11 @@ PART_COLORS = {"train": "#0072b2", "validation": "#e69f00", "test": "#009e73"}
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From one store; it brings its own title."""
-    del title
-    return draw(read_store(inputs[0]))
+    """From one store."""
+    return draw(read_store(inputs[0]), title)
 
 
-def draw(store: Store) -> Figure:
+def draw(store: Store, title: str) -> Figure:
     """The middle slice of each volume, framed by its part of the split (at most 100 volumes)."""
     tiles = []
     for _, members in store.slices.groupby("volume", sort=True):
@@ -59,9 +58,7 @@ def draw(store: Store) -> Figure:
     )
     synthetic = ", synthetic" if store.description["synthetic"] else ""
     size = "x".join(map(str, store.images.shape[1:]))
-    figure.suptitle(
-        f"{store.description['title']}{synthetic}, {size}; patients: {described}", fontsize=8
-    )
+    figure.suptitle(f"{title}{synthetic}, {size}; patients: {described}", fontsize=8)
     handles = [
         Line2D([], [], color=color, linewidth=3, label=part)
         for part, color in PART_COLORS.items()
