@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_src.config.method import LOSSES_FOLDER
+from pipeline_src.errors import InputError
 from pipeline_src.sampling.masks import study_mask
 
 if TYPE_CHECKING:
@@ -12,13 +15,15 @@ if TYPE_CHECKING:
 
 
 def check_files(study: Study) -> None:
-    """Refuse masks that cannot be read or do not fit their data set's matrix.
+    """Refuse masks that do not fit their data set's matrix, and losses that are not there.
 
     Raises:
         InputError: one line about the first that does not.
     """
     for dataset, acceleration in study.settings():
         study_mask(study, dataset, acceleration)
+    for method in study.methods:
+        loss_source(study, method)
 
 
 def gpu_wanted(study: Study) -> bool:
@@ -30,6 +35,24 @@ def gpu_wanted(study: Study) -> bool:
     return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
 
 
+def loss_source(study: Study, method: str) -> Path:
+    """The file of a method's loss, which its trainings depend on.
+
+    Raises:
+        InputError: its module cannot be found.
+    """
+    module = study.methods[method].module
+    if module is None:
+        return LOSSES_FOLDER / f"{method}.py"
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InputError(f"methods.{method}.module: no module {module!r} found from here")
+    return Path(spec.origin)
+
+
 def source_files_of(study: Study, dataset: str) -> list[str]:
     """The data files of a data set, so that a changed file is prepared anew.
 
@@ -37,7 +60,6 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     then says what is missing.
     """
     from pipeline_src.data.sources import list_volumes
-    from pipeline_src.errors import InputError
 
     try:
         volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root))

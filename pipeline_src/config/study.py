@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -25,6 +26,14 @@ from pipeline_src.config.section import Section
 Recipe = Literal["std_kd", "sft_kd"]
 # A name becomes a folder, a wildcard and a cell of a table.
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+
+
+def _refuse_bad_name(name: str, what: str) -> None:
+    if not re.match(NAME_PATTERN, name):
+        raise ValueError(
+            f"{what} name {name!r} cannot name a folder; use lower-case letters, digits and "
+            "underscores, a letter first"
+        )
 
 
 class Study(Section):
@@ -87,23 +96,16 @@ class Study(Section):
     @classmethod
     def _names(cls, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
         for name in datasets:
-            if (
-                not name.replace("_", "a").isalnum()
-                or not name[0].isalpha()
-                or name != name.lower()
-            ):
-                raise ValueError(
-                    f"data set name {name!r} cannot name a folder; use lower-case letters, "
-                    "digits and underscores, a letter first"
-                )
+            _refuse_bad_name(name, "data set")
         return datasets
 
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, methods: dict[str, Method]) -> dict[str, Method]:
         known = available_methods()
-        for name in methods:
-            if name not in known:
+        for name, method in methods.items():
+            _refuse_bad_name(name, "method")
+            if name not in known and method.module is None:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise ValueError(f"unknown method {name!r}; {hint}")

@@ -15,6 +15,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.models.taps import Features, Tap
 
 Summary = tuple[Tensor, ...]
+LOSSES = "pipeline_src.distillation.losses"
 
 
 class DistillationLoss(ABC):
@@ -72,15 +73,22 @@ def register_loss(name: str) -> Callable[[LossClass], LossClass]:
     return keep
 
 
-def loss_class(name: str) -> type[DistillationLoss]:
-    """The loss that module ``name`` of `pipeline_src.distillation.losses` registers.
+def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
+    """The loss that a module registers under ``name``.
+
+    ``module`` is its import path; by default the module ``name`` of
+    `pipeline_src.distillation.losses`.
 
     Raises:
-        InputError: the module exists but registers nothing of that name.
+        InputError: the module cannot be imported, or registers nothing of that name.
     """
-    import_module(f"pipeline_src.distillation.losses.{name}")
+    path = module or f"{LOSSES}.{name}"
+    try:
+        import_module(path)
+    except ImportError as error:
+        raise InputError(f"methods.{name}.module: {path} cannot be imported ({error})") from None
     if name not in _LOSSES:
-        raise InputError(f"distillation/losses/{name}.py: registers no loss named {name!r}")
+        raise InputError(f"methods.{name}.module: {path} registers no loss named {name!r}")
     return _LOSSES[name]
 
 
@@ -90,7 +98,7 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
     Raises:
         InputError: the method's form is not defined for the pair.
     """
-    kind = loss_class(name)
+    kind = loss_class(name, method.module)
     teacher, student = networks.teacher, networks.student
     if method.form in kind.equal_channels and teacher.features != student.features:
         raise InputError(

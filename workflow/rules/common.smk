@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
+sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.config import (
     check_study,
@@ -19,7 +19,7 @@ from pipeline_src.config import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
-from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
+from pipeline_src.preflight import check_files, gpu_wanted, loss_source, source_files_of
 from pipeline_src.provenance import source_files
 
 
@@ -73,6 +73,12 @@ DISTILLATION_CODE = (
 )
 EVALUATION_CODE = (*MODEL_CODE, "evaluation")
 FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
+
+
+def distillation_code(wildcards):
+    """What all losses share, and the method's own module."""
+    loss = loss_source(study, split_model_name(wildcards.model)[0])
+    return [*code(*DISTILLATION_CODE), os.path.relpath(loss)]
 
 
 def reported_part(wildcards):

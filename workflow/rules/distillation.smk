@@ -4,10 +4,7 @@ use rule train as distil with:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        code=lambda wildcards: code(
-            *DISTILLATION_CODE,
-            f"distillation/losses/{split_model_name(wildcards.model)[0]}.py",
-        ),
+        code=distillation_code,
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
