@@ -159,6 +159,27 @@ def _parity(options: argparse.Namespace) -> None:
         raise InputError(f"{options.vectors}: {len(apart)} quantities differ: {', '.join(apart)}")
 
 
+def _import_weights(options: argparse.Namespace) -> None:
+    from pipeline_src.models.authors import import_checkpoint
+
+    networks = import_checkpoint(options.checkpoint, options.padding, options.output)
+    for role, network in networks.items():
+        print(
+            f"{options.output / role}.safetensors: {network.network.name}, "
+            f"{len(network.state_dict())} tensors"
+        )
+
+
+def _export_weights(options: argparse.Namespace) -> None:
+    from pipeline_src.models.authors import Role, export_checkpoint
+
+    given: dict[Role, Path] = {"teacher": options.teacher, "student": options.student}
+    weights = {role: path for role, path in given.items() if path}
+    if not weights:
+        raise InputError("export-weights: give --teacher, --student or both")
+    print(f"{options.output}: {export_checkpoint(weights, options.output)} tensors")
+
+
 def _schema(options: argparse.Namespace) -> None:
     from pipeline_src.config.reference import write_reference
 
@@ -236,6 +257,23 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("parity", _parity, "Recompute a file of the authors' results.", study=False)
     sub.add_argument("vectors", type=Path, metavar="VECTORS", help="file of vectors (.npz)")
+
+    sub = add(
+        "import-weights",
+        _import_weights,
+        "Turn a checkpoint of the authors' code into safetensors, running nothing in it.",
+        study=False,
+    )
+    sub.add_argument("checkpoint", type=Path, help="file written by torch.save")
+    sub.add_argument("--padding", type=int, default=0, help="padding it was trained with")
+    sub.add_argument("--output", type=Path, required=True, help="folder to write to")
+
+    sub = add(
+        "export-weights", _export_weights, "Write weights under the authors' names.", study=False
+    )
+    sub.add_argument("--teacher", type=Path, help="weights of a teacher")
+    sub.add_argument("--student", type=Path, help="weights of a student")
+    sub.add_argument("--output", type=Path, required=True, help="checkpoint to write (.pt)")
 
     sub = add("schema", _schema, "Write the JSON schema and the key reference.", study=False)
     sub.add_argument("folder", type=Path, help="root of the project")

@@ -105,4 +105,11 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
             f"methods.{name}.form: {method.form!r} compares channel with channel, but the teacher "
             f"has {teacher.features} features and the student {student.features}"
         )
-    return kind(method.form, method.cascades or kind.default_cascades(student.cascades))
+    loss = kind(method.form, method.cascades or kind.default_cascades(student.cascades))
+    last = max(tap.cascade for tap in loss.taps())
+    if last > student.cascades:
+        raise InputError(
+            f"methods.{name}.cascades: needs features of cascade {last}, but the networks have "
+            f"{student.cascades}"
+        )
+    return loss

@@ -1,0 +1,112 @@
+"""Checkpoints of the authors' code come in and go out, and nothing in them is run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline_src.cli import main
+from pipeline_src.config.method import Network
+from pipeline_src.errors import InputError
+from pipeline_src.models.authors import authors_name, export_checkpoint, import_checkpoint
+from pipeline_src.models.checkpoints import read_checkpoint_tensors
+from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.weights import load_network, save_weights
+
+TEACHER = Network(depth=3, cascades=2, features=4, padding=5)
+STUDENT = Network(depth=2, cascades=2, features=4, padding=5)
+
+
+class Bomb:
+    """Makes a file when it is unpickled the ordinary way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def authors_state(teacher: DCCNN, student: DCCNN) -> dict[str, torch.Tensor]:
+    return {authors_name(k, "teacher"): v for k, v in teacher.state_dict().items()} | {
+        authors_name(k, "student"): v for k, v in student.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_checkpoint_is_imported_and_its_pickled_objects_are_not_run(
+    tmp_path: Path, zipped: bool, prefix: str
+) -> None:
+    teacher, student = DCCNN(TEACHER), DCCNN(STUDENT)
+    trace = tmp_path / "exploded"
+    state = {prefix + k: v for k, v in authors_state(teacher, student).items()}
+    content = {
+        "epoch": 3,
+        "args": argparse.Namespace(lr=1e-3, path=Path("/data"), bomb=Bomb(trace)),
+        "model": state,
+        "optimizer": {"state": {0: {"step": 1}}, "param_groups": [{"lr": 1e-3}]},
+    }
+    path = tmp_path / "best_model.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert main(["import-weights", str(path), "--padding", "5", "--output", str(tmp_path)]) == 0
+    assert not trace.exists()
+    for role, network in (("teacher", teacher), ("student", student)):
+        imported = load_network(tmp_path / f"{role}.safetensors")
+        assert imported.network == network.network
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(imported.state_dict()[name], tensor)
+    # The bomb is real: the ordinary way sets it off.
+    torch.load(path, weights_only=False)
+    assert trace.exists()
+
+
+def test_export_gives_the_authors_names_and_values(tmp_path: Path) -> None:
+    teacher, student = DCCNN(TEACHER), DCCNN(STUDENT)
+    save_weights(tmp_path / "t.safetensors", teacher)
+    save_weights(tmp_path / "s.safetensors", student)
+    paths = {"teacher": tmp_path / "t.safetensors", "student": tmp_path / "s.safetensors"}
+    assert export_checkpoint(paths, tmp_path / "out.pt") == 2 * 2 * 3 + 2 * 2 * 2
+    exported = torch.load(tmp_path / "out.pt", weights_only=True)["model"]
+    expected = authors_state(teacher, student)
+    assert set(exported) == set(expected)
+    assert {"tcascade1.conv1.weight", "scascade2.conv2.bias"} <= set(exported)
+    assert all(torch.equal(exported[k], v) for k, v in expected.items())
+    back = import_checkpoint(tmp_path / "out.pt", 5, tmp_path / "back")
+    assert set(back) == {"teacher", "student"}
+
+
+@pytest.mark.parametrize("change", ["foreign", "missing", "shape"])
+def test_every_tensor_is_accounted_for(tmp_path: Path, change: str) -> None:
+    state = authors_state(DCCNN(TEACHER), DCCNN(STUDENT))
+    if change == "foreign":
+        name = "extra.weight"
+        state[name] = torch.zeros(1)
+    elif change == "missing":
+        name = "cascades.1.convolutions.1.bias"
+        del state["tcascade2.conv2.bias"]
+    else:
+        name = "cascades.1.convolutions.1.bias"
+        state["tcascade2.conv2.bias"] = torch.zeros(5)
+    torch.save({"model": state}, tmp_path / "bad.pt")
+    with pytest.raises(InputError, match=name):
+        import_checkpoint(tmp_path / "bad.pt", 0, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_checkpoint_tensors(tmp_path / "text.pt")
+    torch.save({"model": {}}, tmp_path / "empty.pt")
+    with pytest.raises(InputError, match="no tensors"):
+        read_checkpoint_tensors(tmp_path / "empty.pt")
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "boom")))
+    with pytest.raises(InputError):
+        read_checkpoint_tensors(tmp_path / "pickle.pt")
+    assert not (tmp_path / "boom").exists()
