@@ -13,7 +13,7 @@ from pipeline_src.config.section import Section
 class PhantomSource(Section):
     """Drawn (synthetic) phantoms, embedded in the project."""
 
-    kind: Literal["phantom"]
+    kind: Literal["phantom"] = Field(description="chooses this source")
     anatomy: Literal["brain", "cardiac"] = Field(
         description="brain: T1-like axial slices; cardiac: short-axis slices at ED and ES"
     )
@@ -26,7 +26,7 @@ class PhantomSource(Section):
 class NiftiSource(Section):
     """NIfTI files found by a pattern: any folder, or a BIDS tree."""
 
-    kind: Literal["nifti"]
+    kind: Literal["nifti"] = Field(description="chooses this source")
     path: str = Field(description="folder of the files, relative to data_root")
     pattern: str = Field(
         default="sub-*/anat/*_T1w.nii.gz", description="glob below path that finds the volumes"
@@ -44,7 +44,7 @@ class NiftiSource(Section):
 class AcdcSource(Section):
     """The ACDC challenge's layout: `training/` and `testing/` with `patientNNN` folders."""
 
-    kind: Literal["acdc"]
+    kind: Literal["acdc"] = Field(description="chooses this source")
     path: str = Field(description="folder that holds training/ and testing/, relative to data_root")
     frames: list[Literal["ED", "ES"]] = Field(
         default=["ED", "ES"],
@@ -57,7 +57,7 @@ class AcdcSource(Section):
 class MrbrainsSource(Section):
     """T1 volumes of the MRBrainS challenge in the layout of either release."""
 
-    kind: Literal["mrbrains"]
+    kind: Literal["mrbrains"] = Field(description="chooses this source")
     path: str = Field(description="folder of the release, relative to data_root")
     release: Literal["2013", "2018"] = Field(
         default="2018",
@@ -68,7 +68,7 @@ class MrbrainsSource(Section):
 class AuthorsHdf5Source(Section):
     """Volumes prepared by the paper's authors, one HDF5 file each with the key `volfs`."""
 
-    kind: Literal["authors_hdf5"]
+    kind: Literal["authors_hdf5"] = Field(description="chooses this source")
     path: str = Field(
         description="folder that holds {train,validation}/acc_{R}x/*.h5, relative to data_root"
     )

@@ -100,14 +100,7 @@ def _describe(error: ValidationError) -> str:
     context = first.get("ctx", {})
     if first["type"] == "unknown_key":
         key = ".".join([*parts, context["key"]])
-        hint = context["hint"]
-        if context["near"]:
-            hint = f"did you mean '{'.'.join([*parts, context['near']])}'?"
-        else:
-            leaves = {p.rsplit(".", 1)[-1]: p for p in key_paths()}
-            near = difflib.get_close_matches(context["key"], leaves, n=1, cutoff=0.6)
-            if near:
-                hint = f"did you mean '{leaves[near[0]]}'?"
+        hint = _nearest_key(parts, context["key"], context["near"]) or context["hint"]
         line = f"{key}: unknown key (value {context['value']}); {hint}"
     elif first["type"] == "missing":
         line = f"{where}: this key is missing and has no default"
@@ -118,3 +111,17 @@ def _describe(error: ValidationError) -> str:
         line = f"{where}: {value}{message}" if where else f"{value}{message}"
     more = len(problems) - 1
     return line + (f" (and {more} more)" if more else "")
+
+
+def _nearest_key(section: list[str], key: str, near: str) -> str:
+    """A question that names the key that was meant: the same word in another section, a similar
+    one in this section (``near``), or a similar one elsewhere."""
+    paths = key_paths()
+    meant = [path for path in paths if path.rsplit(".", 1)[-1] == key]
+    if not meant and near:
+        meant = [".".join([*section, near])]
+    if not meant:
+        leaves = {path.rsplit(".", 1)[-1]: path for path in paths}
+        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.6)
+        meant = [leaves[leaf] for leaf in similar]
+    return f"did you mean {' or '.join(map(repr, meant[:3]))}?" if meant else ""

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from pipeline_src.config.section import Section
 
@@ -29,7 +36,10 @@ class Sampling(Section):
 class Network(Section):
     """A DC-CNN DdCc: c cascades of d convolutions, each followed by data fidelity."""
 
-    depth: int = Field(ge=2, description="3x3 convolutions a cascade (d)")
+    depth: int = Field(
+        ge=2,
+        description="3x3 convolutions a cascade (d); 5 for a teacher and 3 for a student given without it",
+    )
     cascades: PositiveInt = Field(default=5, description="cascades (c)")
     features: PositiveInt = Field(default=32, description="channels between convolutions")
     padding: NonNegativeInt = Field(
@@ -49,6 +59,20 @@ class Networks(Section):
 
     teacher: Network = Field(default=Network(depth=5), description="the larger network")
     student: Network = Field(default=Network(depth=3), description="the network to distil into")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _depths_of_the_paper(cls, data: Any) -> Any:
+        """A network given without its depth has the paper's: D5 and D3."""
+        if not isinstance(data, dict):
+            return data
+        depths = {"teacher": 5, "student": 3}
+        return {
+            role: {"depth": depths[role], **network}
+            if role in depths and isinstance(network, dict)
+            else network
+            for role, network in data.items()
+        }
 
 
 class StudentFriendly(Section):
@@ -91,6 +115,11 @@ class Distillation(Section):
         default="two_stage",
         description="two_stage: the feature loss alone, then reconstruction (authors' code); "
         "joint: both in one stage (the paper's Algorithm 1)",
+    )
+    feature_stage_selection: Literal["best", "last"] = Field(
+        default="best",
+        description="weights that leave the feature stage of two_stage: those of the lowest "
+        "validation feature loss (authors' code), or the last",
     )
     feature_weight: PositiveFloat = Field(
         default=1.0, description="weight of the feature loss in the joint protocol"

@@ -21,9 +21,11 @@ from pipeline_src.config.method import (
     Training,
     available_methods,
 )
+from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.section import Section
 
 Recipe = Literal["std_kd", "sft_kd"]
+PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
 # A name becomes a folder, a wildcard and a cell of a table.
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 
@@ -41,6 +43,11 @@ class Study(Section):
 
     study: str = Field(pattern=NAME_PATTERN, description="name; results go to results/{study}")
     title: str = Field(default="", description="heading of the report; empty: the name")
+    preset: Literal["authors", "paper"] | None = Field(
+        default=None,
+        description="authors: every option as the published code has it; paper: as its text has "
+        "it; null: the defaults below, the authors' forms without their padding",
+    )
     data_root: str = Field(
         default=".", description="folder that the `path` of every source is relative to"
     )
@@ -61,12 +68,17 @@ class Study(Section):
         description="std_kd: from the standard teacher; sft_kd: from the student-friendly one",
     )
     methods: dict[str, Method] = Field(
-        default={name: Method() for name in ("fitnets", "at", "cc", "fsp", "sp")},
+        default={name: Method() for name in PAPER_METHODS},
         description="distillation methods by name",
     )
     distillation: Distillation = Field(default=Distillation(), description="distillation")
     training: Training = Field(default=Training(), description="training of every model")
     evaluation: Evaluation = Field(default=Evaluation(), description="evaluation and pictures")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, data: Any) -> Any:
+        return apply_preset(data, PAPER_METHODS) if isinstance(data, dict) else data
 
     @field_validator("seeds", "accelerations", "recipes")
     @classmethod
@@ -219,6 +231,12 @@ class TrainingPlan(Section):
         if self.distillation is not None:
             return distillation_stages(self.distillation.options)
         return ["reconstruction" if self.sft is None else "student_friendly"]
+
+    def selection(self, stage: str) -> Literal["best", "last"]:
+        """Which weights a stage leaves: the best on validation, or the last."""
+        if stage == "features" and self.distillation is not None:
+            return self.distillation.options.feature_stage_selection
+        return "best"
 
 
 def distillation_stages(options: Distillation) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline_src.config.study import Study
 from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
 from pipeline_src.files import write_text
+from pipeline_src.reporting.method_options import method_options
 from pipeline_src.reporting.names import (
     COLUMN_OF_TRAINING,
     RECIPE_TITLES,
@@ -111,6 +112,7 @@ def table_notes(table: pd.DataFrame, study: Study) -> list[str]:
             f"{dataset_title(study, dataset)}: {kind}; mean over {row['volumes']} volumes of "
             f"{row['patients']} {chosen}."
         )
+    notes.append(f"Method: {method_options(study)}.")
     seeds = len(study.seeds)
     spread = "; ± is the standard deviation over seeds" if seeds > 1 else ""
     notes.append(f"{seeds} seed{'s' if seeds > 1 else ''} a model{spread}.")

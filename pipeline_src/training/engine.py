@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,8 +42,10 @@ def run_stage(
     settings: Training,
     seed: int,
     report: Report,
+    *,
+    keep: Literal["best", "last"] = "best",
 ) -> list[Epoch]:
-    """Train for one stage and leave the weights of the lowest validation loss in place.
+    """Train for one stage and leave the weights of the lowest validation loss, or the last.
 
     ``number`` counts the stages of a training from 0. Adam with StepLR on seeded batches (Matcha
     et al., MIDL 2023, Sec. 3). ``report`` is called after each epoch with the stage's name, the
@@ -74,7 +77,7 @@ def run_stage(
             )
         history.append(row)
         report(name, settings.epochs, row)
-        if validation_loss < best_loss:
+        if keep == "last" or validation_loss < best_loss:
             best_loss = validation_loss
             best = {k: v.detach().clone() for k, v in objective.trained.state_dict().items()}
     objective.trained.load_state_dict(best)

@@ -60,7 +60,15 @@ def run_training(plan: TrainingPlan, inputs: Inputs, output: Path, labels: dict[
     for number, stage in enumerate(plan.stages):
         objective = builder.objective(stage, [train, validation])
         histories[stage] = run_stage(
-            stage, number, objective, train, validation, plan.training, plan.seed, progress
+            stage,
+            number,
+            objective,
+            train,
+            validation,
+            plan.training,
+            plan.seed,
+            progress,
+            keep=plan.selection(stage),
         )
 
     written = {f"history_{stage}.csv": rows for stage, rows in histories.items()}

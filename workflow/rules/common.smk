@@ -21,6 +21,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.preflight import check_files, gpu_wanted, loss_source, source_files_of
 from pipeline_src.provenance import source_files
+from pipeline_src.reporting.method_options import method_options
 
 
 def read_study():

@@ -30,6 +30,7 @@ rule main_table:
     params:
         config=CONFIG,
         titles={name: dataset.title for name, dataset in study.datasets.items()},
+        options=method_options(study),
         folder=subpath(output.csv, parent=True),
     message:
         "Main table"

@@ -1,0 +1,59 @@
+"""Named sets of the options in which the paper's text and its authors' code differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Values by dotted key; `methods.NAME.form` applies to every method.
+PRESETS: dict[str, dict[str, Any]] = {
+    "authors": {
+        "methods.NAME.form": "authors",
+        "sft.imitation_normalisation": "numel",
+        "distillation.protocol": "two_stage",
+        "distillation.feature_stage_selection": "best",
+        "networks.teacher.padding": 5,
+        "networks.student.padding": 5,
+    },
+    "paper": {
+        "methods.NAME.form": "original",
+        "sft.imitation_normalisation": "mean",
+        "distillation.protocol": "joint",
+        "distillation.feature_stage_selection": "best",
+        "networks.teacher.padding": 0,
+        "networks.student.padding": 0,
+    },
+}
+
+
+def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any]:
+    """The configuration with the values of its `preset` filled in.
+
+    ``method_names`` are the methods of a configuration that names none.
+
+    Raises:
+        ValueError: a key is given with another value than the preset's.
+    """
+    preset = data.get("preset")
+    if preset not in PRESETS:
+        return data
+    methods = data.get("methods", {name: {} for name in method_names})
+    filled: dict[str, Any] = {**data, "methods": methods}
+    for key, value in PRESETS[preset].items():
+        keys = [key.replace("NAME", name) for name in methods] if "NAME" in key else [key]
+        for path in keys:
+            filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")
+    return filled
+
+
+def _filled(data: Any, path: list[str], value: Any, claim: str) -> Any:
+    """``data`` with ``value`` at ``path``; wrong shapes are left for the models to refuse."""
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        return data
+    key, *rest = path
+    if rest:
+        return {**data, key: _filled(data.get(key, {}), rest, value, claim)}
+    if data.get(key, value) != value:
+        raise ValueError(f"{claim} to {value!r}, but {data[key]!r} is given; leave one of them out")
+    return {**data, key: value}

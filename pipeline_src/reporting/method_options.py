@@ -1,0 +1,18 @@
+"""One line that says which reading of the method ran."""
+
+from __future__ import annotations
+
+from pipeline_src.config.study import Study
+
+
+def method_options(study: Study) -> str:
+    """The options in which the paper and its authors' code differ, as they ran."""
+    forms = sorted({m.form for m in study.methods.values()})
+    networks = study.networks
+    preset = f"preset {study.preset}: " if study.preset else ""
+    return (
+        f"{preset}losses in {' and '.join(forms) or 'no'} form, protocol "
+        f"{study.distillation.protocol}, imitation normalised by "
+        f"{study.sft.imitation_normalisation}, padding {networks.teacher.padding} and "
+        f"{networks.student.padding}"
+    )
