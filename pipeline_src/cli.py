@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline_src.config import Study, load_study, training_plan
+from pipeline_src.config import Models, Study, load_study
 from pipeline_src.errors import InputError
 
 #: Kinds of figure; kept here too because importing them is slow.
@@ -88,10 +88,7 @@ def _train(options: argparse.Namespace) -> None:
     from pipeline_src.training.run import run_training
 
     study = _study(options)
-    try:
-        plan = training_plan(study, options.model, options.seed)
-    except ValueError as error:
-        raise InputError(f"--model: {error}") from None
+    plan = Models(study).plan(options.model, options.seed)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     run_training(plan, inputs, options.output, labels)
@@ -110,9 +107,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _tables(options: argparse.Namespace) -> None:
+    from pipeline_src.reporting.ablations import write_ablation_table
     from pipeline_src.reporting.tables import write_main_table
 
-    write_main_table(options.metrics, _study(options), options.output)
+    study = _study(options)
+    if options.ablation:
+        write_ablation_table(options.metrics, study, options.ablation, options.output)
+    else:
+        write_main_table(options.metrics, study, options.output)
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -126,7 +128,7 @@ def _report(options: argparse.Namespace) -> None:
 
     study = _study(options)
     text = options.config.read_text(encoding="utf-8")
-    write_report(study, options.table, options.figures, text, options.output)
+    write_report(study, options.tables, options.figures, text, options.output)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -134,7 +136,7 @@ def _check(options: argparse.Namespace) -> None:
 
     study = _study(options)
     check_files(study)
-    models = len(study.model_names())
+    models = len(Models(study).names())
     settings = len(list(study.settings()))
     print(
         f"{options.config}: good; {settings} settings x {models} models x "
@@ -240,6 +242,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("tables", _tables, "Make the tables from metrics alone.")
     sub.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="volumes.csv files")
+    sub.add_argument("--ablation", help="name of the ablation; without it: the main table")
     sub.add_argument("--output", type=Path, required=True, help="folder to write to")
 
     sub = add("figure", _figure, "Draw one figure as PNG and PDF.", study=False)
@@ -249,7 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True, help="the PNG; the PDF lies beside it")
 
     sub = add("report", _report, "Write the report: one HTML page that opens offline.")
-    sub.add_argument("--table", type=Path, required=True, help="main.html of the tables")
+    sub.add_argument(
+        "--tables", type=Path, nargs="+", required=True, help="HTML tables, the main one first"
+    )
     sub.add_argument("--figures", type=Path, nargs="+", required=True, help="PNG files")
     sub.add_argument("--output", type=Path, required=True, help="the page")
 
@@ -281,4 +286,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _factor(text: str) -> int:
-    return int(text.removesuffix("x"))
+    factor = int(text.removesuffix("x"))
+    if factor < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is impossible; it must be 2x or more")
+    return factor

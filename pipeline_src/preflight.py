@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.method import LOSSES_FOLDER
+from pipeline_src.config.models import Models
 from pipeline_src.errors import InputError
 from pipeline_src.sampling.masks import study_mask
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def check_files(study: Study) -> None:
-    """Refuse masks that do not fit their data set's matrix, and losses that are not there.
+    """Refuse masks that do not fit their data set's matrix, losses that are not there,
+    and ablations that make no study.
 
     Raises:
         InputError: one line about the first that does not.
@@ -24,6 +26,7 @@ def check_files(study: Study) -> None:
         study_mask(study, dataset, acceleration)
     for method in study.methods:
         loss_source(study, method)
+    Models(study)
 
 
 def gpu_wanted(study: Study) -> bool:

@@ -1,7 +1,7 @@
 """The configuration: pydantic models are the one source of defaults, schema and reference."""
 
 from pipeline_src.config.data import Dataset, Preparation, Split
-from pipeline_src.config.load import check_study, load_study, merge, read_yaml
+from pipeline_src.config.load import check_study, load_study, read_yaml
 from pipeline_src.config.method import (
     Distillation,
     Method,
@@ -12,18 +12,21 @@ from pipeline_src.config.method import (
     Training,
     available_methods,
 )
-from pipeline_src.config.study import (
-    Study,
+from pipeline_src.config.models import Models
+from pipeline_src.config.plans import (
     TrainingPlan,
-    distillation_stages,
     split_model_name,
+    split_variant,
     training_plan,
 )
+from pipeline_src.config.section import merge
+from pipeline_src.config.study import Study
 
 __all__ = [
     "Dataset",
     "Distillation",
     "Method",
+    "Models",
     "Network",
     "Networks",
     "Preparation",
@@ -35,10 +38,10 @@ __all__ = [
     "TrainingPlan",
     "available_methods",
     "check_study",
-    "distillation_stages",
     "load_study",
     "merge",
     "read_yaml",
     "split_model_name",
+    "split_variant",
     "training_plan",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,15 @@ class NiftiSource(Section):
     slice_axis: Literal[0, 1, 2] = Field(
         default=2, description="axis of the file along which slices are counted"
     )
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _is_a_regular_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from None
+        return value
 
 
 class AcdcSource(Section):

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline_src.config.reference import key_paths
+from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 
@@ -30,18 +31,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{path}: holds no mapping of keys to values")
     return data
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def parse_override(text: str) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class Network(Section):
 
     depth: int = Field(
         ge=2,
-        description="3x3 convolutions a cascade (d); 5 for a teacher and 3 for a student given without it",
+        description="3x3 convolutions a cascade (d); where not given, 5 for a teacher and 3 for a "
+        "student",
     )
     cascades: PositiveInt = Field(default=5, description="cascades (c)")
     features: PositiveInt = Field(default=32, description="channels between convolutions")
@@ -81,6 +82,16 @@ class StudentFriendly(Section):
     teacher_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_rec^T")
     student_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_rec^S")
     imitation_weight: NonNegativeFloat = Field(default=1.0, description="weight of L_imit")
+    imitation_domain: Literal["image", "features"] = Field(
+        default="image",
+        description="image: branches imitate the teacher's reconstruction; features: their middle "
+        "features imitate the teacher's of the same cascade (the paper's ablation)",
+    )
+    branches: PositiveInt | None = Field(
+        default=None,
+        description="branches, leaving the teacher after cascades 1, 2, ...; null: one after "
+        "every cascade but the last",
+    )
     imitation_normalisation: Literal["mean", "numel"] = Field(
         default="numel",
         description="mean: L_imit as the paper writes it; numel: divided once more by the "
@@ -115,6 +126,11 @@ class Distillation(Section):
         default="two_stage",
         description="two_stage: the feature loss alone, then reconstruction (authors' code); "
         "joint: both in one stage (the paper's Algorithm 1)",
+    )
+    start: Literal["recipe", "random", "sft"] = Field(
+        default="recipe",
+        description="where a student starts: recipe: Std-KD from random weights, SFT-KD-Recon "
+        "from the SFT student blocks; random or sft: both from there",
     )
     feature_stage_selection: Literal["best", "last"] = Field(
         default="best",

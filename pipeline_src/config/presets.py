@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from pipeline_src.config.section import merge
 
 #: Values by dotted key; `methods.NAME.form` applies to every method.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -25,6 +28,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+def preset_values(preset: str, methods: list[str]) -> dict[str, Any]:
+    """A preset as a nested mapping for the given methods; nothing for an unknown one."""
+    values: dict[str, Any] = {}
+    for path, value in _paths(preset, methods):
+        for part in reversed(path.split(".")):
+            value = {part: value}
+        values = merge(values, value)
+    return values
+
+
+def _paths(preset: str, methods: list[str]) -> Iterator[tuple[str, Any]]:
+    for key, value in PRESETS.get(preset, {}).items():
+        for path in [key.replace("NAME", name) for name in methods] if "NAME" in key else [key]:
+            yield path, value
+
+
 def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any]:
     """The configuration with the values of its `preset` filled in.
 
@@ -38,10 +57,8 @@ def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any
         return data
     methods = data.get("methods", {name: {} for name in method_names})
     filled: dict[str, Any] = {**data, "methods": methods}
-    for key, value in PRESETS[preset].items():
-        keys = [key.replace("NAME", name) for name in methods] if "NAME" in key else [key]
-        for path in keys:
-            filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")
+    for path, value in _paths(preset, list(methods)):
+        filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")
     return filled
 
 

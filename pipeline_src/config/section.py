@@ -1,8 +1,9 @@
-"""The base of every configuration section: closed to unknown keys, frozen once read."""
+"""The base of every configuration section, and how one mapping is laid over another."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -37,3 +38,15 @@ def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
             "hint": f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}",
         },
     )
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged

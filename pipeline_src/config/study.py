@@ -14,7 +14,6 @@ from pipeline_src.config.method import (
     Distillation,
     Evaluation,
     Method,
-    Network,
     Networks,
     Sampling,
     StudentFriendly,
@@ -36,6 +35,24 @@ def _refuse_bad_name(name: str, what: str) -> None:
             f"{what} name {name!r} cannot name a folder; use lower-case letters, digits and "
             "underscores, a letter first"
         )
+
+
+class Variant(Section):
+    """One row of an ablation: the study with some keys changed."""
+
+    title: str = Field(default="", description="name of the row; empty: the key")
+    set: dict[str, Any] = Field(description="keys to change, nested as in the study")
+
+
+class Ablation(Section):
+    """Some of the study's models, trained again with each of several changes."""
+
+    title: str = Field(default="", description="heading of the table; empty: the key")
+    models: list[str] = Field(
+        min_length=1, description="models compared, such as sft_teacher or sft_kd_at"
+    )
+    base: str = Field(default="as configured", description="name of the unchanged row")
+    variants: dict[str, Variant] = Field(min_length=1, description="changed studies by name")
 
 
 class Study(Section):
@@ -74,6 +91,9 @@ class Study(Section):
     distillation: Distillation = Field(default=Distillation(), description="distillation")
     training: Training = Field(default=Training(), description="training of every model")
     evaluation: Evaluation = Field(default=Evaluation(), description="evaluation and pictures")
+    ablations: dict[str, Ablation] = Field(
+        default={}, description="further tables, each of some models under some changes"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -123,6 +143,25 @@ class Study(Section):
                 raise ValueError(f"unknown method {name!r}; {hint}")
         return methods
 
+    @field_validator("ablations")
+    @classmethod
+    def _ablation_names(cls, ablations: dict[str, Ablation]) -> dict[str, Ablation]:
+        for name, ablation in ablations.items():
+            for key in (name, *ablation.variants):
+                _refuse_bad_name(key, "ablation")
+        return ablations
+
+    @model_validator(mode="after")
+    def _ablated_models_exist(self) -> Study:
+        for name, ablation in self.ablations.items():
+            for model in ablation.models:
+                if model not in self.model_names():
+                    raise ValueError(
+                        f"ablations.{name}.models: no model {model!r}; there are "
+                        f"{', '.join(self.model_names())}"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _pair_is_defined(self) -> Study:
         teacher, student = self.networks.teacher, self.networks.student
@@ -130,6 +169,16 @@ class Study(Section):
             raise ValueError(
                 f"networks.student.cascades: {student.cascades} differs from the teacher's "
                 f"{teacher.cascades}; SFT branches and the losses pair cascade k with cascade k"
+            )
+        if self.sft.imitation_domain == "features" and teacher.features != student.features:
+            raise ValueError(
+                f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
+                f"has {teacher.features} features and the student {student.features}"
+            )
+        if self.sft.branches is not None and self.sft.branches >= teacher.cascades:
+            raise ValueError(
+                f"sft.branches: {self.sft.branches} is more than the {teacher.cascades - 1} that "
+                f"{teacher.cascades} cascades allow"
             )
         for name, method in self.methods.items():
             for cascade in method.cascades or []:
@@ -179,92 +228,3 @@ class Study(Section):
         for dataset in self.datasets:
             for acceleration in self.accelerations:
                 yield dataset, acceleration
-
-
-def split_model_name(model: str) -> tuple[str, str]:
-    """The `model` and `training` columns of the paper's table for a trained model's name.
-
-    `std_kd_at` is model `at` trained by `std_kd`; `sft_teacher` is `teacher` trained by `sft`.
-    """
-    if model == "zero_filled":
-        return "zero_filled", "none"
-    if model == "sft_teacher":
-        return "teacher", "sft"
-    if model in ("teacher", "student"):
-        return model, "standard"
-    for recipe in ("std_kd", "sft_kd"):
-        if model.startswith(recipe + "_"):
-            return model.removeprefix(recipe + "_"), recipe
-    raise ValueError(f"not a model's name: {model!r}")
-
-
-class SFTPlan(Section):
-    """What student-friendly training adds to a plan."""
-
-    student: Network = Field(description="student whose blocks the branches use")
-    losses: StudentFriendly = Field(description="weights of the SFT losses")
-
-
-class DistillationPlan(Section):
-    """What distillation adds to a plan."""
-
-    teacher: Network = Field(description="frozen teacher")
-    warm_start: bool = Field(description="whether the student starts from the SFT blocks")
-    method: str = Field(description="name of the method")
-    loss: Method = Field(description="the method's options")
-    options: Distillation = Field(description="how losses are combined")
-
-
-class TrainingPlan(Section):
-    """All that defines one training besides its data and mask; what a rerun depends on."""
-
-    model: str = Field(description="name of the model")
-    seed: int = Field(description="seed of this run")
-    network: Network = Field(description="the network that is trained and reported")
-    training: Training = Field(description="optimisation of each stage")
-    sft: SFTPlan | None = Field(default=None, description="student-friendly training")
-    distillation: DistillationPlan | None = Field(default=None, description="distillation")
-
-    @property
-    def stages(self) -> list[str]:
-        """Names of the training's stages, in order."""
-        if self.distillation is not None:
-            return distillation_stages(self.distillation.options)
-        return ["reconstruction" if self.sft is None else "student_friendly"]
-
-    def selection(self, stage: str) -> Literal["best", "last"]:
-        """Which weights a stage leaves: the best on validation, or the last."""
-        if stage == "features" and self.distillation is not None:
-            return self.distillation.options.feature_stage_selection
-        return "best"
-
-
-def distillation_stages(options: Distillation) -> list[str]:
-    """Names of a distillation's stages, in order."""
-    return ["joint"] if options.protocol == "joint" else ["features", "reconstruction"]
-
-
-def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
-    """The plan of one model of a study.
-
-    Raises:
-        ValueError: the study has no such model.
-    """
-    if model not in study.model_names():
-        raise ValueError(f"model {model!r} is not in the study: {', '.join(study.model_names())}")
-    networks = study.networks
-    name, training = split_model_name(model)
-    common: dict[str, Any] = {"model": model, "seed": seed, "training": study.training}
-    if training == "sft":
-        sft = SFTPlan(student=networks.student, losses=study.sft)
-        return TrainingPlan(network=networks.teacher, sft=sft, **common)
-    if training == "standard":
-        return TrainingPlan(network=getattr(networks, name), **common)
-    distillation = DistillationPlan(
-        teacher=networks.teacher,
-        warm_start=training == "sft_kd",
-        method=name,
-        loss=study.methods[name],
-        options=study.distillation,
-    )
-    return TrainingPlan(network=networks.student, distillation=distillation, **common)

@@ -97,5 +97,5 @@ def read_store(path: Path) -> Store:
             )
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; make it with the prepare command") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged or no volume store ({error})") from None

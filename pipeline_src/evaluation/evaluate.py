@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pipeline_src.config.study import split_model_name
+from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import METRICS
@@ -52,6 +52,7 @@ def evaluate(
         **{k: v for k, v in labels.items() if k != "name"},
         "model": model,
         "training": training,
+        "variant": split_variant(str(labels["name"]))[1],
         "part": part,
     }
     slices = slice_metrics(images, reconstructions, data_range)

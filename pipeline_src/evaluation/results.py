@@ -24,11 +24,14 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            table = pd.read_csv(path, dtype={"patient": str, "frame": str})
+            table = pd.read_csv(path, dtype={"patient": str, "frame": str, "variant": str})
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: metrics cannot be read ({error})") from None
         missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
         if missing:
             raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
         tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    metrics = pd.concat(tables, ignore_index=True)
+    # An empty cell, or a file without the column, is the study as configured.
+    metrics["variant"] = metrics["variant"].fillna("") if "variant" in metrics else ""
+    return metrics

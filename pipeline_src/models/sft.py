@@ -15,12 +15,13 @@ class SFTNetwork(nn.Module):
     student's cascades i+1..c (Matcha et al., MIDL 2023, Sec. 2).
 
     A student cascade is one and the same block in every branch that uses it, so each is called
-    once, on its branches stacked along the batch. The student's first cascade is never used and
-    stays at its initial weights.
+    once, on its branches stacked along the batch. Fewer branches leave after the first cascades.
+    The student's first cascade is never used and stays at its initial weights.
     """
 
-    def __init__(self, teacher: Network, student: Network) -> None:
+    def __init__(self, teacher: Network, student: Network, branches: int | None = None) -> None:
         super().__init__()
+        self.branches = branches or teacher.cascades - 1
         self.teacher = DCCNN(teacher)
         self.student = DCCNN(student)
 
@@ -29,7 +30,7 @@ class SFTNetwork(nn.Module):
 
         Returns:
             The teacher's `(batch, 1, rows, columns)`, and the branches'
-            `(cascades - 1, batch, 1, rows, columns)` in the order of where they leave.
+            `(branches, batch, 1, rows, columns)` in the order of where they leave.
         """
         x = fidelity(self.teacher.cascades[0](zero_filled), zero_filled)
         branches = x[None]
@@ -38,6 +39,6 @@ class SFTNetwork(nn.Module):
             student_out = self.student.cascades[k](branches.flatten(0, 1))
             branches = fidelity(student_out.unflatten(0, branches.shape[:2]), zero_filled)
             x = fidelity(self.teacher.cascades[k](x), zero_filled)
-            if k < last:
+            if k < min(last, self.branches):
                 branches = torch.cat([branches, x[None]])
         return x, branches

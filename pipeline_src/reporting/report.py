@@ -34,7 +34,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure on the page."""
+    """A figure (as a data address) or table (as a fragment) on the page."""
 
     heading: str
     setting: str
@@ -84,14 +84,30 @@ def figure_place(path: Path) -> tuple[str, dict[str, str]]:
     return path.stem, wildcards
 
 
+def _shown_table(study: Study, path: Path) -> Shown:
+    """A table with its heading and caption; `ablation_{name}` is known by its file's name."""
+    try:
+        fragment = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: table cannot be read ({error.strerror})") from None
+    ablation = path.stem.removeprefix("ablation_")
+    if ablation == path.stem:
+        return Shown("Results", "", fragment, caption_html("main_table", {}))
+    if ablation not in study.ablations:
+        raise InputError(f"{path}: the study has no ablation {ablation!r}")
+    title = study.ablations[ablation].title or ablation
+    caption = caption_html("ablation_table", {"ablation": title})
+    return Shown("Ablations", title, fragment, caption)
+
+
 def write_report(
-    study: Study, table: Path, figures: Sequence[Path], configuration: str, output: Path
+    study: Study, tables: Sequence[Path], figures: Sequence[Path], configuration: str, output: Path
 ) -> None:
     """Write the page.
 
     Args:
         study: what was run.
-        table: the main table as an HTML fragment.
+        tables: HTML fragments: the main table, then `ablation_{name}`.
         figures: PNG files of the study.
         configuration: the text of the configuration file that ran.
         output: the page.
@@ -110,10 +126,6 @@ def write_report(
         shown.append(
             Shown(CATEGORIES[kind], setting, embedded_png(path), caption_html(kind, wildcards))
         )
-    try:
-        main_table = Markup(table.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{table}: table cannot be read ({error.strerror})") from None
     environment = Environment(
         loader=PackageLoader("pipeline_src.reporting", "."),
         autoescape=True,
@@ -129,8 +141,7 @@ def write_report(
         reported_on_validation=[
             dataset_title(study, n) for n, d in study.datasets.items() if d.report_on != "test"
         ],
-        table=main_table,
-        table_caption=caption_html("main_table", {}),
+        tables=[_shown_table(study, path) for path in tables],
         categories=list(dict.fromkeys(CATEGORIES.values())),
         figures=shown,
         settings=settings,

@@ -23,34 +23,8 @@ MISSING = "\N{EN DASH}"
 
 
 def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row a cell of the paper's table, in its order.
-
-    Each metric is the mean over volumes, then over seeds; `*_sd` is the standard deviation over
-    seeds (empty for one seed). `part` says which patients are reported, `synthetic` whether the
-    images are drawn.
-    """
-    groups = volumes.groupby([*KEYS, "part", "seed"], dropna=False, sort=False)
-    a_seed = groups[list(METRICS)].mean()
-    counts = groups.agg(volumes=("patient", "size"), patients=("patient", "nunique"))
-    cells = a_seed.join(counts).reset_index()
-    rows = []
-    for (dataset, acceleration, model, training, part), cell in cells.groupby(
-        [*KEYS, "part"], sort=False
-    ):
-        row: dict[str, object] = dict(
-            zip(KEYS, (dataset, acceleration, model, training), strict=True)
-        )
-        row |= {metric: cell[metric].mean() for metric in METRICS}
-        row |= {f"{metric}_sd": cell[metric].std(ddof=1) for metric in METRICS}
-        row |= {
-            "seeds": int(cell["seed"].nunique()),
-            "volumes": int(cell["volumes"].iloc[0]),
-            "patients": int(cell["patients"].iloc[0]),
-            "part": part,
-            "synthetic": study.datasets[str(dataset)].synthetic,
-        }
-        rows.append(row)
-    table = pd.DataFrame(rows)
+    """One row a cell of the paper's table, in its order; see `aggregate`."""
+    table = aggregate(volumes[volumes["variant"] == ""], study)
     orders = {
         "dataset": list(study.datasets),
         "acceleration": [f"{r}x" for r in study.accelerations],
@@ -60,6 +34,35 @@ def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table.sort_values(
         KEYS, key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
     )
+
+
+def aggregate(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """One row for each data set, acceleration, model, training and variant.
+
+    Each metric is the mean over volumes, then over seeds; `*_sd` is the standard deviation over
+    seeds (empty for one seed). `part` says which patients are reported, `synthetic` whether the
+    images are drawn.
+    """
+    keys = [*KEYS, "variant"]
+    groups = volumes.groupby([*keys, "part", "seed"], dropna=False, sort=False)
+    a_seed = groups[list(METRICS)].mean()
+    counts = groups.agg(volumes=("patient", "size"), patients=("patient", "nunique"))
+    cells = a_seed.join(counts).reset_index()
+    rows = []
+    for (*identity, part), cell in cells.groupby([*keys, "part"], sort=False):
+        row: dict[str, object] = dict(zip(KEYS, identity[:-1], strict=True))
+        row |= {metric: cell[metric].mean() for metric in METRICS}
+        row |= {f"{metric}_sd": cell[metric].std(ddof=1) for metric in METRICS}
+        row |= {
+            "seeds": int(cell["seed"].nunique()),
+            "volumes": int(cell["volumes"].iloc[0]),
+            "patients": int(cell["patients"].iloc[0]),
+            "part": part,
+            "synthetic": study.datasets[str(identity[0])].synthetic,
+            "variant": identity[-1],
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def paper_layout(table: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -75,7 +78,7 @@ def paper_layout(table: pd.DataFrame, study: Study) -> pd.DataFrame:
             for _, row in table.iterrows():
                 here = (row["dataset"], row["acceleration"]) == (dataset, f"{acceleration}x")
                 if here and COLUMN_OF_TRAINING[row["training"]] == recipe:
-                    columns[heading][model_title(row["model"])] = _cell(row)
+                    columns[heading][model_title(row["model"])] = cell_text(row)
     frame = pd.DataFrame(columns)
     titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
     frame = frame.reindex(titles).fillna(MISSING)
@@ -83,7 +86,8 @@ def paper_layout(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     return frame
 
 
-def _cell(row: pd.Series) -> str:
+def cell_text(row: pd.Series) -> str:
+    """`PSNR / SSIM`, with the spread over seeds where there are several."""
     if row["seeds"] > 1:
         return (
             f"{row['psnr_db']:.2f} ± {row['psnr_db_sd']:.2f} / "
@@ -126,12 +130,16 @@ def write_main_table(volumes: Sequence[Path], study: Study, folder: Path) -> Non
         InputError: a metrics file is unusable.
     """
     table = main_table(read_metrics(volumes), study)
-    layout = paper_layout(table, study)
     notes = table_notes(table, study)
-    write_text(folder / "main.csv", table.to_csv(index=False, float_format="%.6f"))
-    write_text(folder / "main.md", _markdown(layout, notes))
-    write_text(folder / "main.tex", _latex(layout, notes))
-    write_text(folder / "main.html", html_table(layout, notes))
+    write_table(folder / "main", table, paper_layout(table, study), notes)
+
+
+def write_table(stem: Path, tidy: pd.DataFrame, layout: pd.DataFrame, notes: list[str]) -> None:
+    """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`."""
+    write_text(stem.with_suffix(".csv"), tidy.to_csv(index=False, float_format="%.6f"))
+    write_text(stem.with_suffix(".md"), _markdown(layout, notes))
+    write_text(stem.with_suffix(".tex"), _latex(layout, notes))
+    write_text(stem.with_suffix(".html"), html_table(layout, notes))
 
 
 def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:

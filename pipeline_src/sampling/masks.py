@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,18 @@ def mask_from_file(path: Path, matrix: tuple[int, int], acceleration: int) -> Ma
     """
     try:
         if path.suffix == ".npy":
-            samples = np.load(path)
+            # Opened here, so that an archive by the name of an array is closed again.
+            with path.open("rb") as stream:
+                samples = np.load(stream)
+            if not isinstance(samples, np.ndarray):
+                raise InputError(f"{path}: is no mask (an archive, not an array)")
         elif path.suffix == ".csv":
             samples = _lines_from_csv(path, matrix, acceleration)
         else:
             raise InputError(f"{path}: a mask is a .npy or a .csv file")
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is no mask ({error})") from None
     if samples.dtype != np.bool_ and not np.isin(samples, (0, 1)).all():
         raise InputError(f"{path}: holds values other than 0 and 1")
@@ -162,9 +167,14 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
         raise InputError(
             f"{path}: needs a column 'line', or 'acceleration', 'matrix_size' and 'sampled_lines'"
         )
-    if len(indices) and (indices.min() < 0 or indices.max() >= matrix[0]):
+    if not len(indices):
+        raise InputError(f"{path}: mask samples nothing")
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise InputError(f"{path}: is no mask (lines are given by whole numbers)")
+    outside = indices[(indices < 0) | (indices >= matrix[0])]
+    if len(outside):
         raise InputError(
-            f"{path}: line {int(indices.max())} is outside the {matrix[0]} lines of "
+            f"{path}: line {int(outside[0])} is outside the {matrix[0]} lines of "
             "preparation.matrix; give a mask of that size"
         )
     lines = np.zeros(matrix[0], dtype=np.bool_)
@@ -185,11 +195,11 @@ def read_mask(path: Path) -> Mask:
         InputError: the file is missing or is no mask.
     """
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             return Mask(file["samples"], json.loads(str(file["description"])))
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; make it with the mask command") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is damaged or no mask ({error})") from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pipeline_src.config.method import Network, Networks
-from pipeline_src.config.study import DistillationPlan, TrainingPlan
+from pipeline_src.config.plans import DistillationPlan, TrainingPlan
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
@@ -62,7 +62,7 @@ class Builder:
         self.plan, self.inputs, self.fidelity, self.device = plan, inputs, fidelity, device
         self.sft: SFTNetwork | None = None
         if plan.sft is not None:
-            self.sft = SFTNetwork(plan.network, plan.sft.student)
+            self.sft = SFTNetwork(plan.network, plan.sft.student, plan.sft.losses.branches)
             # Each network starts as it would on its own.
             self.sft.teacher = fresh_network(plan.network, plan.seed, "teacher")
             self.sft.student = fresh_network(plan.sft.student, plan.seed, "student")

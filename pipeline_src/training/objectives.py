@@ -12,7 +12,7 @@ from pipeline_src.config.method import StudentFriendly
 from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
-from pipeline_src.models.taps import tapped
+from pipeline_src.models.taps import Features, Tap, tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.data import Batch
 from pipeline_src.training.teacher import FrozenTeacher
@@ -68,10 +68,36 @@ def sft_losses(
             more, as the authors' code does.
     """
     student = F.l1_loss(branches, target.expand_as(branches))
-    imitation = F.l1_loss(branches, teacher.expand_as(branches))
-    if normalisation == "numel":
-        imitation = imitation / teacher.numel()
+    imitation = imitation_loss(branches, teacher, normalisation)
     return F.l1_loss(teacher, target), student, imitation
+
+
+def imitation_loss(branches: Tensor, teacher: Tensor, normalisation: str) -> Tensor:
+    """Mean |branch - teacher|_1 of `(branches, batch, ...)` against `(batch, ...)`.
+
+    With ``normalisation`` `numel`, divided once more by the elements of ``teacher``.
+    """
+    loss = F.l1_loss(branches, teacher.expand_as(branches))
+    return loss / teacher.numel() if normalisation == "numel" else loss
+
+
+def feature_imitation(student: Features, teacher: Features, normalisation: str) -> Tensor:
+    """Imitation in the feature domain: the mean over branches and the cascades each goes through
+    of |mid_k of the branch - mid_k of the teacher|_1.
+
+    Args:
+        student: features of the branches, stacked along the batch, by tap.
+        teacher: features of the teacher, `(batch, channels, rows, columns)`, by tap.
+        normalisation: as in `imitation_loss`.
+    """
+    terms, branches = [], []
+    for tap, feature in student.items():
+        batch = len(teacher[tap])
+        stacked = feature.unflatten(0, (-1, batch))
+        terms.append(imitation_loss(stacked, teacher[tap], normalisation))
+        branches.append(len(stacked))
+    weights = torch.tensor(branches, dtype=terms[0].dtype, device=terms[0].device)
+    return (torch.stack(terms) * weights).sum() / weights.sum()
 
 
 class StudentFriendlyTraining(Objective):
@@ -89,12 +115,22 @@ class StudentFriendlyTraining(Objective):
         self.sft = network
         self.fidelity = fidelity
         self.weights = weights
+        features = weights.imitation_domain == "features"
+        cascades = network.teacher.network.cascades
+        self.taps = [Tap("mid", k) for k in range(2, cascades + 1)] if features else []
 
     def loss(self, batch: Batch) -> Tensor:
         """L_SFT."""
-        teacher, branches = self.sft(batch.zero_filled, self.fidelity)
-        terms = sft_losses(teacher, branches, batch.target, self.weights.imitation_normalisation)
         w = self.weights
+        with (
+            tapped(self.sft.teacher, self.taps) as of_teacher,
+            tapped(self.sft.student, self.taps) as of_branches,
+        ):
+            teacher, branches = self.sft(batch.zero_filled, self.fidelity)
+        normalisation = w.imitation_normalisation
+        terms = sft_losses(teacher, branches, batch.target, normalisation)
+        if self.taps:
+            terms = (*terms[:2], feature_imitation(of_branches, of_teacher, normalisation))
         return (
             w.teacher_weight * terms[0]
             + w.student_weight * terms[1]

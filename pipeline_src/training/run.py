@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pipeline_src.config.study import TrainingPlan
+from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_file, sha256_json, write_json

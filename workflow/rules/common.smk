@@ -1,6 +1,7 @@
 """What the rules share: the study, where its files lie, and what code each step depends on."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -10,12 +11,11 @@ PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.config import (
+    Models,
     check_study,
-    distillation_stages,
     merge,
     read_yaml,
     split_model_name,
-    training_plan,
 )
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
@@ -40,6 +40,7 @@ def read_study():
 
 
 study = read_study()
+models = Models(study)
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
 
@@ -93,9 +94,7 @@ def setting_title(wildcards):
 
 def plan_of(wildcards):
     """Everything in the configuration that defines a training; a change reruns it."""
-    return training_plan(study, wildcards.model, int(wildcards.seed)).model_dump(
-        mode="json"
-    )
+    return models.plan(wildcards.model, int(wildcards.seed)).model_dump(mode="json")
 
 
 def start_options(wildcards, input):
@@ -107,40 +106,58 @@ def start_options(wildcards, input):
     return " ".join(f"{option} {path}" for option, path in options.items() if path)
 
 
+def weights_of(wildcards, model, name="weights.safetensors"):
+    """Weights of another model of the same setting and seed."""
+    return f"{MODEL}/{name}".format(**{**wildcards, "model": model})
+
+
 def teacher_weights(wildcards):
-    """Weights of the teacher that a recipe distils from."""
-    teacher = "teacher" if wildcards.model.startswith("std_kd") else "sft_teacher"
-    return f"{MODEL}/weights.safetensors".format(**{**wildcards, "model": teacher})
+    """Weights of the teacher that a student is distilled from."""
+    return weights_of(wildcards, models.teacher(wildcards.model))
 
 
 def warm_start_weights(wildcards):
-    """Student blocks that SFT-KD-Recon starts from; Std-KD starts from random weights."""
-    if wildcards.model.startswith("std_kd"):
-        return []
-    return f"{MODEL}/student_weights.safetensors".format(
-        **{**wildcards, "model": "sft_teacher"}
+    """Student blocks of SFT that a student starts from, where it does."""
+    source = models.warm_start(wildcards.model)
+    return (
+        weights_of(wildcards, source, "student_weights.safetensors") if source else []
     )
+
+
+def names_where(wanted):
+    """Trained models that fulfil a condition on their plan, as a wildcard constraint."""
+    names = [re.escape(name) for name in models.names() if wanted(models.plan(name, 0))]
+    return "|".join(names) or "none"
 
 
 def gpus(wildcards):
     return int(gpu_wanted(study))
 
 
-def model_folders(dataset, acceleration, models, seeds=study.seeds):
+def model_folders(dataset, acceleration, names, seeds=study.seeds):
     return [
         f"{RESULTS}/{dataset}/{acceleration}/seed{seed}/{model}"
-        for model in models
+        for model in names
         for seed in seeds
     ]
 
 
-def metric_files(dataset, acceleration, name, models=None, seeds=study.seeds):
+def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     """Metrics of zero filling and of the models of a setting."""
     folders = [f"{RESULTS}/{dataset}/{acceleration}/zero_filled"]
-    folders += model_folders(
-        dataset, acceleration, models or study.model_names(), seeds
-    )
+    folders += model_folders(dataset, acceleration, only or study.model_names(), seeds)
     return [f"{folder}/{name}" for folder in folders]
+
+
+def ablation_metrics(wildcards):
+    """Metrics of every model in an ablation's table, each once."""
+    rows = models.ablated(wildcards.ablation).values()
+    names = dict.fromkeys(name for row in rows for name in row.values())
+    return [
+        f"{folder}/volumes.csv"
+        for dataset, acceleration in study.settings()
+        for folder in model_folders(dataset, f"{acceleration}x", names)
+    ]
 
 
 def shown_models():
@@ -174,11 +191,15 @@ FIGURES = [
     for dataset, acceleration in study.settings()
     for kind in ("mask", "boxplot", "curves", "panel")
 ]
-TABLES = [f"{RESULTS}/tables/main.{suffix}" for suffix in ("csv", "md", "tex", "html")]
+TABLES = [
+    f"{RESULTS}/tables/{table}.{suffix}"
+    for table in ("main", *[f"ablation_{name}" for name in study.ablations])
+    for suffix in ("csv", "md", "tex", "html")
+]
 
 
 wildcard_constraints:
     dataset="|".join(study.datasets),
     acceleration="|".join(f"{r}x" for r in study.accelerations),
     seed=r"\d+",
-    model="|".join(study.model_names()),
+    model="|".join(re.escape(name) for name in models.names()),

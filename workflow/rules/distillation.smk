@@ -9,8 +9,17 @@ use rule train as distil with:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
         histories=[
-            f"{MODEL}/history_{stage}.csv"
-            for stage in distillation_stages(study.distillation)
+            f"{MODEL}/history_features.csv",
+            f"{MODEL}/history_reconstruction.csv",
         ],
     wildcard_constraints:
-        model="|".join(study.distilled_names()) or "none",
+        model=names_where(lambda plan: plan.stages == ["features", "reconstruction"]),
+
+
+use rule distil as distil_joint with:
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=[f"{MODEL}/history_joint.csv"],
+    wildcard_constraints:
+        model=names_where(lambda plan: plan.stages == ["joint"]),

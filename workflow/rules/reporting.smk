@@ -32,11 +32,48 @@ rule main_table:
         titles={name: dataset.title for name, dataset in study.datasets.items()},
         options=method_options(study),
         folder=subpath(output.csv, parent=True),
+        which="",
     message:
         "Main table"
     shell:
-        "python -m pipeline_src tables {input.metrics} --config {params.config} "
+        "python -m pipeline_src tables {input.metrics} --config {params.config} {params.which} "
         "--output {params.folder} > {log} 2>&1"
+
+
+use rule main_table as ablation_table with:
+    input:
+        metrics=ablation_metrics,
+        code=code(
+            "reporting/ablations.py",
+            "reporting/tables.py",
+            "reporting/names.py",
+            "evaluation/results.py",
+        ),
+    output:
+        csv=report(
+            f"{RESULTS}/tables/ablation_{{ablation}}.csv",
+            caption="../report/ablation_table.rst",
+            category="Ablations",
+        ),
+        markdown=f"{RESULTS}/tables/ablation_{{ablation}}.md",
+        latex=f"{RESULTS}/tables/ablation_{{ablation}}.tex",
+        html=report(
+            f"{RESULTS}/tables/ablation_{{ablation}}.html",
+            caption="../report/ablation_table.rst",
+            category="Ablations",
+        ),
+    log:
+        f"{RESULTS}/logs/tables/ablation_{{ablation}}.log",
+    params:
+        config=CONFIG,
+        settings=lambda wildcards: study.ablations[wildcards.ablation].model_dump(
+            mode="json"
+        ),
+        options=method_options(study),
+        folder=subpath(output.csv, parent=True),
+        which=lambda wildcards: f"--ablation {wildcards.ablation}",
+    message:
+        "Table: ablation {wildcards.ablation}"
 
 
 rule figure_contact_sheet:
@@ -141,7 +178,7 @@ use rule figure_contact_sheet as figure_panel with:
             wildcards.dataset,
             wildcards.acceleration,
             "panel.npz",
-            models=[m for m in shown_models() if m != "sft_teacher"],
+            only=[m for m in shown_models() if m != "sft_teacher"],
             seeds=study.seeds[:1],
         ),
         code=code("reporting/figures/panel.py", *FIGURE_CODE),
@@ -163,7 +200,7 @@ use rule figure_contact_sheet as figure_panel with:
 
 rule page:
     input:
-        table=rules.main_table.output.html,
+        tables=[path for path in TABLES if path.endswith(".html")],
         figures=FIGURES,
         captions=captions(),
         code=code("reporting/report.py", "reporting/methods_text.py"),
@@ -188,7 +225,7 @@ rule page:
     message:
         "Report: {output}"
     shell:
-        "python -m pipeline_src report --config {params.config} --table {input.table} "
+        "python -m pipeline_src report --config {params.config} --tables {input.tables} "
         "--figures {input.figures} --output {output} > {log} 2>&1"
 
 

@@ -13,7 +13,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
     wildcard_constraints:
-        model="teacher|student",
+        model=names_where(lambda plan: plan.stages == ["reconstruction"]),
     conda:
         "../../environment.yaml"
     threads: study.training.threads
@@ -42,6 +42,6 @@ use rule train as train_sft_teacher with:
         manifest=f"{MODEL}/manifest.json",
         histories=[f"{MODEL}/history_student_friendly.csv"],
     wildcard_constraints:
-        model="sft_teacher",
+        model=names_where(lambda plan: plan.stages == ["student_friendly"]),
     # The longest training, which half the grid waits for: first in line.
     priority: 10

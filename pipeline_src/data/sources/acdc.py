@@ -48,7 +48,11 @@ def _frames(folder: Path) -> dict[str, Path]:
             files[int(match[2])] = path
     info = folder / "Info.cfg"
     if info.exists():
-        stated = dict(re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)", info.read_text(), flags=re.MULTILINE))
+        try:
+            text = info.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{info}: cannot be read ({error})") from None
+        stated = dict(re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)", text, flags=re.MULTILINE))
         numbers = {phase: int(number) for phase, number in stated.items()}
     else:
         # Without Info.cfg: the challenge's files name ED before ES.

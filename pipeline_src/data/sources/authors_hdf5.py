@@ -28,7 +28,10 @@ def read_authors_volume(path: Path) -> NDArray[np.float32]:
                 raise InputError(
                     f"{path}: has no key {TARGET_KEY!r} (keys: {', '.join(file) or 'none'})"
                 )
-            data = np.asarray(file[TARGET_KEY], dtype=np.float32)
+            dataset = file.get(TARGET_KEY)
+            if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
+                raise InputError(f"{path}: {TARGET_KEY} is no array of real numbers")
+            data = np.asarray(dataset, dtype=np.float32)
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
     except OSError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pipeline_src.config.study import split_model_name
+from pipeline_src.config.plans import split_model_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.reporting.names import full_title

@@ -1,0 +1,126 @@
+"""All models of a study, those of its ablations included, and how they hang together."""
+
+from __future__ import annotations
+
+from pipeline_src.config.load import check_study
+from pipeline_src.config.plans import (
+    TrainingPlan,
+    split_model_name,
+    split_variant,
+    training_plan,
+)
+from pipeline_src.config.presets import preset_values
+from pipeline_src.config.section import merge
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+
+
+class Models:
+    """Models by name: `teacher`, `sft_kd_at`, or with a variant `sft_kd_at@ablation.variant`.
+
+    A model that a variant does not change, neither itself nor what it is trained from, is the
+    study's own and is trained once.
+
+    Raises:
+        InputError: a variant makes no valid study.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._studies = {"": study}
+        for ablation, spec in study.ablations.items():
+            for variant in spec.variants:
+                self._studies[f"{ablation}.{variant}"] = self._changed(ablation, variant)
+
+    def _changed(self, ablation: str, variant: str) -> Study:
+        changes = dict(self.study.ablations[ablation].variants[variant].set)
+        data = self.study.model_dump(mode="json", exclude={"ablations"})
+        # The dump holds every value; a preset of the study is in them, one of the variant is laid
+        # over them.
+        data["preset"] = None
+        chosen = changes.pop("preset", None)
+        if chosen is not None:
+            data = merge(data, preset_values(chosen, list(self.study.methods)))
+        origin = f"ablations.{ablation}.variants.{variant}.set"
+        changed = check_study(merge(data, changes), origin)
+        own = self.study
+        for key in ("study", "seeds", "accelerations", "datasets", "sampling"):
+            if getattr(changed, key) != getattr(own, key):
+                raise InputError(f"{origin}: {key} cannot be changed within a study")
+        if set(changed.model_names()) != set(own.model_names()):
+            raise InputError(f"{origin}: methods and recipes cannot be added or removed here")
+        return changed
+
+    def study_of(self, name: str) -> Study:
+        """The study, with the changes of the name's variant.
+
+        Raises:
+            InputError: there is no such variant.
+        """
+        variant = split_variant(name)[1]
+        if variant not in self._studies:
+            known = ", ".join(v for v in self._studies if v) or "none"
+            raise InputError(f"model {name!r}: no variant {variant!r}; variants: {known}")
+        return self._studies[variant]
+
+    def plan(self, name: str, seed: int) -> TrainingPlan:
+        """What defines the training of a model.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        try:
+            return training_plan(self.study_of(name), split_variant(name)[0], seed)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def teacher(self, name: str) -> str | None:
+        """The frozen teacher that a model is distilled from, if it is distilled."""
+        if self.plan(name, 0).distillation is None:
+            return None
+        standard = split_model_name(name)[1] == "std_kd"
+        return self.resolve(self._beside("teacher" if standard else "sft_teacher", name))
+
+    def warm_start(self, name: str) -> str | None:
+        """The student-friendly training that a model starts from, if it does."""
+        distillation = self.plan(name, 0).distillation
+        if distillation is None or not distillation.warm_start:
+            return None
+        return self.resolve(self._beside("sft_teacher", name))
+
+    def resolve(self, name: str) -> str:
+        """The name under which a model is trained: without its variant where that changes
+        nothing."""
+        model, variant = split_variant(name)
+        if not variant or self.plan(name, 0) != self.plan(model, 0):
+            return name
+        same = (self.teacher(name), self.warm_start(name)) == (
+            self.teacher(model),
+            self.warm_start(model),
+        )
+        return model if same else name
+
+    def ablated(self, ablation: str) -> dict[str, dict[str, str]]:
+        """The models of an ablation's table: row (`""` is the study) to model to trained name."""
+        spec = self.study.ablations[ablation]
+        rows = {"": {model: model for model in spec.models}}
+        for variant in spec.variants:
+            rows[variant] = {m: self.resolve(f"{m}@{ablation}.{variant}") for m in spec.models}
+        return rows
+
+    def names(self) -> list[str]:
+        """Every model that is trained, each once."""
+        found = dict.fromkeys(self.study.model_names())
+        for ablation in self.study.ablations:
+            for row in self.ablated(ablation).values():
+                for name in row.values():
+                    for needed in (self.teacher(name), self.warm_start(name), name):
+                        if needed is not None:
+                            found[needed] = None
+        return list(found)
+
+    @staticmethod
+    def _beside(model: str, name: str) -> str:
+        """Another model under the variant of a name."""
+        variant = split_variant(name)[1]
+        return f"{model}@{variant}" if variant else model

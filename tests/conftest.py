@@ -1,0 +1,84 @@
+"""Helpers that several test files share."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import ArrayLike
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY_STUDY: dict[str, Any] = {
+    "study": "tiny",
+    "accelerations": [4],
+    "datasets": {
+        "heads": {
+            "source": {
+                "kind": "phantom",
+                "anatomy": "brain",
+                "patients": 4,
+                "slices": 1,
+                "matrix": 16,
+            },
+            "preparation": {"matrix": [16, 16]},
+            "split": {"train": 2, "validation": 1, "test": 1},
+        }
+    },
+    "sampling": {"center_lines": 2},
+    "training": {"epochs": 1, "threads": 1, "device": "cpu"},
+}
+
+WriteNifti = Callable[[Path, ArrayLike], Path]
+WriteConfig = Callable[[dict[str, Any]], Path]
+
+
+@pytest.fixture
+def project_root() -> Path:
+    """The folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture
+def tiny_study() -> dict[str, Any]:
+    """A valid configuration of one set of 16 x 16 phantoms, for the test to change."""
+    return copy.deepcopy(TINY_STUDY)
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> WriteConfig:
+    """Writes a configuration as YAML and returns its path."""
+
+    def write(study: dict[str, Any]) -> Path:
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_nifti() -> WriteNifti:
+    """Writes an array as NIfTI, folders included, and returns its path."""
+
+    def write(path: Path, array: ArrayLike) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(array), np.eye(4)), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data beside the project."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("real data is not here: no folder ../shared/data beside the project")
+    return folder

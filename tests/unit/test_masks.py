@@ -1,0 +1,358 @@
+"""Masks: as many lines as the authors', the right density, and files checked for what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from pipeline_src.cli import main
+from pipeline_src.errors import InputError
+from pipeline_src.sampling.masks import (
+    Mask,
+    draw_lines,
+    drawn_mask,
+    lines_mask,
+    mask_from_file,
+    read_mask,
+    write_mask,
+)
+
+AUTHORS_COUNTS = [(150, 4, 37), (150, 5, 30), (240, 4, 60), (240, 5, 48)]
+
+
+def outer_density(lines: int, acceleration: int, center_lines: int) -> NDArray[np.float64]:
+    """The formula of DC-CNN, written anew: centred lines, none from the centre, sum 1."""
+    density = np.array(
+        [
+            np.exp(-0.5 * ((k - lines / 2) / (lines / 10)) ** 2) + 1 / (2 * acceleration)
+            for k in range(lines)
+        ]
+    )
+    first = lines // 2 - center_lines // 2
+    density[first : first + center_lines] = 0
+    return density / density.sum()
+
+
+# --- drawn masks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_mask_has_as_many_lines_as_the_authors(
+    lines: int, acceleration: int, count: int, seed: int
+) -> None:
+    mask = drawn_mask((lines, 7), acceleration, seed, 10)
+    assert mask.samples.shape == (lines, 7)
+    assert mask.lines is not None
+    assert mask.lines.sum() == count
+    assert (mask.samples == mask.lines[:, None]).all()
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+def test_authors_mask_is_read_from_its_table(
+    lines: int, acceleration: int, count: int, project_root: Path
+) -> None:
+    path = project_root / "config" / "authors_masks.csv"
+    mask = mask_from_file(path, (lines, lines), acceleration)
+    table = pd.read_csv(path, comment="#")
+    row = table[
+        (table["matrix_size"] == f"{lines}x{lines}") & (table["acceleration"] == f"{acceleration}x")
+    ]
+    listed = [int(k) for k in row["sampled_lines"].item().split()]
+    assert mask.lines is not None
+    assert np.flatnonzero(mask.lines).tolist() == listed
+    assert len(listed) == count
+    assert mask.description["kind"] == "given"
+
+
+@pytest.mark.parametrize("lines", [48, 49, 150, 151, 240])
+@pytest.mark.parametrize("center_lines", [0, 1, 9, 10])
+def test_lowest_frequencies_are_always_sampled(lines: int, center_lines: int) -> None:
+    frequencies = np.fft.fftfreq(lines, 1 / lines).astype(int)
+    # Of two equally low frequencies left over, the negative one belongs to the block.
+    lowest = sorted(range(lines), key=lambda k: (abs(frequencies[k]), frequencies[k]))
+    for seed in range(20):
+        drawn = draw_lines(lines, 4, np.random.default_rng(seed), center_lines)
+        assert drawn[lowest[:center_lines]].all()
+        assert drawn.sum() == lines // 4
+
+
+def test_ten_lowest_frequencies_lie_around_index_zero() -> None:
+    drawn = draw_lines(150, 15, np.random.default_rng(0), 10)
+    assert np.flatnonzero(drawn).tolist() == [0, 1, 2, 3, 4, 145, 146, 147, 148, 149]
+
+
+def test_seed_size_and_acceleration_alone_decide_a_mask() -> None:
+    first = drawn_mask((150, 150), 4, 3, 10)
+    again = drawn_mask((150, 150), 4, 3, 10)
+    assert np.array_equal(first.samples, again.samples)
+    assert first.description == again.description
+    wider = drawn_mask((150, 20), 4, 3, 10)
+    assert np.array_equal(first.samples[:, 0], wider.samples[:, 0])
+    other = drawn_mask((150, 150), 4, 4, 10)
+    assert not np.array_equal(first.samples, other.samples)
+    faster = drawn_mask((150, 150), 5, 3, 10)
+    assert (faster.samples & ~first.samples).any()
+
+
+def test_first_outer_line_is_drawn_with_the_density_of_the_formula() -> None:
+    lines, acceleration, center_lines, draws = 44, 4, 10, 3000
+    expected = outer_density(lines, acceleration, center_lines)
+    rng = np.random.default_rng(0)
+    counts = np.zeros(lines)
+    for _ in range(draws):
+        # 44 // 4 = 11 lines: the 10 of the centre and one drawn.
+        counts += np.fft.fftshift(draw_lines(lines, acceleration, rng, center_lines))
+    outer = expected > 0
+    assert counts[~outer].tolist() == [draws] * center_lines
+    assert counts[outer].sum() == draws
+    # The seed is fixed; under the formula the test would fail for one seed in a thousand.
+    assert stats.chisquare(counts[outer], draws * expected[outer]).pvalue > 1e-3
+    # The draws are enough to tell the formula from others.
+    uniform = np.full(outer.sum(), draws / outer.sum())
+    assert stats.chisquare(counts[outer], uniform).pvalue < 1e-6
+    other_rate = outer_density(lines, 2 * acceleration, center_lines)[outer]
+    assert stats.chisquare(counts[outer], draws * other_rate).pvalue < 1e-6
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+def test_whole_masks_follow_the_density(lines: int, acceleration: int, count: int) -> None:
+    draws = 2000
+    density = outer_density(lines, acceleration, 10)
+    rng = np.random.default_rng(1)
+    rate = np.zeros(lines)
+    for _ in range(draws):
+        rate += np.fft.fftshift(draw_lines(lines, acceleration, rng)) / draws
+    # Drawing m of many one by one without replacement takes line k with probability
+    # 1 - exp(-t p_k), where t makes the sum m, but for terms of order 1/m.
+    low, high = 0.0, 1e4
+    for _ in range(100):
+        t = (low + high) / 2
+        low, high = (t, high) if (1 - np.exp(-t * density)).sum() < count - 10 else (low, t)
+    outer = density > 0
+    expected = 1 - np.exp(-t * density[outer])
+    # Five standard errors of a rate over the draws are 0.056 at most; the approximation's own
+    # error stays far below that.
+    assert np.abs(rate[outer] - expected).max() < 0.056
+    assert np.abs(rate[outer] - (count - 10) / outer.sum()).max() > 0.15
+
+
+def test_more_central_lines_than_lines_are_refused() -> None:
+    with pytest.raises(InputError, match=r"sampling\.center_lines: 10 is more than the 9 lines"):
+        drawn_mask((36, 36), 4, 0, 10)
+
+
+@pytest.mark.parametrize("acceleration", ["0x", "-4x", "1"])
+def test_impossible_acceleration_on_the_command_line_is_refused(
+    acceleration: str,
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out" / "mask.npz"
+    arguments = ["--dataset", "heads", f"--acceleration={acceleration}", "--output", str(output)]
+    try:
+        status = main(["mask", "--config", str(write_config(tiny_study)), *arguments])
+    except SystemExit as stop:  # how argparse refuses a value
+        status = int(str(stop.code))
+    assert status == 2
+    assert "acceleration" in capsys.readouterr().err
+    assert not output.exists()
+
+
+# --- masks from files --------------------------------------------------------------------
+
+MATRIX = (8, 6)
+LINES = np.array([1, 1, 0, 0, 0, 1, 0, 1], dtype=bool)
+
+
+def save_npy(path: Path, array: Any) -> Path:
+    np.save(path, array)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_npy_of_lines_is_repeated_over_the_columns(dtype: type, tmp_path: Path) -> None:
+    mask = mask_from_file(save_npy(tmp_path / "m.npy", LINES.astype(dtype)), MATRIX, 4)
+    assert mask.samples.dtype == np.bool_
+    assert np.array_equal(mask.samples, np.repeat(LINES[:, None], 6, axis=1))
+    assert mask.lines is not None
+    assert np.array_equal(mask.lines, LINES)
+
+
+def test_npy_of_rows_and_columns_is_taken_as_it_is(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).random(MATRIX) < 0.5
+    mask = mask_from_file(save_npy(tmp_path / "m.npy", points), MATRIX, 4)
+    assert np.array_equal(mask.samples, points)
+    assert mask.lines is None
+
+
+def test_csv_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("# sampled lines\nline\n7\n0\n1\n5\n")
+    mask = mask_from_file(path, MATRIX, 4)
+    assert mask.lines is not None
+    assert np.array_equal(mask.lines, LINES)
+    assert mask.description["file"] == "m.csv"
+    assert mask.description["acceleration"] == 4
+
+
+TABLE = "acceleration,matrix_size,sampled_lines\n"
+
+
+def test_csv_table_gives_the_row_of_this_matrix_and_acceleration(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"{TABLE}5x,8x6,3\n4x,6x8,4\n4x,8x6,0 1 5 7\n")
+    mask = mask_from_file(path, MATRIX, 4)
+    assert mask.lines is not None
+    assert np.array_equal(mask.lines, LINES)
+
+
+def test_description_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
+    first = mask_from_file(save_npy(tmp_path / "m.npy", LINES), MATRIX, 4)
+    second = mask_from_file(save_npy(tmp_path / "m.npy", ~LINES), MATRIX, 4)
+    assert first.description["sha256"] != second.description["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fragment"),
+    [
+        ("m.npy", np.ones(9, bool), "mask of 9, but preparation.matrix is 8x6"),
+        ("m.npy", np.ones((6, 8), bool), "mask of 6x8, but preparation.matrix is 8x6"),
+        ("m.npy", np.ones((8, 6, 2), bool), "mask of 8x6x2, but preparation.matrix is 8x6"),
+        ("m.npy", np.zeros(8, bool), "samples nothing"),
+        ("m.npy", np.full(8, 2), "values other than 0 and 1"),
+        ("m.npy", np.full(8, 0.5), "values other than 0 and 1"),
+        ("m.npy", np.full(8, np.nan), "values other than 0 and 1"),
+        ("m.npy", np.full(8, -1), "values other than 0 and 1"),
+        ("m.npy", b"", "is no mask"),
+        ("m.npy", b"not an array", "is no mask"),
+        ("m.npy", np.array([None] * 8, dtype=object), "is no mask"),
+        ("m.csv", "line\n0\n8\n", "line 8 is outside the 8 lines"),
+        ("m.csv", "line\n-1\n2\n", "line -1 is outside the 8 lines"),
+        ("m.csv", "line\n", "samples nothing"),
+        ("m.csv", "line\n0.5\n1\n", "is no mask"),
+        ("m.csv", "line\nfirst\n", "is no mask"),
+        ("m.csv", "line\nTrue\nFalse\n", "is no mask"),
+        ("m.csv", "", "is no mask"),
+        ("m.csv", b"\x80\x81\x82", "is no mask"),
+        ("m.csv", "row\n0\n", "needs a column 'line'"),
+        ("m.csv", TABLE + "5x,8x6,0 1\n", "0 masks of 8x6 at 4x"),
+        ("m.csv", TABLE + "4x,8x6,0 1\n4x,8x6,2 3\n", "2 masks of 8x6 at 4x"),
+        ("m.csv", TABLE + "4x,8x6,0 8\n", "line 8 is outside the 8 lines"),
+        ("m.csv", TABLE + "4x,8x6,0 x\n", "is no mask"),
+        ("m.csv", TABLE + "4x,8x6,\n", "is no mask"),
+        ("m.txt", "0 1 2", "a mask is a .npy or a .csv file"),
+        ("m.npy", None, "mask cannot be read (No such file or directory)"),
+        ("m.csv", None, "mask cannot be read (No such file or directory)"),
+    ],
+)
+def test_unusable_mask_file_gives_one_line_with_its_name(
+    name: str,
+    content: bytes | str | NDArray[Any] | None,
+    fragment: str,
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    if isinstance(content, str):
+        path.write_text(content)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    heads = tiny_study["datasets"]["heads"]
+    heads["preparation"]["matrix"] = list(MATRIX)
+    heads["masks"] = {4: str(path)}
+    output = tmp_path / "out" / "mask.npz"
+    arguments = ["--dataset", "heads", "--acceleration", "4x", "--output", str(output)]
+    assert main(["mask", "--config", str(write_config(tiny_study)), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: ")
+    assert error.count("\n") == 1
+    assert fragment in error
+    assert not output.parent.exists()
+
+
+def test_archive_named_npy_is_no_mask(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", LINES)
+    path = (tmp_path / "m.npz").rename(tmp_path / "m.npy")
+    with pytest.raises(InputError, match=r"m\.npy: is no mask"):
+        mask_from_file(path, MATRIX, 4)
+
+
+# --- the mask of a run -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        drawn_mask((16, 12), 4, 0, 2),
+        Mask(np.eye(8, dtype=bool), {"kind": "given", "file": "ü.npy"}),
+        Mask(lines_mask(LINES, 6), {}),
+    ],
+    ids=["drawn", "points", "no description"],
+)
+def test_mask_is_read_as_it_was_written(mask: Mask, tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "mask.npz"
+    write_mask(path, mask)
+    read = read_mask(path)
+    assert np.array_equal(read.samples, mask.samples)
+    assert read.samples.dtype == np.bool_
+    assert read.description == mask.description
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_same_mask_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        write_mask(tmp_path / name, drawn_mask((16, 12), 4, 0, 2))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_mask_command_writes_what_the_configuration_says(
+    tiny_study: dict[str, Any], tmp_path: Path, write_config: Any
+) -> None:
+    output = tmp_path / "mask.npz"
+    arguments = ["--dataset", "heads", "--acceleration", "4x", "--output", str(output)]
+    assert main(["mask", "--config", str(write_config(tiny_study)), *arguments]) == 0
+    assert np.array_equal(read_mask(output).samples, drawn_mask((16, 16), 4, 0, 2).samples)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-30],
+        lambda whole: whole[: len(whole) // 2],
+        lambda _: b"",
+        lambda _: b"not a mask",
+    ],
+    ids=["end missing", "half missing", "empty", "text"],
+)
+def test_damaged_mask_is_named(damage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mask.npz"
+    write_mask(path, drawn_mask((16, 12), 4, 0, 2))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=r"mask\.npz: is damaged or no mask"):
+        read_mask(path)
+
+
+def test_array_or_other_archive_is_no_mask(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", a=1)
+    array = save_npy(tmp_path / "m.npy", LINES).rename(tmp_path / "array.npz")
+    for path in (tmp_path / "other.npz", array):
+        with pytest.raises(InputError, match=r"\.npz: is damaged or no mask"):
+            read_mask(path)
+
+
+def test_missing_mask_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mask\.npz: does not exist; make it with the mask"):
+        read_mask(tmp_path / "mask.npz")

@@ -1,0 +1,429 @@
+"""Networks, features taken from them, the SFT network, and weights files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline_src.config.method import Network
+from pipeline_src.errors import InputError
+from pipeline_src.models.dccnn import DCCNN, Cascade, count_parameters
+from pipeline_src.models.sft import SFTNetwork
+from pipeline_src.models.taps import Tap, tapped
+from pipeline_src.models.weights import load_network, load_tensors, save_weights
+from pipeline_src.sampling.data_fidelity import LineDataFidelity
+
+TEACHER = Network(depth=5, cascades=5, features=4)
+STUDENT = Network(depth=3, cascades=5, features=4)
+SIZE = 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These tensors are too small for threads, which would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def fidelity() -> LineDataFidelity:
+    lines = np.zeros(SIZE, dtype=np.bool_)
+    lines[[0, 1, 2, 7, 14]] = True
+    return LineDataFidelity(lines)
+
+
+@pytest.fixture
+def zero_filled(fidelity: LineDataFidelity) -> Tensor:
+    return fidelity.zero_filled(torch.rand(2, 1, SIZE, SIZE))
+
+
+def cascade(network: DCCNN, number: int) -> Cascade:
+    found = network.cascades[number - 1]
+    assert isinstance(found, Cascade)
+    return found
+
+
+def parameters_of(depth: int, cascades: int, features: int) -> int:
+    """Weights and biases of 3x3 convolutions, counted one by one."""
+    channels = [1] + [features] * (depth - 1) + [1]
+    block = sum(9 * channels[i] * channels[i + 1] + channels[i + 1] for i in range(depth))
+    return cascades * block
+
+
+def test_teacher_and_student_have_the_papers_sizes() -> None:
+    assert count_parameters(DCCNN(Network(depth=5))) == 141_765
+    assert count_parameters(DCCNN(Network(depth=3))) == 49_285
+
+
+@pytest.mark.parametrize(
+    ("depth", "cascades", "features"), [(2, 1, 1), (3, 2, 8), (4, 3, 5), (6, 1, 2)]
+)
+def test_other_depths_cascades_and_widths_have_the_parameters_of_their_convolutions(
+    depth: int, cascades: int, features: int
+) -> None:
+    network = DCCNN(Network(depth=depth, cascades=cascades, features=features))
+    assert count_parameters(network) == parameters_of(depth, cascades, features)
+    assert len(network.cascades) == cascades
+
+
+def test_networks_are_named_by_depth_and_cascades() -> None:
+    assert Network(depth=5).name == "D5C5"
+    assert Network(depth=3, cascades=2).name == "D3C2"
+
+
+@pytest.mark.parametrize("padding", [0, 1, 5])
+@pytest.mark.parametrize("shape", [(16, 16), (16, 11)])
+def test_output_has_the_inputs_shape(
+    padding: int, shape: tuple[int, int], fidelity: LineDataFidelity
+) -> None:
+    network = DCCNN(Network(depth=3, cascades=2, features=3, padding=padding))
+    image = torch.rand(2, 1, *shape)
+    assert network(image, fidelity).shape == image.shape
+
+
+def test_padding_changes_a_cascade_only_within_its_reach_of_the_border() -> None:
+    plain = Cascade(Network(depth=4, features=3))
+    padded = Cascade(Network(depth=4, features=3, padding=5))
+    padded.load_state_dict(plain.state_dict())
+    image = torch.rand(1, 1, 24, 24)
+    difference = (plain(image) - padded(image)).abs()[0, 0]
+    # The first of four convolutions sees the same zeros; each later one reaches a pixel further.
+    assert difference[3:-3, 3:-3].max() < 1e-6
+    assert difference[2:-2, 2:-2].max() > 1e-5
+    assert difference[0].max() > 1e-5
+
+
+def test_more_padding_than_the_cascade_reaches_changes_nothing_further() -> None:
+    less = Cascade(Network(depth=3, features=3, padding=3))
+    more = Cascade(Network(depth=3, features=3, padding=7))
+    more.load_state_dict(less.state_dict())
+    image = torch.rand(1, 1, SIZE, SIZE)
+    torch.testing.assert_close(more(image), less(image), rtol=1e-5, atol=1e-6)
+
+
+def test_cascade_is_relu_between_convolutions_and_none_after_the_last() -> None:
+    block = Cascade(Network(depth=3, features=3))
+    image = torch.rand(1, 1, SIZE, SIZE)
+    x = image
+    for number, convolution in enumerate(block.convolutions):
+        x = convolution(x)
+        if number < 2:
+            x = x.clamp(min=0)
+    torch.testing.assert_close(block(image), x)
+    last = block.convolutions[-1]
+    assert isinstance(last, torch.nn.Conv2d)
+    assert last.bias is not None
+    with torch.no_grad():
+        last.bias.fill_(-100.0)
+    assert block(image).max() < -50
+
+
+def test_network_alternates_cascades_and_data_fidelity(
+    fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = DCCNN(Network(depth=3, cascades=3, features=3))
+    x = zero_filled
+    for number in (1, 2, 3):
+        x = zero_filled + torch.matmul(fidelity.complement, cascade(network, number)(x))
+    torch.testing.assert_close(network(zero_filled, fidelity), x)
+
+
+@pytest.mark.parametrize(("depth", "middle"), [(2, 1), (3, 2), (4, 2), (5, 3), (7, 4)])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_taps_take_the_middle_relu_and_the_last_convolution(
+    depth: int, middle: int, padding: int, fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = DCCNN(Network(depth=depth, cascades=2, features=3, padding=padding))
+    taps = [Tap(place, k) for place in ("mid", "out") for k in (1, 2)]
+    with tapped(network, taps) as features:
+        network(zero_filled, fidelity)
+
+    image = zero_filled
+    for k in (1, 2):
+        x = torch.nn.functional.pad(image, (padding,) * 4)
+        for number, convolution in enumerate(cascade(network, k).convolutions, start=1):
+            x = convolution(x)
+            if number < depth:
+                x = x.relu()
+            if number == middle:
+                torch.testing.assert_close(features[Tap("mid", k)], x)
+        torch.testing.assert_close(features[Tap("out", k)], x)
+        assert x.shape[-2:] == (SIZE + 2 * padding, SIZE + 2 * padding)
+        image = fidelity(x[..., padding : SIZE + padding, padding : SIZE + padding], zero_filled)
+
+
+def test_taps_are_gone_once_closed_even_after_an_error(
+    fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = DCCNN(STUDENT)
+    with tapped(network, [Tap("out", 1)]) as features:
+        network(zero_filled, fidelity)
+    kept = features[Tap("out", 1)]
+    network(zero_filled * 2, fidelity)
+    assert features[Tap("out", 1)] is kept
+
+    def fail() -> None:
+        with tapped(network, [Tap("out", 1)]):
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def unbatched_sft(
+    network: SFTNetwork, zero_filled: Tensor, fidelity: LineDataFidelity
+) -> tuple[Tensor, list[Tensor]]:
+    """Each branch on its own, from the teacher's cascade where it leaves to the last one."""
+    count = network.teacher.network.cascades
+    after: list[Tensor] = []
+    x = zero_filled
+    for k in range(1, count + 1):
+        x = fidelity(cascade(network.teacher, k)(x), zero_filled)
+        after.append(x)
+    branches = []
+    for i in range(1, count):
+        x = after[i - 1]
+        for k in range(i + 1, count + 1):
+            x = fidelity(cascade(network.student, k)(x), zero_filled)
+        branches.append(x)
+    return after[-1], branches
+
+
+@pytest.mark.parametrize("cascades", [2, 3, 5])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_batched_branches_equal_a_loop_over_branches(
+    cascades: int, padding: int, fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = SFTNetwork(
+        Network(depth=5, cascades=cascades, features=4, padding=padding),
+        Network(depth=3, cascades=cascades, features=3, padding=padding),
+    )
+    teacher, branches = network(zero_filled, fidelity)
+    expected_teacher, expected = unbatched_sft(network, zero_filled, fidelity)
+    assert branches.shape == (cascades - 1, *zero_filled.shape)
+    torch.testing.assert_close(teacher, expected_teacher, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(branches, torch.stack(expected), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network.teacher(zero_filled, fidelity), teacher)
+
+
+def test_gradients_of_batched_branches_equal_those_of_the_loop(
+    fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = SFTNetwork(TEACHER, STUDENT)
+    weights = torch.rand(4, *zero_filled.shape)
+    _, branches = network(zero_filled, fidelity)
+    (branches * weights).sum().backward()
+    found = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad(set_to_none=True)
+    _, expected = unbatched_sft(network, zero_filled, fidelity)
+    (torch.stack(expected) * weights).sum().backward()
+    looped = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    assert found.keys() == looped.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, looped[name], rtol=1e-3, atol=1e-4)
+
+
+def test_every_block_but_the_students_first_learns_in_sft(
+    fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = SFTNetwork(TEACHER, STUDENT)
+    teacher, branches = network(zero_filled, fidelity)
+    (teacher.abs().mean() + branches.abs().mean()).backward()
+    for name, parameter in network.named_parameters():
+        if name.startswith("student.cascades.0."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+    for network_part in (network.teacher, network.student):
+        for number in range(2, 6):
+            first = cascade(network_part, number).convolutions[0].weight
+            assert isinstance(first, Tensor)
+            assert first.grad is not None
+            assert (first.grad != 0).any()
+
+
+# Weights files.
+
+
+def test_weights_come_back_bit_for_bit_with_their_network(tmp_path: Path) -> None:
+    network = DCCNN(Network(depth=3, cascades=2, features=3, padding=5))
+    path = tmp_path / "new" / "weights.safetensors"
+    save_weights(path, network)
+    loaded = load_network(path)
+    assert loaded.network == network.network
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    for name, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_same_weights_make_the_same_file(tmp_path: Path) -> None:
+    network = DCCNN(STUDENT)
+    for name in ("a.safetensors", "b.safetensors"):
+        save_weights(tmp_path / name, network)
+    first, second = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_loaded_network_reconstructs_as_the_saved_one(
+    tmp_path: Path, fidelity: LineDataFidelity, zero_filled: Tensor
+) -> None:
+    network = DCCNN(STUDENT)
+    save_weights(tmp_path / "w.safetensors", network)
+    loaded = load_network(tmp_path / "w.safetensors")
+    assert torch.equal(loaded(zero_filled, fidelity), network(zero_filled, fidelity))
+
+
+FIRST = "cascades.0.convolutions.0.weight"
+SECOND = "cascades.1.convolutions.2.bias"
+
+
+def written(path: Path, tensors: dict[str, Tensor], network: Network = STUDENT) -> Path:
+    save_file(tensors, path, {"network": json.dumps(network.model_dump())})
+    return path
+
+
+def tensors_of(network: Network = STUDENT) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in DCCNN(network).state_dict().items()}
+
+
+def test_missing_tensors_are_all_listed(tmp_path: Path) -> None:
+    tensors = tensors_of()
+    del tensors[FIRST], tensors[SECOND]
+    path = written(tmp_path / "w.safetensors", tensors)
+    with pytest.raises(InputError) as caught:
+        load_network(path)
+    text = str(caught.value)
+    assert str(path) in text
+    assert f"{FIRST} is missing" in text
+    assert f"{SECOND} is missing" in text
+    assert "28 of 30 tensors match" in text
+
+
+def test_tensors_of_another_shape_are_listed_with_both_shapes(tmp_path: Path) -> None:
+    tensors = tensors_of() | {FIRST: torch.zeros(4, 1, 5, 5)}
+    path = written(tmp_path / "w.safetensors", tensors)
+    with pytest.raises(InputError) as caught:
+        load_network(path)
+    assert f"{FIRST} is (4, 1, 5, 5) where (4, 1, 3, 3) is due" in str(caught.value)
+    assert "29 of 30 tensors match" in str(caught.value)
+
+
+def test_left_over_tensors_are_listed(tmp_path: Path) -> None:
+    tensors = tensors_of() | {"cascades.5.bias": torch.zeros(1), "extra": torch.zeros(1)}
+    path = written(tmp_path / "w.safetensors", tensors)
+    with pytest.raises(InputError) as caught:
+        load_network(path)
+    assert "cascades.5.bias is not used" in str(caught.value)
+    assert "extra is not used" in str(caught.value)
+    assert "30 of 30 tensors match" in str(caught.value)
+
+
+def test_failed_load_leaves_the_network_as_it_was() -> None:
+    network = DCCNN(STUDENT)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    tensors = tensors_of()
+    del tensors[SECOND]
+    with pytest.raises(InputError, match="given: weights do not fit D3C5"):
+        load_tensors(network, tensors, origin="given")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_warm_start_of_later_cascades_leaves_the_first_as_it_was() -> None:
+    network = DCCNN(STUDENT)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    donor = tensors_of()
+    load_tensors(network, donor, origin="donor", cascades=range(2, 6))
+    for name, value in network.state_dict().items():
+        source = before if name.startswith("cascades.0.") else donor
+        assert torch.equal(value, source[name]), name
+
+
+def test_warm_start_needs_nothing_of_the_first_cascade() -> None:
+    donor = {name: t for name, t in tensors_of().items() if not name.startswith("cascades.0.")}
+    network = DCCNN(STUDENT)
+    load_tensors(network, donor, origin="donor", cascades=range(2, 6))
+    assert torch.equal(network.state_dict()[SECOND], donor[SECOND])
+
+
+def test_warm_start_from_another_network_is_refused() -> None:
+    donor = tensors_of(Network(depth=3, cascades=5, features=6))
+    with pytest.raises(InputError, match=r"cascades\.4\.convolutions\.2\.weight is \(1, 6, 3, 3\)"):
+        load_tensors(DCCNN(STUDENT), donor, origin="donor", cascades=range(2, 6))
+    with pytest.raises(InputError, match=r"cascades\.3\.convolutions\.0\.weight is missing"):
+        load_tensors(
+            DCCNN(STUDENT),
+            tensors_of(Network(depth=3, cascades=3, features=4)),
+            origin="donor",
+            cascades=range(2, 6),
+        )
+
+
+def test_warm_start_that_names_no_cascade_is_refused() -> None:
+    with pytest.raises(InputError, match="none is due"):
+        load_tensors(DCCNN(STUDENT), tensors_of(), origin="donor", cascades=[])
+
+
+@pytest.mark.parametrize("content", ["empty", "text", "cut", "header cut", "folder", "absent"])
+def test_unreadable_file_is_one_clear_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, DCCNN(STUDENT))
+    whole = path.read_bytes()
+    path.unlink()
+    if content == "folder":
+        path.mkdir()
+    elif content != "absent":
+        path.write_bytes(
+            {
+                "empty": b"",
+                "text": b"no weights" * 20,
+                "cut": whole[:-40],
+                "header cut": whole[:30],
+            }[content]
+        )
+    with pytest.raises(InputError) as caught:
+        load_network(path)
+    assert str(caught.value).startswith(f"{path}: weights cannot be read (")
+    assert "\n" not in str(caught.value)
+
+
+def test_file_that_does_not_describe_its_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(tensors_of(), path)
+    with pytest.raises(InputError, match="does not say which network"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("described", ["not JSON", "{}", '{"depth": 3, "unknown": 1}'])
+def test_file_with_a_damaged_description_is_refused(tmp_path: Path, described: str) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(tensors_of(), path, {"network": described})
+    with pytest.raises(InputError, match=r"w\.safetensors"):
+        load_network(path)
+
+
+def test_stored_tensors_are_named_by_cascade_and_convolution(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, DCCNN(Network(depth=2, cascades=2, features=3)))
+    assert set(load_file(path)) == {
+        f"cascades.{c}.convolutions.{d}.{kind}"
+        for c in (0, 1)
+        for d in (0, 1)
+        for kind in ("weight", "bias")
+    }
