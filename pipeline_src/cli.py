@@ -132,10 +132,13 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    from pipeline_src.distillation.base import build_loss
     from pipeline_src.preflight import check_files
 
     study = _study(options)
     check_files(study)
+    for name, method in study.methods.items():
+        build_loss(name, method, study.networks)
     models = len(Models(study).names())
     settings = len(list(study.settings()))
     print(

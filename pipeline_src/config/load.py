@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,20 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML lets the second of two equal keys win without a word; here it is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.YAMLError(f"key {key!r} is given a second time in line {line}")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -23,7 +38,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -79,6 +94,12 @@ def _describe(error: ValidationError) -> str:
     """The first problem as one line, and how many there are besides."""
     problems = error.errors(include_url=False)
     first = problems[0]
+    if first["type"] == "union_tag_invalid":
+        tag, tags = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+        near = difflib.get_close_matches(tag, tags, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}.kind: {tag!r} is no source; {hint}"
     # Pydantic names a source's kind inside the path; a user does not write it there.
     parts = [
         str(p)

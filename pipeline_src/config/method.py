@@ -172,8 +172,8 @@ class Training(Section):
 class Evaluation(Section):
     """What is shown of the reconstructions."""
 
-    panel_methods: list[str] = Field(
-        default=["fitnets"],
+    panel_methods: list[str] | None = Field(
+        default=None,
         min_length=1,
-        description="methods whose Std-KD and SFT-KD-Recon students are shown in the panels",
+        description="methods whose students are shown in panels and curves; null: the first",
     )

@@ -170,6 +170,11 @@ class Study(Section):
                 f"networks.student.cascades: {student.cascades} differs from the teacher's "
                 f"{teacher.cascades}; SFT branches and the losses pair cascade k with cascade k"
             )
+        if teacher.cascades < 2:
+            raise ValueError(
+                f"networks.teacher.cascades: {teacher.cascades} leaves no cascade for a student "
+                "branch; use 2 or more"
+            )
         if self.sft.imitation_domain == "features" and teacher.features != student.features:
             raise ValueError(
                 f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
@@ -187,7 +192,7 @@ class Study(Section):
                         f"methods.{name}.cascades: {cascade} is beyond the networks' "
                         f"{student.cascades} cascades"
                     )
-        for name in self.evaluation.panel_methods:
+        for name in self.evaluation.panel_methods or []:
             if self.methods and name not in self.methods:
                 raise ValueError(
                     f"evaluation.panel_methods: {name!r} is not among methods "
@@ -207,7 +212,13 @@ class Study(Section):
                     )
             for acceleration in self.accelerations:
                 sampled = lines // acceleration
-                if acceleration not in dataset.masks and sampled < self.sampling.center_lines:
+                if acceleration in dataset.masks:
+                    continue
+                if sampled < 1:
+                    raise ValueError(
+                        f"accelerations: {acceleration} leaves none of the {lines} lines of {name}"
+                    )
+                if sampled < self.sampling.center_lines:
                     raise ValueError(
                         f"sampling.center_lines: {self.sampling.center_lines} is more than the "
                         f"{sampled} lines of {name} at {acceleration}x ({lines} lines / "

@@ -87,7 +87,8 @@ def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
         import_module(path)
     except ImportError as error:
         raise InputError(f"methods.{name}.module: {path} cannot be imported ({error})") from None
-    if name not in _LOSSES:
+    # An outside module must register its own, also under the name of a built-in.
+    if name not in _LOSSES or _LOSSES[name].__module__ != path:
         raise InputError(f"methods.{name}.module: {path} registers no loss named {name!r}")
     return _LOSSES[name]
 

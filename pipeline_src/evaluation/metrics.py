@@ -20,7 +20,8 @@ VIF_SMALLEST_SIDE = 41
 
 def psnr(target: Image, image: Image, data_range: float) -> float:
     """Peak signal-to-noise ratio in dB; of a slice or of a whole volume."""
-    return float(peak_signal_noise_ratio(target, image, data_range=data_range))
+    with np.errstate(divide="ignore"):  # infinite for identical images
+        return float(peak_signal_noise_ratio(target, image, data_range=data_range))
 
 
 def ssim(target: Image, image: Image, data_range: float) -> float:
@@ -42,8 +43,11 @@ def hfn(target: Image, image: Image) -> float:
     """High-frequency error norm of a slice: sum (lap x - lap x_hat)^2 / sum (lap x)^2.
 
     With the 3 x 3 Laplacian, mirrored at the edge, and x_hat clipped to [0, 1]. Lower is better.
+    NaN for a target without any edge.
     """
     reference = laplace(np.asarray(target, np.float64))
+    if not reference.any():
+        return float("nan")
     difference = reference - laplace(np.clip(np.asarray(image, np.float64), 0, 1))
     return float(np.sum(difference**2) / np.sum(reference**2))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -38,7 +39,11 @@ def load_network(path: Path) -> DCCNN:
         raise InputError(f"{path}: weights cannot be read ({error})") from None
     if described is None:
         raise InputError(f"{path}: does not say which network its weights are of")
-    network = DCCNN(Network.model_validate_json(described))
+    try:
+        network = DCCNN(Network.model_validate_json(described))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"]
+        raise InputError(f"{path}: its description of the network is damaged ({problem})") from None
     load_tensors(network, tensors, origin=str(path))
     return network
 

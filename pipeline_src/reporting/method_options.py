@@ -8,11 +8,16 @@ from pipeline_src.config.study import Study
 def method_options(study: Study) -> str:
     """The options in which the paper and its authors' code differ, as they ran."""
     forms = sorted({m.form for m in study.methods.values()})
-    networks = study.networks
+    networks, options = study.networks, study.distillation
     preset = f"preset {study.preset}: " if study.preset else ""
+    kept = (
+        f" ({options.feature_stage_selection} weights of the feature stage)"
+        if options.protocol == "two_stage"
+        else ""
+    )
     return (
         f"{preset}losses in {' and '.join(forms) or 'no'} form, protocol "
-        f"{study.distillation.protocol}, imitation normalised by "
+        f"{options.protocol}{kept}, imitation normalised by "
         f"{study.sft.imitation_normalisation}, padding {networks.teacher.padding} and "
         f"{networks.student.padding}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline_src.config.method import Method
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.names import RECIPE_TITLES, model_title
 from pipeline_src.reporting.tables import dataset_title
@@ -88,8 +89,8 @@ def _training(study: Study) -> str:
     return (
         f"Training. Every stage ran {t.epochs} epochs of Adam at learning rate "
         f"{t.learning_rate:g}, reduced by a factor {t.lr_factor:g} every {t.lr_step} epochs, with "
-        f"batches of {t.batch_size} slices and the L1 loss; the weights of the lowest validation "
-        f"loss were kept. Seeds: {_listed([str(s) for s in study.seeds])}."
+        f"batches of {t.batch_size} slices; the weights of the lowest validation loss were kept "
+        f"unless said otherwise. Seeds: {_listed([str(s) for s in study.seeds])}."
     )
 
 
@@ -106,9 +107,14 @@ def _distillation(study: Study) -> str:
         f"and {s.imitation_weight:g} (imitation, {normalised})."
     )
     if study.methods:
-        forms = _listed([f"{model_title(n)} ({m.form} form)" for n, m in study.methods.items()])
+        forms = _listed([f"{model_title(n)} ({_form(m)})" for n, m in study.methods.items()])
+        left = (
+            "leaving those of the lowest validation feature loss"
+            if d.feature_stage_selection == "best"
+            else "leaving the last weights"
+        )
         protocol = (
-            "first on the feature loss alone, then on reconstruction"
+            f"first on the feature loss alone ({left}), then on reconstruction"
             if d.protocol == "two_stage"
             else f"on reconstruction plus {d.feature_weight:g} times the feature loss"
         )
@@ -124,6 +130,11 @@ def _distillation(study: Study) -> str:
             "except the first cascade, Std-KD students from random weights."
         )
     return text
+
+
+def _form(method: Method) -> str:
+    cascades = f", cascades {_listed([str(c) for c in method.cascades])}" if method.cascades else ""
+    return f"{method.form} form{cascades}"
 
 
 def _evaluation(study: Study) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
 from pipeline_src.files import write_text
 from pipeline_src.reporting.method_options import method_options
@@ -24,7 +25,7 @@ MISSING = "\N{EN DASH}"
 
 def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row a cell of the paper's table, in its order; see `aggregate`."""
-    table = aggregate(volumes[volumes["variant"] == ""], study)
+    table = aggregate(volumes[volumes["variant"] == ""], study).drop(columns="variant")
     orders = {
         "dataset": list(study.datasets),
         "acceleration": [f"{r}x" for r in study.accelerations],
@@ -42,7 +43,18 @@ def aggregate(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
     Each metric is the mean over volumes, then over seeds; `*_sd` is the standard deviation over
     seeds (empty for one seed). `part` says which patients are reported, `synthetic` whether the
     images are drawn.
+
+    Raises:
+        InputError: the metrics are of another study.
     """
+    accelerations = [f"{r}x" for r in study.accelerations]
+    for column, known in (("dataset", list(study.datasets)), ("acceleration", accelerations)):
+        for value in volumes[column].unique():
+            if value not in known:
+                raise InputError(
+                    f"metrics are of {column} {value!r}, which the study does not have "
+                    f"({', '.join(known)})"
+                )
     keys = [*KEYS, "variant"]
     groups = volumes.groupby([*keys, "part", "seed"], dropna=False, sort=False)
     a_seed = groups[list(METRICS)].mean()

@@ -60,6 +60,11 @@ class Builder:
         self, plan: TrainingPlan, inputs: Inputs, fidelity: DataFidelity, device: torch.device
     ) -> None:
         self.plan, self.inputs, self.fidelity, self.device = plan, inputs, fidelity, device
+        wanted = plan.distillation
+        if inputs.teacher and wanted is None:
+            raise InputError(f"{plan.model}: has no use for --teacher {inputs.teacher}")
+        if inputs.warm_start and (wanted is None or not wanted.warm_start):
+            raise InputError(f"{plan.model}: has no use for --warm-start {inputs.warm_start}")
         self.sft: SFTNetwork | None = None
         if plan.sft is not None:
             self.sft = SFTNetwork(plan.network, plan.sft.student, plan.sft.losses.branches)

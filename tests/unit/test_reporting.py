@@ -93,6 +93,7 @@ def volume_rows(seeds: tuple[int, ...] = (0, 1)) -> pd.DataFrame:
                                 "seed": seed,
                                 "model": model,
                                 "training": training,
+                                "variant": "",
                                 "part": part,
                                 "patient": patient,
                                 "frame": frame,

@@ -162,7 +162,7 @@ def ablation_metrics(wildcards):
 
 def shown_models():
     """Models in panels and curves: both teachers, the student, and the shown methods' students."""
-    methods = [m for m in study.evaluation.panel_methods if m in study.methods]
+    methods = study.evaluation.panel_methods or list(study.methods)[:1]
     return [
         "teacher",
         "sft_teacher",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 from pipeline_src.reporting.style import apply_style, save
 
 
@@ -16,4 +18,8 @@ def draw_figure(kind: str, inputs: Sequence[Path], title: str, output: Path) -> 
         InputError: an input is missing or of the wrong kind.
     """
     apply_style()
-    save(import_module(f"{__name__}.{kind}").from_files(inputs, title), output)
+    figure = import_module(f"{__name__}.{kind}").from_files(inputs, title)
+    try:
+        save(figure, output)
+    finally:
+        plt.close(figure)
