@@ -110,6 +110,7 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
         warm_start=start == "sft" or (start == "recipe" and training == "sft_kd"),
         method=name,
         loss=study.methods[name],
-        options=study.distillation,
+        # The start is settled above; how it was asked for defines nothing.
+        options=study.distillation.model_copy(update={"start": "recipe"}),
     )
     return TrainingPlan(network=networks.student, distillation=distillation, **common)

@@ -53,7 +53,8 @@ class Checkout:
         )
 
     def tiny(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.snakemake("--configfile", "tiny.yaml", *arguments)
+        # Targets go first: --configfile takes every word that follows it.
+        return self.snakemake(*arguments, "--configfile", "tiny.yaml")
 
     def planned(self, *arguments: str) -> list[str]:
         """The messages of the jobs that a dry run would start."""
@@ -88,3 +89,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 def fresh(tmp_path: Path) -> Checkout:
     """The project, nothing run yet."""
     return copy_project(tmp_path)
+
+
+def documented_example(start: str) -> str:
+    """The code block of docs/add-a-method.md that starts with the given line."""
+    text = (PROJECT / "docs" / "add-a-method.md").read_text()
+    blocks = re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
+    [block] = [b for b in blocks if b.startswith(start)]
+    return str(block)

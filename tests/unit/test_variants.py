@@ -1,0 +1,555 @@
+"""Ablations: which models their variants train, what those start from, and their tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline_src.cli import main
+from pipeline_src.config import Models, check_study, load_study, split_model_name, split_variant
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.results import METRICS
+from pipeline_src.reporting.ablations import ablation_table, write_ablation_table
+
+MODELS = ["teacher", "sft_teacher", "student", "std_kd_at", "sft_kd_at", "std_kd_sp", "sft_kd_sp"]
+
+
+def models_with(study: dict[str, Any], change: dict[str, Any], **values: Any) -> Models:
+    """The models of a study with AT and SP and one ablation `a` of one variant `v`."""
+    ablation = {"models": MODELS, "variants": {"v": {"set": change}}}
+    given = {"methods": {"at": {}, "sp": {}}, "ablations": {"a": ablation}}
+    return Models(check_study(study | given | values))
+
+
+def trained_anew(models: Models) -> set[str]:
+    """The models that variant `v` trains anew; the others stand under their own names."""
+    row = models.ablated("a")["v"]
+    assert list(row) == MODELS
+    assert all(name in (model, f"{model}@a.v") for model, name in row.items())
+    return {model for model, name in row.items() if name != model}
+
+
+SFT_TEACHER_AND_ITS_STUDENTS = {"sft_teacher", "sft_kd_at", "sft_kd_sp"}
+DISTILLED = {"std_kd_at", "sft_kd_at", "std_kd_sp", "sft_kd_sp"}
+
+CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "nothing": ({}, set()),
+    "equal value": ({"sft": {"student_weight": 1.0}}, set()),
+    "SFT weight": ({"sft": {"student_weight": 0}}, SFT_TEACHER_AND_ITS_STUDENTS),
+    "branches": ({"sft": {"branches": 2}}, SFT_TEACHER_AND_ITS_STUDENTS),
+    "domain": ({"sft": {"imitation_domain": "features"}}, SFT_TEACHER_AND_ITS_STUDENTS),
+    "form of one method": (
+        {"methods": {"at": {"form": "original"}}},
+        {"std_kd_at", "sft_kd_at"},
+    ),
+    "protocol": ({"distillation": {"protocol": "joint"}}, DISTILLED),
+    "teacher": (
+        {"networks": {"teacher": {"depth": 4}}},
+        {"teacher", "sft_teacher"} | DISTILLED,
+    ),
+    "student": (
+        {"networks": {"student": {"depth": 2}}},
+        {"student", "sft_teacher"} | DISTILLED,
+    ),
+    "training": ({"training": {"epochs": 2}}, set(MODELS)),
+    "preset": (
+        {"preset": "paper"},
+        {"sft_teacher"} | DISTILLED,
+    ),
+    "preset with padding": ({"preset": "authors"}, set(MODELS)),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_variant_trains_anew_what_it_changes_and_what_is_distilled_from_that(
+    case: str, tiny_study: dict[str, Any]
+) -> None:
+    change, expected = CHANGES[case]
+    models = models_with(tiny_study, change)
+    assert trained_anew(models) == expected
+    assert set(models.names()) == set(MODELS) | {f"{model}@a.v" for model in expected} | {
+        needed
+        for model in expected
+        for needed in (models.teacher(f"{model}@a.v"), models.warm_start(f"{model}@a.v"))
+        if needed
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("random", {"sft_kd_at", "sft_kd_sp"}),
+        ("sft", {"std_kd_at", "std_kd_sp"}),
+        ("recipe", set()),
+    ],
+)
+def test_a_start_trains_only_those_anew_that_started_elsewhere(
+    start: str, expected: set[str], tiny_study: dict[str, Any]
+) -> None:
+    models = models_with(tiny_study, {"distillation": {"start": start}})
+    assert trained_anew(models) == expected
+
+
+def test_a_student_is_trained_anew_for_its_teacher_although_its_plan_is_equal(
+    tiny_study: dict[str, Any],
+) -> None:
+    models = models_with(tiny_study, {"sft": {"student_weight": 0}})
+    assert models.plan("sft_kd_at@a.v", 3) == models.plan("sft_kd_at", 3)
+    assert models.plan("sft_teacher@a.v", 3) != models.plan("sft_teacher", 3)
+    assert models.resolve("sft_kd_at@a.v") == "sft_kd_at@a.v"
+    assert models.teacher("sft_kd_at@a.v") == models.warm_start("sft_kd_at@a.v")
+    assert models.teacher("sft_kd_at@a.v") == "sft_teacher@a.v"
+    assert models.teacher("std_kd_at@a.v") == "teacher"
+
+
+@pytest.mark.parametrize("start", ["recipe", "random", "sft"])
+@pytest.mark.parametrize("recipe", ["std_kd", "sft_kd"])
+@pytest.mark.parametrize("place", ["study", "variant"])
+def test_teacher_follows_the_recipe_and_the_warm_start_follows_the_option(
+    start: str, recipe: str, place: str, tiny_study: dict[str, Any]
+) -> None:
+    option = {"distillation": {"start": start}}
+    if place == "study":
+        models, name = models_with(tiny_study, {}, **option), f"{recipe}_at"
+    else:
+        models, name = models_with(tiny_study, option), f"{recipe}_at@a.v"
+    warm = start == "sft" or (start == "recipe" and recipe == "sft_kd")
+    assert models.teacher(name) == ("teacher" if recipe == "std_kd" else "sft_teacher")
+    assert models.warm_start(name) == ("sft_teacher" if warm else None)
+    distillation = models.plan(name, 0).distillation
+    assert distillation is not None
+    assert distillation.warm_start == warm
+
+
+@pytest.mark.parametrize("model", ["teacher", "sft_teacher", "student"])
+def test_models_that_are_not_distilled_have_neither_teacher_nor_warm_start(
+    model: str, tiny_study: dict[str, Any]
+) -> None:
+    models = models_with(tiny_study, {"training": {"epochs": 3}})
+    for name in (model, f"{model}@a.v"):
+        assert models.teacher(name) is None
+        assert models.warm_start(name) is None
+
+
+def test_a_variant_changes_the_given_keys_and_keeps_the_others(tiny_study: dict[str, Any]) -> None:
+    models = models_with(
+        tiny_study,
+        {"sft": {"branches": 2}, "methods": {"sp": {"cascades": [1]}}},
+        sft={"imitation_weight": 3.0},
+        networks={"teacher": {"depth": 6}, "student": {"features": 32}},
+    )
+    study = models.study_of("student@a.v")
+    assert (study.sft.branches, study.sft.imitation_weight) == (2, 3.0)
+    assert (study.networks.teacher.depth, study.networks.student.depth) == (6, 3)
+    assert study.methods["sp"].cascades == [1]
+    assert study.methods["at"].cascades is None
+    assert models.study_of("student") is models.study
+    assert models.study.sft.branches is None
+
+
+def test_a_study_with_masks_and_ranges_is_the_same_in_a_variant(
+    tiny_study: dict[str, Any],
+) -> None:
+    tiny_study["datasets"]["heads"] |= {"masks": {4: "mask.npy"}}
+    tiny_study["datasets"]["heads"]["preparation"]["slices"] = {"start": 0, "step": 2}
+    models = models_with(tiny_study, {"sft": {"branches": 1}})
+    assert models.study_of("student@a.v").datasets == models.study.datasets
+    assert models.study.datasets["heads"].masks == {4: "mask.npy"}
+
+
+# Presets in studies and variants.
+
+
+def test_a_preset_in_a_variant_sets_its_options_over_the_studys(
+    tiny_study: dict[str, Any],
+) -> None:
+    models = models_with(
+        tiny_study, {"preset": "paper"}, networks={"teacher": {"padding": 3}, "student": {}}
+    )
+    study = models.study_of("teacher@a.v")
+    assert {method.form for method in study.methods.values()} == {"original"}
+    assert list(study.methods) == ["at", "sp"]
+    assert study.distillation.protocol == "joint"
+    assert study.sft.imitation_normalisation == "mean"
+    assert (study.networks.teacher.padding, study.networks.student.padding) == (0, 0)
+    assert study.networks.teacher.depth == 5
+    assert trained_anew(models) == set(MODELS) - {"student"}
+
+
+@pytest.mark.parametrize(
+    ("of_study", "of_variant"), [("authors", "paper"), ("paper", "authors"), (None, "paper")]
+)
+def test_a_variant_may_have_another_preset_than_the_study(
+    of_study: str | None, of_variant: str, tiny_study: dict[str, Any]
+) -> None:
+    models = models_with(tiny_study, {"preset": of_variant}, preset=of_study)
+    found = models.study_of("student@a.v")
+    wanted = check_study(
+        tiny_study | {"methods": {"at": {}, "sp": {}}, "preset": of_variant}
+    ).model_dump()
+    for section in ("networks", "sft", "methods", "distillation", "training"):
+        assert found.model_dump()[section] == wanted[section]
+
+
+def test_a_variant_may_change_what_the_studys_preset_set(tiny_study: dict[str, Any]) -> None:
+    change = {"sft": {"imitation_normalisation": "mean"}}
+    models = models_with(tiny_study, change, preset="authors")
+    study = models.study_of("student@a.v")
+    assert study.sft.imitation_normalisation == "mean"
+    assert study.networks.student.padding == 5
+    assert trained_anew(models) == SFT_TEACHER_AND_ITS_STUDENTS
+
+
+# Names.
+
+
+def test_names_of_the_shipped_ablations(project_root: Path) -> None:
+    models = Models(load_study(project_root / "config" / "ablations.yaml"))
+    names = models.names()
+    own = list(models.study.model_names())
+    assert names[: len(own)] == own
+    for variant in (
+        "sft_terms.teacher_only",
+        "sft_terms.teacher_student",
+        "sft_terms.teacher_imitation",
+        "imitation_weight.mean_01",
+        "imitation_weight.mean_1",
+        "imitation_weight.mean_10",
+        "domain.image",
+        "domain.features",
+        "branches.one",
+        "branches.two",
+        "branches.three",
+    ):
+        found = {name for name in names if name.endswith(f"@{variant}")}
+        assert found == {f"sft_teacher@{variant}", f"sft_kd_fitnets@{variant}"}
+    methods = ("fitnets", "at", "cc", "fsp", "sp")
+    distilled = {f"{recipe}_{m}" for m in methods for recipe in ("std_kd", "sft_kd")}
+    expected = {
+        "padding": {"teacher", "sft_teacher"} | distilled,
+        "joint": distilled,
+        "last": distilled,
+        "imitation_mean": {"sft_teacher"} | {f"sft_kd_{m}" for m in methods},
+        "original": distilled,
+        "paper": {"sft_teacher"} | distilled,
+    }
+    for variant, changed in expected.items():
+        ending = f"@reading.{variant}"
+        found = {name.removesuffix(ending) for name in names if name.endswith(ending)}
+        assert found == changed
+
+
+def test_names_of_the_shipped_ablation_of_teacher_and_start(project_root: Path) -> None:
+    names = Models(load_study(project_root / "config" / "ablations.yaml")).names()
+    found = {name for name in names if "@teacher_or_start." in name}
+    assert found == {
+        "sft_kd_fitnets@teacher_or_start.random",
+        "sft_kd_at@teacher_or_start.random",
+        "std_kd_fitnets@teacher_or_start.sft",
+        "std_kd_at@teacher_or_start.sft",
+    }
+
+
+@pytest.mark.parametrize("case", ["shipped", *CHANGES])
+def test_every_listed_model_has_what_it_is_trained_from_listed_too(
+    case: str, tiny_study: dict[str, Any], project_root: Path
+) -> None:
+    if case == "shipped":
+        models = Models(load_study(project_root / "config" / "ablations.yaml"))
+    else:
+        # Students alone are asked for; what they need must come by itself.
+        change = CHANGES[case][0]
+        ablation = {"models": ["std_kd_at", "sft_kd_sp"], "variants": {"v": {"set": change}}}
+        models = models_with(tiny_study, change, ablations={"a": ablation})
+    names = models.names()
+    assert len(names) == len(set(names))
+    for name in names:
+        for needed in (models.teacher(name), models.warm_start(name)):
+            assert needed is None or needed in names
+        # Each is trained under its shortest name, and has a plan.
+        assert models.resolve(name) == name
+        assert models.plan(name, 1).seed == 1
+        assert models.plan(name, 1).model == split_variant(name)[0]
+
+
+def test_a_study_without_ablations_lists_its_own_models(tiny_study: dict[str, Any]) -> None:
+    study = check_study(tiny_study)
+    assert Models(study).names() == study.model_names()
+
+
+def test_the_same_change_in_two_variants_is_trained_for_each(tiny_study: dict[str, Any]) -> None:
+    change = {"set": {"sft": {"branches": 1}}}
+    ablation = {"models": ["sft_teacher"], "variants": {"v": change, "w": change}}
+    names = models_with(tiny_study, {}, ablations={"a": ablation}).names()
+    assert [n for n in names if "@" in n] == ["sft_teacher@a.v", "sft_teacher@a.w"]
+
+
+def test_unknown_models_and_variants_are_refused_in_one_line(tiny_study: dict[str, Any]) -> None:
+    models = models_with(tiny_study, {})
+    for name, said in (
+        ("sft_kd_crd", "'sft_kd_crd' is not in the study"),
+        ("sft_kd_crd@a.v", "'sft_kd_crd' is not in the study"),
+        ("student@a.w", "no variant 'a.w'; variants: a.v"),
+        ("student@b.v", "no variant 'b.v'; variants: a.v"),
+    ):
+        with pytest.raises(InputError, match=said.replace(".", r"\.")):
+            models.plan(name, 0)
+    with pytest.raises(InputError, match=r"variants: none$"):
+        Models(check_study(tiny_study)).plan("student@a.v", 0)
+
+
+def test_check_counts_the_trainings_of_ablations(
+    tiny_study: dict[str, Any], write_config: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = {"one": {"set": {"sft": {"branches": 1}}}, "same": {"set": {}}}
+    tiny_study |= {"methods": {"at": {}}, "seeds": [0, 1]}
+    tiny_study["ablations"] = {"a": {"models": ["sft_kd_at"], "variants": variants}}
+    assert main(["check", "--config", str(write_config(tiny_study))]) == 0
+    # Three networks, AT from either teacher, and the SFT teacher and its student with one branch.
+    assert "1 settings x 7 models x 2 seeds = 14 trainings" in capsys.readouterr().out
+
+
+# What is refused.
+
+silently_ignored = pytest.mark.xfail(strict=True, reason="accepted and without any effect")
+
+WRONG: list[Any] = [
+    ({"trainig": {"epochs": 2}}, ("trainig: unknown key", "did you mean 'training'")),
+    ({"training": {"epoch": 2}}, ("training.epoch: unknown key", "'training.epochs'")),
+    ({"epochs": 2}, ("epochs: unknown key", "'training.epochs'")),
+    ({"training": {"epochs": 0}}, ("training.epochs: 0", "greater than 0")),
+    ({"seeds": [1]}, ("seeds cannot be changed",)),
+    ({"accelerations": [2]}, ("accelerations cannot be changed",)),
+    (
+        {"datasets": {"heads": {"split": {"train": 1}}}},
+        ("datasets cannot be changed",),
+    ),
+    ({"sampling": {"seed": 5}}, ("sampling cannot be changed",)),
+    ({"study": "other"}, ("study cannot be changed",)),
+    ({"methods": {"fsp": {}}}, ("methods and recipes cannot be added or removed",)),
+    ({"recipes": ["std_kd"]}, ("methods and recipes cannot be added or removed",)),
+    ({"methods": {"att": {}}}, ("unknown method 'att'", "did you mean 'at'")),
+    ({"sft": {"branches": 5}}, ("sft.branches: 5", "the 4 that 5 cascades allow")),
+    ({"networks": {"student": {"cascades": 3}}}, ("networks.student.cascades: 3",)),
+    ({"distillation": None}, ("distillation: None",)),
+    ({"preset": "papr"}, ("'papr'", "'authors'", "'paper'")),
+    ({"preset": ["paper"]}, ("['paper']",)),
+    ({"ablations": {}}, ("ablations",)),
+    ({"data_root": "elsewhere"}, ("data_root cannot be changed",)),
+]
+IGNORED = ("papr", "['paper']", "ablations", "data_root")
+
+
+@pytest.mark.parametrize(
+    ("change", "fragments"),
+    [
+        pytest.param(*case, marks=silently_ignored if any(i in str(case) for i in IGNORED) else [])
+        for case in WRONG
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_wrong_variant_is_one_line_that_names_its_place(
+    change: dict[str, Any],
+    fragments: tuple[str, ...],
+    tiny_study: dict[str, Any],
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ablation = {"models": ["student"], "variants": {"good": {"set": {}}, "v": {"set": change}}}
+    tiny_study |= {"methods": {"at": {}}, "ablations": {"a": ablation}}
+    assert main(["check", "--config", str(write_config(tiny_study))]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "ablations.a.variants.v.set: " in captured.err
+    for fragment in fragments:
+        assert fragment in captured.err
+
+
+@pytest.mark.parametrize(
+    ("ablations", "fragments"),
+    [
+        ({"Terms": {"models": ["student"], "variants": {"v": {"set": {}}}}}, ("'Terms'",)),
+        ({"a": {"models": ["student"], "variants": {"v-1": {"set": {}}}}}, ("'v-1'",)),
+        ({"a": {"models": ["student"], "variants": {"a.b": {"set": {}}}}}, ("'a.b'",)),
+        ({"a": {"models": ["student"], "variants": {"": {"set": {}}}}}, ("''",)),
+        (
+            {"a": {"models": ["sft_kd_crd"], "variants": {"v": {"set": {}}}}},
+            ("ablations.a.models", "'sft_kd_crd'", "sft_kd_at"),
+        ),
+        (
+            {"a": {"models": ["student@a.v"], "variants": {"v": {"set": {}}}}},
+            ("ablations.a.models", "'student@a.v'"),
+        ),
+        ({"a": {"models": [], "variants": {"v": {"set": {}}}}}, ("ablations.a.models", "1 item")),
+        ({"a": {"models": ["student"], "variants": {}}}, ("ablations.a.variants", "1 item")),
+        ({"a": {"models": ["student"], "variants": {"v": {}}}}, ("variants.v.set", "missing")),
+        (
+            {"a": {"models": ["student"], "variants": {"v": {"set": 3}}}},
+            ("variants.v.set: 3", "dictionary"),
+        ),
+        (
+            {"a": {"model": ["student"], "variants": {"v": {"set": {}}}}},
+            ("ablations.a.model: unknown key", "did you mean 'ablations.a.models'"),
+        ),
+        (
+            {"a": {"models": ["student"], "variants": {"v": {"sett": {}}}}},
+            ("ablations.a.variants.v.sett: unknown key", "'ablations.a.variants.v.set'"),
+        ),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_wrong_ablation_is_one_line(
+    ablations: dict[str, Any],
+    fragments: tuple[str, ...],
+    tiny_study: dict[str, Any],
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tiny_study |= {"methods": {"at": {}}, "ablations": ablations}
+    assert main(["check", "--config", str(write_config(tiny_study))]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "ablation" in captured.err
+    for fragment in fragments:
+        assert fragment in captured.err
+
+
+# Tables.
+
+ABLATION: dict[str, Any] = {
+    "models": ["student", "sft_teacher", "sft_kd_at"],
+    "base": "four branches",
+    "variants": {
+        "one": {"title": "one branch", "set": {"sft": {"branches": 1}}},
+        "joint": {"set": {"distillation": {"protocol": "joint"}}},
+    },
+}
+#: PSNR by trained name; one seed and two volumes, 1 dB below and above.
+PSNR = {
+    "zero_filled": 20.0,
+    "student": 30.0,
+    "sft_teacher": 31.0,
+    "sft_kd_at": 32.0,
+    "sft_teacher@a.one": 33.0,
+    "sft_kd_at@a.one": 34.0,
+    "sft_kd_at@a.joint": 35.0,
+    # Of another ablation: must not be taken for this one's.
+    "sft_kd_at@b.one": 50.0,
+}
+
+
+def measured(names: list[str]) -> pd.DataFrame:
+    """Rows as the evaluation writes them, in an order of no meaning."""
+    rows = []
+    for name in sorted(names, reverse=True):
+        model, training = split_model_name(name)
+        for patient, offset in (("p1", -1.0), ("p2", 1.0)):
+            rows.append(
+                {
+                    "dataset": "heads",
+                    "acceleration": "4x",
+                    "seed": 0,
+                    "model": model,
+                    "training": training,
+                    "variant": split_variant(name)[1],
+                    "part": "test",
+                    "patient": patient,
+                    "frame": "",
+                    "slices": 1,
+                }
+                | dict.fromkeys(METRICS, 0.5)
+                | {"psnr_db": PSNR[name] + offset}
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def ablated(tiny_study: dict[str, Any]) -> Any:
+    other = {"models": ["sft_kd_at"], "variants": {"one": {"set": {"sft": {"branches": 1}}}}}
+    return check_study(
+        tiny_study | {"methods": {"at": {}}, "ablations": {"a": ABLATION, "b": other}}
+    )
+
+
+def test_ablation_table_has_the_rows_of_study_and_variants_with_their_own_figures(
+    ablated: Any,
+) -> None:
+    table = ablation_table(measured(list(PSNR)), ablated, "a")
+    found = [
+        (r["row"], r["model"], r["training"], r["variant"], r["psnr_db"])
+        for _, r in table.iterrows()
+    ]
+    assert found == [
+        ("", "student", "standard", "", 30.0),
+        ("", "teacher", "sft", "", 31.0),
+        ("", "at", "sft_kd", "", 32.0),
+        # A model that the variant does not change keeps the study's figures.
+        ("one", "student", "standard", "", 30.0),
+        ("one", "teacher", "sft", "a.one", 33.0),
+        ("one", "at", "sft_kd", "a.one", 34.0),
+        ("joint", "student", "standard", "", 30.0),
+        ("joint", "teacher", "sft", "", 31.0),
+        ("joint", "at", "sft_kd", "a.joint", 35.0),
+    ]
+    assert set(table["volumes"]) == {2}
+
+
+def test_each_table_takes_the_variants_of_its_own_ablation(ablated: Any) -> None:
+    table = ablation_table(measured(list(PSNR)), ablated, "b")
+    assert table["psnr_db"].tolist() == [32.0, 50.0]
+
+
+@pytest.mark.parametrize("name", ["student", "sft_teacher@a.one", "sft_kd_at@a.joint"])
+def test_missing_metrics_are_an_error_that_names_the_model(name: str, ablated: Any) -> None:
+    volumes = measured([n for n in PSNR if n != name])
+    with pytest.raises(InputError) as caught:
+        ablation_table(volumes, ablated, "a")
+    assert str(caught.value) == f"ablation a: no metrics of {name} for heads 4x"
+
+
+def written(ablated: Any, folder: Path) -> Path:
+    path = folder / "volumes.csv"
+    measured(list(PSNR)).to_csv(path, index=False)
+    write_ablation_table([path], ablated, "a", folder / "out")
+    return folder / "out"
+
+
+def test_ablation_is_written_in_four_formats_with_the_rows_titles(
+    ablated: Any, tmp_path: Path
+) -> None:
+    folder = written(ablated, tmp_path)
+    assert {p.name for p in folder.iterdir()} == {
+        f"ablation_a.{suffix}" for suffix in ("csv", "md", "tex", "html")
+    }
+    rows = [line.split("|") for line in (folder / "ablation_a.md").read_text().splitlines()[:5]]
+    head, _, *body = [[cell.strip() for cell in row[1:-1]] for row in rows]
+    assert [cell.split("4x ")[-1] for cell in head[1:]] == [
+        "Student",
+        "SFT teacher",
+        "SFT-KD-Recon AT",
+    ]
+    assert body == [
+        ["four branches", "30.00 / 0.5000", "31.00 / 0.5000", "32.00 / 0.5000"],
+        ["one branch", "30.00 / 0.5000", "33.00 / 0.5000", "34.00 / 0.5000"],
+        ["joint", "30.00 / 0.5000", "31.00 / 0.5000", "35.00 / 0.5000"],
+    ]
+    assert len(pd.read_csv(folder / "ablation_a.csv")) == 9
+
+
+def test_unknown_ablation_lists_those_there_are(ablated: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--ablation c: .*there are: a, b$"):
+        write_ablation_table([], ablated, "c", tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="the table is laid out by titles, so one row hides another")
+@pytest.mark.parametrize("title", ["one branch", "four branches"])
+def test_two_rows_of_one_title_are_refused(title: str, tiny_study: dict[str, Any]) -> None:
+    variants = {"one": ABLATION["variants"]["one"], "two": {"title": title, "set": {}}}
+    ablation = ABLATION | {"variants": variants}
+    with pytest.raises(InputError, match=f"'{title}'"):
+        check_study(tiny_study | {"methods": {"at": {}}, "ablations": {"a": ablation}})
