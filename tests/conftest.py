@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 import yaml
 from numpy.typing import ArrayLike
 
@@ -37,6 +38,15 @@ TINY_STUDY: dict[str, Any] = {
 
 WriteNifti = Callable[[Path, ArrayLike], Path]
 WriteConfig = Callable[[dict[str, Any]], Path]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The tests' tensors are too small for threads, which would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -33,18 +33,21 @@ class Models:
                 self._studies[f"{ablation}.{variant}"] = self._changed(ablation, variant)
 
     def _changed(self, ablation: str, variant: str) -> Study:
-        changes = dict(self.study.ablations[ablation].variants[variant].set)
+        changes = self.study.ablations[ablation].variants[variant].set
         data = self.study.model_dump(mode="json", exclude={"ablations"})
         # The dump holds every value; a preset of the study is in them, one of the variant is laid
         # over them.
         data["preset"] = None
-        chosen = changes.pop("preset", None)
-        if chosen is not None:
+        chosen = changes.get("preset")
+        if isinstance(chosen, str):
             data = merge(data, preset_values(chosen, list(self.study.methods)))
         origin = f"ablations.{ablation}.variants.{variant}.set"
+        for key in ("study", "data_root", "ablations"):
+            if key in changes:
+                raise InputError(f"{origin}: {key} cannot be changed within a study")
         changed = check_study(merge(data, changes), origin)
         own = self.study
-        for key in ("study", "seeds", "accelerations", "datasets", "sampling"):
+        for key in ("seeds", "accelerations", "datasets", "sampling"):
             if getattr(changed, key) != getattr(own, key):
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         if set(changed.model_names()) != set(own.model_names()):

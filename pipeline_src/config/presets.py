@@ -53,9 +53,10 @@ def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any
         ValueError: a key is given with another value than the preset's.
     """
     preset = data.get("preset")
-    if preset not in PRESETS:
-        return data
     methods = data.get("methods", {name: {} for name in method_names})
+    # Values of a wrong type are left for the models to refuse.
+    if not isinstance(preset, str) or preset not in PRESETS or not isinstance(methods, dict):
+        return data
     filled: dict[str, Any] = {**data, "methods": methods}
     for path, value in _paths(preset, list(methods)):
         filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")

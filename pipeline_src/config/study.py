@@ -149,6 +149,10 @@ class Study(Section):
         for name, ablation in ablations.items():
             for key in (name, *ablation.variants):
                 _refuse_bad_name(key, "ablation")
+            titles = [ablation.base, *(v.title or key for key, v in ablation.variants.items())]
+            for title in titles:
+                if titles.count(title) > 1:
+                    raise ValueError(f"two rows of {name} are titled {title!r}")
         return ablations
 
     @model_validator(mode="after")
@@ -169,6 +173,11 @@ class Study(Section):
             raise ValueError(
                 f"networks.student.cascades: {student.cascades} differs from the teacher's "
                 f"{teacher.cascades}; SFT branches and the losses pair cascade k with cascade k"
+            )
+        if teacher.padding != student.padding:
+            raise ValueError(
+                f"networks.student.padding: {student.padding} differs from the teacher's "
+                f"{teacher.padding}; features are compared pixel by pixel"
             )
         if teacher.cascades < 2:
             raise ValueError(

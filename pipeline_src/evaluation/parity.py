@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,12 @@ class _Vectors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.weights: set[str] = set()
+        # Opened here, so that it is closed again whatever it holds.
         try:
-            with np.load(path) as file:
+            with path.open("rb") as stream, np.load(stream) as file:
                 self.arrays: Mapping[str, NDArray[Any]] = {k: file[k] for k in file.files}
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: cannot be read as .npz ({error})") from None
 
     def __getitem__(self, key: str) -> NDArray[Any]:
@@ -86,6 +89,7 @@ class _Vectors:
             k.removeprefix(folder): self.tensor(k) for k in self.arrays if k.startswith(folder)
         }
         own = {k: v for k, v in state.items() if k.startswith(role[0] + "cascade")}
+        self.weights |= {folder + k for k in own}
         network = network_from_authors(own, role, self.padding(), origin=f"{self.path}: {folder}")
         return network.double().eval()
 
@@ -108,8 +112,8 @@ def compare_all(path: Path) -> list[Comparison]:
     for quantity, got, kind in _recomputed(vectors):
         compared.append(_compare(quantity, vectors[quantity], got, kind))
     inputs = {"target", "lines"}
-    known = inputs | {c.quantity for c in compared}
-    unknown = [k for k in vectors.arrays if k not in known and "/state/" not in k]
+    known = inputs | vectors.weights | {c.quantity for c in compared}
+    unknown = [k for k in vectors.arrays if k not in known]
     if unknown:
         raise InputError(f"{path}: nothing here computes {', '.join(sorted(unknown))}")
     return compared

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,15 +31,6 @@ TEACHER = Network(depth=5, features=3)
 STUDENT = Network(depth=3, features=3)
 QUICK = settings(max_examples=8, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These tensors are too small for threads, which would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def loss_of(method: str, form: str) -> DistillationLoss:

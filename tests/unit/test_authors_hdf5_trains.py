@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,6 @@ ROWS, COLUMNS, SLICES = 20, 16, 3
 LINES = [0, 1, 2, 18, 19]
 VOLUMES = {"train": ("1", "2", "10"), "validation": ("1", "2")}
 PARTS = ("train", "validation")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These tensors are too small for threads, which would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def volume(partition: str, name: str) -> NDArray[np.float64]:

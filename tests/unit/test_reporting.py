@@ -458,7 +458,12 @@ def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None
         ),
         ({"methods": {}}, "Distillation.", "Students were distilled"),
         (
-            {"networks": {"teacher": {"depth": 7, "padding": 5}, "student": {"depth": 2}}},
+            {
+                "networks": {
+                    "teacher": {"depth": 7, "padding": 5},
+                    "student": {"depth": 2, "padding": 5},
+                }
+            },
             "the teacher is D7C5 (7 convolutions of 32 features in each of 5 cascades, inputs "
             "padded by 5 pixels)",
             "D5C5",

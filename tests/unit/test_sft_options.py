@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,6 @@ CASCADES = 4
 TEACHER = Network(depth=4, cascades=CASCADES, features=3, padding=2)
 STUDENT = Network(depth=3, cascades=CASCADES, features=3, padding=2)
 NORMALISATIONS = ("mean", "numel")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These tensors are too small for threads, which would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -390,10 +380,6 @@ def test_fewer_branches_train_the_later_student_blocks_all_the_same(
 
 # What is refused.
 
-padding_is_not_checked = pytest.mark.xfail(
-    strict=True, reason="a study with unequal padding is good, and its training ends in a traceback"
-)
-
 
 @pytest.mark.parametrize(
     ("given", "fragments"),
@@ -413,12 +399,9 @@ padding_is_not_checked = pytest.mark.xfail(
         pytest.param(
             {"sft": {"imitation_domain": "features"}, "networks": {"student": {"padding": 2}}},
             ("padding", "2", "0"),
-            marks=padding_is_not_checked,
         ),
         pytest.param(
-            {"methods": {"at": {}}, "networks": {"student": {"padding": 2}}},
-            ("padding", "2", "0"),
-            marks=padding_is_not_checked,
+            {"methods": {"at": {}}, "networks": {"student": {"padding": 2}}}, ("padding", "2", "0")
         ),
     ],
     ids=str,
