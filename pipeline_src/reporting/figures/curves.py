@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline_src.config.plans import split_model_name
 from pipeline_src.errors import InputError
@@ -67,6 +67,7 @@ def draw(curves: list[Curve], title: str) -> Figure:
                     runs.index, runs.min(axis=1), runs.max(axis=1), color=color, alpha=0.15
                 )
         axis.set_xlabel("epoch of the last stage")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set(ylabel="validation loss (L1)", yscale="log")
     for which in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
         which(FuncFormatter(lambda value, _: f"{value:.3g}"))

@@ -51,7 +51,7 @@ class Picture:
                 upright(file["image"], turns),
                 float(file["psnr_db"]),
                 float(file["ssim"]),
-                f"patient {file['patient']}, slice {file['slice']}",
+                f"subject {file['patient']}, slice {file['slice']}",
             )
 
 
@@ -116,9 +116,10 @@ def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> 
     axis.imshow(image, cmap="gray", vmin=0, vmax=white)
     # The inset goes to the corner that is farthest from what it enlarges.
     right = column + side / 2 < image.shape[1] / 2
-    inset = axis.inset_axes((0.54 if right else 0.0, 0.0, 0.46, 0.46))
+    top = row + side / 2 > image.shape[0] / 2
+    inset = axis.inset_axes((0.54 if right else 0.0, 0.54 if top else 0.0, 0.46, 0.46))
     inset.imshow(image[row : row + side, column : column + side], cmap="gray", vmin=0, vmax=white)
-    inset.set(xticks=[], yticks=[])
+    inset.set(xticks=[], yticks=[], anchor=("N" if top else "S") + ("E" if right else "W"))
     inset.grid(visible=False)
     for spine in inset.spines.values():
         spine.set(color="#e69f00", linewidth=1)
