@@ -157,3 +157,16 @@ def test_a_training_repeats_to_the_bit(finished: Checkout) -> None:
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == before
     done = finished.tiny()
     assert done.returncode == 0, done.stderr
+
+
+def test_snakemakes_own_report_holds_tables_and_figures_in_one_offline_file(
+    finished: Checkout, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    done = finished.tiny("--report", str(path))
+    assert done.returncode == 0, done.stderr
+    page = path.read_text()
+    for category in ("Tables", "Reconstructions", "Image quality", "Training", "Sampling", "Data"):
+        assert category in page
+    assert '<script src="http' not in page
+    assert '<link rel="stylesheet" href="http' not in page
