@@ -14,6 +14,9 @@ import torch
 import yaml
 from numpy.typing import ArrayLike
 
+# Their assertions are to explain themselves like those of the tests.
+pytest.register_assert_rewrite("loss_helpers", "training_helpers", "unit_helpers")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 TINY_STUDY: dict[str, Any] = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from unit_helpers import needs_vectors, read_vectors
 
 from pipeline_src.config.method import Method, Network, Networks
 from pipeline_src.distillation.base import build_loss
@@ -22,10 +21,7 @@ from pipeline_src.sampling.data_fidelity import FourierDataFidelity, LineDataFid
 from pipeline_src.sampling.masks import lines_mask
 from pipeline_src.training.objectives import sft_losses
 
-VECTORS = Path(__file__).resolve().parents[2].parent / "shared/reference/parity_vectors.npz"
-pytestmark = pytest.mark.skipif(
-    not VECTORS.is_file(), reason=f"the authors' vectors are not at {VECTORS}"
-)
+pytestmark = needs_vectors
 
 # Relative for features and losses; absolute for images, whose values lie in 0..1.
 RELATIVE = 1e-4
@@ -43,8 +39,7 @@ Vectors = dict[str, NDArray[np.float32]]
 
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
-    with np.load(VECTORS) as file:
-        return {name: file[name] for name in file.files}
+    return read_vectors()
 
 
 @pytest.fixture(scope="module")

@@ -1,49 +1,28 @@
-"""From volumes to the store: scaling, cropping, choice of slices, splits, and the round trip."""
+"""From volumes to prepared slices: scaling, cropping and choice of slices."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import h5py
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
+from preparation_helpers import make_dataset, preparation
 
-from pipeline_src.config.data import Dataset, Preparation, Split
+from pipeline_src.config.data import Dataset, Split
 from pipeline_src.data.preparation import (
-    PreparedData,
     center_crop_or_pad,
     check_image,
     prepare,
     take_slices,
 )
-from pipeline_src.data.splits import PARTS, split_patients
-from pipeline_src.data.store import read_store, write_store
 from pipeline_src.data.volume import VolumeReference
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 
-
-def preparation(**options: Any) -> Preparation:
-    return Preparation.model_validate({"matrix": [4, 4], **options})
-
-
-def never_read() -> NDArray[np.float32]:
-    raise AssertionError("a split must not read pixels")
-
-
-def references(
-    patients: list[str], partition: str = "", frames: tuple[str, ...] = ("",)
-) -> list[VolumeReference]:
-    return [VolumeReference(p, partition, f, None, never_read) for p in patients for f in frames]
-
-
-def split_of(volumes: list[VolumeReference], **choice: Any) -> dict[str, str]:
-    return split_patients(volumes, Split.model_validate(choice))
+pytest_plugins = ["shared_fixtures"]
 
 
 # --- crop and pad ------------------------------------------------------------------------
@@ -152,32 +131,6 @@ def test_volume_without_pixels_is_refused(shape: tuple[int, int, int]) -> None:
 
 
 # --- a whole data set --------------------------------------------------------------------
-
-
-@pytest.fixture
-def dataset(tmp_path: Path, write_nifti: Any) -> Dataset:
-    """Patients a, b, c and d of two frames each: 6 x 6 x 3 volumes of different maxima."""
-    rng = np.random.default_rng(0)
-    for number, patient in enumerate("abcd", start=1):
-        for run in (1, 2):
-            image = rng.random((6, 6, 3), dtype=np.float32)
-            # The maximum lies where the crop does not reach.
-            image[0, 0, 0] = 10 * number + run
-            write_nifti(tmp_path / f"sub-{patient}_run-{run}.nii", image)
-    return make_dataset()
-
-
-def make_dataset(
-    split: dict[str, Any] | None = None, report_on: str = "test", **options: Any
-) -> Dataset:
-    return Dataset.model_validate(
-        {
-            "source": {"kind": "nifti", "path": ".", "pattern": "sub-*.nii"},
-            "preparation": {"matrix": [4, 4], **options},
-            "split": split or {"train": ["a", "c"], "validation": ["b"], "test": ["d"]},
-            "report_on": report_on,
-        }
-    )
 
 
 def test_every_volume_is_scaled_by_the_maximum_of_all_its_pixels(
@@ -330,263 +283,3 @@ def test_part_without_a_slice_is_refused(
         write_nifti(tmp_path / f"sub-{patient}_run-{run}.nii", small)
     with pytest.raises(InputError, match=rf"split\.{part}: no slice is left"):
         prepare(make_dataset(report_on=report_on, undersized="drop"), tmp_path)
-
-
-# --- splits ------------------------------------------------------------------------------
-
-PATIENTS = [f"patient{n:03d}" for n in range(1, 13)]
-
-
-@settings(max_examples=60, deadline=None, database=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    train=st.integers(1, 6),
-    validation=st.integers(1, 3),
-    test=st.integers(0, 3),
-    order=st.permutations(references(PATIENTS, frames=("ED", "ES"))),
-)
-def test_drawn_split_has_the_numbers_asked_for_whatever_the_order_of_volumes(
-    seed: int, train: int, validation: int, test: int, order: list[VolumeReference]
-) -> None:
-    choice = {"train": train, "validation": validation, "test": test, "seed": seed}
-    parts = split_of(order, **choice)
-    counts = {part: list(parts.values()).count(part) for part in PARTS}
-    assert counts == {"train": train, "validation": validation, "test": test}
-    assert set(parts) <= set(PATIENTS)
-    assert parts == split_of(references(PATIENTS, frames=("ED", "ES")), **choice)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_frames_of_a_patient_are_never_in_different_parts(seed: int, tmp_path: Path) -> None:
-    dataset = Dataset.model_validate(
-        {
-            "source": {
-                "kind": "phantom",
-                "anatomy": "cardiac",
-                "patients": 6,
-                "slices": 1,
-                "matrix": 16,
-            },
-            "preparation": {"matrix": [16, 16]},
-            "split": {"train": 3, "validation": 1, "test": 2, "seed": seed},
-        }
-    )
-    prepared = prepare(dataset, tmp_path)
-    for patient in {v["patient"] for v in prepared.volumes}:
-        rows = [v for v in prepared.volumes if v["patient"] == patient]
-        assert sorted(str(r["frame"]) for r in rows) == ["ED", "ES"]
-        assert len({r["part"] for r in rows}) == 1
-    assert len(prepared.volumes) == 12
-
-
-def test_seed_decides_the_split() -> None:
-    volumes = references(PATIENTS)
-    splits = [split_of(volumes, train=6, validation=3, test=3, seed=s) for s in (0, 0, 1, 2, 3)]
-    assert splits[0] == splits[1]
-    assert any(other != splits[0] for other in splits[2:])
-
-
-def test_lists_patterns_and_partitions_choose_patients() -> None:
-    volumes = references(["p1", "p2", "p3"], "training") + references(["q1", "q2"], "testing")
-    parts = split_of(volumes, train=["training/*"], validation=["q1"], test=["q2"])
-    assert parts == {
-        "p1": "train",
-        "p2": "train",
-        "p3": "train",
-        "q1": "validation",
-        "q2": "test",
-    }
-    assert split_of(volumes, train=["p[12]"], validation=["p3"]) == {
-        "p1": "train",
-        "p2": "train",
-        "p3": "validation",
-    }
-
-
-def test_patients_that_a_list_names_are_not_drawn() -> None:
-    volumes = references(PATIENTS[:10], "training") + references(PATIENTS[10:], "testing")
-    for seed in range(10):
-        parts = split_of(volumes, train=7, validation=3, test=["testing/*"], seed=seed)
-        assert {p for p, part in parts.items() if part == "test"} == set(PATIENTS[10:])
-        assert len(parts) == 12
-
-
-def test_upper_and_lower_case_are_different_patients() -> None:
-    with pytest.raises(InputError, match=r"split\.train: 'P1' matches no patient"):
-        split_of(references(["p1", "p2"]), train=["P1"], validation=["p2"])
-
-
-def test_entry_that_matches_no_patient_is_named_with_some_that_exist() -> None:
-    with pytest.raises(InputError) as caught:
-        split_of(references(PATIENTS), train=["patient001", "patent002"], validation=1)
-    assert "split.train: 'patent002' matches no patient" in str(caught.value)
-    assert "patient001" in str(caught.value)
-    assert "12 in all" in str(caught.value)
-
-
-def test_patterns_that_share_a_patient_are_refused() -> None:
-    with pytest.raises(InputError) as caught:
-        split_of(references(PATIENTS), train=["patient00?"], validation=["patient*1"])
-    assert "'patient*1' takes patient 'patient001', which is already in train" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("choice", "said"),
-    [
-        ({"train": 8, "validation": 3, "test": 2}, "8 train + 3 validation + 2 test"),
-        ({"train": 12, "validation": ["patient001"]}, "12 train"),
-    ],
-)
-def test_more_patients_than_are_free_are_refused(choice: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=r"patients asked for, but only 1[12] are free") as caught:
-        split_of(references(PATIENTS), **choice)
-    assert f"split: {said} patients" in str(caught.value)
-
-
-# --- the store ---------------------------------------------------------------------------
-
-DESCRIPTION = {"dataset": "heads", "title": "Köpfe", "synthetic": False, "split": {"train": 2}}
-
-
-@pytest.fixture
-def prepared(dataset: Dataset, tmp_path: Path) -> PreparedData:
-    result = prepare(dataset, tmp_path)
-    result.dropped.append({"patient": "x", "frame": "", "slice": -1, "reason": "too small"})
-    return result
-
-
-def test_store_holds_what_was_written(prepared: PreparedData, tmp_path: Path) -> None:
-    path = tmp_path / "out" / "volumes.h5"
-    write_store(path, prepared, DESCRIPTION)
-    assert list(path.parent.iterdir()) == [path]
-    store = read_store(path)
-    assert store.images.dtype == np.float32
-    assert np.array_equal(store.images, np.stack(prepared.images))
-    assert store.slices.to_dict("records") == prepared.slices
-    assert store.volumes.to_dict("records") == prepared.volumes
-    assert store.dropped.to_dict("records") == prepared.dropped
-    assert store.description == DESCRIPTION
-    assert len(store.digest) == 64
-
-
-def test_parts_of_a_store_are_disjoint_and_complete(prepared: PreparedData, tmp_path: Path) -> None:
-    write_store(tmp_path / "volumes.h5", prepared, DESCRIPTION)
-    store = read_store(tmp_path / "volumes.h5")
-    for part, patients in (("train", {"a", "c"}), ("validation", {"b"}), ("test", {"d"})):
-        images, rows = store.part(part)
-        assert set(rows["patient"]) == patients
-        assert rows.index.tolist() == list(range(len(images)))
-        for image, (_, row) in zip(images, rows.iterrows(), strict=True):
-            position = next(
-                i
-                for i, r in enumerate(prepared.slices)
-                if (r["patient"], r["frame"], r["slice"])
-                == (row["patient"], row["frame"], row["slice"])
-            )
-            assert np.array_equal(image, prepared.images[position])
-    assert sum(len(store.part(p)[0]) for p in PARTS) == len(store.images)
-
-
-def test_data_range_of_a_slice_is_the_maximum_of_its_prepared_volume(tmp_path: Path) -> None:
-    peaks = [0.2, 0.9, 0.5, 0.4, 0.3]
-    rows = [("train", 0), ("test", 1), ("test", 1), ("test", 2), ("test", 2)]
-    prepared = PreparedData(
-        images=[np.full((2, 2), p, dtype=np.float32) for p in peaks],
-        slices=[
-            {"patient": f"p{v}", "frame": "", "part": part, "slice": i, "volume": v}
-            for i, (part, v) in enumerate(rows)
-        ],
-    )
-    write_store(tmp_path / "volumes.h5", prepared, {})
-    maxima = read_store(tmp_path / "volumes.h5").volume_maxima("test")
-    assert maxima.dtype == np.float32
-    assert maxima.tolist() == np.array([0.9, 0.9, 0.4, 0.4], dtype=np.float32).tolist()
-
-
-def test_preparing_again_gives_the_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
-    for name in ("first.h5", "second.h5"):
-        write_store(tmp_path / name, prepare(dataset, tmp_path), DESCRIPTION)
-    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "second.h5").read_bytes()
-
-
-def test_digest_changes_with_a_pixel_and_with_the_index_alone(
-    prepared: PreparedData, tmp_path: Path
-) -> None:
-    path = tmp_path / "volumes.h5"
-
-    def digest(description: dict[str, Any]) -> str:
-        write_store(path, prepared, description)
-        return read_store(path).digest
-
-    first = digest(DESCRIPTION)
-    assert digest({**DESCRIPTION, "title": "another"}) == first
-    prepared.images[5] = prepared.images[5].copy()
-    prepared.images[5][0, 0] = np.nextafter(prepared.images[5][0, 0], np.float32(2))
-    second = digest(DESCRIPTION)
-    assert second != first
-    prepared.slices[0]["part"] = "test"
-    assert digest(DESCRIPTION) not in (first, second)
-
-
-def test_missing_store_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"volumes\.h5: does not exist; make it with the prepare"):
-        read_store(tmp_path / "volumes.h5")
-
-
-def overwrite(path: Path, whole: bytes) -> None:
-    path.write_bytes(whole)
-
-
-def replace_dataset(path: Path, name: str, value: Any) -> None:
-    with h5py.File(path, "a") as file:
-        del file[name]
-        if value is not None:
-            file[name] = value
-
-
-def other_format(path: Path) -> None:
-    with h5py.File(path, "a") as file:
-        file.attrs["format"] = "sft-kd-recon volume store 0"
-
-
-def foreign_file(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        file["volfs"] = np.ones((2, 2, 2))
-
-
-@pytest.mark.parametrize(
-    ("damage", "fragment"),
-    [
-        (lambda p: overwrite(p, b""), "is damaged or no volume store"),
-        (lambda p: overwrite(p, b"not a store"), "is damaged or no volume store"),
-        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is damaged or no volume store"),
-        (lambda p: overwrite(p, p.read_bytes()[:500]), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "images", None), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", None), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", 3), "is damaged or no volume store"),
-        (foreign_file, "is not a volume store; make one with the prepare command"),
-        (other_format, "is not a volume store; make one with the prepare command"),
-    ],
-    ids=[
-        "empty",
-        "text",
-        "end missing",
-        "most missing",
-        "no images",
-        "no index",
-        "index is no JSON",
-        "index is a number",
-        "another HDF5 file",
-        "another version",
-    ],
-)
-def test_unusable_store_is_named(
-    damage: Any, fragment: str, prepared: PreparedData, tmp_path: Path
-) -> None:
-    path = tmp_path / "volumes.h5"
-    write_store(path, prepared, DESCRIPTION)
-    damage(path)
-    with pytest.raises(InputError) as caught:
-        read_store(path)
-    assert str(caught.value).startswith(f"{path}: {fragment}")

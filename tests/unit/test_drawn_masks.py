@@ -1,0 +1,160 @@
+"""Masks that are drawn: their number of lines, their centre and their density."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from pipeline_src.cli import main
+from pipeline_src.errors import InputError
+from pipeline_src.sampling.masks import (
+    draw_lines,
+    drawn_mask,
+    mask_from_file,
+)
+
+AUTHORS_COUNTS = [(150, 4, 37), (150, 5, 30), (240, 4, 60), (240, 5, 48)]
+
+
+def outer_density(lines: int, acceleration: int, center_lines: int) -> NDArray[np.float64]:
+    """The formula of DC-CNN, written anew: centred lines, none from the centre, sum 1."""
+    density = np.array(
+        [
+            np.exp(-0.5 * ((k - lines / 2) / (lines / 10)) ** 2) + 1 / (2 * acceleration)
+            for k in range(lines)
+        ]
+    )
+    first = lines // 2 - center_lines // 2
+    density[first : first + center_lines] = 0
+    return density / density.sum()
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_mask_has_as_many_lines_as_the_authors(
+    lines: int, acceleration: int, count: int, seed: int
+) -> None:
+    mask = drawn_mask((lines, 7), acceleration, seed, 10)
+    assert mask.samples.shape == (lines, 7)
+    assert mask.lines is not None
+    assert mask.lines.sum() == count
+    assert (mask.samples == mask.lines[:, None]).all()
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+def test_authors_mask_is_read_from_its_table(
+    lines: int, acceleration: int, count: int, project_root: Path
+) -> None:
+    path = project_root / "config" / "authors_masks.csv"
+    mask = mask_from_file(path, (lines, lines), acceleration)
+    table = pd.read_csv(path, comment="#")
+    row = table[
+        (table["matrix_size"] == f"{lines}x{lines}") & (table["acceleration"] == f"{acceleration}x")
+    ]
+    listed = [int(k) for k in row["sampled_lines"].item().split()]
+    assert mask.lines is not None
+    assert np.flatnonzero(mask.lines).tolist() == listed
+    assert len(listed) == count
+    assert mask.description["kind"] == "given"
+
+
+@pytest.mark.parametrize("lines", [48, 49, 150, 151, 240])
+@pytest.mark.parametrize("center_lines", [0, 1, 9, 10])
+def test_lowest_frequencies_are_always_sampled(lines: int, center_lines: int) -> None:
+    frequencies = np.fft.fftfreq(lines, 1 / lines).astype(int)
+    # Of two equally low frequencies left over, the negative one belongs to the block.
+    lowest = sorted(range(lines), key=lambda k: (abs(frequencies[k]), frequencies[k]))
+    for seed in range(20):
+        drawn = draw_lines(lines, 4, np.random.default_rng(seed), center_lines)
+        assert drawn[lowest[:center_lines]].all()
+        assert drawn.sum() == lines // 4
+
+
+def test_ten_lowest_frequencies_lie_around_index_zero() -> None:
+    drawn = draw_lines(150, 15, np.random.default_rng(0), 10)
+    assert np.flatnonzero(drawn).tolist() == [0, 1, 2, 3, 4, 145, 146, 147, 148, 149]
+
+
+def test_seed_size_and_acceleration_alone_decide_a_mask() -> None:
+    first = drawn_mask((150, 150), 4, 3, 10)
+    again = drawn_mask((150, 150), 4, 3, 10)
+    assert np.array_equal(first.samples, again.samples)
+    assert first.description == again.description
+    wider = drawn_mask((150, 20), 4, 3, 10)
+    assert np.array_equal(first.samples[:, 0], wider.samples[:, 0])
+    other = drawn_mask((150, 150), 4, 4, 10)
+    assert not np.array_equal(first.samples, other.samples)
+    faster = drawn_mask((150, 150), 5, 3, 10)
+    assert (faster.samples & ~first.samples).any()
+
+
+def test_first_outer_line_is_drawn_with_the_density_of_the_formula() -> None:
+    lines, acceleration, center_lines, draws = 44, 4, 10, 3000
+    expected = outer_density(lines, acceleration, center_lines)
+    rng = np.random.default_rng(0)
+    counts = np.zeros(lines)
+    for _ in range(draws):
+        # 44 // 4 = 11 lines: the 10 of the centre and one drawn.
+        counts += np.fft.fftshift(draw_lines(lines, acceleration, rng, center_lines))
+    outer = expected > 0
+    assert counts[~outer].tolist() == [draws] * center_lines
+    assert counts[outer].sum() == draws
+    # The seed is fixed; under the formula the test would fail for one seed in a thousand.
+    assert stats.chisquare(counts[outer], draws * expected[outer]).pvalue > 1e-3
+    # The draws are enough to tell the formula from others.
+    uniform = np.full(outer.sum(), draws / outer.sum())
+    assert stats.chisquare(counts[outer], uniform).pvalue < 1e-6
+    other_rate = outer_density(lines, 2 * acceleration, center_lines)[outer]
+    assert stats.chisquare(counts[outer], draws * other_rate).pvalue < 1e-6
+
+
+@pytest.mark.parametrize(("lines", "acceleration", "count"), AUTHORS_COUNTS)
+def test_whole_masks_follow_the_density(lines: int, acceleration: int, count: int) -> None:
+    draws = 2000
+    density = outer_density(lines, acceleration, 10)
+    rng = np.random.default_rng(1)
+    rate = np.zeros(lines)
+    for _ in range(draws):
+        rate += np.fft.fftshift(draw_lines(lines, acceleration, rng)) / draws
+    # Drawing m of many one by one without replacement takes line k with probability
+    # 1 - exp(-t p_k), where t makes the sum m, but for terms of order 1/m.
+    low, high = 0.0, 1e4
+    for _ in range(100):
+        t = (low + high) / 2
+        low, high = (t, high) if (1 - np.exp(-t * density)).sum() < count - 10 else (low, t)
+    outer = density > 0
+    expected = 1 - np.exp(-t * density[outer])
+    # Five standard errors of a rate over the draws are 0.056 at most; the approximation's own
+    # error stays far below that.
+    assert np.abs(rate[outer] - expected).max() < 0.056
+    assert np.abs(rate[outer] - (count - 10) / outer.sum()).max() > 0.15
+
+
+def test_more_central_lines_than_lines_are_refused() -> None:
+    with pytest.raises(InputError, match=r"sampling\.center_lines: 10 is more than the 9 lines"):
+        drawn_mask((36, 36), 4, 0, 10)
+
+
+@pytest.mark.parametrize("acceleration", ["0x", "-4x", "1"])
+def test_impossible_acceleration_on_the_command_line_is_refused(
+    acceleration: str,
+    tiny_study: dict[str, Any],
+    tmp_path: Path,
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out" / "mask.npz"
+    arguments = ["--dataset", "heads", f"--acceleration={acceleration}", "--output", str(output)]
+    try:
+        status = main(["mask", "--config", str(write_config(tiny_study)), *arguments])
+    except SystemExit as stop:  # how argparse refuses a value
+        status = int(str(stop.code))
+    assert status == 2
+    assert "acceleration" in capsys.readouterr().err
+    assert not output.exists()

@@ -1,0 +1,151 @@
+"""Files and folders without permission give one line that names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from unit_helpers import GOOD, assert_refused, rewrite
+
+from pipeline_src import files
+from pipeline_src.cli import main
+from pipeline_src.config.data import AcdcSource
+from pipeline_src.data.sources import list_volumes
+from pipeline_src.errors import InputError
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder for a test that is bound by permission bits.
+
+    The bits do not bind root, so root acts as another user meanwhile, who may not enter tmp_path.
+    """
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    folder.chmod(0o777)
+    if root:
+        try:
+            os.seteuid(65534)
+        except OSError:
+            folder.rmdir()
+            pytest.skip("root cannot act as another user here, and no permission bit binds it")
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir():
+                path.chmod(stat.S_IRWXU)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def open_study(open_folder: Path, tiny_study: dict[str, Any], write_nifti: Any) -> Path:
+    """A configuration file in `open_folder`, on NIfTI and HDF5 files in its folder `data`."""
+    for name in ("sub-a", "sub-b", "sub-c"):
+        write_nifti(open_folder / f"data/{name}.nii", GOOD)
+    for name in ("train/acc_4x/1", "train/acc_4x/2", "validation/acc_4x/1"):
+        path = open_folder / f"data/{name}.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rewrite(path, volfs=GOOD)
+    (open_folder / "out").mkdir()
+    tiny_study["data_root"] = str(open_folder)
+    heads = tiny_study["datasets"]["heads"]
+    heads["preparation"] = {"matrix": [8, 8]}
+    heads["split"] = {"train": 1, "validation": 1, "test": 1}
+    tiny_study["sampling"]["center_lines"] = 1
+    for kind, pattern in (("nifti", {"pattern": "*.nii"}), ("authors_hdf5", {})):
+        heads["source"] = {"kind": kind, "path": "data", **pattern}
+        (open_folder / f"{kind}.yaml").write_text(yaml.safe_dump(tiny_study))
+    return open_folder
+
+
+def prepare_in(folder: Path, kind: str) -> int:
+    output = folder / "out" / "heads" / "volumes.h5"
+    arguments = ["--config", str(folder / f"{kind}.yaml"), "--dataset", "heads"]
+    return main(["prepare", *arguments, "--output", str(output)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "forbidden"),
+    [
+        ("nifti", "data/sub-b.nii"),
+        ("nifti", "data"),
+        ("authors_hdf5", "data/train/acc_4x/1.h5"),
+        ("authors_hdf5", "data/train/acc_4x"),
+        ("authors_hdf5", "data/train"),
+    ],
+)
+def test_data_without_permission_is_named(
+    kind: str, forbidden: str, open_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (open_study / forbidden).chmod(0)
+    result = prepare_in(open_study, kind), capsys.readouterr().err
+    assert_refused(
+        result, open_study / "out", f"{open_study / forbidden}", "may not be read (no permission)"
+    )
+
+
+def test_info_file_without_permission_is_named(open_folder: Path) -> None:
+    for name in ("patient001_frame01.nii.gz", "patient001_frame12.nii.gz", "Info.cfg"):
+        path = open_folder / "training/patient001" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    path.chmod(0)
+    with pytest.raises(InputError) as caught:
+        list_volumes(AcdcSource(kind="acdc", path="."), open_folder)
+    assert str(path) in str(caught.value)
+
+
+def test_output_folder_without_permission_is_named(
+    open_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (open_study / "out").chmod(0o555)
+    result = prepare_in(open_study, "nifti"), capsys.readouterr().err
+    output = open_study / "out" / "heads" / "volumes.h5"
+    line = f"error: {output}: cannot be written (Permission denied)\n"
+    assert_refused(result, open_study / "out", line)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "below/a.txt"])
+def test_nothing_is_written_without_permission(name: str, open_folder: Path) -> None:
+    folder = open_folder / "results"
+    folder.mkdir()
+    folder.chmod(0o555)
+    with pytest.raises(InputError) as caught:
+        files.write_text(folder / name, "text")
+    assert str(caught.value) == f"{folder / name}: cannot be written (Permission denied)"
+    assert list(folder.iterdir()) == []
+
+
+def test_configuration_without_permission_is_named(
+    open_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = open_study / "nifti.yaml"
+    path.chmod(0)
+    result = prepare_in(open_study, "nifti"), capsys.readouterr().err
+    assert_refused(result, open_study / "out", f"error: {path}: cannot be read (Permission denied)")
+
+
+def test_output_below_a_file_stops_the_command(
+    tiny_study: dict[str, Any],
+    write_config: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "out").write_text("in the way")
+    output = tmp_path / "out" / "mask.npz"
+    arguments = ["--dataset", "heads", "--acceleration", "4x", "--output", str(output)]
+    assert main(["mask", "--config", str(write_config(tiny_study)), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {output}: cannot be written (")
+    assert error.count("\n") == 1
+    assert (tmp_path / "out").read_text() == "in the way"

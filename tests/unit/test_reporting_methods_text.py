@@ -1,0 +1,121 @@
+"""The methods text says what was configured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from reporting_helpers import (
+    METHODS,
+    dataset,
+    study_with,
+)
+
+from pipeline_src.reporting.methods_text import methods_paragraphs
+
+
+def text_of(**values: Any) -> str:
+    return "\n".join(methods_paragraphs(study_with(**values)))
+
+
+def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None:
+    paragraphs = methods_paragraphs(
+        study_with(
+            seeds=[3, 8],
+            accelerations=[6, 7],
+            sampling={"seed": 11, "center_lines": 4},
+            training={"epochs": 77, "batch_size": 3, "learning_rate": 2e-4, "lr_step": 33},
+        )
+    )
+    starts = ["Data.", "Sampling.", "Networks.", "Training.", "Distillation.", "Evaluation."]
+    assert [p.split()[0] for p in paragraphs] == starts
+    data, sampling, networks, training, distillation, evaluation = paragraphs
+    assert "Heart phantom: magnitude slices of drawn (synthetic) phantoms" in data
+    assert "64 x 64" in data
+    assert "train 2, validation 2, test 2" in data
+    assert "6x and 7x" in sampling
+    assert "seed 11" in sampling
+    assert "the 4 lowest frequencies" in sampling
+    assert "the teacher is D5C5" in networks
+    assert "the student is D3C5" in networks
+    assert "77 epochs" in training
+    assert "0.0002" in training
+    assert "every 33 epochs" in training
+    assert "batches of 3 slices" in training
+    assert "Seeds: 3 and 8." in training
+    for title in ("FitNets", "AT", "CC", "FSP", "SP"):
+        assert f"{title} (authors form)" in distillation
+    assert "Heart phantom on test patients and Brain MRI on validation patients" in evaluation
+
+
+@pytest.mark.parametrize(
+    ("values", "there", "not_there"),
+    [
+        (
+            {"sft": {"imitation_normalisation": "mean"}},
+            "plain mean, as the paper writes it",
+            "number of elements",
+        ),
+        (
+            {"distillation": {"protocol": "joint", "feature_weight": 0.25}},
+            "on reconstruction plus 0.25 times the feature loss",
+            "feature loss alone",
+        ),
+        (
+            {"distillation": {"imitation_weight": 0.5}},
+            "plus 0.5 times imitation",
+            "plus 1 times imitation",
+        ),
+        (
+            {"methods": {"at": {"form": "original"}}, "evaluation": {"panel_methods": ["at"]}},
+            "by AT (original form)",
+            "FitNets",
+        ),
+        ({"methods": {}}, "Distillation.", "Students were distilled"),
+        (
+            {
+                "networks": {
+                    "teacher": {"depth": 7, "padding": 5},
+                    "student": {"depth": 2, "padding": 5},
+                }
+            },
+            "the teacher is D7C5 (7 convolutions of 32 features in each of 5 cascades, inputs "
+            "padded by 5 pixels)",
+            "D5C5",
+        ),
+        ({"sft": {"student_weight": 0.0}}, "0 (student branches)", "1 (student branches)"),
+    ],
+)
+def test_methods_text_follows_the_configuration(
+    values: dict[str, Any], there: str, not_there: str
+) -> None:
+    assert there in text_of(**values)
+    assert not_there not in text_of(**values)
+    assert there not in text_of() or not_there in text_of()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"distillation": {"feature_stage_selection": "last"}},
+        {"methods": {name: {"cascades": [2]} for name in METHODS}},
+        {"recipes": ["std_kd"]},
+        {"sft": {"teacher_weight": 0.5}},
+        {"training": {"lr_factor": 0.5}},
+        {"networks": {"teacher": {"features": 16}, "student": {"features": 16}}},
+    ],
+    ids=str,
+)
+def test_methods_text_tells_apart_what_trains_differently(values: dict[str, Any]) -> None:
+    assert text_of(**values) != text_of()
+
+
+def test_methods_text_says_which_masks_were_given() -> None:
+    one = study_with(
+        datasets={"heart": dataset(masks={4: "m.npy", 5: "n.npy"}), "brain": dataset()}
+    )
+    both = study_with(datasets={"heart": dataset(masks={4: "m.npy", 5: "n.npy"})})
+    sampling = methods_paragraphs(one)[1]
+    assert "the masks of heart were given as files" in sampling
+    assert "lines were drawn" in sampling
+    assert "lines were drawn" not in methods_paragraphs(both)[1]

@@ -1,0 +1,168 @@
+"""The store of prepared slices: its round trip, its bytes, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline_src.config.data import Dataset
+from pipeline_src.data.preparation import (
+    PreparedData,
+    prepare,
+)
+from pipeline_src.data.splits import PARTS
+from pipeline_src.data.store import read_store, write_store
+from pipeline_src.errors import InputError
+
+pytest_plugins = ["shared_fixtures"]
+
+
+DESCRIPTION = {"dataset": "heads", "title": "Köpfe", "synthetic": False, "split": {"train": 2}}
+
+
+@pytest.fixture
+def prepared(dataset: Dataset, tmp_path: Path) -> PreparedData:
+    result = prepare(dataset, tmp_path)
+    result.dropped.append({"patient": "x", "frame": "", "slice": -1, "reason": "too small"})
+    return result
+
+
+def test_store_holds_what_was_written(prepared: PreparedData, tmp_path: Path) -> None:
+    path = tmp_path / "out" / "volumes.h5"
+    write_store(path, prepared, DESCRIPTION)
+    assert list(path.parent.iterdir()) == [path]
+    store = read_store(path)
+    assert store.images.dtype == np.float32
+    assert np.array_equal(store.images, np.stack(prepared.images))
+    assert store.slices.to_dict("records") == prepared.slices
+    assert store.volumes.to_dict("records") == prepared.volumes
+    assert store.dropped.to_dict("records") == prepared.dropped
+    assert store.description == DESCRIPTION
+    assert len(store.digest) == 64
+
+
+def test_parts_of_a_store_are_disjoint_and_complete(prepared: PreparedData, tmp_path: Path) -> None:
+    write_store(tmp_path / "volumes.h5", prepared, DESCRIPTION)
+    store = read_store(tmp_path / "volumes.h5")
+    for part, patients in (("train", {"a", "c"}), ("validation", {"b"}), ("test", {"d"})):
+        images, rows = store.part(part)
+        assert set(rows["patient"]) == patients
+        assert rows.index.tolist() == list(range(len(images)))
+        for image, (_, row) in zip(images, rows.iterrows(), strict=True):
+            position = next(
+                i
+                for i, r in enumerate(prepared.slices)
+                if (r["patient"], r["frame"], r["slice"])
+                == (row["patient"], row["frame"], row["slice"])
+            )
+            assert np.array_equal(image, prepared.images[position])
+    assert sum(len(store.part(p)[0]) for p in PARTS) == len(store.images)
+
+
+def test_data_range_of_a_slice_is_the_maximum_of_its_prepared_volume(tmp_path: Path) -> None:
+    peaks = [0.2, 0.9, 0.5, 0.4, 0.3]
+    rows = [("train", 0), ("test", 1), ("test", 1), ("test", 2), ("test", 2)]
+    prepared = PreparedData(
+        images=[np.full((2, 2), p, dtype=np.float32) for p in peaks],
+        slices=[
+            {"patient": f"p{v}", "frame": "", "part": part, "slice": i, "volume": v}
+            for i, (part, v) in enumerate(rows)
+        ],
+    )
+    write_store(tmp_path / "volumes.h5", prepared, {})
+    maxima = read_store(tmp_path / "volumes.h5").volume_maxima("test")
+    assert maxima.dtype == np.float32
+    assert maxima.tolist() == np.array([0.9, 0.9, 0.4, 0.4], dtype=np.float32).tolist()
+
+
+def test_preparing_again_gives_the_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
+    for name in ("first.h5", "second.h5"):
+        write_store(tmp_path / name, prepare(dataset, tmp_path), DESCRIPTION)
+    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "second.h5").read_bytes()
+
+
+def test_digest_changes_with_a_pixel_and_with_the_index_alone(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    path = tmp_path / "volumes.h5"
+
+    def digest(description: dict[str, Any]) -> str:
+        write_store(path, prepared, description)
+        return read_store(path).digest
+
+    first = digest(DESCRIPTION)
+    assert digest({**DESCRIPTION, "title": "another"}) == first
+    prepared.images[5] = prepared.images[5].copy()
+    prepared.images[5][0, 0] = np.nextafter(prepared.images[5][0, 0], np.float32(2))
+    second = digest(DESCRIPTION)
+    assert second != first
+    prepared.slices[0]["part"] = "test"
+    assert digest(DESCRIPTION) not in (first, second)
+
+
+def test_missing_store_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"volumes\.h5: does not exist; make it with the prepare"):
+        read_store(tmp_path / "volumes.h5")
+
+
+def overwrite(path: Path, whole: bytes) -> None:
+    path.write_bytes(whole)
+
+
+def replace_dataset(path: Path, name: str, value: Any) -> None:
+    with h5py.File(path, "a") as file:
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+
+def other_format(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["format"] = "sft-kd-recon volume store 0"
+
+
+def foreign_file(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["volfs"] = np.ones((2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "fragment"),
+    [
+        (lambda p: overwrite(p, b""), "is damaged or no volume store"),
+        (lambda p: overwrite(p, b"not a store"), "is damaged or no volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is damaged or no volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:500]), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "images", None), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "slices", None), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "slices", 3), "is damaged or no volume store"),
+        (foreign_file, "is not a volume store; make one with the prepare command"),
+        (other_format, "is not a volume store; make one with the prepare command"),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "end missing",
+        "most missing",
+        "no images",
+        "no index",
+        "index is no JSON",
+        "index is a number",
+        "another HDF5 file",
+        "another version",
+    ],
+)
+def test_unusable_store_is_named(
+    damage: Any, fragment: str, prepared: PreparedData, tmp_path: Path
+) -> None:
+    path = tmp_path / "volumes.h5"
+    write_store(path, prepared, DESCRIPTION)
+    damage(path)
+    with pytest.raises(InputError) as caught:
+        read_store(path)
+    assert str(caught.value).startswith(f"{path}: {fragment}")
