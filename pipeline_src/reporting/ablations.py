@@ -68,4 +68,5 @@ def write_ablation_table(
         columns.setdefault(heading, {})[titles[cell["row"]]] = cell_text(cell)
     layout = pd.DataFrame(columns).reindex(list(titles.values()))
     layout.columns.names = [None, "PSNR (dB) / SSIM"]
-    write_table(folder / f"ablation_{ablation}", table, layout, table_notes(table, study))
+    notes = [*table_notes(table, study), "A row changes what it names and nothing else."]
+    write_table(folder / f"ablation_{ablation}", table, layout, notes)
