@@ -107,6 +107,14 @@ def test_vectors_of_an_independent_implementation_agree(
     assert vanishing == (of_one if case.batch == 1 else set())
 
 
+@pytest.mark.parametrize(("key", "status"), [("loss/cc/reference", 0), ("loss/at/canonical", 2)])
+def test_a_mean_over_no_neighbours_may_be_nan_in_the_file_and_nothing_else(
+    key: str, status: int, tmp_path: Path
+) -> None:
+    arrays = plain_vectors(CASES["one image"]) | {key: np.array(np.nan)}
+    assert main(["parity", str(write(tmp_path / "one.npz", arrays))]) == status
+
+
 @pytest.fixture(scope="module")
 def plain() -> Arrays:
     return plain_vectors(CASES["D4C3 and D2C3"])
