@@ -136,14 +136,14 @@ def _check(options: argparse.Namespace) -> None:
     from pipeline_src.preflight import check_files
 
     study = _study(options)
-    check_files(study)
+    models = check_files(study)
     for name, method in study.methods.items():
         build_loss(name, method, study.networks)
-    models = len(Models(study).names())
+    names = len(models.names())
     settings = len(list(study.settings()))
     print(
-        f"{options.config}: good; {settings} settings x {models} models x "
-        f"{len(study.seeds)} seeds = {settings * models * len(study.seeds)} trainings"
+        f"{options.config}: good; {settings} settings x {names} models x "
+        f"{len(study.seeds)} seeds = {settings * names * len(study.seeds)} trainings"
     )
 
 

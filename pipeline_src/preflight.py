@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pipeline_src.config.study import Study
 
 
-def check_files(study: Study) -> None:
-    """Refuse masks that do not fit their data set's matrix, losses that are not there,
-    and ablations that make no study.
+def check_files(study: Study) -> Models:
+    """Refuse masks that do not fit their data set's matrix, losses that are not there, and
+    ablations that make no study; returns the models of a study that is good.
 
     Raises:
         InputError: one line about the first that does not.
@@ -26,7 +26,7 @@ def check_files(study: Study) -> None:
         study_mask(study, dataset, acceleration)
     for method in study.methods:
         loss_source(study, method)
-    Models(study)
+    return Models(study)
 
 
 def gpu_wanted(study: Study) -> bool:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_src.config.plans import split_model_name, split_variant
-from pipeline_src.data.store import Store, read_store
+from pipeline_src.data.store import read_store
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import METRICS
 from pipeline_src.files import atomic_path, read_json
@@ -63,7 +63,7 @@ def evaluate(
         with atomic_path(output / f"{name}.csv") as temporary:
             named.to_csv(temporary, index=False)
 
-    shown = panel_slice(store, part)
+    shown = panel_slice(rows)
     with atomic_path(output / "panel.npz") as temporary, temporary.open("wb") as stream:
         np.savez(
             stream,
@@ -139,9 +139,8 @@ def volume_metrics(
     return pd.DataFrame(rows)
 
 
-def panel_slice(store: Store, part: str) -> int:
-    """Position in the part of the slice that the pictures show: the middle one of its first
-    volume, so that no one chose it by its result."""
-    _, rows = store.part(part)
+def panel_slice(rows: pd.DataFrame) -> int:
+    """Position in a part, of whose index rows are given, of the slice that the pictures show: the
+    middle one of its first volume, so that no one chose it by its result."""
     first = rows.index[rows["volume"] == rows["volume"].iloc[0]]
     return int(first[len(first) // 2])

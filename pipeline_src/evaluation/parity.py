@@ -158,9 +158,7 @@ def _recomputed(vectors: _Vectors) -> Iterator[Quantity]:
 def _student_friendly(
     vectors: _Vectors, target: Tensor, zero_filled: Tensor, fidelity: LineDataFidelity
 ) -> Iterator[Quantity]:
-    teacher, student = vectors.network("sft", "teacher"), vectors.network("sft", "student")
-    network = SFTNetwork(teacher.network, student.network)
-    network.teacher, network.student = teacher, student
+    network = SFTNetwork(vectors.network("sft", "teacher"), vectors.network("sft", "student"))
     image, branches = network(zero_filled, fidelity)
     yield "sft/recon", image, "image"
     for number, branch in enumerate(branches, start=1):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.method import Network
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.sampling.data_fidelity import DataFidelity
 
@@ -19,11 +18,11 @@ class SFTNetwork(nn.Module):
     The student's first cascade is never used and stays at its initial weights.
     """
 
-    def __init__(self, teacher: Network, student: Network, branches: int | None = None) -> None:
+    def __init__(self, teacher: DCCNN, student: DCCNN, branches: int | None = None) -> None:
         super().__init__()
-        self.branches = branches or teacher.cascades - 1
-        self.teacher = DCCNN(teacher)
-        self.student = DCCNN(student)
+        self.branches = branches or len(teacher.cascades) - 1
+        self.teacher = teacher
+        self.student = student
 
     def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> tuple[Tensor, Tensor]:
         """Teacher's and branches' reconstructions of `(batch, 1, rows, columns)`.

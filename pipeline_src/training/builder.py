@@ -66,11 +66,14 @@ class Builder:
         if inputs.warm_start and (wanted is None or not wanted.warm_start):
             raise InputError(f"{plan.model}: has no use for --warm-start {inputs.warm_start}")
         self.sft: SFTNetwork | None = None
+        self._frozen: FrozenTeacher | None = None
         if plan.sft is not None:
-            self.sft = SFTNetwork(plan.network, plan.sft.student, plan.sft.losses.branches)
             # Each network starts as it would on its own.
-            self.sft.teacher = fresh_network(plan.network, plan.seed, "teacher")
-            self.sft.student = fresh_network(plan.sft.student, plan.seed, "student")
+            self.sft = SFTNetwork(
+                fresh_network(plan.network, plan.seed, "teacher"),
+                fresh_network(plan.sft.student, plan.seed, "student"),
+                plan.sft.losses.branches,
+            )
             self.network = self.sft.to(device).teacher
             return
         role = "teacher" if plan.model == "teacher" else "student"
@@ -112,11 +115,12 @@ class Builder:
         }[stage]
         if stage == "reconstruction" and not options.imitation_weight:
             return Reconstruction(self.network, self.fidelity)
-        return self._distillation(plan.distillation, parts, weights)
+        if self._frozen is None:
+            self._frozen = self._frozen_teacher(plan.distillation, parts)
+        teacher = self._frozen
+        return Distillation(self.network, self.fidelity, teacher, teacher.loss, **weights)
 
-    def _distillation(
-        self, plan: DistillationPlan, parts: list[Slices], weights: dict[str, float]
-    ) -> Objective:
+    def _frozen_teacher(self, plan: DistillationPlan, parts: list[Slices]) -> FrozenTeacher:
         path = self.inputs.teacher
         if path is None:
             raise InputError(f"{self.plan.model}: needs its teacher's weights; give --teacher")
@@ -136,7 +140,7 @@ class Builder:
         )
         for part in parts:
             teacher.remember(part)
-        return Distillation(self.network, self.fidelity, teacher, loss, **weights)
+        return teacher
 
 
 def fresh_network(network: Network, seed: int, role: str) -> DCCNN:

@@ -15,9 +15,9 @@ from pipeline_src.training.data import Batch, Slices
 class FrozenTeacher:
     """A teacher that never learns, with a memory of its answers.
 
-    What is remembered of a slice is the summary of the distillation loss and, where imitation
-    asks for it, the reconstruction. When one part's answers would not fit ``cache_bytes``, that
-    part is answered by running the teacher anew.
+    What is remembered of a slice is the reconstruction and the summary of the distillation loss.
+    When one part's answers would not fit ``cache_bytes``, that part is answered by running the
+    teacher anew.
     """
 
     def __init__(

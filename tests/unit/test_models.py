@@ -184,8 +184,8 @@ def test_batched_branches_equal_a_loop_over_branches(
     cascades: int, padding: int, fidelity: LineDataFidelity, zero_filled: Tensor
 ) -> None:
     network = SFTNetwork(
-        Network(depth=5, cascades=cascades, features=4, padding=padding),
-        Network(depth=3, cascades=cascades, features=3, padding=padding),
+        DCCNN(Network(depth=5, cascades=cascades, features=4, padding=padding)),
+        DCCNN(Network(depth=3, cascades=cascades, features=3, padding=padding)),
     )
     teacher, branches = network(zero_filled, fidelity)
     expected_teacher, expected = unbatched_sft(network, zero_filled, fidelity)
@@ -198,7 +198,7 @@ def test_batched_branches_equal_a_loop_over_branches(
 def test_gradients_of_batched_branches_equal_those_of_the_loop(
     fidelity: LineDataFidelity, zero_filled: Tensor
 ) -> None:
-    network = SFTNetwork(TEACHER, STUDENT)
+    network = SFTNetwork(DCCNN(TEACHER), DCCNN(STUDENT))
     weights = torch.rand(4, *zero_filled.shape)
     _, branches = network(zero_filled, fidelity)
     (branches * weights).sum().backward()
@@ -215,7 +215,7 @@ def test_gradients_of_batched_branches_equal_those_of_the_loop(
 def test_every_block_but_the_students_first_learns_in_sft(
     fidelity: LineDataFidelity, zero_filled: Tensor
 ) -> None:
-    network = SFTNetwork(TEACHER, STUDENT)
+    network = SFTNetwork(DCCNN(TEACHER), DCCNN(STUDENT))
     teacher, branches = network(zero_filled, fidelity)
     (teacher.abs().mean() + branches.abs().mean()).backward()
     for name, parameter in network.named_parameters():

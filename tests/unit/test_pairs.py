@@ -67,7 +67,7 @@ def test_every_loss_trains_the_student_of_the_pair(
 def test_student_friendly_training_of_the_pair(batch: Batch, teacher: Any, student: Any) -> None:
     torch.manual_seed(0)
     networks = pair(teacher, student)
-    network = SFTNetwork(networks.teacher, networks.student)
+    network = SFTNetwork(DCCNN(networks.teacher), DCCNN(networks.student))
     _, branches = network(batch.zero_filled, fidelity())
     assert len(branches) == teacher[1] - 1
     value = StudentFriendlyTraining(network, fidelity(), StudentFriendly()).loss(batch)

@@ -129,7 +129,7 @@ def test_feature(
 
 @pytest.fixture(scope="module")
 def sft_pass(vectors: Vectors, fidelity: LineDataFidelity) -> tuple[Tensor, Tensor]:
-    network = SFTNetwork(NETWORKS.teacher, NETWORKS.student)
+    network = SFTNetwork(DCCNN(NETWORKS.teacher), DCCNN(NETWORKS.student))
     load_tensors(network.teacher, authors_state(vectors, "sft", "t"), origin="sft")
     load_tensors(network.student, authors_state(vectors, "sft", "s"), origin="sft")
     with torch.no_grad():

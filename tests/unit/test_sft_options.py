@@ -43,7 +43,7 @@ def batch(fidelity: LineDataFidelity) -> Batch:
 def sft_network(branches: int | None = None) -> SFTNetwork:
     """Always the same weights, large enough for the branches to differ."""
     torch.manual_seed(0)
-    network = SFTNetwork(TEACHER, STUDENT, branches)
+    network = SFTNetwork(DCCNN(TEACHER), DCCNN(STUDENT), branches)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2)

@@ -16,6 +16,7 @@ from training_helpers import (
     train,
 )
 
+from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.training.objectives import StudentFriendlyTraining
 
@@ -27,7 +28,7 @@ def test_sft_loss_is_the_weighted_sum_of_its_terms(files: Files) -> None:
     batch = slices.batch(torch.arange(3))
     networks = study_with().networks
     torch.manual_seed(0)
-    network = SFTNetwork(networks.teacher, networks.student)
+    network = SFTNetwork(DCCNN(networks.teacher), DCCNN(networks.student))
 
     def value(**weights: Any) -> float:
         chosen = {"teacher_weight": 0, "student_weight": 0, "imitation_weight": 0} | weights

@@ -120,6 +120,12 @@ def test_the_engine_reruns_every_training_but_not_the_data(finished: Checkout) -
     assert not any(p.startswith(("Preparing", "Mask")) for p in planned)
 
 
+@pytest.mark.parametrize("module", ["models/authors.py", "evaluation/parity.py", "cli.py"])
+def test_code_that_no_step_computes_with_reruns_nothing(finished: Checkout, module: str) -> None:
+    with edited(finished.root / "pipeline_src" / module):
+        assert finished.planned() == []
+
+
 def test_a_methods_option_reruns_that_method_alone(finished: Checkout) -> None:
     planned = finished.planned("--config", "methods={at: {form: original}, sp: {}}")
     assert [p for p in planned if p.startswith("Training")] == AT_TRAININGS

@@ -11,7 +11,6 @@ PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.config import (
-    Models,
     check_study,
     merge,
     read_yaml,
@@ -24,23 +23,21 @@ from pipeline_src.provenance import source_files
 from pipeline_src.reporting.method_options import method_options
 
 
-def read_study():
-    """The study of this run: files given with --configfile alone, or the demo, with --config
-    laid on top."""
+def read_models():
+    """The models of this run's study: of files given with --configfile alone, or of the demo, with
+    --config laid on top."""
     try:
         given, files = dict(config), [str(p) for p in workflow.overwrite_configfiles]
         if not files:
             files = ["config/config.yaml"]
             given = merge(read_yaml(PROJECT / files[0]), given)
-        study = check_study(given, " + ".join(files))
-        check_files(study)
+        return check_files(check_study(given, " + ".join(files)))
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
-    return study
 
 
-study = read_study()
-models = Models(study)
+models = read_models()
+study = models.study
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
 
@@ -64,16 +61,23 @@ MODEL_CODE = (
     "data/store.py",
     "sampling/masks.py",
     "sampling/data_fidelity.py",
-    "models",
+    "models/dccnn.py",
+    "models/taps.py",
+    "models/weights.py",
 )
-TRAINING_CODE = (*MODEL_CODE, "training")
+TRAINING_CODE = (*MODEL_CODE, "models/sft.py", "training")
 # What all losses share; a loss's own module is added for its trainings alone.
 DISTILLATION_CODE = (
     *TRAINING_CODE,
     "distillation/base.py",
     "distillation/attention.py",
 )
-EVALUATION_CODE = (*MODEL_CODE, "evaluation")
+EVALUATION_CODE = (
+    *MODEL_CODE,
+    "evaluation/evaluate.py",
+    "evaluation/metrics.py",
+    "evaluation/results.py",
+)
 FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
 
 
