@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline_src.config import Models, Study, load_study
-from pipeline_src.errors import InputError
+from pipeline_src.errors import InputError, Interrupted
 
 #: Kinds of figure; kept here too because importing them is slow.
 FIGURES = ("boxplot", "contact_sheet", "curves", "mask", "panel")
@@ -21,13 +21,17 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 2 for wrong input."""
+    """Run one command; returns the exit status: 0, 2 for wrong input, or 75 for a training that
+    was asked to stop and goes on when it is started again."""
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return 75
     return 0
 
 
@@ -91,7 +95,7 @@ def _train(options: argparse.Namespace) -> None:
     plan = Models(study).plan(options.model, options.seed)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
-    run_training(plan, inputs, options.output, labels)
+    run_training(plan, inputs, options.output, labels, options.save_every)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -234,6 +238,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, required=True, help="seed of the run")
     sub.add_argument("--teacher", type=Path, help="weights of the frozen teacher")
     sub.add_argument("--warm-start", type=Path, help="student blocks of SFT to start from")
+    sub.add_argument(
+        "--save-every",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="save the state this often within an epoch, besides after each (default: 30)",
+    )
 
     sub = add("evaluate", _evaluate, "Measure one model on the reported patients.", study=False)
     add_files(sub)

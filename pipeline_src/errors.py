@@ -12,3 +12,11 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A training was asked to stop and has saved its state.
+
+    The command line prints the message and exits with status 75, the system's code for a failure
+    that trying again mends (EX_TEMPFAIL of sysexits.h).
+    """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.config.method import LOSSES_FOLDER
 from pipeline_src.config.models import Models
 from pipeline_src.errors import InputError
 from pipeline_src.sampling.masks import study_mask
@@ -24,8 +22,8 @@ def check_files(study: Study) -> Models:
     """
     for dataset, acceleration in study.settings():
         study_mask(study, dataset, acceleration)
-    for method in study.methods:
-        loss_source(study, method)
+    for name, method in study.methods.items():
+        method.source(name)
     return Models(study)
 
 
@@ -36,24 +34,6 @@ def gpu_wanted(study: Study) -> bool:
     """
     device = study.training.device
     return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
-
-
-def loss_source(study: Study, method: str) -> Path:
-    """The file of a method's loss, which its trainings depend on.
-
-    Raises:
-        InputError: its module cannot be found.
-    """
-    module = study.methods[method].module
-    if module is None:
-        return LOSSES_FOLDER / f"{method}.py"
-    try:
-        spec = find_spec(module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise InputError(f"methods.{method}.module: no module {module!r} found from here")
-    return Path(spec.origin)
 
 
 def source_files_of(study: Study, dataset: str) -> list[str]:

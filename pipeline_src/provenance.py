@@ -6,9 +6,14 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from pipeline_src.files import sha256_file, write_json
 
 PACKAGE = Path(__file__).resolve().parent
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel", "pandas")
@@ -79,3 +84,88 @@ def machine() -> dict[str, Any]:
 def record() -> dict[str, Any]:
     """Everything above as one block for a manifest."""
     return {"commit": git_commit(), "packages": package_versions(), "machine": machine()}
+
+
+class Sitting:
+    """One process's share of a result: when, where, how long, and the energy where it is told.
+
+    The energy is the processor's as a whole, from the counters of Linux's powercap; it takes part
+    in whatever else the machine did.
+    """
+
+    def __init__(self) -> None:
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+        self._joules = 0.0
+        self._counters = _energy_counters()
+        self._sample = {path: _read_number(path) for path in self._counters}
+
+    def so_far(self) -> dict[str, Any]:
+        """Start, seconds, joules (null where the platform does not tell) and machine."""
+        for path, counter_range in self._counters.items():
+            before, now = self._sample[path], _read_number(path)
+            self._sample[path] = now
+            # The counters wrap around.
+            self._joules += ((now - before) % counter_range if counter_range else 0) / 1e6
+        return {
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._clock, 3),
+            "energy_joules": round(self._joules, 1) if self._counters else None,
+            "host": platform.node(),
+            **machine(),
+        }
+
+
+def _energy_counters() -> dict[Path, float]:
+    """Readable energy counters of processor packages, and the range of each in microjoules."""
+    found = {}
+    for folder in Path("/sys/class/powercap").glob("intel-rapl:[0-9]"):
+        try:
+            path, limit = folder / "energy_uj", folder / "max_energy_range_uj"
+            _read_number(path)
+            found[path] = _read_number(limit)
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _read_number(path: Path) -> float:
+    return float(path.read_text())
+
+
+def write_manifest(
+    path: Path,
+    *,
+    command: str,
+    inputs: Mapping[str, Path],
+    outputs: Sequence[Path],
+    code: Mapping[str, str],
+    sittings: list[dict[str, Any]],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the manifest of a result: what went in, what came out, and what made it.
+
+    Paths in it are relative to its folder, so that results can be moved as a whole.
+
+    Args:
+        inputs: files by role, such as `mask`; a list has roles `metrics/0`, `metrics/1` ...
+        outputs: files beside the manifest.
+        code: digests of the code that shaped the numbers, by place.
+        facts: whatever else the result needs told: settings, labels, seeds.
+    """
+    folder = path.parent
+    write_json(
+        path,
+        {
+            "command": command,
+            **facts,
+            "inputs": {
+                role: {"path": os.path.relpath(file, folder), "sha256": sha256_file(file)}
+                for role, file in inputs.items()
+            },
+            "outputs": {os.path.relpath(file, folder): sha256_file(file) for file in outputs},
+            "code": dict(code),
+            "sittings": sittings,
+            "made_by": record(),
+        },
+    )

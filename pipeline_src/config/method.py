@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from pipeline_src.config.section import Section
+from pipeline_src.errors import InputError
 
 LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
 
@@ -118,6 +120,22 @@ class Method(Section):
         description="cascades whose features are compared, counted from 1; null: the paper's",
     )
 
+    def source(self, name: str) -> Path:
+        """The file of the loss, which its trainings depend on.
+
+        Raises:
+            InputError: its module cannot be found.
+        """
+        if self.module is None:
+            return LOSSES_FOLDER / f"{name}.py"
+        try:
+            spec = find_spec(self.module)
+        except ImportError:
+            spec = None
+        if spec is None or spec.origin is None:
+            raise InputError(f"methods.{name}.module: no module {self.module!r} found from here")
+        return Path(spec.origin)
+
 
 class Distillation(Section):
     """How a feature loss and the reconstruction loss are combined."""
@@ -159,6 +177,11 @@ class Training(Section):
     learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's initial rate")
     lr_step: PositiveInt = Field(default=40, description="epochs between reductions of the rate")
     lr_factor: float = Field(default=0.1, gt=0, le=1, description="factor of each reduction")
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        default="fp32",
+        description="arithmetic of the convolutions in training: fp32; tf32 (CUDA only); bf16, "
+        "about twice as fast. Weights, data fidelity, losses and all evaluation are fp32",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: a CUDA device where one is seen, else the CPU"
     )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_src.config.method import Network
+from pipeline_src.models.convolution import Convolution
 from pipeline_src.sampling.data_fidelity import DataFidelity
 
 
@@ -17,25 +18,31 @@ class Cascade(nn.Module):
 
     There is no activation after the last convolution and no skip connection. ``activations``
     are modules of their own so that their outputs can be tapped.
+
+    Attributes:
+        arithmetic: number format of the convolutions; None: that of the image. Weights stay in
+            the format they have.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         channels = [1, *[network.features] * (network.depth - 1), 1]
         self.padding = network.padding
+        self.arithmetic: torch.dtype | None = None
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, kernel_size=3, padding=1)
-            for before, after in pairwise(channels)
+            Convolution(before, after) for before, after in pairwise(channels)
         )
-        self.activations = nn.ModuleList(nn.ReLU() for _ in range(network.depth - 1))
+        # In place: no gradient needs what was there before.
+        self.activations = nn.ModuleList(nn.ReLU(inplace=True) for _ in range(network.depth - 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """`(batch, 1, rows, columns)` to the same shape."""
         pad = self.padding
-        x = F.pad(image, (pad, pad, pad, pad)) if pad else image
+        x = image.to(self.arithmetic or image.dtype)
+        x = F.pad(x, (pad, pad, pad, pad)) if pad else x
         for convolution, activation in zip(self.convolutions, self.activations, strict=False):
             x = activation(convolution(x))
-        out: Tensor = self.convolutions[-1](x)
+        out: Tensor = self.convolutions[-1](x).to(image.dtype)
         return out[..., pad:-pad, pad:-pad] if pad else out
 
 
@@ -55,6 +62,13 @@ class DCCNN(nn.Module):
         for cascade in self.cascades:
             x = fidelity(cascade(x), zero_filled)
         return x
+
+
+def set_arithmetic(module: nn.Module, arithmetic: torch.dtype) -> None:
+    """Let the cascades in ``module`` compute in a number format, such as `torch.bfloat16`."""
+    for cascade in module.modules():
+        if isinstance(cascade, Cascade):
+            cascade.arithmetic = arithmetic
 
 
 def count_parameters(module: nn.Module) -> int:

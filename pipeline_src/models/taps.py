@@ -36,12 +36,16 @@ def tapped_module(network: DCCNN, tap: Tap) -> nn.Module:
 
 @contextmanager
 def tapped(network: DCCNN, taps: Sequence[Tap]) -> Iterator[Features]:
-    """While open, each forward pass of ``network`` leaves its tapped features in the mapping."""
+    """While open, each forward pass of ``network`` leaves its tapped features in the mapping.
+
+    They are in the number format of the weights, whatever the convolutions compute in.
+    """
     features: Features = {}
+    weights = next(network.parameters()).dtype
 
     def remember(tap: Tap) -> object:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            features[tap] = output
+            features[tap] = output.to(weights)
 
         return tapped_module(network, tap).register_forward_hook(hook)
 

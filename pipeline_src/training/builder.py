@@ -11,8 +11,7 @@ from pipeline_src.config.method import Network, Networks
 from pipeline_src.config.plans import DistillationPlan, TrainingPlan
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
-from pipeline_src.files import sha256_file
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.dccnn import DCCNN, set_arithmetic
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.weights import load_network, load_tensors
 from pipeline_src.sampling.data_fidelity import DataFidelity
@@ -40,9 +39,9 @@ class Inputs:
     teacher: Path | None = None
     warm_start: Path | None = None
 
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each file that is given."""
-        return {name: sha256_file(path) for name, path in vars(self).items() if path}
+    def files(self) -> dict[str, Path]:
+        """Each file that is given, by role."""
+        return {role: path for role, path in vars(self).items() if path}
 
 
 class Builder:
@@ -60,6 +59,7 @@ class Builder:
         self, plan: TrainingPlan, inputs: Inputs, fidelity: DataFidelity, device: torch.device
     ) -> None:
         self.plan, self.inputs, self.fidelity, self.device = plan, inputs, fidelity, device
+        self._arithmetic = torch.bfloat16 if plan.training.precision == "bf16" else torch.float32
         wanted = plan.distillation
         if inputs.teacher and wanted is None:
             raise InputError(f"{plan.model}: has no use for --teacher {inputs.teacher}")
@@ -75,12 +75,14 @@ class Builder:
                 plan.sft.losses.branches,
             )
             self.network = self.sft.to(device).teacher
+            set_arithmetic(self.sft, self._arithmetic)
             return
         role = "teacher" if plan.model == "teacher" else "student"
         self.network = fresh_network(plan.network, plan.seed, role)
         if plan.distillation is not None and plan.distillation.warm_start:
             self._warm_start()
         self.network.to(device)
+        set_arithmetic(self.network, self._arithmetic)
 
     def _warm_start(self) -> None:
         """Cascades 2..c from the SFT student blocks; the first is no part of any branch."""
@@ -129,6 +131,7 @@ class Builder:
             raise InputError(
                 f"{path}: holds {network.network}, but the plan's teacher is {plan.teacher}"
             )
+        set_arithmetic(network, self._arithmetic)
         networks = Networks(teacher=plan.teacher, student=self.plan.network)
         loss = build_loss(plan.method, plan.loss, networks)
         teacher = FrozenTeacher(

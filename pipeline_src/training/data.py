@@ -32,13 +32,19 @@ class Batch:
 
 
 class Slices:
-    """All slices of a part on one device; batches are views by index, no file is read."""
+    """All slices of a part on one device; batches are taken by index, no file is read.
+
+    Attributes:
+        patients: the patient of each slice.
+        target, zero_filled, data_range: as in `Batch`, of all slices.
+    """
 
     def __init__(
         self, store: Store, part: str, fidelity: DataFidelity, device: torch.device
     ) -> None:
-        images, _ = store.part(part)
+        images, rows = store.part(part)
         self.part = part
+        self.patients = list(rows["patient"])
         self.target = torch.from_numpy(images)[:, None].to(device)
         with torch.no_grad():
             self.zero_filled = fidelity.zero_filled(self.target)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from pipeline_src.config.method import Training
 from pipeline_src.errors import InputError
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
+from pipeline_src.training.optimiser import Adam, step_lr
 from pipeline_src.training.seeding import batch_order
+from pipeline_src.training.step import EpochLosses, training_step
 
 
 @dataclass(frozen=True)
@@ -30,88 +32,175 @@ class Epoch:
     seconds: float
 
 
-Report = Callable[[str, int, Epoch], None]
+class Report(Protocol):
+    """Told of each finished epoch: the stage's name, its number of epochs, the epoch's row."""
+
+    def __call__(self, stage: str, epochs: int, row: Epoch, /) -> None:
+        """Show or note it."""
 
 
-def run_stage(
-    name: str,
-    number: int,
-    objective: Objective,
-    train: Slices,
-    validation: Slices,
-    settings: Training,
-    seed: int,
-    report: Report,
-    *,
-    keep: Literal["best", "last"] = "best",
-) -> list[Epoch]:
-    """Train for one stage and leave the weights of the lowest validation loss, or the last.
+class Keeper(Protocol):
+    """Called where a stage can be left: after each step and each epoch."""
 
-    ``number`` counts the stages of a training from 0. Adam with StepLR on seeded batches (Matcha
-    et al., MIDL 2023, Sec. 3). ``report`` is called after each epoch with the stage's name, the
-    number of epochs and the epoch's row.
+    def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
+        """Save what is due, or leave."""
 
-    Raises:
-        InputError: a loss is not finite; the line names stage and epoch.
+
+class Stage:
+    """A stage that can be left after any step and taken up again, with the same result.
+
+    Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). The stage leaves the
+    weights of the lowest validation loss, or with ``keep`` `last` those of the last epoch.
+
+    Attributes:
+        name, number: the stage's name, and which it is of its training, from 0.
+        epoch: the epoch under way, from 1; one more than there are when all are done.
+        batch: how many batches of it are done.
+        history: a row a finished epoch.
     """
-    parameters = [p for p in objective.trained.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.StepLR(
-        optimiser, step_size=settings.lr_step, gamma=settings.lr_factor
-    )
-    history: list[Epoch] = []
-    best_loss = math.inf
-    best: dict[str, Tensor] = {}
-    for epoch in range(1, settings.epochs + 1):
-        started = time.perf_counter()
-        rate = optimiser.param_groups[0]["lr"]
-        order = batch_order(seed, number, epoch, len(train))
-        train_loss = _train_epoch(objective, optimiser, train, order, settings.batch_size)
-        scheduler.step()
-        validation_loss, psnr = _validate(objective, validation, settings.batch_size)
-        row = Epoch(epoch, train_loss, validation_loss, psnr, rate, time.perf_counter() - started)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            raise InputError(
-                f"stage {name}, epoch {epoch}: the loss is not finite (training {train_loss}, "
-                f"validation {validation_loss}); lower training.learning_rate or check the data"
-            )
-        history.append(row)
-        report(name, settings.epochs, row)
-        if keep == "last" or validation_loss < best_loss:
-            best_loss = validation_loss
-            best = {k: v.detach().clone() for k, v in objective.trained.state_dict().items()}
-    objective.trained.load_state_dict(best)
-    return history
 
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        objective: Objective,
+        train: Slices,
+        validation: Slices,
+        settings: Training,
+        seed: int,
+        *,
+        keep: Literal["best", "last"] = "best",
+    ) -> None:
+        self.name, self.number = name, number
+        self._objective, self._train, self._validation = objective, train, validation
+        self._settings, self._seed, self._keep = settings, seed, keep
+        self.epoch, self.batch = 1, 0
+        self.history: list[Epoch] = []
+        self._best_loss = math.inf
+        self._best: dict[str, Tensor] = {}
+        parameters = {n: p for n, p in objective.trained.named_parameters() if p.requires_grad}
+        self._adam = Adam(parameters)
+        batches = math.ceil(len(train) / settings.batch_size)
+        self._losses = EpochLosses(batches, train.target.device)
+        self._step = training_step(objective, self._adam, train, self._losses)
 
-def _train_epoch(
-    objective: Objective,
-    optimiser: torch.optim.Optimizer,
-    slices: Slices,
-    order: Tensor,
-    batch_size: int,
-) -> float:
-    objective.trained.train()
-    # Summed on the device: reading it each step would wait for the device each step.
-    total = torch.zeros((), dtype=torch.float64, device=slices.target.device)
-    for batch in slices.batches(batch_size, order):
-        optimiser.zero_grad()
-        loss = objective.loss(batch)
-        loss.backward()
-        optimiser.step()
-        total += loss.detach() * len(batch.indices)
-    return float(total) / len(slices)
+    def run(self, report: Report, keeper: Keeper) -> None:
+        """Train the epochs that are left, then put the kept weights in place.
 
+        Raises:
+            InputError: a loss is not finite; the line names stage, epoch, batch and patients.
+        """
+        while self.epoch <= self._settings.epochs:
+            started = time.perf_counter()
+            rate = step_lr(self._settings, self.epoch)
+            train_loss = self._train_epoch(rate, keeper)
+            validation_loss, psnr = self._validate()
+            seconds = time.perf_counter() - started
+            row = Epoch(self.epoch, train_loss, validation_loss, psnr, rate, seconds)
+            self.history.append(row)
+            if self._keep == "last" or validation_loss < self._best_loss:
+                self._best_loss = validation_loss
+                state = self._objective.trained.state_dict()
+                self._best = {name: t.detach().clone() for name, t in state.items()}
+            self.epoch, self.batch = self.epoch + 1, 0
+            report(self.name, self._settings.epochs, row)
+            keeper(self, epoch_over=True)
+        self._objective.trained.load_state_dict(self._best)
 
-@torch.no_grad()
-def _validate(objective: Objective, slices: Slices, batch_size: int) -> tuple[float, float]:
-    """Mean loss, and mean over slices of the PSNR in dB at the volume's data range."""
-    objective.trained.eval()
-    total = torch.zeros(2, dtype=torch.float64, device=slices.target.device)
-    for batch in slices.batches(batch_size):
-        loss, image = objective.validate(batch)
-        mse = (image - batch.target).square().mean(dim=(1, 2, 3))
-        psnr = 10 * torch.log10(batch.data_range.square() / mse)
-        total += torch.stack([loss * len(batch.indices), psnr.sum()])
-    loss_sum, psnr_sum = total.tolist()
-    return loss_sum / len(slices), psnr_sum / len(slices)
+    def _train_epoch(self, rate: float, keeper: Keeper) -> float:
+        self._objective.trained.train()
+        self._adam.set_rate(rate)
+        if self.batch == 0:
+            self._losses.clear()
+        batches = self._batches()
+        for indices in batches[self.batch :]:
+            self._step(indices)
+            self.batch += 1
+            if self.batch < len(batches):
+                keeper(self, epoch_over=False)
+        return self._mean("training", self._losses.values, batches, self._train)
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        """Indices of the batches of this epoch."""
+        order = batch_order(self._seed, self.number, self.epoch, len(self._train))
+        on_device: Tensor = order.to(self._train.target.device)
+        return tuple(torch.split(on_device, self._settings.batch_size))
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float]:
+        """Mean loss, and mean over slices of the PSNR in dB at the volume's data range."""
+        self._objective.trained.eval()
+        slices = self._validation
+        indices, losses, psnr = [], [], []
+        for batch in slices.batches(self._settings.batch_size):
+            loss, image = self._objective.validate(batch)
+            mse = (image - batch.target).square().mean(dim=(1, 2, 3))
+            indices.append(batch.indices)
+            losses.append(loss)
+            psnr.append(10 * torch.log10(batch.data_range.square() / mse))
+        mean = self._mean("validation", torch.stack(losses).double(), indices, slices)
+        return mean, float(torch.cat(psnr).double().mean())
+
+    def _mean(self, kind: str, losses: Tensor, batches: Sequence[Tensor], slices: Slices) -> float:
+        """Mean over slices of the batches' losses."""
+        values = losses.tolist()
+        for number, (value, indices) in enumerate(zip(values, batches, strict=True), start=1):
+            if not math.isfinite(value):
+                patients = ", ".join(sorted({slices.patients[i] for i in indices.tolist()}))
+                raise InputError(
+                    f"stage {self.name}, epoch {self.epoch}, {kind} batch {number} (patients "
+                    f"{patients}): the loss is {value}, not finite; lower training.learning_rate "
+                    "or check the data"
+                )
+        sizes = [len(indices) for indices in batches]
+        total: float = sum(v * n for v, n in zip(values, sizes, strict=True))
+        return total / sum(sizes)
+
+    @property
+    def where(self) -> str:
+        """How far the stage is, in words."""
+        return f"after {self.batch} batches of epoch {self.epoch}"
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """How far the stage is; `tensors` holds the rest of what `restore` takes up."""
+        best = self._best_loss if math.isfinite(self._best_loss) else None
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "epochs": self._settings.epochs,
+            "batches": len(self._losses.values),
+            "best_loss": best,
+        }
+
+    def losses_are_finite(self) -> bool:
+        """Whether the losses of this epoch's batches so far are; waits for the device."""
+        return bool(self._losses.values.isfinite().all())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that move: weights, optimiser, best weights so far, losses so far."""
+        parts = {
+            "weights": dict(self._objective.trained.state_dict()),
+            "adam": self._adam.state(),
+            "best": self._best,
+            "losses": {"values": self._losses.values, "done": self._losses.done},
+        }
+        return {f"{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
+
+    def restore(
+        self, tensors: dict[str, Tensor], history: list[Epoch], position: dict[str, Any]
+    ) -> None:
+        """Take up what `tensors`, ``history`` and `position` were at another time."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = tensor
+        self._objective.trained.load_state_dict(parts["weights"])
+        self._adam.restore(parts.get("adam", {}))
+        self._best = parts.get("best", {})
+        self._losses.values.copy_(parts["losses"]["values"])
+        self._losses.done.copy_(parts["losses"]["done"])
+        self.history = history
+        self.epoch, self.batch = position["epoch"], position["batch"]
+        best = position["best_loss"]
+        self._best_loss = math.inf if best is None else best

@@ -96,8 +96,8 @@ def feature_imitation(student: Features, teacher: Features, normalisation: str) 
         stacked = feature.unflatten(0, (-1, batch))
         terms.append(imitation_loss(stacked, teacher[tap], normalisation))
         branches.append(len(stacked))
-    weights = torch.tensor(branches, dtype=terms[0].dtype, device=terms[0].device)
-    return (torch.stack(terms) * weights).sum() / weights.sum()
+    weighted = [term * count for term, count in zip(terms, branches, strict=True)]
+    return torch.stack(weighted).sum() / sum(branches)
 
 
 class StudentFriendlyTraining(Objective):

@@ -12,7 +12,7 @@ from pipeline_src.training.engine import Epoch
 
 
 class Progress:
-    """Callable with each epoch; see `run_stage`."""
+    """Callable with each epoch; see `engine.Report`."""
 
     #: Seconds between lines in a log; the last epoch of a stage is always written.
     INTERVAL = 10.0
@@ -21,18 +21,29 @@ class Progress:
         self.model = model
         self._bar: tqdm[Any] | None = None
         self._last_line = float("-inf")
-        self._spent = 0.0
+        self._stage = ""
+        self._spent, self._epochs = 0.0, 0
+
+    def going_on(self, stage: str, where: str) -> None:
+        """Say that a training goes on from its saved state."""
+        print(f"{self.model} {stage}: goes on {where}", file=sys.stderr, flush=True)
 
     def __call__(self, stage: str, epochs: int, row: Epoch) -> None:
         """Show one finished epoch of a stage."""
-        if row.epoch == 1:
-            self._spent = 0.0
+        if stage != self._stage:
+            self._stage, self._spent, self._epochs = stage, 0.0, 0
         self._spent += row.seconds
-        left = self._spent / row.epoch * (epochs - row.epoch)
+        self._epochs += 1
+        left = self._spent / self._epochs * (epochs - row.epoch)
         numbers = f"loss {row.validation_loss:.3e}, {row.validation_psnr_db:.2f} dB"
         if sys.stderr.isatty():
-            if row.epoch == 1 or self._bar is None:
-                self._bar = tqdm(total=epochs, unit="epoch", desc=f"{self.model} {stage}")
+            if self._epochs == 1 or self._bar is None:
+                self._bar = tqdm(
+                    total=epochs,
+                    initial=row.epoch - 1,
+                    unit="epoch",
+                    desc=f"{self.model} {stage}",
+                )
             bar = self._bar
             bar.set_postfix_str(numbers)
             bar.update()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,104 +12,178 @@ import torch
 from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, sha256_file, sha256_json, write_json
+from pipeline_src.files import atomic_path, leftovers, read_json, sha256_file, sha256_json
 from pipeline_src.models.dccnn import count_parameters
 from pipeline_src.models.weights import save_weights
-from pipeline_src.provenance import code_digest, record
+from pipeline_src.provenance import Sitting, code_digest, package_versions, write_manifest
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
 from pipeline_src.training.builder import Builder, Inputs
 from pipeline_src.training.data import Slices
-from pipeline_src.training.engine import Epoch, run_stage
-from pipeline_src.training.memory import keep_freed_memory
+from pipeline_src.training.device import set_up_device
+from pipeline_src.training.engine import Epoch, Stage
+from pipeline_src.training.interruption import Interruption
+from pipeline_src.training.lock import locked
 from pipeline_src.training.progress import Progress
+from pipeline_src.training.safekeeping import Safekeeping
+from pipeline_src.training.state import StateFiles
 
 #: Places of the code that shapes a training's numbers.
-CODE = ("data", "sampling", "models", "distillation", "training")
+CODE = (
+    "data/store.py",
+    "sampling",
+    "models",
+    "distillation/base.py",
+    "distillation/attention.py",
+    "training",
+)
+SAVE_EVERY_SECONDS = 30.0
 
 
-def run_training(plan: TrainingPlan, inputs: Inputs, output: Path, labels: dict[str, str]) -> None:
-    """Train one model and write it to the folder ``output``.
+def run_training(
+    plan: TrainingPlan,
+    inputs: Inputs,
+    output: Path,
+    labels: dict[str, str],
+    save_every: float = SAVE_EVERY_SECONDS,
+) -> None:
+    """Train one model and write it to the folder ``output``; goes on where an earlier run of the
+    same training was stopped or killed.
 
     Writes `weights.safetensors`, `history_{stage}.csv` a stage, `manifest.json`, and for
-    student-friendly training `student_weights.safetensors` (the branches' student blocks).
-    ``labels`` (data set, acceleration) are copied to the manifest.
+    student-friendly training `student_weights.safetensors` (the branches' student blocks). While
+    it runs, its state lies beside them: saved after every epoch, and within longer ones every
+    ``save_every`` seconds. ``labels`` (data set, acceleration) are copied to the manifest.
 
     Raises:
         InputError: a file is missing, or does not fit the plan or the other files.
+        Interrupted: a signal asked it to stop; its state is saved.
     """
-    started = time.perf_counter()
-    device = choose_device(plan.training.device)
-    torch.set_num_threads(plan.training.threads)
-    if device.type == "cuda":
-        # On the CPU every operation used here repeats to the bit at a given thread count.
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    else:
-        keep_freed_memory()
+    device = set_up_device(plan.training)
     store, mask = read_store(inputs.store), read_mask(inputs.mask)
     check_mask_fits(mask, store, inputs)
+    defined_by = what_defines(plan, inputs, device)
+    digest = sha256_json(defined_by)
+    with Interruption() as interruption, locked(output, interruption) as waited:
+        if waited and is_complete(output, digest):
+            print(f"{output}: complete; trained by the process that was waited for")
+            return
+        files = StateFiles(output, digest)
+        saved, sitting = files.load(), Sitting()
+        earlier = saved.facts["sittings"] if saved else []
+
+        def sittings() -> list[dict[str, Any]]:
+            return [*earlier, sitting.so_far()]
+
+        keeping = Safekeeping(
+            files,
+            saved,
+            interruption,
+            save_every,
+            lambda: {"model": plan.model, "seed": plan.seed, **labels, "sittings": sittings()},
+        )
+        builder, histories = _train(plan, inputs, store, mask, device, keeping)
+        written = _write_results(output, builder, histories)
+        final = histories[plan.stages[-1]]
+        manifest = output / "manifest.json"
+        write_manifest(
+            manifest,
+            command="train",
+            inputs=inputs.files(),
+            outputs=written,
+            code=defined_by["code"],
+            sittings=sittings(),
+            facts={
+                **labels,
+                "plan": plan.model_dump(mode="json"),
+                "training_sha256": digest,
+                "data_digest": store.digest,
+                "mask": mask.description,
+                "parameters": count_parameters(builder.network),
+                "histories": [f"history_{name}.csv" for name in histories],
+                "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
+                "device": str(device),
+            },
+        )
+        files.remove()
+        for leftover in [found for path in (*written, manifest) for found in leftovers(path)]:
+            leftover.unlink()
+
+
+def _train(
+    plan: TrainingPlan,
+    inputs: Inputs,
+    store: Store,
+    mask: Mask,
+    device: torch.device,
+    keeping: Safekeeping,
+) -> tuple[Builder, dict[str, list[Epoch]]]:
     fidelity = data_fidelity(mask).to(device)
     train = Slices(store, "train", fidelity, device)
     validation = Slices(store, "validation", fidelity, device)
-
     builder = Builder(plan, inputs, fidelity, device)
     progress = Progress(plan.model)
     histories: dict[str, list[Epoch]] = {}
-    for number, stage in enumerate(plan.stages):
-        objective = builder.objective(stage, [train, validation])
-        histories[stage] = run_stage(
-            stage,
+    for number, name in enumerate(plan.stages):
+        done = keeping.finished(number, name)
+        if done is not None:
+            histories[name] = done
+            continue
+        stage = Stage(
+            name,
             number,
-            objective,
+            builder.objective(name, [train, validation]),
             train,
             validation,
             plan.training,
             plan.seed,
-            progress,
-            keep=plan.selection(stage),
+            keep=plan.selection(name),
         )
+        if keeping.take_up(stage):
+            progress.going_on(name, stage.where)
+        stage.run(progress, keeping)
+        histories[name] = stage.history
+    return builder, histories
 
-    written = {f"history_{stage}.csv": rows for stage, rows in histories.items()}
-    for name, rows in written.items():
-        _write_history(output / name, rows)
-    files = ["weights.safetensors"]
-    save_weights(output / files[0], builder.network)
+
+def _write_results(output: Path, builder: Builder, histories: dict[str, list[Epoch]]) -> list[Path]:
+    files = []
+    for name, rows in histories.items():
+        files.append(output / f"history_{name}.csv")
+        _write_history(files[-1], rows)
+    files.append(output / "weights.safetensors")
+    save_weights(files[-1], builder.network)
     if builder.sft is not None:
-        files.append("student_weights.safetensors")
-        save_weights(output / files[1], builder.sft.student)
-    final = histories[plan.stages[-1]]
-    best = min(final, key=lambda row: row.validation_loss)
-    manifest: dict[str, Any] = {
-        **labels,
+        files.append(output / "student_weights.safetensors")
+        save_weights(files[-1], builder.sft.student)
+    return files
+
+
+def what_defines(plan: TrainingPlan, inputs: Inputs, device: torch.device) -> dict[str, Any]:
+    """All that shapes the numbers: a state is taken up only under the same."""
+    versions = package_versions()
+    code = {place: code_digest(place) for place in CODE}
+    if plan.distillation is not None:
+        name, loss = plan.distillation.method, plan.distillation.loss
+        code[f"loss {name}"] = sha256_file(loss.source(name))
+    return {
         "plan": plan.model_dump(mode="json"),
-        "plan_sha256": sha256_json(plan.model_dump(mode="json")),
-        "inputs_sha256": inputs.digests(),
-        "data_digest": store.digest,
-        "mask": mask.description,
-        "parameters": count_parameters(builder.network),
-        "histories": list(written),
-        "best_epoch": asdict(best),
-        "weights_sha256": {name: sha256_file(output / name) for name in files},
-        "device": str(device),
-        "wall_seconds": round(time.perf_counter() - started, 3),
-        "code_sha256": code_digest(*CODE),
-        "made_by": record(),
+        "inputs": {role: sha256_file(path) for role, path in inputs.files().items()},
+        "code": code,
+        "packages": {name: versions[name] for name in ("python", "torch", "numpy")},
+        "device": device.type,
     }
-    write_json(output / "manifest.json", manifest)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
-
-    Raises:
-        InputError: CUDA is asked for and there is none.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("training.device: 'cuda' asked for, but torch sees no CUDA device")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+def is_complete(output: Path, digest: str) -> bool:
+    """Whether the folder holds the whole result of this very training."""
+    try:
+        manifest = read_json(output / "manifest.json")
+        return manifest["training_sha256"] == digest and all(
+            sha256_file(output / name) == sha256 for name, sha256 in manifest["outputs"].items()
+        )
+    except (InputError, OSError, KeyError, TypeError):
+        return False
 
 
 def check_mask_fits(mask: Mask, store: Store, inputs: Inputs) -> None:

@@ -30,3 +30,18 @@ def seed_initial_weights(seed: int, network: str) -> None:
     a difference between them is due to their training.
     """
     torch.manual_seed(derived_seed(seed, "weights", network))
+
+
+def random_states() -> dict[str, torch.Tensor]:
+    """The states of torch's generators, which only a loss of one's own may draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random_states(states: dict[str, torch.Tensor]) -> None:
+    """Take up states given by `random_states`."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,8 @@ from training_helpers import (
     train,
 )
 
-from pipeline_src.training.data import Batch, Slices
 from pipeline_src.training.seeding import batch_order, derived_seed
+from pipeline_src.training.step import training_step
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -63,14 +64,16 @@ def test_every_model_of_a_seed_sees_the_same_batches(
 ) -> None:
     seen: list[list[int]] = []
 
-    def watched(self: Slices, size: int, order: Tensor | None = None) -> Iterable[Batch]:
-        for batch in original(self, size, order):
-            if order is not None:
-                seen.append(batch.indices.tolist())
-            yield batch
+    def watched(*arguments: Any) -> Callable[[Tensor], None]:
+        step = training_step(*arguments)
 
-    original = Slices.batches
-    monkeypatch.setattr(Slices, "batches", watched)
+        def noted(indices: Tensor) -> None:
+            seen.append(indices.tolist())
+            step(indices)
+
+        return noted
+
+    monkeypatch.setattr("pipeline_src.training.engine.training_step", watched)
     orders = {}
     for model in ("teacher", "sft_teacher", "student", "std_kd_at"):
         seen.clear()

@@ -15,13 +15,14 @@ from training_helpers import (
     Files,
     Scripted,
     history,
+    run_stage,
     std_inputs,
     study_with,
     train,
 )
 
 from pipeline_src.models.weights import load_network
-from pipeline_src.training.engine import Epoch, run_stage
+from pipeline_src.training.engine import Stage
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -43,7 +44,6 @@ def test_weights_of_the_lowest_validation_loss_are_kept(
         files.slices("validation")[0],
         settings,
         0,
-        lambda *_: None,
     )
     assert [row.validation_loss for row in rows] == losses
     # One batch an epoch; Adam moves by the rate against a constant gradient.
@@ -66,7 +66,6 @@ def test_last_weights_are_kept_where_asked_for(files: Files) -> None:
         validation,
         settings,
         0,
-        lambda *_: None,
         keep="last",
     )
     for name, value in objective.trained.state_dict().items():
@@ -83,11 +82,11 @@ def test_selection_of_the_feature_stage_reaches_that_stage_alone(
 ) -> None:
     seen: dict[str, str] = {}
 
-    def watched(name: str, *rest: Any, **options: Any) -> list[Epoch]:
+    def watched(name: str, *rest: Any, **options: Any) -> Stage:
         seen[name] = options["keep"]
-        return run_stage(name, *rest, **options)
+        return Stage(name, *rest, **options)
 
-    monkeypatch.setattr("pipeline_src.training.run.run_stage", watched)
+    monkeypatch.setattr("pipeline_src.training.run.Stage", watched)
     study = study_with(distillation={"feature_stage_selection": selection})
     train(study, "std_kd_at", std_inputs(files, runs), tmp_path)
     assert seen == {"features": selection, "reconstruction": "best"}

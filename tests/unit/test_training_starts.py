@@ -20,8 +20,7 @@ from training_helpers import (
 
 from pipeline_src.models.weights import save_weights
 from pipeline_src.training.builder import fresh_network
-from pipeline_src.training.engine import Epoch, run_stage
-from pipeline_src.training.objectives import Objective
+from pipeline_src.training.engine import Stage
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -114,17 +113,15 @@ def test_second_stage_starts_from_the_best_weights_of_the_first(
 ) -> None:
     seen: list[tuple[str, dict[str, Tensor], dict[str, Tensor]]] = []
 
-    def watched(
-        name: str, number: int, objective: Objective, *rest: Any, **options: Any
-    ) -> list[Epoch]:
-        before = {k: v.clone() for k, v in objective.network.state_dict().items()}
-        rows = run_stage(name, number, objective, *rest, **options)
-        seen.append(
-            (name, before, {k: v.clone() for k, v in objective.network.state_dict().items()})
-        )
-        return rows
+    class Watched(Stage):
+        def run(self, *arguments: Any) -> None:
+            network = self._objective.network
+            before = {k: v.clone() for k, v in network.state_dict().items()}
+            super().run(*arguments)
+            after = {k: v.clone() for k, v in network.state_dict().items()}
+            seen.append((self.name, before, after))
 
-    monkeypatch.setattr("pipeline_src.training.run.run_stage", watched)
+    monkeypatch.setattr("pipeline_src.training.run.Stage", Watched)
     train(study_with(), "std_kd_at", std_inputs(files, runs), tmp_path)
     assert [name for name, *_ in seen] == ["features", "reconstruction"]
     assert_same(seen[1][1], seen[0][2], seen[0][2])

@@ -19,6 +19,7 @@ from pipeline_src.sampling.data_fidelity import LineDataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.builder import Inputs, fresh_network
 from pipeline_src.training.data import Batch, Slices
+from pipeline_src.training.engine import Epoch, Stage
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.run import run_training
 
@@ -118,6 +119,13 @@ def state(path: Path) -> dict[str, Tensor]:
 def history(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def run_stage(*stage: Any, **options: Any) -> list[Epoch]:
+    """One stage from start to end, nothing saved on the way."""
+    made = Stage(*stage, **options)
+    made.run(lambda *_: None, lambda *_, **__: None)
+    return made.history
 
 
 class Scripted(Objective):

@@ -157,7 +157,7 @@ def test_a_training_repeats_to_the_bit(finished: Checkout) -> None:
     weights = finished.root / "results/tiny/heart/4x/seed0/sft_kd_at/weights.safetensors"
     before = hashlib.sha256(weights.read_bytes()).hexdigest()
     manifest = json.loads((weights.parent / "manifest.json").read_text())
-    assert manifest["weights_sha256"]["weights.safetensors"] == before
+    assert manifest["outputs"]["weights.safetensors"] == before
     done = finished.tiny("--forcerun", "distil", "--until", "distil")
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == before

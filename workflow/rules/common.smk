@@ -18,7 +18,7 @@ from pipeline_src.config import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
-from pipeline_src.preflight import check_files, gpu_wanted, loss_source, source_files_of
+from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
 from pipeline_src.provenance import source_files
 from pipeline_src.reporting.method_options import method_options
 
@@ -83,7 +83,8 @@ FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
 
 def distillation_code(wildcards):
     """What all losses share, and the method's own module."""
-    loss = loss_source(study, split_model_name(wildcards.model)[0])
+    name = split_model_name(wildcards.model)[0]
+    loss = study.methods[name].source(name)
     return [*code(*DISTILLATION_CODE), os.path.relpath(loss)]
 
 
