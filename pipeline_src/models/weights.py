@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pipeline_src.config.method import Network
@@ -22,7 +22,8 @@ def save_weights(path: Path, network: DCCNN) -> None:
     """Write a network's tensors, and its shape (``Network``) as metadata, atomically."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"network": json.dumps(network.network.model_dump())})
+        content = save(tensors, {"network": json.dumps(network.network.model_dump())})
+        temporary.write_bytes(content)
 
 
 def load_network(path: Path) -> DCCNN:

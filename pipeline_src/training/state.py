@@ -43,9 +43,10 @@ class StateFiles:
     def __init__(self, folder: Path, digest: str) -> None:
         self.folder, self.digest = folder, digest
         self._paths = (folder / NAME, folder / PREVIOUS)
+        self._failing = False
 
-    def save(self, saved: Saved) -> bool:
-        """Write a state and keep the one before; False, with a line, where that is impossible.
+    def save(self, saved: Saved) -> None:
+        """Write a state and keep the one before; says so where that is impossible.
 
         Training goes on without: it is no reason to stop that a disk is full for a while.
         """
@@ -64,9 +65,11 @@ class StateFiles:
                 if current.exists():
                     current.replace(previous)
         except InputError as error:
-            _say(f"state not saved, training goes on: {error}")
-            return False
-        return True
+            if not self._failing:  # once, not after every epoch
+                _say(f"state not saved, training goes on: {error}")
+            self._failing = True
+            return
+        self._failing = False
 
     def load(self) -> Saved | None:
         """The newest undamaged state, or None; what is not taken up is said."""
