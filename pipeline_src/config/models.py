@@ -51,7 +51,9 @@ class Models:
             if getattr(changed, key) != getattr(own, key):
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         if set(changed.model_names()) != set(own.model_names()):
-            raise InputError(f"{origin}: methods and recipes cannot be added or removed here")
+            raise InputError(
+                f"{origin}: methods, recipes and controls cannot be added or removed here"
+            )
         return changed
 
     def study_of(self, name: str) -> Study:
@@ -86,8 +88,7 @@ class Models:
 
     def warm_start(self, name: str) -> str | None:
         """The student-friendly training that a model starts from, if it does."""
-        distillation = self.plan(name, 0).distillation
-        if distillation is None or not distillation.warm_start:
+        if not self.plan(name, 0).warm_start:
             return None
         return self.resolve(self._beside("sft_teacher", name))
 

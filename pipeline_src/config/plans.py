@@ -26,16 +26,18 @@ def split_variant(name: str) -> tuple[str, str]:
 def split_model_name(name: str) -> tuple[str, str]:
     """The `model` and `training` columns of the paper's table for a model's name.
 
-    `std_kd_at` is model `at` trained by `std_kd`; `sft_teacher` is `teacher` trained by `sft`. A
-    variant does not change them.
+    `std_kd_at` is model `at` trained by `std_kd`; `sft_teacher` is `teacher` trained by `sft`. The
+    controls count as models of their own. A variant does not change them.
     """
     model, _ = split_variant(name)
     if model == "zero_filled":
         return "zero_filled", "none"
     if model == "sft_teacher":
         return "teacher", "sft"
-    if model in ("teacher", "student"):
+    if model in ("teacher", "student", "student_matched"):
         return model, "standard"
+    if model == "student_sft_start":
+        return model, "sft"
     for recipe in ("std_kd", "sft_kd"):
         if model.startswith(recipe + "_"):
             return model.removeprefix(recipe + "_"), recipe
@@ -47,6 +49,13 @@ class SFTPlan(Section):
 
     student: Network = Field(description="student whose blocks the branches use")
     losses: StudentFriendly = Field(description="weights of the SFT losses")
+
+
+class ControlPlan(Section):
+    """A student trained on reconstruction alone, for as long as a distilled one."""
+
+    stages: int = Field(description="stages, each of them on reconstruction")
+    warm_start: bool = Field(description="whether the student starts from the SFT blocks")
 
 
 class DistillationPlan(Section):
@@ -68,13 +77,22 @@ class TrainingPlan(Section):
     training: Training = Field(description="optimisation of each stage")
     sft: SFTPlan | None = Field(default=None, description="student-friendly training")
     distillation: DistillationPlan | None = Field(default=None, description="distillation")
+    control: ControlPlan | None = Field(default=None, description="control of distillation")
 
     @property
     def stages(self) -> list[str]:
         """Names of the training's stages, in order."""
         if self.distillation is not None:
             return distillation_stages(self.distillation.options)
+        if self.control is not None and self.control.stages == 2:
+            return ["reconstruction_first", "reconstruction"]
         return ["reconstruction" if self.sft is None else "student_friendly"]
+
+    @property
+    def warm_start(self) -> bool:
+        """Whether the network starts from the student blocks of student-friendly training."""
+        planned = self.distillation or self.control
+        return planned is not None and planned.warm_start
 
     def selection(self, stage: str) -> Literal["best", "last"]:
         """Which weights a stage leaves: the best on validation, or the last."""
@@ -99,9 +117,13 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
     networks = study.networks
     name, training = split_model_name(model)
     common: dict[str, Any] = {"model": model, "seed": seed, "training": study.training}
-    if training == "sft":
+    if model == "sft_teacher":
         sft = SFTPlan(student=networks.student, losses=study.sft)
         return TrainingPlan(network=networks.teacher, sft=sft, **common)
+    if model in study.controls:
+        stages = len(distillation_stages(study.distillation))
+        control = ControlPlan(stages=stages, warm_start=training == "sft")
+        return TrainingPlan(network=networks.student, control=control, **common)
     if training == "standard":
         return TrainingPlan(network=getattr(networks, name), **common)
     start = study.distillation.start

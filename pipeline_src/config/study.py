@@ -24,6 +24,7 @@ from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.section import Section
 
 Recipe = Literal["std_kd", "sft_kd"]
+Control = Literal["student_matched", "student_sft_start"]
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
 # A name becomes a folder, a wildcard and a cell of a table.
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -84,6 +85,11 @@ class Study(Section):
         default=["std_kd", "sft_kd"],
         description="std_kd: from the standard teacher; sft_kd: from the student-friendly one",
     )
+    controls: list[Control] = Field(
+        default=["student_matched", "student_sft_start"],
+        description="students without distillation, trained for as many epochs as a distilled one: "
+        "student_matched from random weights; student_sft_start from the SFT student blocks",
+    )
     methods: dict[str, Method] = Field(
         default={name: Method() for name in PAPER_METHODS},
         description="distillation methods by name",
@@ -100,7 +106,7 @@ class Study(Section):
     def _fill_in_preset(cls, data: Any) -> Any:
         return apply_preset(data, PAPER_METHODS) if isinstance(data, dict) else data
 
-    @field_validator("seeds", "accelerations", "recipes")
+    @field_validator("seeds", "accelerations", "recipes", "controls")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
         repeated = sorted({v for v in values if values.count(v) > 1})
@@ -237,7 +243,7 @@ class Study(Section):
 
     def model_names(self) -> list[str]:
         """All trained models of one setting and seed, in the order of the paper's table."""
-        return ["teacher", "sft_teacher", "student", *self.distilled_names()]
+        return ["teacher", "sft_teacher", "student", *self.controls, *self.distilled_names()]
 
     def distilled_names(self) -> list[str]:
         """Distilled students as `{recipe}_{method}`."""

@@ -16,6 +16,14 @@ SOURCES = {
 }
 
 
+CONTROLS = {
+    "student_matched": " A control student was trained on reconstruction alone for as many stages "
+    "and epochs as the distilled ones.",
+    "student_sft_start": " Another did so from the student blocks of student-friendly training: "
+    "what SFT-KD-Recon gains over it is due to distillation.",
+}
+
+
 def methods_paragraphs(study: Study) -> list[str]:
     """Data, sampling, networks, training, distillation and evaluation, a paragraph each."""
     return [
@@ -129,6 +137,8 @@ def _distillation(study: Study) -> str:
             "SFT-KD-Recon students start from the student blocks of student-friendly training, "
             "except the first cascade, Std-KD students from random weights."
         )
+    for control in study.controls:
+        text += CONTROLS[control]
     return text
 
 

@@ -7,6 +7,8 @@ MODEL_TITLES = {
     "zero_filled": "Zero-filled",
     "teacher": "Teacher",
     "student": "Student",
+    "student_matched": "Student, as many epochs",
+    "student_sft_start": "Student from SFT blocks",
     "fitnets": "FitNets",
     "at": "AT",
     "cc": "CC",
@@ -33,7 +35,7 @@ def full_title(model: str, training: str) -> str:
     """A model and how it was trained, in a few words: `Std-KD AT`, `SFT teacher`."""
     if training in RECIPE_TITLES:
         return f"{RECIPE_TITLES[training]} {model_title(model)}"
-    return "SFT teacher" if training == "sft" else model_title(model)
+    return "SFT teacher" if (model, training) == ("teacher", "sft") else model_title(model)
 
 
 def model_order(models: list[str]) -> list[str]:

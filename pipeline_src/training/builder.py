@@ -63,7 +63,7 @@ class Builder:
         wanted = plan.distillation
         if inputs.teacher and wanted is None:
             raise InputError(f"{plan.model}: has no use for --teacher {inputs.teacher}")
-        if inputs.warm_start and (wanted is None or not wanted.warm_start):
+        if inputs.warm_start and not plan.warm_start:
             raise InputError(f"{plan.model}: has no use for --warm-start {inputs.warm_start}")
         self.sft: SFTNetwork | None = None
         self._frozen: FrozenTeacher | None = None
@@ -79,7 +79,7 @@ class Builder:
             return
         role = "teacher" if plan.model == "teacher" else "student"
         self.network = fresh_network(plan.network, plan.seed, role)
-        if plan.distillation is not None and plan.distillation.warm_start:
+        if plan.warm_start:
             self._warm_start()
         self.network.to(device)
         set_arithmetic(self.network, self._arithmetic)

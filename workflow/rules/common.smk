@@ -117,8 +117,9 @@ def weights_of(wildcards, model, name="weights.safetensors"):
 
 
 def teacher_weights(wildcards):
-    """Weights of the teacher that a student is distilled from."""
-    return weights_of(wildcards, models.teacher(wildcards.model))
+    """Weights of the teacher that a student is distilled from, where it is."""
+    teacher = models.teacher(wildcards.model)
+    return weights_of(wildcards, teacher) if teacher else []
 
 
 def warm_start_weights(wildcards):

@@ -3,6 +3,8 @@ rule train:
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
+        teacher=teacher_weights,
+        warm_start=warm_start_weights,
         code=code(*TRAINING_CODE),
     output:
         weights=f"{MODEL}/weights.safetensors",
@@ -45,3 +47,17 @@ use rule train as train_sft_teacher with:
         model=names_where(lambda plan: plan.stages == ["student_friendly"]),
     # The longest training, which half the grid waits for: first in line.
     priority: 10
+
+
+use rule train as train_control with:
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=[
+            f"{MODEL}/history_reconstruction_first.csv",
+            f"{MODEL}/history_reconstruction.csv",
+        ],
+    wildcard_constraints:
+        model=names_where(
+            lambda plan: plan.stages == ["reconstruction_first", "reconstruction"]
+        ),

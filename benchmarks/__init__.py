@@ -1,0 +1,1 @@
+"""Measurements of speed; they pass no judgement and are no tests."""

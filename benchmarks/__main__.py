@@ -1,0 +1,217 @@
+"""`python -m benchmarks`: the engine's training steps against the textbook's.
+
+Both run in turns on the same slices, loading included; a ratio is taken within each turn, and the
+table gives its median and range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import multiprocessing
+import platform
+import statistics
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from benchmarks.contenders import (
+    BATCH,
+    KINDS,
+    METHODS,
+    Work,
+    matrix_multiply_rate,
+    serve,
+    study,
+    write_data,
+)
+from pipeline_src.config.method import Network
+from pipeline_src.provenance import machine
+
+#: A whole setting: 13 models, five methods from two teachers in two stages each. The second stage
+#: is the same step for all methods.
+SETTING = {
+    "teacher": 1,
+    "student": 1,
+    "sft": 1,
+    **{f"{method}_features": 2 for method in METHODS},
+    "at_reconstruction": 2 * len(METHODS),
+}
+EPOCHS = 150
+
+
+def main() -> None:
+    """Measure and print the tables; the rows are also written as CSV."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[150, 240])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--turns", type=int, default=7, help="turns after one to warm up")
+    parser.add_argument("--steps", type=int, default=4, help="steps a turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/steps.csv"))
+    options = parser.parse_args()
+    rates = {p: _rate(p, options) for p in options.precisions}
+    rows: list[dict[str, Any]] = []
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            write_data(Path(folder), size)
+            for kind in tqdm(options.kinds, desc=f"{size} x {size}", disable=None):
+                rows += compare(kind, size, Path(folder), rates, options)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    with options.output.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    print(report(rows, rates, options))
+
+
+def _rate(precision: str, options: argparse.Namespace) -> float:
+    """In a process of its own, as the contenders are."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(matrix_multiply_rate, (precision, options.device, options.threads))
+
+
+def compare(
+    kind: str, size: int, folder: Path, rates: dict[str, float], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """One row a precision for one kind of step."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    processes = []
+    for contender in ("textbook", *options.precisions):
+        pipes[contender], theirs = context.Pipe()
+        work = Work(contender, kind, folder, options.threads, options.device)
+        processes.append(context.Process(target=serve, args=(theirs, work)))
+        processes[-1].start()
+        pipes[contender].recv()
+    seconds: dict[str, list[float]] = {contender: [] for contender in pipes}
+    for turn in range(options.turns + 1):
+        for contender, pipe in pipes.items():
+            pipe.send(options.steps)
+            took = pipe.recv() / options.steps
+            if turn:
+                seconds[contender].append(took)
+    summaries = {}
+    for contender, pipe in pipes.items():
+        pipe.send(None)
+        summaries[contender] = pipe.recv()
+    for process in processes:
+        process.join()
+    rows = []
+    for precision in options.precisions:
+        pairs = list(zip(seconds["textbook"], seconds[precision], strict=True))
+        ratios = [slow / fast for slow, fast in pairs]
+        step = statistics.median(seconds[precision])
+        rows.append(
+            {
+                "size": size,
+                "step": kind,
+                "precision": precision,
+                "ratio_median": statistics.median(ratios),
+                "ratio_lowest": min(ratios),
+                "ratio_highest": max(ratios),
+                "slices_per_second": BATCH / step,
+                "slices_per_second_textbook": BATCH / statistics.median(seconds["textbook"]),
+                "peak_mib": summaries[precision]["peak_mib"],
+                "peak_mib_textbook": summaries["textbook"]["peak_mib"],
+                "share_of_matrix_multiply": operations(kind, size) / step / rates[precision],
+                "step_seconds": step,
+                "step_seconds_textbook": statistics.median(seconds["textbook"]),
+                "once_seconds": summaries[precision]["once"],
+            }
+        )
+    return rows
+
+
+def operations(kind: str, size: int) -> float:
+    """Floating-point operations of the convolutions in one step, gradients included.
+
+    The frozen teacher is not counted: the engine does not run it in a step.
+    """
+    networks = study(size).networks
+    cascade = {role: _cascade(getattr(networks, role)) for role in ("teacher", "student")}
+    cascades = networks.teacher.cascades
+    count = (
+        {"teacher": cascades, "student": 0} if kind in ("teacher", "sft") else {"student": cascades}
+    )
+    if kind == "sft":
+        count["student"] = cascades * (cascades - 1) // 2
+    per_pixel = sum(cascade[role] * times for role, times in count.items())
+    # Forward, and one pass each for the gradients of weights and images.
+    return 3.0 * per_pixel * size * size * BATCH
+
+
+def _cascade(network: Network) -> int:
+    inner = (network.depth - 2) * network.features**2
+    return 2 * 9 * (inner + 2 * network.features)
+
+
+def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argparse.Namespace) -> str:
+    """The tables as text."""
+    shown = [
+        [
+            f"{row['size']} x {row['size']}",
+            row["step"],
+            row["precision"],
+            f"{row['ratio_median']:.2f} ({row['ratio_lowest']:.2f} to {row['ratio_highest']:.2f})",
+            f"{row['slices_per_second']:.1f}",
+            f"{row['slices_per_second_textbook']:.1f}",
+            f"{row['peak_mib']:.0f}",
+            f"{row['peak_mib_textbook']:.0f}",
+            f"{row['share_of_matrix_multiply']:.0%}",
+        ]
+        for row in rows
+    ]
+    headings = [
+        "matrix",
+        "step",
+        "precision",
+        "ratio: median (range)",
+        "slices/s",
+        "textbook",
+        "peak MiB",
+        "textbook",
+        "of matrix multiply",
+    ]
+    lines = [
+        f"{machine()['processor']}, {options.threads} threads, {options.device}, "
+        f"Python {platform.python_version()}; batch {BATCH}, {options.turns} turns of "
+        f"{options.steps} steps",
+        "matrix multiply: "
+        + ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in rates.items()),
+        "",
+        tabulate(shown, headings, tablefmt="github", disable_numparse=True),
+        "",
+    ]
+    for size in options.sizes:
+        for precision in options.precisions:
+            chosen = {
+                r["step"]: r for r in rows if r["size"] == size and r["precision"] == precision
+            }
+            if set(SETTING) <= set(chosen):
+                lines.append(whole_setting(size, precision, chosen))
+    return "\n".join(lines)
+
+
+def whole_setting(size: int, precision: str, rows: dict[str, dict[str, Any]]) -> str:
+    """13 models of one setting from the times of their steps, for an epoch of the data here."""
+    slices = rows["teacher"]["slices_per_second"] * rows["teacher"]["step_seconds"]
+    slow = sum(rows[kind]["step_seconds_textbook"] * n for kind, n in SETTING.items())
+    fast = sum(rows[kind]["step_seconds"] * n for kind, n in SETTING.items())
+    # The teacher looks at every slice once a training; a step's share of that over all epochs.
+    steps = EPOCHS * (4 * 10 if size == 150 else 4 * 48) / slices
+    fast += sum(rows[kind]["once_seconds"] * n / steps for kind, n in SETTING.items())
+    return (
+        f"{size} x {size}, whole setting (13 models), {precision}: {slow / fast:.2f} times faster"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""The two ways of training that are timed against each other, each in a process of its own.
+
+Each process serves commands until it is closed: the parent lets them work in turns, so that both
+see the same state of a shared machine. They are two processes because the settings of memory
+and threads that belong to the engine hold for a whole process.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline_src.config import Study, check_study, training_plan
+from pipeline_src.data.preparation import PreparedData
+from pipeline_src.data.store import read_store, write_store
+from pipeline_src.models.weights import save_weights
+from pipeline_src.sampling.data_fidelity import data_fidelity
+from pipeline_src.sampling.masks import drawn_mask, read_mask, write_mask
+from pipeline_src.training.builder import Builder, Inputs, fresh_network
+from pipeline_src.training.data import Slices
+from pipeline_src.training.device import set_up_device
+from pipeline_src.training.optimiser import Adam
+from pipeline_src.training.seeding import batch_order
+from pipeline_src.training.step import EpochLosses, training_step
+
+METHODS = ("fitnets", "at", "cc", "fsp", "sp")
+#: A training step of each kind; `{method}_features` is the first stage of a distillation.
+KINDS = ("teacher", "student", "sft", *(f"{m}_features" for m in METHODS), "at_reconstruction")
+BATCH = 4
+VOLUMES = 4
+#: Slices a volume: about those of ACDC at 150 x 150 and of MRBrainS at 240 x 240.
+SLICES = {150: 10, 240: 48}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process is to measure.
+
+    Attributes:
+        contender: `textbook`, `fp32`, `tf32` or `bf16`.
+        folder: where `write_data` has put the slices.
+    """
+
+    contender: str
+    kind: str
+    folder: Path
+    threads: int
+    device: str
+
+
+def write_data(folder: Path, size: int) -> None:
+    """The same noise volumes for both: a store and a mask for the engine, the authors' HDF5 layout
+    for the textbook. Speed does not depend on what the images show."""
+    from benchmarks.textbook import write_volumes
+
+    rng = np.random.default_rng(0)
+    slices = SLICES.get(size, 10)
+    images = rng.random((VOLUMES, size, size, slices), dtype=np.float32)
+    mask = drawn_mask((size, size), 4, 0, 10)
+    write_mask(folder / "mask.npz", mask)
+    write_volumes(folder / "volumes", images, mask.samples)
+    prepared = PreparedData()
+    for volume, image in enumerate(images):
+        for number in range(slices):
+            # One slice for validation, since a store without one is not read.
+            part = "validation" if (volume, number) == (0, 0) else "train"
+            prepared.images.append(image[:, :, number])
+            prepared.slices.append(
+                {
+                    "patient": str(volume),
+                    "frame": "",
+                    "part": part,
+                    "slice": number,
+                    "volume": volume,
+                }
+            )
+    write_store(folder / "volumes.h5", prepared, {"dataset": "noise"})
+    save_weights(
+        folder / "teacher.safetensors", fresh_network(study(size).networks.teacher, 0, "teacher")
+    )
+
+
+def study(size: int, precision: str = "fp32", threads: int = 2, device: str = "cpu") -> Study:
+    """The paper's networks, methods and batch size."""
+    source = {"kind": "phantom", "anatomy": "brain", "patients": 3, "slices": 1, "matrix": size}
+    return check_study(
+        {
+            "study": "benchmark",
+            "accelerations": [4],
+            "datasets": {
+                "noise": {
+                    "source": source,
+                    "preparation": {"matrix": [size, size]},
+                    "split": {"train": 1, "validation": 1, "test": 1},
+                }
+            },
+            "training": {
+                "batch_size": BATCH,
+                "precision": precision,
+                "threads": threads,
+                "device": device,
+            },
+        }
+    )
+
+
+class Contender(ABC):
+    """Does training steps on demand."""
+
+    @abstractmethod
+    def steps(self, count: int) -> None:
+        """Train on that many batches, loading included, and wait until they are done."""
+
+
+class Engine(Contender):
+    """The pipeline's own step."""
+
+    def __init__(self, work: Work) -> None:
+        store, mask = read_store(work.folder / "volumes.h5"), read_mask(work.folder / "mask.npz")
+        size = store.images.shape[1]
+        made = study(size, work.contender, work.threads, work.device)
+        self._device = set_up_device(made.training)
+        model, stage = _model_and_stage(work.kind)
+        plan = training_plan(made, model, 0)
+        fidelity = data_fidelity(mask).to(self._device)
+        self._slices = Slices(store, "train", fidelity, self._device)
+        teacher = work.folder / "teacher.safetensors" if plan.distillation else None
+        inputs = Inputs(work.folder / "volumes.h5", work.folder / "mask.npz", teacher)
+        builder = Builder(plan, inputs, fidelity, self._device)
+        started = time.perf_counter()
+        objective = builder.objective(stage, [self._slices])
+        #: Seconds that the teacher took to look at every slice, once in a training.
+        self.once = time.perf_counter() - started
+        adam = Adam(dict(objective.trained.named_parameters()))
+        adam.set_rate(1e-3)
+        self._losses = EpochLosses(len(self._slices), self._device)
+        self._step = training_step(objective, adam, self._slices, self._losses)
+        self._epoch = 0
+
+    def steps(self, count: int) -> None:
+        """In the seeded order of the pipeline."""
+        done = 0
+        while done < count:
+            self._epoch += 1
+            self._losses.clear()
+            order = batch_order(0, 0, self._epoch, len(self._slices)).to(self._device)
+            batches = [b for b in torch.split(order, BATCH) if len(b) == BATCH][: count - done]
+            for indices in batches:
+                self._step(indices)
+            done += len(batches)
+        # The one number an epoch that the engine waits for.
+        float(self._losses.values.sum())
+
+
+class Textbook(Contender):
+    """`benchmarks.textbook`."""
+
+    once = 0.0
+
+    def __init__(self, work: Work) -> None:
+        from benchmarks.textbook import build, slice_loader
+
+        torch.set_num_threads(work.threads)
+        mask: NDArray[Any] = read_mask(work.folder / "mask.npz").samples
+        self._loader = slice_loader(work.folder / "volumes", BATCH)
+        self._step = build(work.kind, mask)
+
+    def steps(self, count: int) -> None:
+        """In the loader's order."""
+        done = 0
+        while done < count:
+            for batch in self._loader:
+                self._step.run(batch)
+                done += 1
+                if done == count:
+                    return
+
+
+def _model_and_stage(kind: str) -> tuple[str, str]:
+    """Model and stage of a kind of step."""
+    if kind == "sft":
+        return "sft_teacher", "student_friendly"
+    if kind in ("teacher", "student"):
+        return kind, "reconstruction"
+    method, _, stage = kind.partition("_")
+    return f"std_kd_{method}", stage
+
+
+def serve(pipe: Connection, work: Work) -> None:
+    """Answer a number of steps by the seconds they took; None by a summary, and end."""
+    contender = Textbook(work) if work.contender == "textbook" else Engine(work)
+    pipe.send("ready")
+    while (count := pipe.recv()) is not None:
+        started = time.perf_counter()
+        contender.steps(count)
+        pipe.send(time.perf_counter() - started)
+    pipe.send({"peak_mib": peak_mib(work.device), "once": contender.once})
+
+
+def peak_mib(device: str) -> float:
+    """The most memory this process has had: the device's, or the process's resident memory."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def matrix_multiply_rate(precision: str, device: str, threads: int) -> float:
+    """Floating-point operations a second of a large product in a number format, the best of ten."""
+    torch.set_num_threads(threads)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    side = 2048 if device == "cpu" else 8192
+    a = torch.rand(side, side, device=device).to(kind)
+    wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    seconds = []
+    for _ in range(10):
+        wait()
+        started = time.perf_counter()
+        a @ a
+        wait()
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds)
