@@ -74,7 +74,7 @@ def test_paper_configuration_has_the_values_of_the_paper(project_root: Path) -> 
     weights = (study.sft.teacher_weight, study.sft.student_weight, study.sft.imitation_weight)
     assert weights == (1.0, 1.0, 1.0)
     # Teacher, SFT teacher, student, and each method from either teacher.
-    assert len(study.model_names()) == 3 + 2 * 5
+    assert len(study.model_names()) == 3 + 2 + 2 * 5
     assert len(list(study.settings())) == 4
 
 
@@ -93,7 +93,7 @@ def test_tiny_study_is_good(
     assert main(["check", "--config", str(write_config(tiny_study))]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "1 settings x 13 models x 1 seeds = 13 trainings" in captured.out
+    assert "1 settings x 15 models x 1 seeds = 15 trainings" in captured.out
 
 
 def test_override_replaces_one_key_and_keeps_its_neighbours(

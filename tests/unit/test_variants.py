@@ -11,7 +11,17 @@ from pipeline_src.cli import main
 from pipeline_src.config import Models, check_study, load_study, split_variant
 from pipeline_src.errors import InputError
 
-MODELS = ["teacher", "sft_teacher", "student", "std_kd_at", "sft_kd_at", "std_kd_sp", "sft_kd_sp"]
+CONTROLS = {"student_matched", "student_sft_start"}
+MODELS = [
+    "teacher",
+    "sft_teacher",
+    "student",
+    *sorted(CONTROLS),
+    "std_kd_at",
+    "sft_kd_at",
+    "std_kd_sp",
+    "sft_kd_sp",
+]
 
 
 def models_with(study: dict[str, Any], change: dict[str, Any], **values: Any) -> Models:
@@ -29,7 +39,7 @@ def trained_anew(models: Models) -> set[str]:
     return {model for model, name in row.items() if name != model}
 
 
-SFT_TEACHER_AND_ITS_STUDENTS = {"sft_teacher", "sft_kd_at", "sft_kd_sp"}
+SFT_TEACHER_AND_ITS_STUDENTS = {"sft_teacher", "student_sft_start", "sft_kd_at", "sft_kd_sp"}
 DISTILLED = {"std_kd_at", "sft_kd_at", "std_kd_sp", "sft_kd_sp"}
 
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -42,19 +52,19 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"methods": {"at": {"form": "original"}}},
         {"std_kd_at", "sft_kd_at"},
     ),
-    "protocol": ({"distillation": {"protocol": "joint"}}, DISTILLED),
+    "protocol": ({"distillation": {"protocol": "joint"}}, DISTILLED | CONTROLS),
     "teacher": (
         {"networks": {"teacher": {"depth": 4}}},
-        {"teacher", "sft_teacher"} | DISTILLED,
+        {"teacher", "sft_teacher", "student_sft_start"} | DISTILLED,
     ),
     "student": (
         {"networks": {"student": {"depth": 2}}},
-        {"student", "sft_teacher"} | DISTILLED,
+        {"student", "sft_teacher"} | DISTILLED | CONTROLS,
     ),
     "training": ({"training": {"epochs": 2}}, set(MODELS)),
     "preset": (
         {"preset": "paper"},
-        {"sft_teacher"} | DISTILLED,
+        {"sft_teacher"} | DISTILLED | CONTROLS,
     ),
     "preset with padding": ({"preset": "authors"}, set(MODELS)),
 }
@@ -121,7 +131,7 @@ def test_teacher_follows_the_recipe_and_the_warm_start_follows_the_option(
     assert distillation.warm_start == warm
 
 
-@pytest.mark.parametrize("model", ["teacher", "sft_teacher", "student"])
+@pytest.mark.parametrize("model", ["teacher", "sft_teacher", "student", "student_matched"])
 def test_models_that_are_not_distilled_have_neither_teacher_nor_warm_start(
     model: str, tiny_study: dict[str, Any]
 ) -> None:
@@ -304,5 +314,6 @@ def test_check_counts_the_trainings_of_ablations(
     tiny_study |= {"methods": {"at": {}}, "seeds": [0, 1]}
     tiny_study["ablations"] = {"a": {"models": ["sft_kd_at"], "variants": variants}}
     assert main(["check", "--config", str(write_config(tiny_study))]) == 0
-    # Three networks, AT from either teacher, and the SFT teacher and its student with one branch.
-    assert "1 settings x 7 models x 2 seeds = 14 trainings" in capsys.readouterr().out
+    # Three networks, two controls, AT from either teacher, and the SFT teacher and its student with
+    # one branch.
+    assert "1 settings x 9 models x 2 seeds = 18 trainings" in capsys.readouterr().out
