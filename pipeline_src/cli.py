@@ -9,23 +9,47 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline_src.config import Models, Study, load_study
+from pipeline_src.config import Models, Study, load_study, split_model_name
 from pipeline_src.errors import InputError, Interrupted
+from pipeline_src.provenance import Sitting, code_digest, write_manifest
 
 #: Kinds of figure; kept here too because importing them is slow.
 FIGURES = ("boxplot", "contact_sheet", "curves", "mask", "panel")
 
-Command = Callable[[argparse.Namespace], None]
+
+@dataclass(frozen=True)
+class Made:
+    """What a command made, for the manifest beside it.
+
+    Attributes:
+        inputs: files by role.
+        outputs: files of one folder; the manifest is named after the first.
+        code: places of the package whose code shaped them.
+        facts: settings and labels.
+    """
+
+    inputs: dict[str, Path]
+    outputs: list[Path]
+    code: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+Command = Callable[[argparse.Namespace], Made | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for wrong input, or 75 for a training that
     was asked to stop and goes on when it is started again."""
     options = _parser().parse_args(arguments)
+    sitting = Sitting()
     try:
-        options.command(options)
+        made = options.command(options)
+        if made is not None:
+            _write_manifest(made, options.command_name, sitting)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -33,6 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(stopped, file=sys.stderr)
         return 75
     return 0
+
+
+def _write_manifest(made: Made, command: str, sitting: Sitting) -> None:
+    write_manifest(
+        made.outputs[0].with_suffix(".manifest.json"),
+        command=command,
+        inputs=made.inputs,
+        outputs=made.outputs,
+        code={place: code_digest(place) for place in made.code},
+        sittings=[sitting.so_far()],
+        facts=made.facts,
+    )
+
+
+def _numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
+    return {f"{role}/{number}": path for number, path in enumerate(paths)}
 
 
 def _study(options: argparse.Namespace) -> Study:
@@ -48,11 +88,12 @@ def _dataset(options: argparse.Namespace, study: Study) -> str:
     return name
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> Made:
     from tqdm import tqdm
 
     from pipeline_src.data.preparation import prepare
     from pipeline_src.data.store import write_store
+    from pipeline_src.preflight import source_files_of
 
     study = _study(options)
     name = _dataset(options, study)
@@ -75,14 +116,24 @@ def _prepare(options: argparse.Namespace) -> None:
         f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
         f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
     )
+    sources = [Path(path) for path in source_files_of(study, name)]
+    return Made(_numbered("volumes", sources), [options.output], ("data",), description)
 
 
-def _mask(options: argparse.Namespace) -> None:
+def _mask(options: argparse.Namespace) -> Made:
     from pipeline_src.sampling.masks import study_mask, write_mask
 
     study = _study(options)
-    mask = study_mask(study, _dataset(options, study), options.acceleration)
+    name = _dataset(options, study)
+    mask = study_mask(study, name, options.acceleration)
     write_mask(options.output, mask)
+    given = study.datasets[name].masks.get(options.acceleration)
+    return Made(
+        {"lines": Path(given)} if given else {},
+        [options.output],
+        ("sampling/masks.py",),
+        {"dataset": name, "acceleration": f"{options.acceleration}x", "mask": mask.description},
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -98,7 +149,7 @@ def _train(options: argparse.Namespace) -> None:
     run_training(plan, inputs, options.output, labels, options.save_every)
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> Made:
     from pipeline_src.evaluation.evaluate import evaluate
 
     labels = {
@@ -107,7 +158,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         "seed": "" if options.seed is None else options.seed,
         "name": options.model,
     }
-    evaluate(options.data, options.mask, options.weights, options.part, options.output, labels)
+    written = evaluate(
+        options.data, options.mask, options.weights, options.part, options.output, labels
+    )
+    inputs = {"store": options.data, "mask": options.mask, "weights": options.weights}
+    model, training = split_model_name(options.model)
+    return Made(
+        {role: path for role, path in inputs.items() if path},
+        written,
+        ("data/store.py", "sampling", "models", "evaluation"),
+        {**labels, "model": model, "training": training, "part": options.part},
+    )
 
 
 def _tables(options: argparse.Namespace) -> None:
@@ -121,18 +182,24 @@ def _tables(options: argparse.Namespace) -> None:
         write_main_table(options.metrics, study, options.output)
 
 
-def _figure(options: argparse.Namespace) -> None:
+def _figure(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.figures import draw_figure
 
     draw_figure(options.kind, options.inputs, options.title, options.output)
+    outputs = [options.output, options.output.with_suffix(".pdf")]
+    facts = {"figure": options.kind, "title": options.title}
+    return Made(_numbered("shown", options.inputs), outputs, ("reporting/figures",), facts)
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.report import write_report
 
     study = _study(options)
     text = options.config.read_text(encoding="utf-8")
     write_report(study, options.tables, options.figures, text, options.output)
+    inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
+    inputs["config"] = options.config
+    return Made(inputs, [options.output], ("reporting",), {"study": study.study})
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -189,6 +256,24 @@ def _export_weights(options: argparse.Namespace) -> None:
     print(f"{options.output}: {export_checkpoint(weights, options.output)} tensors")
 
 
+def _provenance(options: argparse.Namespace) -> None:
+    from pipeline_src.lineage import describe, trace
+
+    where = {}
+    for pair in options.where:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--where {pair}: must be KEY=VALUE, such as model=at")
+        where[key] = value
+    changed = []
+    for step in trace(options.file, where):
+        print(describe(step))
+        if step.problem and not step.seen:
+            changed.append(str(step.path))
+    if changed:
+        raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
+
+
 def _schema(options: argparse.Namespace) -> None:
     from pipeline_src.config.reference import write_reference
 
@@ -201,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Command, text: str, study: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, command_name=name)
         if study:
             sub.add_argument("--config", type=Path, required=True, help="configuration file")
             sub.add_argument(
@@ -273,6 +358,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True, help="the page")
 
     add("check", _check, "Check a configuration and the files it names.")
+
+    sub = add(
+        "provenance",
+        _provenance,
+        "Print where a result comes from, back to the files.",
+        study=False,
+    )
+    sub.add_argument("file", type=Path, metavar="FILE", help="table, figure, metrics, weights ...")
+    sub.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="follow only inputs made with this value, such as model=at or seed=0",
+    )
 
     sub = add("parity", _parity, "Recompute a file of the authors' results.", study=False)
     sub.add_argument("vectors", type=Path, metavar="VECTORS", help="file of vectors (.npz)")

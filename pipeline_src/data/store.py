@@ -6,16 +6,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.data.preparation import PreparedData
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
+
+if TYPE_CHECKING:  # preparing imports much that no training needs
+    from pipeline_src.data.preparation import PreparedData
 
 FORMAT = "sft-kd-recon volume store 1"
 

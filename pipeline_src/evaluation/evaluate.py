@@ -26,8 +26,8 @@ def evaluate(
     part: str,
     output: Path,
     labels: dict[str, str | int],
-) -> None:
-    """Evaluate one model, or zero filling where ``weights`` is None.
+) -> list[Path]:
+    """Evaluate one model, or zero filling where ``weights`` is None; returns what it wrote.
 
     Writes `slices.csv` and `volumes.csv`, a row a slice or volume with ``labels`` and all metrics,
     and `panel.npz` with the slice that the pictures show. ``labels`` has at least `dataset`,
@@ -77,6 +77,7 @@ def evaluate(
             slice=rows["slice"][shown],
             quarter_turns=store.description["display_quarter_turns"],
         )
+    return [output / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
 
 
 @torch.no_grad()

@@ -1,0 +1,119 @@
+"""Where a result comes from: from manifest to manifest, back to the files that were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json, sha256_file
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file on the way to a result.
+
+    Attributes:
+        depth: how many steps before the result.
+        role: what the next step took it for; empty for the result itself.
+        expected: the SHA-256 that the next step read; None for the result itself.
+        manifest: what made it; None for a file that was given.
+        seen: whether it stood in the list before, with all that is behind it.
+    """
+
+    depth: int
+    role: str
+    path: Path
+    expected: str | None
+    manifest: Mapping[str, Any] | None
+    seen: bool
+
+    @property
+    def problem(self) -> str:
+        """What does not fit: the file is gone, or is not what was read or written; else empty."""
+        if not self.path.exists():
+            return "is gone"
+        digest = sha256_file(self.path)
+        if self.expected is not None and digest != self.expected:
+            return "has changed since it was read"
+        if self.manifest is not None and digest != self.manifest["outputs"][self.path.name]:
+            return "is not what its manifest describes"
+        return ""
+
+
+def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The manifest beside a file that names it among its outputs, or None."""
+    for found in sorted(path.parent.glob("*manifest.json")):
+        content = read_json(found)
+        if isinstance(content, dict) and path.name in content.get("outputs", {}):
+            return found, content
+    return None
+
+
+def trace(path: Path, where: Mapping[str, str] | None = None) -> Iterator[Step]:
+    """A result and all that went into it, depth first.
+
+    With ``where``, only those direct inputs are followed whose manifest has no other value under
+    these keys, such as `{"model": "at", "training": "sft_kd"}`.
+
+    Raises:
+        InputError: the file does not exist, or nothing is known of it.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: does not exist")
+    if manifest_of(path) is None:
+        raise InputError(f"{path}: has no manifest beside it that says what made it")
+    yield from _trace(path, 0, "", None, where or {}, set())
+
+
+def _trace(
+    path: Path,
+    depth: int,
+    role: str,
+    expected: str | None,
+    where: Mapping[str, str],
+    known: set[Path],
+) -> Iterator[Step]:
+    found = manifest_of(path)
+    place = path.resolve()
+    seen = place in known
+    known.add(place)
+    yield Step(depth, role, path, expected, found[1] if found else None, seen)
+    if found is None or seen:
+        return
+    manifest_path, manifest = found
+    for next_role, given in manifest["inputs"].items():
+        source = manifest_path.parent / given["path"]
+        if where and not _matches(source, where):
+            continue
+        yield from _trace(source, depth + 1, next_role, given["sha256"], {}, known)
+
+
+def _matches(source: Path, where: Mapping[str, str]) -> bool:
+    found = manifest_of(source)
+    if found is None:
+        return True
+    return all(str(found[1].get(key, value)) == value for key, value in where.items())
+
+
+def describe(step: Step) -> str:
+    """A step as one line, indented by how far back it is."""
+    if step.manifest is None:
+        made = "given"
+    else:
+        sittings, by = step.manifest["sittings"], step.manifest["made_by"]
+        seconds = sum(sitting["seconds"] for sitting in sittings)
+        times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
+        made = (
+            f"{step.manifest['command']}, {sittings[0]['started'][:19]}, {seconds:.0f} s{times}, "
+            f"code {(by['commit'] or 'outside git')[:12]}"
+        )
+    place = "/".join(step.path.parts[-4:]) if step.depth else str(step.path)
+    role = f"{step.role}: " if step.role else ""
+    marks = (" (see above)" if step.seen else "") + (
+        f"  {step.problem.upper()}" if step.problem else ""
+    )
+    digest = (step.expected or sha256_file(step.path))[:12]
+    return f"{'  ' * step.depth}{role}{place}  [{digest}]  {made}{marks}"
