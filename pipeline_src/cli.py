@@ -171,15 +171,15 @@ def _evaluate(options: argparse.Namespace) -> Made:
     )
 
 
-def _tables(options: argparse.Namespace) -> None:
-    from pipeline_src.reporting.ablations import write_ablation_table
-    from pipeline_src.reporting.tables import write_main_table
+def _tables(options: argparse.Namespace) -> Made:
+    from pipeline_src.reporting.study_tables import write_study_tables
 
-    study = _study(options)
-    if options.ablation:
-        write_ablation_table(options.metrics, study, options.ablation, options.output)
-    else:
-        write_main_table(options.metrics, study, options.output)
+    study = _study(options) if options.config else None
+    written = write_study_tables(options.metrics, study, options.paper, options.output)
+    print(f"{len(written)} files in {options.output}")
+    inputs = _numbered("metrics", options.metrics) | {"paper": options.paper}
+    facts = {"study": study.study if study else None}
+    return Made(inputs, written, ("evaluation", "reporting"), facts)
 
 
 def _figure(options: argparse.Namespace) -> Made:
@@ -210,11 +210,11 @@ def _check(options: argparse.Namespace) -> None:
     models = check_files(study)
     for name, method in study.methods.items():
         build_loss(name, method, study.networks)
-    names = len(models.names())
-    settings = len(list(study.settings()))
+    counts = [len(models.names(setting)) for setting in study.settings()]
+    models_each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(
-        f"{options.config}: good; {settings} settings x {names} models x "
-        f"{len(study.seeds)} seeds = {settings * names * len(study.seeds)} trainings"
+        f"{options.config}: good; {len(counts)} settings x {models_each} models x "
+        f"{len(study.seeds)} seeds = {sum(counts) * len(study.seeds)} trainings"
     )
 
 
@@ -288,15 +288,18 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command, command_name=name)
         if study:
-            sub.add_argument("--config", type=Path, required=True, help="configuration file")
-            sub.add_argument(
-                "--set",
-                action="append",
-                default=[],
-                metavar="KEY=VALUE",
-                help="lay a value over the file, such as training.epochs=3",
-            )
+            add_study(sub)
         return sub
+
+    def add_study(sub: argparse.ArgumentParser, required: bool = True) -> None:
+        sub.add_argument("--config", type=Path, required=required, help="configuration file")
+        sub.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="lay a value over the file, such as training.epochs=3",
+        )
 
     def add_files(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, required=True, help="volume store (volumes.h5)")
@@ -339,10 +342,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", type=Path, help="weights; without them: zero filling")
     sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
 
-    sub = add("tables", _tables, "Make the tables from metrics alone.")
+    sub = add("tables", _tables, "Make the tables from metrics alone.", study=False)
     sub.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="volumes.csv files")
-    sub.add_argument("--ablation", help="name of the ablation; without it: the main table")
-    sub.add_argument("--output", type=Path, required=True, help="folder to write to")
+    add_study(sub, required=False)
+    sub.add_argument(
+        "--paper",
+        type=Path,
+        default=Path("config/paper_results.csv"),
+        help="the paper's main table (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--output", type=Path, default=Path("tables"), help="folder (default: %(default)s)"
+    )
 
     sub = add("figure", _figure, "Draw one figure as PNG and PDF.", study=False)
     sub.add_argument("kind", choices=FIGURES, help="what to draw")

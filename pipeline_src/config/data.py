@@ -172,6 +172,11 @@ class Dataset(Section):
     source: Source = Field(description="where the volumes come from, chosen by `kind`")
     preparation: Preparation = Field(description="how volumes become slices")
     split: Split = Field(description="which patients train, validate and test")
+    paper: Literal["mrbrains", "cardiac"] | None = Field(
+        default=None,
+        description="the paper's data set that this is, prepared as there; its values are then "
+        "compared with the paper's. null: another one, of which only directions are compared",
+    )
     report_on: Literal["test", "validation"] = Field(
         default="test",
         description="patients the tables report; validation is the paper's choice and is "

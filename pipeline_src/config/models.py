@@ -112,10 +112,12 @@ class Models:
             rows[variant] = {m: self.resolve(f"{m}@{ablation}.{variant}") for m in spec.models}
         return rows
 
-    def names(self) -> list[str]:
-        """Every model that is trained, each once."""
+    def names(self, setting: tuple[str, int] | None = None) -> list[str]:
+        """Every model that is trained, or that is trained for one setting, each once."""
         found = dict.fromkeys(self.study.model_names())
         for ablation in self.study.ablations:
+            if setting is not None and setting not in self.study.settings(ablation):
+                continue
             for row in self.ablated(ablation).values():
                 for name in row.values():
                     for needed in (self.teacher(name), self.warm_start(name), name):

@@ -52,6 +52,12 @@ class Ablation(Section):
     models: list[str] = Field(
         min_length=1, description="models compared, such as sft_teacher or sft_kd_at"
     )
+    datasets: list[str] | None = Field(
+        default=None, min_length=1, description="data sets it is run on; null: all"
+    )
+    accelerations: list[int] | None = Field(
+        default=None, min_length=1, description="accelerations it is run at; null: all"
+    )
     base: str = Field(default="as configured", description="name of the unchanged row")
     variants: dict[str, Variant] = Field(min_length=1, description="changed studies by name")
 
@@ -164,6 +170,16 @@ class Study(Section):
     @model_validator(mode="after")
     def _ablated_models_exist(self) -> Study:
         for name, ablation in self.ablations.items():
+            for key, known in (
+                ("datasets", list(self.datasets)),
+                ("accelerations", self.accelerations),
+            ):
+                for value in getattr(ablation, key) or []:
+                    if value not in known:
+                        raise ValueError(
+                            f"ablations.{name}.{key}: {value!r} is not among the study's "
+                            f"{', '.join(map(str, known))}"
+                        )
             for model in ablation.models:
                 if model not in self.model_names():
                     raise ValueError(
@@ -249,8 +265,13 @@ class Study(Section):
         """Distilled students as `{recipe}_{method}`."""
         return [f"{recipe}_{method}" for method in self.methods for recipe in self.recipes]
 
-    def settings(self) -> Iterator[tuple[str, int]]:
-        """Data set and acceleration, every pair."""
-        for dataset in self.datasets:
-            for acceleration in self.accelerations:
+    def settings(self, ablation: str | None = None) -> Iterator[tuple[str, int]]:
+        """Data set and acceleration, every pair; or every pair that an ablation is run on."""
+        spec = self.ablations[ablation] if ablation else None
+        for dataset in (spec and spec.datasets) or self.datasets:
+            for acceleration in (spec and spec.accelerations) or self.accelerations:
                 yield dataset, acceleration
+
+    def dataset_title(self, dataset: str) -> str:
+        """A data set's title, or its name."""
+        return self.datasets[dataset].title or dataset

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import pandas as pd
 
 from pipeline_src.config.models import Models
 from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.reporting.labels import Labels
 from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.tables import (
-    aggregate,
-    cell_text,
-    dataset_title,
-    table_notes,
-    write_table,
-)
+from pipeline_src.reporting.tables import aggregate, cell_text
 
 
 def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
@@ -30,13 +21,13 @@ def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.Dat
     Raises:
         InputError: the metrics of a model are missing.
     """
-    cells = aggregate(volumes, study).set_index(
+    cells = aggregate(volumes, Labels.of_study(study)).set_index(
         ["dataset", "acceleration", "model", "training", "variant"], drop=False
     )
     found = []
     for row, models in Models(study).ablated(ablation).items():
         for name in models.values():
-            for dataset, acceleration in study.settings():
+            for dataset, acceleration in study.settings(ablation):
                 model, training = split_model_name(name)
                 key = (dataset, f"{acceleration}x", model, training, split_variant(name)[1])
                 if key not in cells.index:
@@ -47,26 +38,15 @@ def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.Dat
     return pd.DataFrame(found)
 
 
-def write_ablation_table(
-    metrics: Sequence[Path], study: Study, ablation: str, folder: Path
-) -> None:
-    """Write `ablation_{name}` as CSV, Markdown, LaTeX and HTML.
-
-    Raises:
-        InputError: there is no such ablation, or metrics are missing.
-    """
-    if ablation not in study.ablations:
-        known = ", ".join(study.ablations) or "none"
-        raise InputError(f"--ablation {ablation}: not in the configuration; there are: {known}")
-    spec = study.ablations[ablation]
-    table = ablation_table(read_metrics(metrics), study, ablation)
+def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
+    """The study and its variants, a row each; a column a setting and model."""
+    spec, labels = study.ablations[ablation], Labels.of_study(study)
     titles = {"": spec.base} | {name: v.title or name for name, v in spec.variants.items()}
     columns: dict[tuple[str, str], dict[str, str]] = {}
     for _, cell in table.iterrows():
-        setting = f"{dataset_title(study, cell['dataset'])} {cell['acceleration']}"
+        setting = labels.title(cell["dataset"], cell["acceleration"])
         heading = (setting, full_title(cell["model"], cell["training"]))
         columns.setdefault(heading, {})[titles[cell["row"]]] = cell_text(cell)
     layout = pd.DataFrame(columns).reindex(list(titles.values()))
     layout.columns.names = [None, "PSNR (dB) / SSIM"]
-    notes = [*table_notes(table, study), "A row changes what it names and nothing else."]
-    write_table(folder / f"ablation_{ablation}", table, layout, notes)
+    return layout

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pipeline_src.config.method import Method
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.names import RECIPE_TITLES, model_title
-from pipeline_src.reporting.tables import dataset_title
 
 SOURCES = {
     "phantom": "drawn (synthetic) phantoms",
@@ -53,7 +52,7 @@ def _data(study: Study) -> str:
         scale = dataset.preparation.downscale
         reduced = f", averaged over blocks of {scale} x {scale} pixels," if scale > 1 else ""
         sentences.append(
-            f"{dataset_title(study, name)}: magnitude slices of {SOURCES[dataset.source.kind]}"
+            f"{study.dataset_title(name)}: magnitude slices of {SOURCES[dataset.source.kind]}"
             f"{reduced} centred on a {rows} x {columns} matrix and scaled by each volume's "
             f"maximum; patients: {split}."
         )
@@ -149,7 +148,7 @@ def _form(method: Method) -> str:
 
 def _evaluation(study: Study) -> str:
     reported = [
-        f"{dataset_title(study, name)} on {dataset.report_on} patients"
+        f"{study.dataset_title(name)} on {dataset.report_on} patients"
         for name, dataset in study.datasets.items()
     ]
     return (

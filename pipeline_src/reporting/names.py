@@ -16,6 +16,10 @@ MODEL_TITLES = {
     "sp": "SP",
 }
 RECIPE_TITLES = {"std_kd": "Std-KD", "sft_kd": "SFT-KD-Recon"}
+METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
+LOWER_IS_BETTER = ("hfn", "nmse")
+#: Tables of every study besides its ablations, in the order of the report.
+TABLES = ("main", "claims", "differences", "gap", "paper", "hfn", "vif", "nmse")
 #: Column of the paper's table that a training belongs to.
 COLUMN_OF_TRAINING = {
     "none": "std_kd",

@@ -19,7 +19,6 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.provenance import PACKAGE, code_digest, record
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.tables import dataset_title
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
 #: Figures in the order of the page, each with the heading it stands under.
@@ -122,7 +121,7 @@ def write_report(
         if kind not in CATEGORIES:
             raise InputError(f"{path}: the report has no category for figure {kind!r}")
         dataset, acceleration = wildcards["dataset"], wildcards.get("acceleration", "")
-        setting = f"{dataset_title(study, dataset)} {acceleration}".strip()
+        setting = f"{study.dataset_title(dataset)} {acceleration}".strip()
         shown.append(
             Shown(CATEGORIES[kind], setting, embedded_png(path), caption_html(kind, wildcards))
         )
@@ -137,9 +136,9 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         study=study,
         title=study.title or study.study,
-        synthetic=[dataset_title(study, n) for n, d in study.datasets.items() if d.synthetic],
+        synthetic=[study.dataset_title(n) for n, d in study.datasets.items() if d.synthetic],
         reported_on_validation=[
-            dataset_title(study, n) for n, d in study.datasets.items() if d.report_on != "test"
+            study.dataset_title(n) for n, d in study.datasets.items() if d.report_on != "test"
         ],
         tables=[_shown_table(study, path) for path in tables],
         categories=list(dict.fromkeys(CATEGORIES.values())),

@@ -1,7 +1,8 @@
-"""The look that all figures share, and how they are saved."""
+"""The look that all figures share, and how they are headed and saved."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,39 +10,72 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline_src.files import atomic_path
 
-#: Okabe & Ito's colours, told apart by colour-blind readers and, by lightness, in grey.
+#: Colour of a training, of Okabe & Ito's palette: told apart by colour-blind readers and, by
+#: lightness, in grey (L* of 33, 46, 54 and 71 from standard to SFT-KD).
 COLORS = {
     "none": "#8c8c8c",
-    "standard": "#0072b2",
-    "std_kd": "#56b4e9",
+    "standard": "#4d4d4d",
+    "std_kd": "#0072b2",
     "sft": "#d55e00",
     "sft_kd": "#e69f00",
 }
 #: Width in inches of a figure over a page's full text width.
 PAGE_WIDTH = 7.2
+#: Sizes of type in points, of which `TINY` is the smallest that is legible in print.
+TINY, SMALL, NORMAL = 6.0, 7.0, 8.0
+#: Names of metrics on an axis, with their units.
+METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+
+_INK = "0.15"
+_SETTINGS = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "0.3",
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.labelsize": NORMAL,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": NORMAL,
+    "figure.constrained_layout.use": True,
+    # Comes with matplotlib, so that a figure looks the same everywhere.
+    "font.family": "DejaVu Sans",
+    "font.size": NORMAL,
+    "grid.color": "0.9",
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "lines.solid_capstyle": "round",
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "text.color": _INK,
+    "xtick.bottom": False,
+    "xtick.color": _INK,
+    "xtick.labelsize": SMALL,
+    "ytick.color": _INK,
+    "ytick.labelsize": SMALL,
+    "ytick.left": False,
+}
 
 
 def apply_style() -> None:
     """Small, legible type on white; embedded fonts in PDF."""
-    sns.set_theme(
-        context="paper",
-        style="whitegrid",
-        rc={
-            "axes.edgecolor": "0.3",
-            "axes.titlesize": 9,
-            "figure.constrained_layout.use": True,
-            "font.size": 8,
-            "grid.color": "0.9",
-            "pdf.fonttype": 42,
-            "savefig.dpi": 200,
-        },
-    )
+    mpl.rcParams.update(_SETTINGS)
+
+
+def head(figure: Figure, title: str, *details: str) -> None:
+    """The heading of a figure, one line each, from its left edge."""
+    lines = [line for line in (title, *details) if line]
+    figure.suptitle("\n".join(lines), x=0.008, ha="left", fontsize=NORMAL)
+
+
+def counted(numbers: Iterable[int], noun: str) -> str:
+    """`3 seeds`, `1 patient`, or `18 to 20 patients` where the numbers differ."""
+    low, high = min(found := [int(n) for n in numbers]), max(found)
+    plural = "" if high == 1 else "s"
+    return f"{low} {noun}{plural}" if low == high else f"{low} to {high} {noun}{plural}"
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -53,5 +87,5 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def upright(image: NDArray[np.float32], quarter_turns: int) -> NDArray[np.float32]:
-    """A slice as it is shown."""
+    """A slice `(rows, columns)` as it is shown."""
     return np.rot90(image, quarter_turns)

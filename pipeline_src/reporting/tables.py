@@ -1,34 +1,37 @@
-"""The main table: tidy, and as the paper prints it."""
+"""The tables that have a model a row: tidy, and as the paper prints them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
-from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
-from pipeline_src.files import write_text
-from pipeline_src.reporting.method_options import method_options
+from pipeline_src.evaluation.results import KEYS, METRICS
+from pipeline_src.reporting.labels import Labels
 from pipeline_src.reporting.names import (
     COLUMN_OF_TRAINING,
+    LOWER_IS_BETTER,
+    METRIC_TITLES,
     RECIPE_TITLES,
     model_order,
     model_title,
 )
 
 MISSING = "\N{EN DASH}"
+#: Decimals of a metric in print.
+DECIMALS = {"psnr_db": 2}
+
+Cell = Callable[[pd.Series], str]
 
 
-def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
+def main_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row a cell of the paper's table, in its order; see `aggregate`."""
-    table = aggregate(volumes[volumes["variant"] == ""], study).drop(columns="variant")
+    table = aggregate(volumes[volumes["variant"] == ""], labels).drop(columns="variant")
     orders = {
-        "dataset": list(study.datasets),
-        "acceleration": [f"{r}x" for r in study.accelerations],
+        "dataset": list(labels.datasets),
+        "acceleration": list(labels.accelerations),
         "model": model_order(list(table["model"].unique())),
         "training": list(COLUMN_OF_TRAINING),
     }
@@ -37,7 +40,7 @@ def main_table(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
     )
 
 
-def aggregate(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
+def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row for each data set, acceleration, model, training and variant.
 
     Each metric is the mean over volumes, then over seeds; `*_sd` is the standard deviation over
@@ -47,13 +50,13 @@ def aggregate(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
     Raises:
         InputError: the metrics are of another study.
     """
-    accelerations = [f"{r}x" for r in study.accelerations]
-    for column, known in (("dataset", list(study.datasets)), ("acceleration", accelerations)):
+    known = {"dataset": list(labels.datasets), "acceleration": list(labels.accelerations)}
+    for column, values in known.items():
         for value in volumes[column].unique():
-            if value not in known:
+            if value not in values:
                 raise InputError(
                     f"metrics are of {column} {value!r}, which the study does not have "
-                    f"({', '.join(known)})"
+                    f"({', '.join(values)})"
                 )
     keys = [*KEYS, "variant"]
     groups = volumes.groupby([*keys, "part", "seed"], dropna=False, sort=False)
@@ -70,115 +73,123 @@ def aggregate(volumes: pd.DataFrame, study: Study) -> pd.DataFrame:
             "volumes": int(cell["volumes"].iloc[0]),
             "patients": int(cell["patients"].iloc[0]),
             "part": part,
-            "synthetic": study.datasets[str(identity[0])].synthetic,
+            "synthetic": labels.datasets[str(identity[0])].synthetic,
             "variant": identity[-1],
         }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def paper_layout(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The table as the paper prints it: a model a row, Std-KD beside SFT-KD-Recon.
+def paper_layout(
+    table: pd.DataFrame, labels: Labels, cell: Cell | None = None, corner: str = ""
+) -> pd.DataFrame:
+    """A table as the paper prints it: a model a row, Std-KD beside SFT-KD-Recon.
 
-    Cells are `PSNR / SSIM`, with the spread over seeds where there are several.
+    ``cell`` gives a cell's text; by default `PSNR / SSIM`, with the spread over seeds.
     """
     columns: dict[tuple[str, str], dict[str, str]] = {}
-    for dataset, acceleration in study.settings():
+    for dataset, acceleration in labels.settings():
         for recipe in RECIPE_TITLES:
-            heading = (f"{dataset_title(study, dataset)} {acceleration}x", RECIPE_TITLES[recipe])
+            heading = (labels.title(dataset, acceleration), RECIPE_TITLES[recipe])
             columns[heading] = {}
             for _, row in table.iterrows():
-                here = (row["dataset"], row["acceleration"]) == (dataset, f"{acceleration}x")
+                here = (row["dataset"], row["acceleration"]) == (dataset, acceleration)
                 if here and COLUMN_OF_TRAINING[row["training"]] == recipe:
-                    columns[heading][model_title(row["model"])] = cell_text(row)
+                    columns[heading][model_title(row["model"])] = (cell or cell_text)(row)
     frame = pd.DataFrame(columns)
     titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
-    frame = frame.reindex(titles).fillna(MISSING)
-    frame.columns.names = [None, "PSNR (dB) / SSIM"]
+    frame = frame.reindex(titles).dropna(how="all").fillna(MISSING)
+    frame.columns.names = [None, corner or "PSNR (dB) / SSIM"]
     return frame
 
 
 def cell_text(row: pd.Series) -> str:
     """`PSNR / SSIM`, with the spread over seeds where there are several."""
-    if row["seeds"] > 1:
-        return (
-            f"{row['psnr_db']:.2f} ± {row['psnr_db_sd']:.2f} / "
-            f"{row['ssim']:.4f} ± {row['ssim_sd']:.4f}"
-        )
-    return f"{row['psnr_db']:.2f} / {row['ssim']:.4f}"
+    return f"{metric_text(row, 'psnr_db')} / {metric_text(row, 'ssim')}"
 
 
-def dataset_title(study: Study, dataset: str) -> str:
-    """A data set's title, or its name."""
-    return study.datasets[dataset].title or dataset
+def metric_text(row: pd.Series, metric: str) -> str:
+    """A metric with its spread over seeds where there are several."""
+    decimals = DECIMALS.get(metric, 4)
+    if pd.isna(row[metric]):
+        return MISSING
+    spread = f" ± {row[f'{metric}_sd']:.{decimals}f}" if row["seeds"] > 1 else ""
+    return f"{row[metric]:.{decimals}f}{spread}"
 
 
-def table_notes(table: pd.DataFrame, study: Study) -> list[str]:
+def metric_layout(table: pd.DataFrame, labels: Labels, metric: str) -> pd.DataFrame:
+    """One metric of every model, in the paper's layout."""
+    return paper_layout(table, labels, partial(metric_text, metric=metric), METRIC_TITLES[metric])
+
+
+def metric_notes(metric: str) -> list[str]:
+    """How a metric is read."""
+    better = "Lower" if metric in LOWER_IS_BETTER else "Higher"
+    return [f"{METRIC_TITLES[metric]}: {better.lower()} is better."]
+
+
+def gap_table(table: pd.DataFrame) -> pd.DataFrame:
+    """How far each trained model is below the standard teacher of its setting.
+
+    Columns `gap_psnr_db` and `gap_ssim` are the teacher's mean less the model's, so that a
+    negative gap is a model above the teacher.
+    """
+    rows = []
+    for (dataset, acceleration), cells in table.groupby(["dataset", "acceleration"], sort=False):
+        of_teacher = cells[(cells["model"] == "teacher") & (cells["training"] == "standard")]
+        if of_teacher.empty:
+            continue
+        teacher = of_teacher.iloc[0]
+        for _, row in cells[cells["training"] != "none"].iterrows():
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "acceleration": acceleration,
+                    "model": row["model"],
+                    "training": row["training"],
+                    "gap_psnr_db": teacher["psnr_db"] - row["psnr_db"],
+                    "gap_ssim": teacher["ssim"] - row["ssim"],
+                }
+            )
+    columns = [*KEYS, "gap_psnr_db", "gap_ssim"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def gap_layout(gaps: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Gaps in the paper's layout; the teacher itself, whose gap is zero, is left out."""
+    shown = gaps[(gaps["model"] != "teacher") | (gaps["training"] != "standard")]
+
+    def cell(row: pd.Series) -> str:
+        return f"{row['gap_psnr_db']:+.2f} / {row['gap_ssim']:+.4f}"
+
+    return paper_layout(shown, labels, cell, "gap in PSNR (dB) / SSIM")
+
+
+def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
     """What a reader must know of the table: whose images, which patients, how many seeds."""
+    kinds = {
+        True: "synthetic (drawn phantoms)",
+        False: "measured images",
+        None: "kind of images not stated",
+    }
     notes = []
     for dataset in table["dataset"].unique():
         row = table[table["dataset"] == dataset].iloc[0]
-        kind = "synthetic (drawn phantoms)" if row["synthetic"] else "measured images"
         chosen = (
             "test patients"
             if row["part"] == "test"
             else ("validation patients, on which the weights were chosen too (the paper's choice)")
         )
         notes.append(
-            f"{dataset_title(study, dataset)}: {kind}; mean over {row['volumes']} volumes of "
-            f"{row['patients']} {chosen}."
+            f"{labels.title(dataset)}: {kinds[labels.datasets[dataset].synthetic]}; mean over "
+            f"{row['volumes']} volumes of {row['patients']} {chosen}."
         )
-    notes.append(f"Method: {method_options(study)}.")
-    seeds = len(study.seeds)
-    spread = "; ± is the standard deviation over seeds" if seeds > 1 else ""
-    notes.append(f"{seeds} seed{'s' if seeds > 1 else ''} a model{spread}.")
+    if labels.options:
+        notes.append(f"Method: {labels.options}.")
+    trained = table[table["training"] != "none"]
+    seeds = sorted(trained["seeds"].unique()) or [1]
+    many = seeds[-1] > 1
+    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    spread = "; ± is the standard deviation over seeds" if many else ""
+    notes.append(f"{count} seed{'s' if many else ''} a model{spread}.")
     return notes
-
-
-def write_main_table(volumes: Sequence[Path], study: Study, folder: Path) -> None:
-    """Write `main.csv` (tidy), `main.md`, `main.tex` and `main.html` (the paper's layout).
-
-    Raises:
-        InputError: a metrics file is unusable.
-    """
-    table = main_table(read_metrics(volumes), study)
-    notes = table_notes(table, study)
-    write_table(folder / "main", table, paper_layout(table, study), notes)
-
-
-def write_table(stem: Path, tidy: pd.DataFrame, layout: pd.DataFrame, notes: list[str]) -> None:
-    """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`."""
-    write_text(stem.with_suffix(".csv"), tidy.to_csv(index=False, float_format="%.6f"))
-    write_text(stem.with_suffix(".md"), _markdown(layout, notes))
-    write_text(stem.with_suffix(".tex"), _latex(layout, notes))
-    write_text(stem.with_suffix(".html"), html_table(layout, notes))
-
-
-def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
-    flat = layout.copy()
-    flat.columns = pd.Index([" ".join(pair) for pair in layout.columns])
-    flat.index.name = "PSNR (dB) / SSIM"
-    return flat.to_markdown() + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
-
-
-def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
-    """A booktabs table; needs the packages booktabs and multirow."""
-    styled = layout.style.format(escape="latex")
-    for axis in (0, 1):
-        styled = styled.format_index(escape="latex", axis=axis)
-    body = styled.to_latex(
-        hrules=True,
-        column_format="l" + "c" * layout.shape[1],
-        multicol_align="c",
-    )
-    comments = "".join(f"% {note}\n" for note in notes)
-    for plain, escaped in (("±", r"$\pm$"), (MISSING, "--")):
-        body = body.replace(plain, escaped)
-    return comments + body
-
-
-def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
-    """A table fragment that a page can embed, with its notes below."""
-    table = layout.to_html(classes="results", border=0, justify="center")
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'

@@ -21,6 +21,7 @@ from pipeline_src.files import write_text
 from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
 from pipeline_src.provenance import source_files
 from pipeline_src.reporting.method_options import method_options
+from pipeline_src.reporting.names import TABLES
 
 
 def read_models():
@@ -77,6 +78,18 @@ EVALUATION_CODE = (
     "evaluation/evaluate.py",
     "evaluation/metrics.py",
     "evaluation/results.py",
+)
+TABLE_CODE = (
+    "evaluation/results.py",
+    "evaluation/statistics.py",
+    "reporting/ablations.py",
+    "reporting/differences.py",
+    "reporting/formats.py",
+    "reporting/labels.py",
+    "reporting/names.py",
+    "reporting/paper.py",
+    "reporting/study_tables.py",
+    "reporting/tables.py",
 )
 FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
 
@@ -155,15 +168,19 @@ def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     return [f"{folder}/{name}" for folder in folders]
 
 
-def ablation_metrics(wildcards):
-    """Metrics of every model in an ablation's table, each once."""
-    rows = models.ablated(wildcards.ablation).values()
-    names = dict.fromkeys(name for row in rows for name in row.values())
-    return [
-        f"{folder}/volumes.csv"
+def all_metrics():
+    """Metrics of everything that stands in a table, each once."""
+    files = [
+        path
         for dataset, acceleration in study.settings()
-        for folder in model_folders(dataset, f"{acceleration}x", names)
+        for path in metric_files(dataset, f"{acceleration}x", "volumes.csv")
     ]
+    for ablation in study.ablations:
+        names = [n for row in models.ablated(ablation).values() for n in row.values()]
+        for dataset, acceleration in study.settings(ablation):
+            folders = model_folders(dataset, f"{acceleration}x", names)
+            files += [f"{folder}/volumes.csv" for folder in folders]
+    return list(dict.fromkeys(files))
 
 
 def shown_models():
@@ -185,8 +202,9 @@ def captions():
     ]
 
 
-def template():
-    return os.path.relpath(PROJECT / "pipeline_src" / "reporting" / "report.html.j2")
+def package_file(name):
+    """A file of the package that is no module."""
+    return os.path.relpath(PROJECT / "pipeline_src" / name)
 
 
 MODEL = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}/{{model}}"
@@ -197,11 +215,7 @@ FIGURES = [
     for dataset, acceleration in study.settings()
     for kind in ("mask", "boxplot", "curves", "panel")
 ]
-TABLES = [
-    f"{RESULTS}/tables/{table}.{suffix}"
-    for table in ("main", *[f"ablation_{name}" for name in study.ablations])
-    for suffix in ("csv", "md", "tex", "html")
-]
+TABLE_NAMES = [*TABLES, *[f"ablation_{name}" for name in study.ablations]]
 
 
 wildcard_constraints:

@@ -1,79 +1,52 @@
-rule main_table:
+rule study_tables:
+    """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
-        metrics=[
-            path
-            for dataset, acceleration in study.settings()
-            for path in metric_files(dataset, f"{acceleration}x", "volumes.csv")
-        ],
-        code=code("reporting/tables.py", "reporting/names.py", "evaluation/results.py"),
+        metrics=all_metrics(),
+        paper="config/paper_results.csv",
+        code=code(*TABLE_CODE),
+        sorting=package_file("reporting/sortable.js"),
     output:
-        csv=report(
-            f"{RESULTS}/tables/main.csv",
-            caption="../report/main_table.rst",
-            category="Tables",
-        ),
-        markdown=f"{RESULTS}/tables/main.md",
-        latex=f"{RESULTS}/tables/main.tex",
-        html=report(
-            f"{RESULTS}/tables/main.html",
-            caption="../report/main_table.rst",
-            category="Tables",
-        ),
+        tables=[
+            f"{RESULTS}/tables/{name}.{suffix}"
+            for name in TABLE_NAMES
+            for suffix in ("csv", "md", "tex")
+        ],
+        pages=[
+            report(
+                f"{RESULTS}/tables/{name}.html",
+                caption="../report/table.rst",
+                category="Tables",
+            )
+            for name in TABLE_NAMES
+        ],
+        numbers=f"{RESULTS}/tables/all_numbers.csv",
     log:
-        f"{RESULTS}/logs/tables/main.log",
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables.tsv"
     conda:
         "../../environment.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=30,
     params:
         config=CONFIG,
-        titles={name: dataset.title for name, dataset in study.datasets.items()},
+        titles={
+            name: (dataset.title, dataset.paper)
+            for name, dataset in study.datasets.items()
+        },
+        ablations={
+            name: ablation.model_dump(mode="json")
+            for name, ablation in study.ablations.items()
+        },
         options=method_options(study),
-        folder=subpath(output.csv, parent=True),
-        which="",
+        folder=subpath(output.numbers, parent=True),
     message:
-        "Main table"
+        "Tables"
     shell:
-        "python -m pipeline_src tables {input.metrics} --config {params.config} {params.which} "
-        "--output {params.folder} > {log} 2>&1"
-
-
-use rule main_table as ablation_table with:
-    input:
-        metrics=ablation_metrics,
-        code=code(
-            "reporting/ablations.py",
-            "reporting/tables.py",
-            "reporting/names.py",
-            "evaluation/results.py",
-        ),
-    output:
-        csv=report(
-            f"{RESULTS}/tables/ablation_{{ablation}}.csv",
-            caption="../report/ablation_table.rst",
-            category="Ablations",
-        ),
-        markdown=f"{RESULTS}/tables/ablation_{{ablation}}.md",
-        latex=f"{RESULTS}/tables/ablation_{{ablation}}.tex",
-        html=report(
-            f"{RESULTS}/tables/ablation_{{ablation}}.html",
-            caption="../report/ablation_table.rst",
-            category="Ablations",
-        ),
-    log:
-        f"{RESULTS}/logs/tables/ablation_{{ablation}}.log",
-    params:
-        config=CONFIG,
-        settings=lambda wildcards: study.ablations[wildcards.ablation].model_dump(
-            mode="json"
-        ),
-        options=method_options(study),
-        folder=subpath(output.csv, parent=True),
-        which=lambda wildcards: f"--ablation {wildcards.ablation}",
-    message:
-        "Table: ablation {wildcards.ablation}"
+        "python -m pipeline_src tables {input.metrics} --config {params.config} "
+        "--paper {input.paper} --output {params.folder} > {log} 2>&1"
 
 
 rule figure_contact_sheet:
@@ -200,11 +173,11 @@ use rule figure_contact_sheet as figure_panel with:
 
 rule page:
     input:
-        tables=[path for path in TABLES if path.endswith(".html")],
+        tables=rules.study_tables.output.pages,
         figures=FIGURES,
         captions=captions(),
         code=code("reporting/report.py", "reporting/methods_text.py"),
-        template=template(),
+        template=package_file("reporting/report.html.j2"),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -231,7 +204,7 @@ rule page:
 
 rule tables:
     input:
-        TABLES,
+        rules.study_tables.output,
 
 
 rule figures:

@@ -1,4 +1,4 @@
-"""One module a figure, named as its kind; each has `from_files(inputs, title)`."""
+"""Figures: `kinds` lists them; a module each has `from_files(inputs, title, **options)`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,37 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+from pipeline_src.errors import InputError
+from pipeline_src.reporting.figures.kinds import figure_kind
 
-from pipeline_src.reporting.style import apply_style, save
 
-
-def draw_figure(kind: str, inputs: Sequence[Path], title: str, output: Path) -> None:
+def draw_figure(
+    kind: str,
+    inputs: Sequence[Path],
+    title: str,
+    output: Path,
+    setting: tuple[str, str] | None = None,
+) -> None:
     """Draw a figure from the files it shows and save it as PNG and PDF.
 
+    ``setting`` is the data set and acceleration (`("cardiac", "4x")`) that is shown, for kinds that
+    pick one from a file of several.
+
     Raises:
-        InputError: an input is missing or of the wrong kind.
+        InputError: there is no such kind, an input is missing or of the wrong kind, or the setting
+            is not in it.
     """
+    made = figure_kind(kind)
+    if setting is not None and not made.picks_setting:
+        raise InputError(f"figure {kind}: shows its files as they are; no setting can be picked")
+    # Imported here, since importing matplotlib is slow and the kinds are listed without it.
+    import matplotlib.pyplot as plt
+
+    from pipeline_src.reporting.style import apply_style, save
+
     apply_style()
-    figure = import_module(f"{__name__}.{kind}").from_files(inputs, title)
+    options = made.options | ({"setting": setting} if setting else {})
+    figure = import_module(f"{__name__}.{made.module}").from_files(inputs, title, **options)
     try:
         save(figure, output)
     finally:

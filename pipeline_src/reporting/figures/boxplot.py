@@ -1,81 +1,213 @@
-"""Box plots of a metric over the slices of the reported patients, every model of a setting."""
+"""Box plots of a metric over the slices of the reported patients, every model of a setting.
+
+Between the two boxes of a method, a line a patient joins its mean with either recipe.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
 
+from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.names import full_title, model_order
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
+from pipeline_src.reporting.names import RECIPE_TITLES, full_title, model_order
+from pipeline_src.reporting.style import (
+    COLORS,
+    METRIC_TITLES,
+    PAGE_WIDTH,
+    TINY,
+    counted,
+    head,
+)
 
-AXIS_TITLES = {"ssim": "SSIM", "psnr_db": "PSNR (dB)"}
-TRAINING_TITLES = {
-    "standard": "standard training",
-    "sft": "student-friendly teacher",
-    "std_kd": "Std-KD",
-    "sft_kd": "SFT-KD-Recon",
-}
+#: Trainings in the order of a model's boxes.
+TRAININGS = ("standard", "sft", "std_kd", "sft_kd")
+#: Markers of a patient's mean with either recipe.
+MARKERS = {"std_kd": "o", "sft_kd": "D"}
+#: Inches between one box and the next, and how many of them lie between the boxes of a method.
+ROW_HEIGHT, PAIR_ROWS = 0.225, 2.0
+#: Line of a patient whose mean is higher with SFT-KD-Recon, and of any other.
+HIGHER = {"color": "0.45", "linewidth": 0.6, "alpha": 0.55, "linestyle": "-"}
+NOT_HIGHER = {"color": "black", "linewidth": 0.8, "alpha": 0.8, "linestyle": (0, (3, 1.5))}
 
 
-def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the `slices.csv` files of a setting."""
-    return draw(read_metrics(inputs), title)
+@dataclass(frozen=True)
+class Box:
+    """One trained model's place: its rows are counted from the top."""
+
+    model: str
+    training: str
+    row: float
 
 
-def draw(slices: pd.DataFrame, title: str, metric: str = "ssim") -> Figure:
+def from_files(inputs: Sequence[Path], title: str, metric: str) -> Figure:
+    """From the `slices.csv` files of a setting.
+
+    Raises:
+        InputError: a file cannot be read, or no trained model is in them.
+    """
+    return draw(read_metrics(inputs), title, metric)
+
+
+def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
     """One box a trained model; ``slices`` has the columns of the evaluation's `slices.csv`.
 
     Zero filling lies far below and would flatten the boxes; its median is written instead.
+
+    Raises:
+        InputError: there is no trained model.
     """
-    trained = slices[slices["training"] != "none"].copy()
-    order = [
-        (model, training)
-        for model in model_order(list(trained["model"].unique()))
-        for training in TRAINING_TITLES
-        if ((trained["model"] == model) & (trained["training"] == training)).any()
-    ]
-    trained["title"] = [
-        full_title(m, t) for m, t in zip(trained["model"], trained["training"], strict=True)
-    ]
-    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 0.27 * len(order) + 1.2))
-    sns.boxplot(
-        trained,
-        x=metric,
-        y="title",
-        order=[full_title(m, t) for m, t in order],
-        hue="training",
-        palette={k: COLORS[k] for k in TRAINING_TITLES},
-        hue_order=list(TRAINING_TITLES),
-        dodge=False,
-        saturation=1,
-        width=0.65,
-        linewidth=0.8,
-        fliersize=1.5,
-        medianprops={"color": "black", "linewidth": 1.4},
-        legend=False,
-        ax=axis,
+    slices = slices[slices["variant"] == ""]
+    trained = slices[slices["training"] != "none"]
+    if trained.empty:
+        raise InputError("box plot: no trained model in the metrics")
+    boxes = places(trained)
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, ROW_HEIGHT * boxes[-1].row + 1.5))
+    _draw_boxes(axis, boxes, trained, metric)
+    paired = False
+    for first, second in zip(boxes, boxes[1:], strict=False):
+        if first.model != second.model:
+            axis.axhline((first.row + second.row) / 2, color="0.8", linewidth=0.5)
+        elif (first.training, second.training) == tuple(MARKERS):
+            means = patient_means(trained[trained["model"] == first.model], metric)
+            _draw_patients(axis, first.row, second.row, means)
+            paired = True
+    axis.set(
+        xlabel=f"{METRIC_TITLES[metric]} of a slice",
+        yticks=[box.row for box in boxes],
+        yticklabels=[full_title(box.model, box.training) for box in boxes],
+        ylim=(boxes[-1].row + 0.7, -0.7),
     )
-    axis.set(xlabel=AXIS_TITLES[metric] + " of a slice", ylabel="")
-    for edge in range(1, len(order)):
-        if order[edge][0] != order[edge - 1][0]:
-            axis.axhline(edge - 0.5, color="0.8", linewidth=0.6)
-    zero_filled = slices[slices["training"] == "none"][metric]
-    count = f"{trained.groupby('title').size().iloc[0]} slices a box"
-    below = (
-        f"; zero-filled median {zero_filled.median():.3f} (not drawn)" if len(zero_filled) else ""
-    )
-    axis.set_title(f"{title}: {count}{below}", loc="left")
-    handles = [
-        Rectangle((0, 0), 1, 1, facecolor=COLORS[t], edgecolor="0.3", label=name)
-        for t, name in TRAINING_TITLES.items()
-        if (trained["training"] == t).any()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    axis.grid(visible=False, axis="y")
+    head(figure, f"{title}: {METRIC_TITLES[metric].split()[0]} by slice", *_counts(slices, metric))
+    if paired:
+        figure.legend(handles=_legend(), loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
+
+
+def places(trained: pd.DataFrame) -> list[Box]:
+    """The boxes in the paper's order, those of a method apart by the room for its patients."""
+    have = set(zip(trained["model"], trained["training"], strict=True))
+    boxes: list[Box] = []
+    row = 0.0
+    for model in model_order(list(trained["model"].unique())):
+        for training in TRAININGS:
+            if (model, training) not in have:
+                continue
+            if boxes:
+                of_method = boxes[-1].model == model and training in MARKERS
+                row += PAIR_ROWS if of_method else 1.0
+            boxes.append(Box(model, training, row))
+    return boxes
+
+
+def patient_means(of_method: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row a patient measured with both recipes, a column a recipe: the mean over the slices of
+    each volume, then over the patient's volumes, then over seeds."""
+    frames = of_method.assign(frame=of_method["frame"].fillna(""))
+    means = frames.groupby(["training", "patient", "seed", "frame"])[metric].mean()
+    for level in ("frame", "seed"):
+        keep = [name for name in means.index.names if name != level]
+        means = means.groupby(level=keep).mean()
+    return means.unstack("training")[list(MARKERS)].dropna()
+
+
+def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str) -> None:
+    """Boxes over quartiles, whiskers of 1.5 interquartile ranges, dots beyond."""
+    for box in boxes:
+        of_model = (trained["model"] == box.model) & (trained["training"] == box.training)
+        color = COLORS[box.training]
+        axis.boxplot(
+            trained.loc[of_model, metric].to_numpy(),
+            positions=[box.row],
+            orientation="horizontal",
+            widths=0.62,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": _tint(color), "edgecolor": color, "linewidth": 0.9},
+            whiskerprops={"color": color, "linewidth": 0.9},
+            capprops={"color": color, "linewidth": 0.9},
+            medianprops={"color": "black", "linewidth": 1.4, "solid_capstyle": "butt"},
+            flierprops={"marker": ".", "markersize": 2, "markeredgecolor": color},
+        )
+
+
+def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) -> None:
+    """A line a patient in the room between the rows ``above`` and ``below``, and how many of them
+    are higher with SFT-KD-Recon."""
+    ends = (above + 0.55, below - 0.55)
+    higher = means["sft_kd"] > means["std_kd"]
+    for values, better in zip(means.to_numpy(), higher, strict=True):
+        axis.plot(values, ends, **(HIGHER if better else NOT_HIGHER), gid="patient")
+    for row, (recipe, marker) in zip(ends, MARKERS.items(), strict=True):
+        axis.scatter(
+            means[recipe],
+            [row] * len(means),
+            s=7,
+            marker=marker,
+            color=COLORS[recipe],
+            edgecolor="white",
+            linewidth=0.3,
+            zorder=3,
+        )
+    axis.annotate(
+        f"higher in\n{int(higher.sum())} of {counted([len(means)], 'patient')}",
+        xy=(1, (above + below) / 2),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=TINY,
+    )
+
+
+def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
+    """What a box stands for, in words, and the median of zero filling."""
+    trained, not_trained = (slices[(slices["training"] == "none") == is_none] for is_none in (0, 1))
+    models = trained.groupby(["model", "training"])
+    seeds = models["seed"].nunique()
+    a_seed = trained.groupby(["model", "training", "seed"]).size()
+    lines = [f"{counted(a_seed, 'slice')} of {counted(models['patient'].nunique(), 'patient')}"]
+    if seeds.max() > 1:
+        lines[0] += f"; {counted(seeds, 'seed')} pooled ({counted(models.size(), 'value')} a box)"
+    else:
+        lines[0] += "; one seed"
+    if len(not_trained):
+        median = not_trained[metric].median()
+        lines[0] += f"; zero-filled: median {median:.{2 if metric == 'psnr_db' else 3}f}, not drawn"
+    return lines
+
+
+def _legend() -> list[Line2D]:
+    """What stands between the boxes of a method."""
+    ends = [
+        Line2D(
+            [],
+            [],
+            color=COLORS[recipe],
+            marker=marker,
+            markersize=3,
+            linestyle="none",
+            label=f"a patient's mean, {RECIPE_TITLES[recipe]}",
+        )
+        for recipe, marker in MARKERS.items()
+    ]
+    ways = [
+        Line2D([], [], **HIGHER, label=f"higher with {RECIPE_TITLES['sft_kd']}"),
+        Line2D([], [], **NOT_HIGHER, label="not higher"),
+    ]
+    return [*ends, *ways]
+
+
+def _tint(color: str) -> tuple[float, float, float]:
+    """The colour mixed with white, light enough for a black line to show on it."""
+    red, green, blue = (0.45 * part + 0.55 for part in to_rgb(color))
+    return red, green, blue

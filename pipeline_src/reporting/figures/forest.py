@@ -1,0 +1,278 @@
+"""Differences between models with their intervals, a row a comparison, grouped by question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline_src.config.plans import split_model_name
+from pipeline_src.errors import InputError
+from pipeline_src.reporting.names import model_order
+from pipeline_src.reporting.style import (
+    METRIC_TITLES,
+    NORMAL,
+    PAGE_WIDTH,
+    SMALL,
+    TINY,
+    counted,
+    head,
+)
+
+COLUMNS = (
+    "dataset",
+    "dataset_title",
+    "acceleration",
+    "family",
+    "first",
+    "first_title",
+    "metric",
+    "effect",
+    "low",
+    "high",
+    "p_holm",
+    "patients",
+    "seeds",
+    "verdict",
+    "reason",
+)
+#: Families in the order of the figure, each with the question it answers.
+FAMILIES = {
+    "recipe": "SFT-KD-Recon against Std-KD of the same method",
+    "student": "Distilled student against the plain student",
+    "matched": "Distilled student against a student of as many epochs",
+    "sft_start": "SFT-KD-Recon against a student from SFT blocks",
+    "teacher": "Student against the teacher it was distilled from",
+}
+#: Decimals that a metric's differences are written with.
+DECIMALS = {"psnr_db": 2, "ssim": 4}
+MISSING = "\N{EN DASH}"
+ROW_HEIGHT = 0.165
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a verdict is drawn: told by its shape and filling, not by colour alone."""
+
+    marker: str
+    face: str
+    edge: str
+    line: str
+    meaning: str
+
+
+VERDICTS = {
+    "better": Look(">", "#0072b2", "#0072b2", "-", "better"),
+    "worse": Look("<", "#d55e00", "#d55e00", "-", "worse"),
+    "no difference shown": Look("o", "white", "0.2", "-", "no difference shown"),
+    "cannot tell": Look("x", "0.45", "0.45", ":", "cannot tell"),
+}
+
+
+def from_files(
+    inputs: Sequence[Path], title: str, metric: str, setting: tuple[str, str] | None = None
+) -> Figure:
+    """From files of differences; of several settings, the one given is shown.
+
+    Raises:
+        InputError: a file cannot be read or lacks a column, or the setting is not in it or not
+            told.
+    """
+    table = pd.concat([_read(path) for path in inputs], ignore_index=True)
+    return draw(pick(table, metric, setting), title, metric)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"acceleration": str, "reason": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: differences cannot be read ({error})") from None
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"{path}: is no file of differences; missing: {', '.join(missing)}")
+    unknown = sorted(set(table["verdict"].astype(str)) - set(VERDICTS))
+    if unknown:
+        raise InputError(f"{path}: unknown verdict: {', '.join(unknown)}")
+    return table
+
+
+def pick(table: pd.DataFrame, metric: str, setting: tuple[str, str] | None) -> pd.DataFrame:
+    """The rows of one metric and one setting.
+
+    Raises:
+        InputError: there is none, or there are several settings and none is told.
+    """
+    rows = table[table["metric"] == metric]
+    settings = list(rows[["dataset", "acceleration"]].drop_duplicates().itertuples(index=False))
+    known = ", ".join(f"{dataset} {acceleration}" for dataset, acceleration in settings)
+    if setting is None:
+        if len(settings) > 1:
+            raise InputError(f"differences are of several settings, tell which: {known}")
+        setting = tuple(settings[0]) if settings else ("", "")
+    rows = rows[(rows["dataset"] == setting[0]) & (rows["acceleration"] == setting[1])]
+    if rows.empty:
+        raise InputError(
+            f"no differences in {metric} of {' '.join(setting) or 'any setting'}; "
+            f"there are: {known or 'none'}"
+        )
+    return rows
+
+
+def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
+    """The differences of one setting, in the metric's unit, right of zero where the first model of
+    a comparison has the higher metric."""
+    groups = ordered(rows)
+    lines = sum(len(members) + 1 for _, members in groups)
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, ROW_HEIGHT * lines + 1.55))
+    axis.axvline(0, color="0.2", linewidth=0.9, zorder=1.5)
+    labels: dict[float, str] = {}
+    top = 0.0
+    for heading, members in groups:
+        _draw_heading(axis, top, heading)
+        for place, (_, row) in enumerate(members.iterrows(), start=1):
+            labels[top + place] = str(row["first_title"])
+            _draw_row(axis, top + place, row, DECIMALS[metric])
+        top += len(members) + 1
+    _beside(axis, -1, "difference [95 % interval]", "p")
+    unit = " (dB)" if metric == "psnr_db" else ""
+    axis.set(
+        yticks=list(labels),
+        yticklabels=list(labels.values()),
+        ylim=(top - 0.4, -0.55),
+        xlim=limits(rows),
+        xlabel=f"\N{LEFTWARDS ARROW} worse    difference in "
+        f"{METRIC_TITLES[metric].split()[0]}{unit}    better \N{RIGHTWARDS ARROW}",
+    )
+    axis.grid(visible=False, axis="y")
+    head(figure, f"{_setting_title(rows, title)}: differences between models", *_details(rows))
+    figure.legend(
+        handles=_legend(list(rows["verdict"])), loc="outside lower center", ncols=4, fontsize=SMALL
+    )
+    return figure
+
+
+def ordered(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Families with their headings, their rows in the paper's order of methods."""
+    split = [split_model_name(str(name)) for name in rows["first"]]
+    order = model_order([model for model, _ in split])
+    # Std-KD comes before SFT-KD-Recon.
+    keys = [(order.index(model), training != "std_kd") for model, training in split]
+    by_method = rows.iloc[sorted(range(len(rows)), key=keys.__getitem__)]
+    families = [*FAMILIES, *sorted(set(rows["family"]) - set(FAMILIES))]
+    groups = [(FAMILIES.get(f, f), by_method[by_method["family"] == f]) for f in families]
+    return [(heading, members) for heading, members in groups if len(members)]
+
+
+def limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Ends of the axis, in the metric's unit: all that is drawn, and zero, with some room."""
+    drawn = rows[["effect", "low", "high"]].to_numpy(float).ravel()
+    ends = [0.0, *(value for value in drawn if math.isfinite(value))]
+    room = 0.06 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - room, max(ends) + room
+
+
+def number(value: float, decimals: int) -> str:
+    """A difference with its sign, as wide as any other of that size."""
+    if not math.isfinite(value):
+        return MISSING
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: float) -> str:
+    """A p-value with three decimals."""
+    if not math.isfinite(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _draw_heading(axis: Axes, y: float, heading: str) -> None:
+    axis.axhspan(y - 0.5, y + 0.5, facecolor="0.92", edgecolor="none", zorder=2)
+    axis.annotate(
+        heading,
+        xy=(0, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        weight="bold",
+        fontsize=SMALL,
+        zorder=3,
+    )
+
+
+def _draw_row(axis: Axes, y: float, row: pd.Series, decimals: int) -> None:
+    look = VERDICTS[row["verdict"]]
+    effect, low, high = (float(row[name]) for name in ("effect", "low", "high"))
+    interval = MISSING
+    if math.isfinite(low) and math.isfinite(high):
+        axis.plot([low, high], [y, y], look.line, color=look.edge, linewidth=1.2, gid="interval")
+        interval = f"[{number(low, decimals)}, {number(high, decimals)}]"
+    if math.isfinite(effect):
+        axis.plot(
+            effect,
+            y,
+            look.marker,
+            markersize=4.5,
+            color=look.edge,
+            markerfacecolor=look.face,
+            markeredgewidth=1.1,
+            zorder=3,
+            gid=row["verdict"],
+        )
+    _beside(axis, y, f"{number(effect, decimals)} {interval}", p_value(float(row["p_holm"])))
+
+
+def _beside(axis: Axes, y: float, difference: str, p: str) -> None:
+    """The two columns right of the axes, the second ending at its right edge."""
+    for text, offset, align in ((difference, 6, "left"), (p, 132, "right")):
+        axis.annotate(
+            text,
+            xy=(1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(offset, 0),
+            textcoords="offset points",
+            ha=align,
+            va="center_baseline",
+            fontsize=TINY,
+        )
+
+
+def _setting_title(rows: pd.DataFrame, title: str) -> str:
+    first = rows.iloc[0]
+    return title or f"{first['dataset_title']} {first['acceleration']}"
+
+
+def _details(rows: pd.DataFrame) -> list[str]:
+    """Patients and seeds, and why it cannot be told where it cannot."""
+    said = f"{counted(rows['patients'], 'patient')}, {counted(rows['seeds'], 'seed')}; p by Holm"
+    reasons = rows.loc[rows["verdict"] == "cannot tell", "reason"].dropna()
+    why = dict.fromkeys(part for reason in reasons for part in reason.split("; ") if part)
+    told = wrap(f"Cannot tell: {'; '.join(why)}", 118) if why else []
+    return [said, *told]
+
+
+def _legend(verdicts: list[str]) -> list[Line2D]:
+    return [
+        Line2D(
+            [],
+            [],
+            color=look.edge,
+            linestyle=look.line,
+            linewidth=1.2,
+            marker=look.marker,
+            markersize=4.5,
+            markerfacecolor=look.face,
+            markeredgewidth=1.1,
+            label=look.meaning,
+        )
+        for name, look in VERDICTS.items()
+        if name in verdicts
+    ]

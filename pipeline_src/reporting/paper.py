@@ -1,0 +1,215 @@
+"""Beside the paper: its values and claims, and what came out here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.results import KEYS
+from pipeline_src.reporting.labels import Labels
+from pipeline_src.reporting.names import full_title, model_order
+
+#: A cell agrees with the paper where it differs by no more; most of the paper's effects are
+#: smaller than this.
+TOLERANCES = {"psnr_db": 0.3, "ssim": 0.003}
+NOT_COMPARABLE = "not comparable"
+CLAIMS = {
+    "teacher": "The SFT teacher is at least as good as the teacher",
+    "methods": "Each method is better by SFT-KD-Recon than by Std-KD",
+    "gap": "SFT-KD-Recon closes the gap to the teacher",
+}
+
+
+def read_paper(path: Path) -> pd.DataFrame:
+    """The paper's main table, `config/paper_results.csv`.
+
+    Raises:
+        InputError: the file cannot be read or lacks a column.
+    """
+    try:
+        table = pd.read_csv(path, comment="#")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: the paper's results cannot be read ({error})") from None
+    missing = sorted({*KEYS, *TOLERANCES} - set(table.columns))
+    if missing:
+        raise InputError(f"{path}: columns missing: {', '.join(missing)}")
+    return table
+
+
+def cell_table(table: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell of the main table: ours, the paper's, difference and verdict.
+
+    Values stand side by side only where the data set is the paper's; elsewhere the verdict is
+    `not comparable` and the paper's columns are empty.
+    """
+    rows = []
+    known = {tuple(row[key] for key in KEYS): row for _, row in paper.iterrows()}
+    for _, row in table.iterrows():
+        of_paper = labels.datasets[row["dataset"]].paper
+        key = (of_paper, row["acceleration"], row["model"], row["training"])
+        cell: dict[str, object] = {column: row[column] for column in KEYS}
+        agree = []
+        for metric, tolerance in TOLERANCES.items():
+            cell[metric] = row[metric]
+            theirs = known[key][metric] if key in known else float("nan")
+            cell[f"{metric}_paper"] = theirs
+            cell[f"{metric}_difference"] = row[metric] - theirs
+            agree.append(abs(row[metric] - theirs) <= tolerance)
+        if key not in known:
+            cell["verdict"] = NOT_COMPARABLE if of_paper is None else "not in the paper"
+        else:
+            cell["verdict"] = "agrees" if all(agree) else "differs"
+        rows.append(cell)
+    return pd.DataFrame(rows)
+
+
+def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Comparable cells, one a row; a single line for each setting that has none."""
+    rows: dict[str, dict[str, str]] = {}
+    for dataset, acceleration in labels.settings():
+        here = cells[(cells["dataset"] == dataset) & (cells["acceleration"] == acceleration)]
+        title = labels.title(dataset, acceleration)
+        comparable = here[here["psnr_db_paper"].notna()]
+        if comparable.empty:
+            rows[title] = dict.fromkeys(("ours", "paper", "difference"), "")
+            rows[title]["verdict"] = f"{NOT_COMPARABLE}: not the paper's data set or preparation"
+        for _, row in comparable.iterrows():
+            rows[f"{title}: {full_title(row['model'], row['training'])}"] = {
+                "ours": f"{row['psnr_db']:.2f} / {row['ssim']:.4f}",
+                "paper": f"{row['psnr_db_paper']:.2f} / {row['ssim_paper']:.4f}",
+                "difference": (f"{row['psnr_db_difference']:+.2f} / {row['ssim_difference']:+.4f}"),
+                "verdict": row["verdict"],
+            }
+    layout = pd.DataFrame.from_dict(rows, orient="index")
+    layout.columns.name = "PSNR (dB) / SSIM"
+    return layout
+
+
+def claim_table(
+    table: pd.DataFrame, differences: pd.DataFrame, labels: Labels, paper: pd.DataFrame
+) -> pd.DataFrame:
+    """One row a setting and claim: how often it went that way in the paper and here, by PSNR.
+
+    Directions are compared whatever the data set; `shown` counts the comparisons here that the
+    tests show to be better, `untold` those that they cannot tell.
+    """
+    rows = []
+    tested = differences[differences["metric"] == "psnr_db"]
+    for dataset, acceleration in labels.settings():
+        here = table[(table["dataset"] == dataset) & (table["acceleration"] == acceleration)]
+        of_paper = labels.datasets[dataset].paper
+        theirs = (
+            paper
+            if of_paper is None
+            else paper[(paper["dataset"] == of_paper) & (paper["acceleration"] == acceleration)]
+        )
+        tests = tested[(tested["dataset"] == dataset) & (tested["acceleration"] == acceleration)]
+        for claim, text in CLAIMS.items():
+            effects = claim_effects(claim, here)
+            if not effects:
+                continue
+            asked = _tests_of(claim, tests)
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "acceleration": acceleration,
+                    "claim": claim,
+                    "text": text,
+                    "paper": _counted(_all_effects(claim, theirs)),
+                    "here": _counted(effects),
+                    "effects_db": " ".join(f"{effect:+.2f}" for effect in effects),
+                    "shown": int((asked["verdict"] == "better").sum()),
+                    "untold": int((asked["verdict"] == "cannot tell").sum()),
+                    "tests": len(asked),
+                    "verdict": _verdict(effects),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def claim_effects(claim: str, cells: pd.DataFrame) -> list[float]:
+    """Differences in dB by which a claim goes its way (0 or more) in one setting."""
+    psnr = cells.set_index(["model", "training"])["psnr_db"]
+    teacher = psnr.get(("teacher", "standard"))
+    if claim == "teacher":
+        sft = psnr.get(("teacher", "sft"))
+        return [] if sft is None or teacher is None else [sft - teacher]
+    methods = model_order([m for m, training in psnr.index if training == "sft_kd"])
+    both = [m for m in methods if (m, "std_kd") in psnr.index]
+    if claim == "methods":
+        return [psnr[m, "sft_kd"] - psnr[m, "std_kd"] for m in both]
+    if teacher is None or not both:
+        return []
+    # Above the teacher there is no gap left.
+    std, sft = (sum(max(teacher - psnr[m, t], 0) for m in both) for t in ("std_kd", "sft_kd"))
+    return [(std - sft) / len(both)]
+
+
+def _all_effects(claim: str, table: pd.DataFrame) -> list[float]:
+    groups = table.groupby(["dataset", "acceleration"], sort=False)
+    return [effect for _, cells in groups for effect in claim_effects(claim, cells)]
+
+
+def _tests_of(claim: str, tests: pd.DataFrame) -> pd.DataFrame:
+    if claim == "teacher":
+        pair = (tests["first_title"] == "SFT teacher") & (tests["second_title"] == "Teacher")
+        return tests[pair]
+    return tests[tests["family"] == "recipe"] if claim == "methods" else tests.iloc[:0]
+
+
+def _counted(effects: list[float]) -> str:
+    return f"{sum(effect >= 0 for effect in effects)} of {len(effects)}"
+
+
+def _verdict(effects: list[float]) -> str:
+    held = sum(effect >= 0 for effect in effects)
+    if held == len(effects):
+        return "same direction"
+    return "opposite direction" if held == 0 else f"same direction in {held} of {len(effects)}"
+
+
+def claim_layout(claims: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """A setting and claim a row."""
+    rows: dict[str, dict[str, str]] = {}
+    for _, row in claims.iterrows():
+        title = f"{labels.title(row['dataset'], row['acceleration'])}: {row['text']}"
+        tests = (
+            MISSING_TESTS
+            if not row["tests"]
+            else (
+                f"shown in {row['shown']} of {row['tests']}"
+                + (f", cannot tell in {row['untold']}" if row["untold"] else "")
+            )
+        )
+        rows[title] = {
+            "paper": row["paper"],
+            "here": f"{row['here']} ({row['effects_db']} dB)",
+            "verdict": row["verdict"],
+            "by test": tests,
+        }
+    layout = pd.DataFrame.from_dict(rows, orient="index")
+    layout.columns.name = "claim"
+    return layout
+
+
+#: The gap is a mean of differences that are tested one by one.
+MISSING_TESTS = "not tested"
+
+
+def claim_notes(labels: Labels) -> list[str]:
+    """How to read the claims."""
+    notes = [
+        "Directions only, by mean PSNR: a count is of comparisons that went the paper's way (0 or "
+        "more). The paper has one training a cell and no test.",
+        "Closing the gap: mean over methods of how far a student stays below the standard teacher "
+        "(0 where it is above), Std-KD less SFT-KD-Recon.",
+    ]
+    other = [d.title for d in labels.datasets.values() if d.paper is None]
+    if other:
+        notes.append(
+            f"{', '.join(other)}: {NOT_COMPARABLE} with the paper in value; its column counts all "
+            "four of its settings."
+        )
+    return notes
