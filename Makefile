@@ -1,10 +1,11 @@
 # make demo: the embedded demo to its finished report.  make test: the tests.
+# make bench: how fast the engine is.  make faults: trainings killed again and again.
 PYTHON ?= python3
 VENV := .venv
 # Put the environment first, so that the pipeline's own shell lines find it too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check bench faults clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +22,15 @@ demo: install
 
 test: install
 	python -m pytest
+
+# Training steps against the textbook's, in turns; about ten minutes on a quiet machine.
+bench: install
+	python -m benchmarks
+
+# The tests of faults at their full length: 50 kills of each kind of training, and all the places
+# between two file operations.
+faults: install
+	FAULT_KILLS=50 python -m pytest tests/faults
 
 # The quality gates.
 check: install

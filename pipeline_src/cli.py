@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config import Models, Study, load_study, split_model_name
+from pipeline_src.config import Models, Study, load_study
 from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.provenance import Sitting, code_digest, write_manifest
-
-#: Kinds of figure; kept here too because importing them is slow.
-FIGURES = ("boxplot", "contact_sheet", "curves", "mask", "panel")
+from pipeline_src.reporting.figures.kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Made:
     facts: dict[str, Any]
 
 
-Command = Callable[[argparse.Namespace], Made | None]
+Command = Callable[[argparse.Namespace], Made | list[Made] | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sitting = Sitting()
     try:
         made = options.command(options)
-        if made is not None:
-            _write_manifest(made, options.command_name, sitting)
+        for result in made if isinstance(made, list) else [made]:
+            if result is not None:
+                _write_manifest(result, options.command_name, sitting)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -149,26 +148,33 @@ def _train(options: argparse.Namespace) -> None:
     run_training(plan, inputs, options.output, labels, options.save_every)
 
 
-def _evaluate(options: argparse.Namespace) -> Made:
-    from pipeline_src.evaluation.evaluate import evaluate
+def _evaluate(options: argparse.Namespace) -> list[Made]:
+    from tqdm import tqdm
 
-    labels = {
-        "dataset": options.dataset,
-        "acceleration": options.acceleration,
-        "seed": "" if options.seed is None else options.seed,
-        "name": options.model,
-    }
-    written = evaluate(
-        options.data, options.mask, options.weights, options.part, options.output, labels
-    )
-    inputs = {"store": options.data, "mask": options.mask, "weights": options.weights}
-    model, training = split_model_name(options.model)
-    return Made(
-        {role: path for role, path in inputs.items() if path},
-        written,
-        ("data/store.py", "sampling", "models", "evaluation"),
-        {**labels, "model": model, "training": training, "part": options.part},
-    )
+    from pipeline_src.evaluation.evaluate import Evaluation, Subject
+
+    subjects = [Subject.of_folder(folder) for folder in options.models]
+    if options.zero_filled:
+        subjects.append(Subject(options.zero_filled, "zero_filled"))
+    if not subjects:
+        raise InputError("evaluate: give models' folders, or --zero-filled")
+    labels = {"dataset": options.dataset, "acceleration": options.acceleration}
+    evaluation = Evaluation(options.data, options.mask, options.part)
+    made = []
+    for subject in tqdm(subjects, desc="evaluating", unit="model", disable=None):
+        written = evaluation.evaluate(subject, {**labels})
+        inputs = {"store": options.data, "mask": options.mask}
+        if subject.weights:
+            inputs["weights"] = subject.weights
+        made.append(
+            Made(
+                inputs,
+                written,
+                ("data/store.py", "sampling", "models", "evaluation"),
+                {**labels, **subject.labels, "part": options.part},
+            )
+        )
+    return made
 
 
 def _tables(options: argparse.Namespace) -> Made:
@@ -185,7 +191,8 @@ def _tables(options: argparse.Namespace) -> Made:
 def _figure(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.figures import draw_figure
 
-    draw_figure(options.kind, options.inputs, options.title, options.output)
+    setting = (options.dataset, options.acceleration) if options.dataset else None
+    draw_figure(options.kind, options.inputs, options.title, options.output, setting)
     outputs = [options.output, options.output.with_suffix(".pdf")]
     facts = {"figure": options.kind, "title": options.title}
     return Made(_numbered("shown", options.inputs), outputs, ("reporting/figures",), facts)
@@ -274,6 +281,12 @@ def _provenance(options: argparse.Namespace) -> None:
         raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
 
 
+def _status(options: argparse.Namespace) -> None:
+    from pipeline_src.status.showing import show
+
+    show(options.config or options.results, options.once, sys.stdout)
+
+
 def _schema(options: argparse.Namespace) -> None:
     from pipeline_src.config.reference import write_reference
 
@@ -301,10 +314,9 @@ def _parser() -> argparse.ArgumentParser:
             help="lay a value over the file, such as training.epochs=3",
         )
 
-    def add_files(sub: argparse.ArgumentParser) -> None:
+    def add_data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, required=True, help="volume store (volumes.h5)")
         sub.add_argument("--mask", type=Path, required=True, help="mask (mask.npz)")
-        sub.add_argument("--output", type=Path, required=True, help="folder to write to")
 
     def add_names(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--dataset", required=True, help="name of the data set")
@@ -320,7 +332,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True, help="mask to write (.npz)")
 
     sub = add("train", _train, "Train one model.")
-    add_files(sub)
+    add_data(sub)
+    sub.add_argument("--output", type=Path, required=True, help="folder to write to")
     add_names(sub)
     sub.add_argument("--model", required=True, help="teacher, student, sft_teacher, std_kd_at ...")
     sub.add_argument("--seed", type=int, required=True, help="seed of the run")
@@ -334,12 +347,15 @@ def _parser() -> argparse.ArgumentParser:
         help="save the state this often within an epoch, besides after each (default: 30)",
     )
 
-    sub = add("evaluate", _evaluate, "Measure one model on the reported patients.", study=False)
-    add_files(sub)
+    sub = add("evaluate", _evaluate, "Measure models on the reported patients.", study=False)
+    sub.add_argument(
+        "models", type=Path, nargs="*", metavar="MODEL", help="folder with weights.safetensors"
+    )
+    sub.add_argument(
+        "--zero-filled", type=Path, metavar="FOLDER", help="measure zero filling, into this folder"
+    )
+    add_data(sub)
     add_names(sub)
-    sub.add_argument("--model", required=True, help="name of the model, or zero_filled")
-    sub.add_argument("--seed", type=int, help="seed of the run")
-    sub.add_argument("--weights", type=Path, help="weights; without them: zero filling")
     sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
 
     sub = add("tables", _tables, "Make the tables from metrics alone.", study=False)
@@ -356,9 +372,11 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = add("figure", _figure, "Draw one figure as PNG and PDF.", study=False)
-    sub.add_argument("kind", choices=FIGURES, help="what to draw")
+    sub.add_argument("kind", choices=KINDS, help="what to draw")
     sub.add_argument("inputs", type=Path, nargs="+", help="files or model folders it shows")
     sub.add_argument("--title", default="", help="heading")
+    sub.add_argument("--dataset", help="show this data set of a file that has several")
+    sub.add_argument("--acceleration", help="at this acceleration, such as 4x")
     sub.add_argument("--output", type=Path, required=True, help="the PNG; the PDF lies beside it")
 
     sub = add("report", _report, "Write the report: one HTML page that opens offline.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.data.store import read_store
+from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import METRICS
 from pipeline_src.files import atomic_path, read_json
@@ -19,65 +21,109 @@ from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 
 
-def evaluate(
-    store_path: Path,
-    mask_path: Path,
-    weights: Path | None,
-    part: str,
-    output: Path,
-    labels: dict[str, str | int],
-) -> list[Path]:
-    """Evaluate one model, or zero filling where ``weights`` is None; returns what it wrote.
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a model by its folder, or zero filling.
 
-    Writes `slices.csv` and `volumes.csv`, a row a slice or volume with ``labels`` and all metrics,
-    and `panel.npz` with the slice that the pictures show. ``labels`` has at least `dataset`,
-    `acceleration`, `seed` and `name`, the model's name.
+    Attributes:
+        name: the model's name, or `zero_filled`.
+        seed: of its training; None where there is none or it is not known.
+        threads: CPU threads it was trained with; the count shapes the last bits.
+    """
+
+    folder: Path
+    name: str
+    seed: int | None = None
+    threads: int = 1
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Subject:
+        """From the manifest beside the weights; without one, as for weights of others, the
+        folder's name is the model's.
+
+        Raises:
+            InputError: the folder has neither a manifest nor a model's name.
+        """
+        if (folder / "manifest.json").exists():
+            plan = read_json(folder / "manifest.json")["plan"]
+            return cls(folder, plan["model"], plan["seed"], plan["training"]["threads"])
+        try:
+            split_model_name(folder.name)
+        except ValueError:
+            raise InputError(
+                f"{folder}: has no manifest.json, and {folder.name!r} is no model's name; call the "
+                "folder teacher, student, sft_teacher, std_kd_at ..."
+            ) from None
+        return cls(folder, folder.name)
+
+    @property
+    def weights(self) -> Path | None:
+        """The file, or None for zero filling."""
+        return None if self.name == "zero_filled" else self.folder / "weights.safetensors"
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        """Columns that say whose metrics these are."""
+        model, training = split_model_name(self.name)
+        return {
+            "seed": "" if self.seed is None else self.seed,
+            "model": model,
+            "training": training,
+            "variant": split_variant(self.name)[1],
+        }
+
+
+class Evaluation:
+    """The reported patients of a data set under one mask.
 
     Raises:
         InputError: a file is missing or damaged.
     """
-    store, mask = read_store(store_path), read_mask(mask_path)
-    images, rows = store.part(part)
-    data_range = store.volume_maxima(part)
-    if weights is not None:
-        # The thread count shapes the last bits, so a model is measured as it was trained.
-        torch.set_num_threads(
-            read_json(weights.parent / "manifest.json")["plan"]["training"]["threads"]
-        )
-    fidelity = data_fidelity(mask)
-    reconstructions = reconstruct(images, fidelity, weights)
 
-    model, training = split_model_name(str(labels["name"]))
-    identity = {
-        **{k: v for k, v in labels.items() if k != "name"},
-        "model": model,
-        "training": training,
-        "variant": split_variant(str(labels["name"]))[1],
-        "part": part,
-    }
-    slices = slice_metrics(images, reconstructions, data_range)
-    slices = pd.concat([rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
-    volumes = volume_metrics(images, reconstructions, slices, data_range)
-    for name, table in (("slices", slices), ("volumes", volumes)):
-        named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-        with atomic_path(output / f"{name}.csv") as temporary:
-            named.to_csv(temporary, index=False)
+    def __init__(self, store: Path, mask: Path, part: str) -> None:
+        self._store = read_store(store)
+        self._part = part
+        self._images, self._rows = self._store.part(part)
+        self._data_range = self._store.volume_maxima(part)
+        self._fidelity = data_fidelity(read_mask(mask))
 
-    shown = panel_slice(rows)
-    with atomic_path(output / "panel.npz") as temporary, temporary.open("wb") as stream:
-        np.savez(
-            stream,
-            target=images[shown],
-            image=reconstructions[shown],
-            psnr_db=slices["psnr_db"][shown],
-            ssim=slices["ssim"][shown],
-            model=model,
-            training=training,
-            patient=rows["patient"][shown],
-            slice=rows["slice"][shown],
-            quarter_turns=store.description["display_quarter_turns"],
-        )
-    return [output / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
+    def evaluate(self, subject: Subject, labels: dict[str, str | int]) -> list[Path]:
+        """Evaluate one model and write to its folder; returns what was written.
+
+        Writes `slices.csv` and `volumes.csv`, a row a slice or volume with all metrics, ``labels``
+        (`dataset`, `acceleration`) and those of the subject, and `panel.npz` with the slice that
+        the pictures show.
+        """
+        torch.set_num_threads(subject.threads)
+        reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
+        slices = slice_metrics(self._images, reconstructions, self._data_range)
+        slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
+        volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
+        identity = {**labels, **subject.labels, "part": self._part}
+        for name, table in (("slices", slices), ("volumes", volumes)):
+            named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
+            with atomic_path(subject.folder / f"{name}.csv") as temporary:
+                named.to_csv(temporary, index=False)
+        self._write_panel(subject, reconstructions, slices)
+        return [subject.folder / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
+
+    def _write_panel(
+        self, subject: Subject, reconstructions: NDArray[np.float32], slices: pd.DataFrame
+    ) -> None:
+        shown = panel_slice(self._rows)
+        with atomic_path(subject.folder / "panel.npz") as path, path.open("wb") as stream:
+            np.savez(
+                stream,
+                target=self._images[shown],
+                image=reconstructions[shown],
+                psnr_db=slices["psnr_db"][shown],
+                ssim=slices["ssim"][shown],
+                model=subject.labels["model"],
+                training=subject.labels["training"],
+                patient=self._rows["patient"][shown],
+                slice=self._rows["slice"][shown],
+                quarter_turns=self._store.description["display_quarter_turns"],
+            )
 
 
 @torch.no_grad()

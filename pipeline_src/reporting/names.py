@@ -20,6 +20,17 @@ METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "V
 LOWER_IS_BETTER = ("hfn", "nmse")
 #: Tables of every study besides its ablations, in the order of the report.
 TABLES = ("main", "claims", "differences", "gap", "paper", "hfn", "vif", "nmse")
+TABLE_TITLES = {
+    "main": "Image quality",
+    "claims": "The paper's claims",
+    "differences": "Differences and their tests",
+    "gap": "Gap to the teacher",
+    "paper": "Beside the paper's values",
+    "hfn": "High-frequency error norm",
+    "vif": "Visual information fidelity",
+    "nmse": "Normalised mean squared error",
+    "cost": "Cost of teacher and student",
+}
 #: Column of the paper's table that a training belongs to.
 COLUMN_OF_TRAINING = {
     "none": "std_kd",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 from docutils.core import publish_parts
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -18,42 +19,50 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.provenance import PACKAGE, code_digest, record
+from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
+from pipeline_src.reporting.names import TABLE_TITLES
+from pipeline_src.reporting.verdicts import Verdict, verdicts
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
-#: Figures in the order of the page, each with the heading it stands under.
-CATEGORIES = {
-    "panel": "Reconstructions",
-    "boxplot": "Image quality",
-    "curves": "Training",
-    "mask": "Sampling",
-    "contact_sheet": "Data",
-}
+#: Kinds of figure for the first screen: the first of these that there is.
+FIRST_SCREEN = ("forest", "boxplot_ssim")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure (as a data address) or table (as a fragment) on the page."""
+    """A figure (as a data address) or table (as a fragment) on the page.
 
+    Attributes:
+        kind: the file's name without its suffix.
+        heading: what it stands under.
+        title: what tells it from others there.
+    """
+
+    kind: str
     heading: str
-    setting: str
+    title: str
     source: str
     caption: Markup
 
 
-def caption_html(kind: str, wildcards: dict[str, str]) -> Markup:
-    """The caption of `workflow/report/{kind}.rst` for the given wildcards, as HTML.
+def caption_html(name: str, wildcards: dict[str, str]) -> Markup:
+    """The caption of `workflow/report/{name}.rst` for the given wildcards, as HTML.
 
     Raises:
         InputError: there is no such caption.
     """
-    path = CAPTIONS / f"{kind}.rst"
-    try:
-        template = Template(path.read_text(encoding="utf-8"), undefined=StrictUndefined)
-    except OSError as error:
-        raise InputError(f"{path}: caption cannot be read ({error.strerror})") from None
+    path = CAPTIONS / f"{name}.rst"
+    template = Template(_text(path, "caption"), undefined=StrictUndefined)
     text = template.render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(**wildcards)))
     return Markup(publish_parts(text, writer="html5")["body"])
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {what} cannot be read ({error.strerror})") from None
 
 
 def embedded_png(path: Path) -> str:
@@ -69,34 +78,52 @@ def embedded_png(path: Path) -> str:
 
 
 def figure_place(path: Path) -> tuple[str, dict[str, str]]:
-    """Kind and wildcards of `.../figures/{dataset}[/{acceleration}]/{kind}.png`.
+    """Kind and wildcards of `.../figures/[{dataset}/[{acceleration}/]]{kind}.png`.
 
     Raises:
         InputError: the path is not of that form.
     """
     parts = path.parts
-    if "figures" not in parts or not 3 <= len(below := parts[parts.index("figures") :]) <= 4:
+    if "figures" not in parts or not 2 <= len(below := parts[parts.index("figures") :]) <= 4:
         raise InputError(f"{path}: is no figure of a study")
-    wildcards = {"dataset": below[1]}
-    if len(below) == 4:
-        wildcards["acceleration"] = below[2]
+    wildcards = dict(zip(("dataset", "acceleration"), below[1:-1], strict=False))
     return path.stem, wildcards
 
 
+def _shown_figure(study: Study, path: Path) -> Shown:
+    kind, wildcards = figure_place(path)
+    title = ""
+    if "dataset" in wildcards:
+        title = study.dataset_title(wildcards["dataset"])
+    title = f"{title} {wildcards.get('acceleration', '')}".strip()
+    heading = figure_kind(kind).heading
+    return Shown(kind, heading, title, embedded_png(path), caption_html(kind, wildcards))
+
+
 def _shown_table(study: Study, path: Path) -> Shown:
-    """A table with its heading and caption; `ablation_{name}` is known by its file's name."""
-    try:
-        fragment = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: table cannot be read ({error.strerror})") from None
-    ablation = path.stem.removeprefix("ablation_")
-    if ablation == path.stem:
-        return Shown("Results", "", fragment, caption_html("main_table", {}))
+    """A table by its file's name; `ablation_{name}` is one of the study's ablations."""
+    fragment, kind = _text(path, "table"), path.stem
+    ablation = kind.removeprefix("ablation_")
+    if ablation == kind:
+        if kind not in TABLE_TITLES:
+            raise InputError(f"{path}: the report knows no table {kind!r}")
+        caption = caption_html(f"{kind}_table", {})
+        return Shown(kind, "Tables", TABLE_TITLES[kind], fragment, caption)
     if ablation not in study.ablations:
         raise InputError(f"{path}: the study has no ablation {ablation!r}")
     title = study.ablations[ablation].title or ablation
-    caption = caption_html("ablation_table", {"ablation": title})
-    return Shown("Ablations", title, fragment, caption)
+    return Shown(kind, "Ablations", title, fragment, caption_html("ablation_table", {}))
+
+
+def _verdicts(tables: Sequence[Path]) -> list[Verdict]:
+    """From the CSV files beside the tables `claims` and `differences`."""
+    beside = {path.stem: path.with_suffix(".csv") for path in tables}
+    try:
+        return verdicts(pd.read_csv(beside["claims"]), pd.read_csv(beside["differences"]))
+    except KeyError as error:
+        raise InputError(f"report: the table {error} is not among --tables") from None
+    except OSError as error:
+        raise InputError(f"{error.filename}: table cannot be read ({error.strerror})") from None
 
 
 def write_report(
@@ -106,25 +133,20 @@ def write_report(
 
     Args:
         study: what was run.
-        tables: HTML fragments: the main table, then `ablation_{name}`.
+        tables: HTML fragments by name, each with its CSV beside it.
         figures: PNG files of the study.
         configuration: the text of the configuration file that ran.
         output: the page.
 
     Raises:
-        InputError: a file is missing, or a figure has no caption.
+        InputError: a file is missing, or a figure or table has no caption.
     """
-    shown: list[Shown] = []
-    settings = [f"{d}/{a}x" for d, a in study.settings()]
-    for path in figures:
-        kind, wildcards = figure_place(path)
-        if kind not in CATEGORIES:
-            raise InputError(f"{path}: the report has no category for figure {kind!r}")
-        dataset, acceleration = wildcards["dataset"], wildcards.get("acceleration", "")
-        setting = f"{study.dataset_title(dataset)} {acceleration}".strip()
-        shown.append(
-            Shown(CATEGORIES[kind], setting, embedded_png(path), caption_html(kind, wildcards))
-        )
+    shown_tables = [_shown_table(study, path) for path in tables]
+    shown_figures = [_shown_figure(study, path) for path in figures]
+    main = [t for t in shown_tables if t.kind == "main"]
+    if not main:
+        raise InputError("report: the table 'main' is not among --tables")
+    first = [f for kind in FIRST_SCREEN for f in shown_figures if f.kind == kind][:1]
     environment = Environment(
         loader=PackageLoader("pipeline_src.reporting", "."),
         autoescape=True,
@@ -133,6 +155,7 @@ def write_report(
         lstrip_blocks=True,
     )
     made: dict[str, Any] = record()
+    headings = dict.fromkeys(kind.heading for kind in KINDS.values())
     page = environment.get_template("report.html.j2").render(
         study=study,
         title=study.title or study.study,
@@ -140,13 +163,20 @@ def write_report(
         reported_on_validation=[
             study.dataset_title(n) for n, d in study.datasets.items() if d.report_on != "test"
         ],
-        tables=[_shown_table(study, path) for path in tables],
-        categories=list(dict.fromkeys(CATEGORIES.values())),
-        figures=shown,
-        settings=settings,
+        main_table=main[0],
+        verdicts=_verdicts(tables),
+        first=first[0] if first else None,
+        tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
+        figures=_by_heading(shown_figures, list(headings)),
         methods=methods_paragraphs(study),
         configuration=escape(configuration),
         made=made,
         code=code_digest("."),
     )
     write_text(output, page)
+
+
+def _by_heading(shown: list[Shown], headings: list[str]) -> dict[str, list[Shown]]:
+    """What there is under each heading, in the order of the headings."""
+    groups = {heading: [s for s in shown if s.heading == heading] for heading in headings}
+    return {heading: members for heading, members in groups.items() if members}

@@ -64,12 +64,15 @@ def _take(path: Path) -> IO[str] | None:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in this folder now."""
+    """Whether a process trains in this folder now; asks without the right to write."""
     try:
-        with (folder / NAME).open("r+") as stream:
-            return not _try_lock(stream.fileno())
+        with (folder / NAME).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
-        return False
+        pass
+    return False
 
 
 def _try_lock(handle: int) -> bool:

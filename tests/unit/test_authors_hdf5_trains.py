@@ -103,12 +103,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model in ("teacher", "sft_teacher"):
         options = ("--model", model, "--seed", "0", "--output", root / model)
         run("train", *study, *files, *options)
-    for model, weights in (
-        ("teacher", ("--seed", "0", "--weights", root / "teacher/weights.safetensors")),
-        ("zero_filled", ()),
-    ):
-        options = ("--model", model, "--part", "validation", "--output", root / f"{model}_metrics")
-        run("evaluate", *files, *options, *weights)
+    zero_filled = ("--zero-filled", root / "zero_filled")
+    run("evaluate", root / "teacher", *zero_filled, *files, "--part", "validation")
     return root
 
 
@@ -133,7 +129,7 @@ def test_the_mask_is_that_of_the_files(root: Path) -> None:
 
 
 def test_zero_filling_gives_the_files_own_undersampled_images(root: Path) -> None:
-    with np.load(root / "zero_filled_metrics/panel.npz") as panel:
+    with np.load(root / "zero_filled/panel.npz") as panel:
         shown, target, patient, index = (
             panel[key] for key in ("image", "target", "patient", "slice")
         )
@@ -154,7 +150,7 @@ def test_training_ends_in_metrics_of_every_validation_volume(root: Path) -> None
         "teacher": ("teacher", "standard", [0, 0]),
         "zero_filled": ("zero_filled", "none", []),
     }.items():
-        table = pd.read_csv(root / f"{model}_metrics/volumes.csv", dtype={"patient": str})
+        table = pd.read_csv(root / f"{model}/volumes.csv", dtype={"patient": str})
         assert table["patient"].tolist() == ["validation_1", "validation_2"]
         assert set(table["dataset"]) == {"cardiac"}
         assert set(table["acceleration"]) == {"4x"}
@@ -169,12 +165,10 @@ def test_training_ends_in_metrics_of_every_validation_volume(root: Path) -> None
 
 
 def test_the_trained_teacher_is_what_is_measured(root: Path) -> None:
-    tables = [
-        pd.read_csv(root / f"{model}_metrics/volumes.csv") for model in ("teacher", "zero_filled")
-    ]
+    tables = [pd.read_csv(root / f"{model}/volumes.csv") for model in ("teacher", "zero_filled")]
     assert (tables[0]["psnr_db"] != tables[1]["psnr_db"]).all()
     history = pd.read_csv(root / "teacher/history_reconstruction.csv")
-    slices = pd.read_csv(root / "teacher_metrics/slices.csv")
+    slices = pd.read_csv(root / "teacher/slices.csv")
     best = history.loc[history["validation_loss"].idxmin(), "validation_psnr_db"]
     assert slices["psnr_db"].mean() == pytest.approx(best, abs=1e-3)
 

@@ -20,6 +20,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
 from pipeline_src.provenance import source_files
+from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.method_options import method_options
 from pipeline_src.reporting.names import TABLES
 
@@ -91,6 +92,11 @@ TABLE_CODE = (
     "reporting/study_tables.py",
     "reporting/tables.py",
 )
+REPORT_CODE = (
+    "reporting/report.py",
+    "reporting/methods_text.py",
+    "reporting/verdicts.py",
+)
 FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
 
 
@@ -145,8 +151,12 @@ def warm_start_weights(wildcards):
 
 def names_where(wanted):
     """Trained models that fulfil a condition on their plan, as a wildcard constraint."""
-    names = [re.escape(name) for name in models.names() if wanted(models.plan(name, 0))]
-    return "|".join(names) or "none"
+    return any_of(name for name in models.names() if wanted(models.plan(name, 0)))
+
+
+def any_of(names):
+    """A wildcard constraint that allows these names; none, where there are none."""
+    return "|".join(re.escape(name) for name in names) or "none"
 
 
 def gpus(wildcards):
@@ -202,24 +212,34 @@ def captions():
     ]
 
 
+def table_caption(name):
+    """All ablations share one."""
+    return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
+
+
 def package_file(name):
     """A file of the package that is no module."""
     return os.path.relpath(PROJECT / "pipeline_src" / name)
 
 
-MODEL = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}/{{model}}"
+MODEL_OF = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}"
+MODEL = f"{MODEL_OF}/{{model}}"
+OWN_MODELS = study.model_names()
 FIGURES = [
-    f"{RESULTS}/figures/{dataset}/contact_sheet.png" for dataset in study.datasets
-] + [
-    f"{RESULTS}/figures/{dataset}/{acceleration}x/{kind}.png"
-    for dataset, acceleration in study.settings()
-    for kind in ("mask", "boxplot", "curves", "panel")
+    *[
+        f"{RESULTS}/figures/{dataset}/{acceleration}x/{kind}.png"
+        for kind in KINDS
+        if kind not in ("contact_sheet", "dag")
+        for dataset, acceleration in study.settings()
+    ],
+    *[f"{RESULTS}/figures/{dataset}/contact_sheet.png" for dataset in study.datasets],
+    f"{RESULTS}/figures/dag.png",
 ]
 TABLE_NAMES = [*TABLES, *[f"ablation_{name}" for name in study.ablations]]
 
 
 wildcard_constraints:
-    dataset="|".join(study.datasets),
-    acceleration="|".join(f"{r}x" for r in study.accelerations),
+    dataset=any_of(study.datasets),
+    acceleration=any_of(f"{r}x" for r in study.accelerations),
     seed=r"\d+",
-    model="|".join(re.escape(name) for name in models.names()),
+    model=any_of(models.names()),

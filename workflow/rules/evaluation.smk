@@ -1,36 +1,55 @@
 rule evaluate:
+    """All models of a setting and seed: measuring one takes less than starting a job."""
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
-        weights=rules.train.output.weights,
-        manifest=rules.train.output.manifest,
+        weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in OWN_MODELS],
+        manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in OWN_MODELS],
         code=code(*EVALUATION_CODE),
     output:
-        slices=f"{MODEL}/slices.csv",
+        volumes=[f"{MODEL_OF}/{model}/volumes.csv" for model in OWN_MODELS],
+        slices=[f"{MODEL_OF}/{model}/slices.csv" for model in OWN_MODELS],
+        panels=[f"{MODEL_OF}/{model}/panel.npz" for model in OWN_MODELS],
+    log:
+        f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}.tsv"
+    conda:
+        "../../environment.yaml"
+    threads: study.training.threads
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        part=reported_part,
+        subjects=lambda wildcards, input: " ".join(map(os.path.dirname, input.weights)),
+    message:
+        "Evaluating: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
+    shell:
+        "python -m pipeline_src evaluate {params.subjects} --dataset {wildcards.dataset} "
+        "--acceleration {wildcards.acceleration} --part {params.part} "
+        "--data {input.data} --mask {input.mask} > {log} 2>&1"
+
+
+use rule evaluate as evaluate_variant with:
+    input:
+        data=rules.prepare.output,
+        mask=rules.mask.output,
+        weights=f"{MODEL}/weights.safetensors",
+        manifests=f"{MODEL}/manifest.json",
+        code=code(*EVALUATION_CODE),
+    output:
         volumes=f"{MODEL}/volumes.csv",
-        panel=f"{MODEL}/panel.npz",
+        slices=f"{MODEL}/slices.csv",
+        panels=f"{MODEL}/panel.npz",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
-    conda:
-        "../../environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    params:
-        part=reported_part,
-        folder=subpath(output.volumes, parent=True),
-        identity=lambda wildcards: f"--model {wildcards.model} --seed {wildcards.seed}",
-        weights=lambda wildcards, input: f"--weights {input.weights}",
+    wildcard_constraints:
+        model=any_of(name for name in models.names() if name not in OWN_MODELS),
     message:
         "Evaluating {wildcards.model}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
-    shell:
-        "python -m pipeline_src evaluate --dataset {wildcards.dataset} "
-        "--acceleration {wildcards.acceleration} {params.identity} --part {params.part} "
-        "--data {input.data} --mask {input.mask} {params.weights} "
-        "--output {params.folder} > {log} 2>&1"
 
 
 use rule evaluate as evaluate_zero_filled with:
@@ -39,17 +58,15 @@ use rule evaluate as evaluate_zero_filled with:
         mask=rules.mask.output,
         code=code(*EVALUATION_CODE),
     output:
-        slices=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/slices.csv",
         volumes=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/volumes.csv",
-        panel=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/panel.npz",
+        slices=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/slices.csv",
+        panels=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/panel.npz",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_zero_filled.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_zero_filled.tsv"
     params:
         part=reported_part,
-        folder=subpath(output.volumes, parent=True),
-        identity="--model zero_filled",
-        weights="",
+        subjects=lambda wildcards, output: f"--zero-filled {os.path.dirname(output.volumes)}",
     message:
         "Evaluating zero filling: {wildcards.dataset} {wildcards.acceleration}"

@@ -14,7 +14,7 @@ rule study_tables:
         pages=[
             report(
                 f"{RESULTS}/tables/{name}.html",
-                caption="../report/table.rst",
+                caption=table_caption(name),
                 category="Tables",
             )
             for name in TABLE_NAMES
@@ -71,11 +71,13 @@ rule figure_contact_sheet:
     params:
         kind="contact_sheet",
         title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
     message:
         "Figure: contact sheet of {wildcards.dataset}"
     shell:
-        "python -m pipeline_src figure {params.kind} {input.shown} --title '{params.title}' "
-        "--output {output.png} > {log} 2>&1"
+        "python -m pipeline_src figure {params.kind} {params.shown} --title '{params.title}' "
+        "{params.setting} --output {output.png} > {log} 2>&1"
 
 
 use rule figure_contact_sheet as figure_mask with:
@@ -94,11 +96,13 @@ use rule figure_contact_sheet as figure_mask with:
     params:
         kind="mask",
         title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
     message:
         "Figure: mask of {wildcards.dataset} at {wildcards.acceleration}"
 
 
-use rule figure_contact_sheet as figure_boxplot with:
+use rule figure_contact_sheet as figure_boxplot_ssim with:
     input:
         shown=lambda wildcards: metric_files(
             wildcards.dataset, wildcards.acceleration, "slices.csv"
@@ -106,18 +110,44 @@ use rule figure_contact_sheet as figure_boxplot with:
         code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
     output:
         png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot.png",
-            caption="../report/boxplot.rst",
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_ssim.png",
+            caption="../report/boxplot_ssim.rst",
             category="Image quality",
         ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot.pdf",
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_ssim.pdf",
     log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot.log",
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot_ssim.log",
     params:
-        kind="boxplot",
+        kind="boxplot_ssim",
         title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
     message:
-        "Figure: box plot of {wildcards.dataset} at {wildcards.acceleration}"
+        "Figure: SSIM box plot of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_boxplot_psnr with:
+    input:
+        shown=lambda wildcards: metric_files(
+            wildcards.dataset, wildcards.acceleration, "slices.csv"
+        ),
+        code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_psnr.png",
+            caption="../report/boxplot_psnr.rst",
+            category="Image quality",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_psnr.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot_psnr.log",
+    params:
+        kind="boxplot_psnr",
+        title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
+    message:
+        "Figure: PSNR box plot of {wildcards.dataset} at {wildcards.acceleration}"
 
 
 use rule figure_contact_sheet as figure_curves with:
@@ -141,6 +171,8 @@ use rule figure_contact_sheet as figure_curves with:
     params:
         kind="curves",
         title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
     message:
         "Figure: learning curves of {wildcards.dataset} at {wildcards.acceleration}"
 
@@ -167,8 +199,83 @@ use rule figure_contact_sheet as figure_panel with:
     params:
         kind="panel",
         title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
     message:
         "Figure: reconstructions of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_panel_teachers with:
+    input:
+        shown=lambda wildcards: metric_files(
+            wildcards.dataset,
+            wildcards.acceleration,
+            "panel.npz",
+            only=["teacher", "sft_teacher"],
+            seeds=study.seeds[:1],
+        ),
+        code=code("reporting/figures/panel.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel_teachers.png",
+            caption="../report/panel_teachers.rst",
+            category="Reconstructions",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel_teachers.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_panel_teachers.log",
+    params:
+        kind="panel_teachers",
+        title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting="",
+    message:
+        "Figure: teachers' reconstructions of {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_forest with:
+    input:
+        shown=f"{RESULTS}/tables/differences.csv",
+        code=code("reporting/figures/forest.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/forest.png",
+            caption="../report/forest.rst",
+            category="Differences",
+        ),
+        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/forest.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_forest.log",
+    params:
+        kind="forest",
+        title=setting_title,
+        shown=lambda wildcards, input: input.shown,
+        setting=lambda wildcards: f"--dataset {wildcards.dataset} --acceleration {wildcards.acceleration}",
+    message:
+        "Figure: differences in {wildcards.dataset} at {wildcards.acceleration}"
+
+
+use rule figure_contact_sheet as figure_dag with:
+    input:
+        # The configuration is frozen when the run starts; what matters of it are params here.
+        code=code("config", "reporting/figures/dag.py", *FIGURE_CODE),
+    output:
+        png=report(
+            f"{RESULTS}/figures/dag.png",
+            caption="../report/dag.rst",
+            category="Steps",
+        ),
+        pdf=f"{RESULTS}/figures/dag.pdf",
+    log:
+        f"{RESULTS}/logs/figures/dag.log",
+    params:
+        kind="dag",
+        title="Steps of one setting and seed",
+        shown=CONFIG,
+        setting="",
+        models=models.names(),
+    message:
+        "Figure: the steps of the study"
 
 
 rule page:
@@ -176,7 +283,7 @@ rule page:
         tables=rules.study_tables.output.pages,
         figures=FIGURES,
         captions=captions(),
-        code=code("reporting/report.py", "reporting/methods_text.py"),
+        code=code(*REPORT_CODE),
         template=package_file("reporting/report.html.j2"),
     output:
         report(

@@ -35,6 +35,7 @@ KINDS = {
     "curves": Kind("curves", "Training"),
     "mask": Kind("mask", "Sampling"),
     "contact_sheet": Kind("contact_sheet", "Data"),
+    "dag": Kind("dag", "Steps"),
 }
 
 

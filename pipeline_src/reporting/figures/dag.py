@@ -1,0 +1,152 @@
+"""What depends on what: the models of one setting and seed, from data to report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from pipeline_src.config import load_study, split_model_name, split_variant
+from pipeline_src.config.models import Models
+from pipeline_src.reporting.names import full_title
+from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
+
+#: Places of the columns and half the width of a box, in units of the page's width.
+COLUMNS = {
+    "data": 0.045,
+    "first": 0.235,
+    "second": 0.5,
+    "evaluation": 0.715,
+    "output": 0.85,
+    "report": 0.965,
+}
+HALF_WIDTH = {
+    "data": 0.045,
+    "first": 0.095,
+    "second": 0.1,
+    "evaluation": 0.05,
+    "output": 0.042,
+    "report": 0.037,
+}
+STEP_INCHES = 0.23
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box.
+
+    Attributes:
+        needs: keys of the boxes that it waits for.
+        training: the kind of training, which gives the colour; empty for other steps.
+    """
+
+    key: str
+    text: str
+    column: str
+    needs: tuple[str, ...]
+    training: str = ""
+
+
+def from_files(inputs: Sequence[Path], title: str) -> Figure:
+    """From the study's configuration, the one file."""
+    return draw(nodes_of(Models(load_study(inputs[0]))), title)
+
+
+def nodes_of(models: Models) -> list[Node]:
+    """Every step of one setting and seed; models of ablations are counted in one box."""
+    nodes = [
+        Node("prepare", "prepare", "data", ()),
+        Node("mask", "mask", "data", ()),
+    ]
+    own = [name for name in models.names() if not split_variant(name)[1]]
+    for name in own:
+        sources = dict.fromkeys((models.teacher(name), models.warm_start(name)))
+        needs = tuple(source for source in sources if source)
+        training = split_model_name(name)[1]
+        column = "second" if needs else "first"
+        text = full_title(*split_model_name(name))
+        nodes.append(Node(name, text, column, needs or ("prepare", "mask"), training))
+    variants = len(models.names()) - len(own)
+    if variants:
+        text = f"{variants} more for ablations"
+        nodes.append(Node("variants", text, "second", ("teacher", "sft_teacher")))
+    # Students of one teacher together; all models are evaluated, the first column's as well.
+    second = sorted((n for n in nodes if n.column == "second"), key=lambda n: "sft" in n.training)
+    nodes = [n for n in nodes if n.column != "second"] + second
+    nodes += [
+        Node("evaluate", "evaluate\nall models", "evaluation", tuple(n.key for n in second)),
+        Node("tables", "tables", "output", ("evaluate",)),
+        Node("figures", "figures", "output", ("evaluate",)),
+        Node("page", "report", "report", ("tables", "figures")),
+    ]
+    return nodes
+
+
+def draw(nodes: list[Node], title: str) -> Figure:
+    """Boxes in columns, and a line from each to what waits for it."""
+    columns = {c: [node for node in nodes if node.column == c] for c in COLUMNS}
+    most = max(len(members) for members in columns.values())
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, most * STEP_INCHES + 0.5))
+    places = {}
+    for column, members in columns.items():
+        gap = most / (len(members) + 1) if len(members) < most else 1.0
+        start = gap if len(members) < most else 0.5
+        for number, node in enumerate(members):
+            places[node.key] = (COLUMNS[column], most - start - number * gap)
+    for node in nodes:
+        for source in node.needs:
+            _draw_line(axis, nodes, places, source, node)
+    for node in nodes:
+        _draw_box(axis, places[node.key], node)
+    axis.set(xlim=(-0.02, 1.01), ylim=(-0.1, most + 0.1))
+    axis.set_axis_off()
+    axis.set_title(title, loc="left")
+    return figure
+
+
+def _draw_line(
+    axis: Axes,
+    nodes: list[Node],
+    places: dict[str, tuple[float, float]],
+    source: str,
+    target: Node,
+) -> None:
+    of_source = next(node for node in nodes if node.key == source)
+    (x0, y0), (x1, y1) = places[source], places[target.key]
+    axis.add_patch(
+        FancyArrowPatch(
+            (x0 + HALF_WIDTH[of_source.column], y0),
+            (x1 - HALF_WIDTH[target.column], y1),
+            arrowstyle="-|>",
+            mutation_scale=5,
+            connectionstyle="arc3,rad=0.03",
+            color=COLORS.get(of_source.training, "0.6"),
+            linewidth=0.7,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
+
+
+def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
+    x, y = place
+    half = HALF_WIDTH[node.column]
+    tall = 0.36 * (1 + node.text.count("\n"))
+    axis.add_patch(
+        FancyBboxPatch(
+            (x - half, y - tall),
+            2 * half,
+            2 * tall,
+            boxstyle="round,pad=0,rounding_size=0.01",
+            mutation_aspect=12,
+            facecolor="white",
+            edgecolor=COLORS.get(node.training, "0.4"),
+            linewidth=1.2,
+        )
+    )
+    axis.text(x, y, node.text, ha="center", va="center", fontsize=6.5)

@@ -1,0 +1,76 @@
+"""The study's answers in a few lines, for the head of the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+#: Questions put to the tests: title, family, and what the first model was trained by.
+QUESTIONS = (
+    ("SFT-KD-Recon against Std-KD", "recipe", "sft_kd"),
+    ("SFT-KD-Recon against a student trained for as many epochs", "matched", "sft_kd"),
+    ("SFT-KD-Recon against the SFT-started student without distillation", "sft_start", "sft_kd"),
+    ("Std-KD against a student trained for as many epochs", "matched", "std_kd"),
+)
+ORDER = ("better", "no difference shown", "worse", "cannot tell")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line.
+
+    Attributes:
+        answer: a word or two, such as `same direction` or `better in 3 of 5`.
+        tone: `yes`, `no` or `open`.
+    """
+
+    question: str
+    answer: str
+    detail: str
+    tone: str
+
+
+def verdicts(claims: pd.DataFrame, differences: pd.DataFrame) -> list[Verdict]:
+    """From the tables `claims` and `differences`: the paper's claims, then what was tested."""
+    lines = [_claim(rows) for _, rows in claims.groupby("claim", sort=False)]
+    psnr = differences[differences["metric"] == "psnr_db"]
+    for question, family, training in QUESTIONS:
+        rows = psnr[(psnr["family"] == family) & (psnr["first_training"] == training)]
+        if len(rows):
+            lines.append(_tested(question, rows))
+    return lines
+
+
+def _claim(rows: pd.DataFrame) -> Verdict:
+    held, of = _sum_counts(rows["here"])
+    # Data sets that are not the paper's all stand beside the same four settings of it.
+    paper_held, paper_of = _sum_counts(rows["paper"].drop_duplicates())
+    tone = "yes" if held == of else "no" if held == 0 else "open"
+    return Verdict(
+        str(rows["text"].iloc[0]),
+        f"{held} of {of} here",
+        f"in the paper {paper_held} of {paper_of}; by mean PSNR, untested",
+        tone,
+    )
+
+
+def _sum_counts(texts: pd.Series) -> tuple[int, int]:
+    """The sum of counts such as `4 of 5`."""
+    held, of = texts.str.extract(r"^(\d+) of (\d+)").astype(int).sum()
+    return int(held), int(of)
+
+
+def _tested(question: str, rows: pd.DataFrame) -> Verdict:
+    counts = {verdict: int((rows["verdict"] == verdict).sum()) for verdict in ORDER}
+    named = [f"{verdict} in {count}" for verdict, count in counts.items() if count]
+    tone = "open"
+    if counts["better"] == len(rows):
+        tone = "yes"
+    elif counts["worse"] and not counts["better"]:
+        tone = "no"
+    low, high = rows["effect"].min(), rows["effect"].max()
+    effects = f"{low:+.2f}" if len(rows) == 1 else f"{low:+.2f} to {high:+.2f}"
+    return Verdict(
+        question, f"{', '.join(named)} of {len(rows)}", f"tested; effects {effects} dB", tone
+    )

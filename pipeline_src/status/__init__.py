@@ -1,0 +1,1 @@
+"""What every training of a study is doing: told from its files, and shown."""
