@@ -181,9 +181,13 @@ def _tables(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.study_tables import write_study_tables
 
     study = _study(options) if options.config else None
-    written = write_study_tables(options.metrics, study, options.paper, options.output)
+    written = write_study_tables(
+        options.metrics, study, options.paper, options.output, options.cost
+    )
     print(f"{len(written)} files in {options.output}")
     inputs = _numbered("metrics", options.metrics) | {"paper": options.paper}
+    if options.cost:
+        inputs["cost"] = options.cost
     facts = {"study": study.study if study else None}
     return Made(inputs, written, ("evaluation", "reporting"), facts)
 
@@ -207,6 +211,31 @@ def _report(options: argparse.Namespace) -> Made:
     inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
     inputs["config"] = options.config
     return Made(inputs, [options.output], ("reporting",), {"study": study.study})
+
+
+def _crate(options: argparse.Namespace) -> Made:
+    from pipeline_src.reporting.crate import write_crate
+
+    output = options.output or options.results / f"{options.results.name}.crate.zip"
+    write_crate(options.results, output, options.license)
+    print(output)
+    return Made({}, [output], ("reporting/crate.py", "reporting/crate_content.py"), {})
+
+
+def _cost(options: argparse.Namespace) -> Made:
+    from pipeline_src.evaluation.cost import write_cost
+
+    weights = {"teacher": options.teacher, "student": options.student}
+    write_cost(
+        weights,
+        options.data,
+        options.mask,
+        options.output,
+        threads=options.threads,
+        repeats=options.repeats,
+    )
+    inputs = {**weights, "store": options.data, "mask": options.mask}
+    return Made(inputs, [options.output], ("evaluation/cost.py", "models"), {})
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -367,6 +396,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("config/paper_results.csv"),
         help="the paper's main table (default: %(default)s)",
     )
+    sub.add_argument("--cost", type=Path, help="measurement of the cost command")
     sub.add_argument(
         "--output", type=Path, default=Path("tables"), help="folder (default: %(default)s)"
     )
@@ -385,6 +415,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--figures", type=Path, nargs="+", required=True, help="PNG files")
     sub.add_argument("--output", type=Path, required=True, help="the page")
+
+    sub = add("cost", _cost, "Measure what teacher and student cost.", study=False)
+    sub.add_argument("--teacher", type=Path, required=True, help="its weights")
+    sub.add_argument("--student", type=Path, required=True, help="its weights")
+    add_data(sub)
+    sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
+    sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
+    sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
+
+    sub = add("crate", _crate, "Pack a finished study as an RO-Crate.", study=False)
+    sub.add_argument("results", type=Path, help="results folder, such as results/demo")
+    sub.add_argument("--output", type=Path, help="zip to write (default: in the results folder)")
+    sub.add_argument(
+        "--license",
+        default="https://spdx.org/licenses/MIT",
+        help="address of the licence of the results (default: %(default)s)",
+    )
 
     add("check", _check, "Check a configuration and the files it names.")
 

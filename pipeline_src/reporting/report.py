@@ -26,7 +26,7 @@ from pipeline_src.reporting.verdicts import Verdict, verdicts
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
 #: Kinds of figure for the first screen: the first of these that there is.
-FIRST_SCREEN = ("forest", "boxplot_ssim")
+FIRST_SCREEN = ("boxplot_ssim",)
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,8 @@ def write_report(
         main_table=main[0],
         verdicts=_verdicts(tables),
         first=first[0] if first else None,
+        # Beside a narrow table there is room below it, beside a wide one there is none.
+        narrow=len(list(study.settings())) <= 2,
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),
         methods=methods_paragraphs(study),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.config.study import Study
-from pipeline_src.evaluation.results import METRICS, read_metrics
-from pipeline_src.files import atomic_path
+from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.ablations import ablation_layout, ablation_table
+from pipeline_src.reporting.cost import cost_table
 from pipeline_src.reporting.differences import (
     difference_layout,
     difference_notes,
@@ -19,6 +19,7 @@ from pipeline_src.reporting.differences import (
 from pipeline_src.reporting.formats import write_table
 from pipeline_src.reporting.labels import Labels
 from pipeline_src.reporting.names import TABLES
+from pipeline_src.reporting.numbers import write_tidy
 from pipeline_src.reporting.paper import (
     cell_layout,
     cell_table,
@@ -41,12 +42,17 @@ Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 
 
 def write_study_tables(
-    metrics: Sequence[Path], study: Study | None, paper: Path, folder: Path
+    metrics: Sequence[Path],
+    study: Study | None,
+    paper: Path,
+    folder: Path,
+    cost: Path | None = None,
 ) -> list[Path]:
     """Write every table of `TABLES` and of the ablations, in all formats, and the numbers behind
     them in long form (`all_numbers.csv`); returns the files.
 
-    Without ``study`` the metrics speak for themselves: data sets go by their names, and there are
+    ``cost`` is a measurement of the `cost` command, for a table of its own. Without ``study`` the
+    metrics speak for themselves: data sets go by their names, and there are
     no ablations.
 
     Raises:
@@ -58,12 +64,13 @@ def write_study_tables(
     for name in study.ablations if study is not None else ():
         assert study is not None
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
+    if cost is not None:
+        tables["cost"] = cost_table(cost)
     written = []
     for name, (tidy, layout, notes) in tables.items():
         written += write_table(folder / name, tidy, layout, notes)
     numbers = folder / "all_numbers.csv"
-    with atomic_path(numbers) as temporary:
-        long_form(volumes).to_csv(temporary, index=False)
+    write_tidy(metrics, numbers)
     return [*written, numbers]
 
 
@@ -95,14 +102,6 @@ def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) ->
     table = ablation_table(volumes, study, name)
     notes = [*table_notes(table, labels), "A row changes what it names and nothing else."]
     return table, ablation_layout(table, study, name), notes
-
-
-def long_form(volumes: pd.DataFrame) -> pd.DataFrame:
-    """Every number behind the tables: a row a volume, seed, model and metric."""
-    labels = ["dataset", "acceleration", "model", "training", "variant", "seed", "part"]
-    keys = [*labels, "patient", "frame"]
-    long = volumes[[*keys, *METRICS]].melt(keys, var_name="metric", value_name="value")
-    return long.sort_values([*keys, "metric"], ignore_index=True)
 
 
 GAP_NOTES = [

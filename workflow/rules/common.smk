@@ -84,10 +84,12 @@ TABLE_CODE = (
     "evaluation/results.py",
     "evaluation/statistics.py",
     "reporting/ablations.py",
+    "reporting/cost.py",
     "reporting/differences.py",
     "reporting/formats.py",
     "reporting/labels.py",
     "reporting/names.py",
+    "reporting/numbers.py",
     "reporting/paper.py",
     "reporting/study_tables.py",
     "reporting/tables.py",
@@ -212,6 +214,14 @@ def captions():
     ]
 
 
+def in_first_setting(path):
+    """A file of the first setting and seed, which stands for all where they are alike."""
+    dataset, acceleration = next(study.settings())
+    return path.format(
+        dataset=dataset, acceleration=f"{acceleration}x", seed=study.seeds[0]
+    )
+
+
 def table_caption(name):
     """All ablations share one."""
     return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
@@ -235,7 +245,7 @@ FIGURES = [
     *[f"{RESULTS}/figures/{dataset}/contact_sheet.png" for dataset in study.datasets],
     f"{RESULTS}/figures/dag.png",
 ]
-TABLE_NAMES = [*TABLES, *[f"ablation_{name}" for name in study.ablations]]
+TABLE_NAMES = [*TABLES, "cost", *[f"ablation_{name}" for name in study.ablations]]
 
 
 wildcard_constraints:

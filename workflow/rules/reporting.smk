@@ -1,8 +1,35 @@
+rule cost:
+    """Takes all cores, so that what it times runs alone."""
+    input:
+        data=in_first_setting(rules.prepare.output[0]),
+        mask=in_first_setting(rules.mask.output[0]),
+        teacher=in_first_setting(f"{MODEL_OF}/teacher/weights.safetensors"),
+        student=in_first_setting(f"{MODEL_OF}/student/weights.safetensors"),
+        code=code(*MODEL_CODE, "evaluation/cost.py"),
+    output:
+        f"{RESULTS}/cost.csv",
+    log:
+        f"{RESULTS}/logs/cost.log",
+    conda:
+        "../../environment.yaml"
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    message:
+        "Cost of teacher and student"
+    shell:
+        "python -m pipeline_src cost --teacher {input.teacher} --student {input.student} "
+        "--data {input.data} --mask {input.mask} --threads {threads} "
+        "--output {output} > {log} 2>&1"
+
+
 rule study_tables:
     """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
         metrics=all_metrics(),
         paper="config/paper_results.csv",
+        cost=rules.cost.output,
         code=code(*TABLE_CODE),
         sorting=package_file("reporting/sortable.js"),
     output:
@@ -46,7 +73,7 @@ rule study_tables:
         "Tables"
     shell:
         "python -m pipeline_src tables {input.metrics} --config {params.config} "
-        "--paper {input.paper} --output {params.folder} > {log} 2>&1"
+        "--paper {input.paper} --cost {input.cost} --output {params.folder} > {log} 2>&1"
 
 
 rule figure_contact_sheet:

@@ -1,0 +1,327 @@
+"""What reconstructing one slice costs with each network: teacher and student side by side.
+
+Parameters, multiply-adds and bytes follow from the weights files and are exact. Times and memory
+are measured on the machine that runs this, named beside them, and change from run to run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline_src.config.method import Network
+from pipeline_src.data.store import read_store
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path
+from pipeline_src.models.dccnn import DCCNN, count_parameters
+from pipeline_src.models.weights import load_network
+from pipeline_src.provenance import machine
+from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
+from pipeline_src.sampling.masks import Mask, read_mask
+from pipeline_src.training.builder import Inputs
+from pipeline_src.training.device import choose_device
+from pipeline_src.training.run import check_mask_fits
+
+#: Columns that are the same on every machine ...
+EXACT = (
+    "network",
+    "architecture",
+    "rows",
+    "columns",
+    "parameters",
+    "parameters_ratio",
+    "convolution_multiply_adds_a_slice",
+    "convolution_multiply_adds_ratio",
+    "fidelity_multiply_adds_a_slice",
+    "weights_bytes",
+    "weights_bytes_ratio",
+)
+#: ... and those measured on the one that they name.
+MEASURED = (
+    "measured_on_processor",
+    "measured_on_device",
+    "repeats",
+    "milliseconds_a_slice_one_thread_median",
+    "milliseconds_a_slice_one_thread_min",
+    "milliseconds_a_slice_one_thread_max",
+    "milliseconds_one_thread_ratio",
+    "threads",
+    "milliseconds_a_slice_median",
+    "milliseconds_a_slice_min",
+    "milliseconds_a_slice_max",
+    "milliseconds_ratio",
+    "peak_extra_memory_mib",
+    "peak_extra_memory_ratio",
+)
+WARM_UP = 3
+# A parameter of mallopt(3): larger blocks are the system's, not the heap's.
+_M_MMAP_THRESHOLD = -3
+
+Times = dict[str, list[float]]
+
+
+def write_cost(
+    weights: Mapping[str, Path],
+    store: Path,
+    mask: Path,
+    output: Path,
+    *,
+    threads: int | None = None,
+    repeats: int = 30,
+    device: str = "auto",
+) -> None:
+    """Write a CSV with one row a network, in the order given, and the columns of `measure`.
+
+    Args:
+        weights: weights files by the names that the rows get, such as `teacher` and `student`.
+        store: volume store; its middle slice is the one that is reconstructed.
+        mask: sampling mask of the same size.
+        threads: processor threads of the second measurement; None: those that torch would use.
+        repeats: timed reconstructions a network and number of threads.
+        device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+
+    Raises:
+        InputError: a file is missing or damaged, mask and store differ in size, or a number is
+            below one.
+    """
+    threads = torch.get_num_threads() if threads is None else threads
+    for name, value in (("threads", threads), ("repeats", repeats), ("networks", len(weights))):
+        if value < 1:
+            raise InputError(f"cost: {name} is {value}; it must be 1 or more")
+    prepared, sampling = read_store(store), read_mask(mask)
+    check_mask_fits(sampling, prepared, Inputs(store, mask))
+    image = prepared.images[len(prepared.images) // 2]
+    table = measure(weights, image, sampling, threads, repeats, choose_device(device))
+    with atomic_path(output) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def measure(
+    weights: Mapping[str, Path],
+    image: NDArray[np.float32],
+    mask: Mask,
+    threads: int,
+    repeats: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """One row a network with the columns of `EXACT` and `MEASURED`.
+
+    Times are of one slice at batch size 1, from the zero-filled image to the reconstruction, data
+    fidelity included, in single precision; see `time_alternating`. They are taken with one
+    processor thread and again with ``threads``. Memory is that of `peak_extra_mib`, or on CUDA what
+    torch's allocator held at most beyond what it held before. A `*_ratio` is this network's number
+    divided by the first network's; that of times is the median over repeats.
+
+    Args:
+        image: `(rows, columns)`, a fully sampled slice.
+        mask: of the same size.
+    """
+    networks = {name: load_network(path).eval() for name, path in weights.items()}
+    peaks = {name: _peak_mib(weights[name], image, mask, device) for name in networks}
+    calls = _calls(networks, image, mask, device)
+    times: dict[int, Times] = {}
+    for count in dict.fromkeys((1, threads)):
+        with _settings(count, device):
+            times[count] = time_alternating(calls, repeats)
+    rows = [
+        {
+            "network": name,
+            **exact_cost(network.network, mask),
+            "parameters": count_parameters(network),
+            "weights_bytes": weights[name].stat().st_size,
+            "measured_on_processor": machine()["processor"],
+            "measured_on_device": _device_name(device),
+            "repeats": repeats,
+            **_summary("_one_thread", times[1], name),
+            "threads": threads,
+            **_summary("", times[threads], name),
+            "peak_extra_memory_mib": peaks[name],
+        }
+        for name, network in networks.items()
+    ]
+    table = pd.DataFrame(rows)
+    for quantity, column in (
+        ("parameters", "parameters"),
+        ("convolution_multiply_adds", "convolution_multiply_adds_a_slice"),
+        ("weights_bytes", "weights_bytes"),
+        ("peak_extra_memory", "peak_extra_memory_mib"),
+    ):
+        table[f"{quantity}_ratio"] = table[column] / table[column].iloc[0]
+    return table[[*EXACT, *MEASURED]]
+
+
+def exact_cost(network: Network, mask: Mask) -> dict[str, Any]:
+    """Name, size of the slice, and multiply-adds of reconstructing it."""
+    rows, columns = mask.samples.shape
+    return {
+        "architecture": network.name,
+        "rows": rows,
+        "columns": columns,
+        "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
+        "fidelity_multiply_adds_a_slice": fidelity_multiply_adds(network, mask),
+    }
+
+
+def convolution_multiply_adds(network: Network, rows: int, columns: int) -> int:
+    """Multiply-adds of all convolutions for one slice.
+
+    Every tap counts at every pixel, those in the zero padding too; biases do not count.
+    """
+    channels = [1, *[network.features] * (network.depth - 1), 1]
+    pixels = (rows + 2 * network.padding) * (columns + 2 * network.padding)
+    taps = sum(9 * before * after for before, after in pairwise(channels))
+    return network.cascades * taps * pixels
+
+
+def fidelity_multiply_adds(network: Network, mask: Mask) -> int | None:
+    """Multiply-adds of the data fidelity's matrix products for one slice: `(rows, rows)` times
+    `(rows, columns)` a cascade. None for a mask that is not made of whole lines, which takes
+    Fourier transforms and no matrix product."""
+    rows, columns = mask.samples.shape
+    return None if mask.lines is None else network.cascades * rows * rows * columns
+
+
+def time_alternating(
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int = WARM_UP,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Times:
+    """Milliseconds of each call, ``repeats`` of them by name, after ``warm_up`` calls untimed.
+
+    The calls take turns, every other round in reversed order: what slows the machine for a while
+    slows all of them alike.
+    """
+    for _ in range(warm_up):
+        for call in calls.values():
+            call()
+    times: Times = {name: [] for name in calls}
+    for number in range(repeats):
+        for name in list(calls)[:: -1 if number % 2 else 1]:
+            started = clock()
+            calls[name]()
+            times[name].append(1000 * (clock() - started))
+    return times
+
+
+def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> float | None:
+    """Memory that reconstructing one slice takes on the CPU, in MiB; for a fresh process alone.
+
+    Measured is how far the process's resident memory rises while a slice is reconstructed with one
+    thread, above what it is with network, mask and image loaded and the same slice reconstructed
+    before: the activations that are held at the same time, and the libraries' work space. Freed
+    blocks go back to the system at once, for the rest of the process, so that none is kept or used
+    again unseen. None where the system does not tell (elsewhere than on Linux with glibc).
+    """
+    libc: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
+        return None
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 16)
+    torch.set_num_threads(1)
+    network = load_network(weights).eval()
+    [call] = _calls({"": network}, image, mask, torch.device("cpu")).values()
+    for _ in range(WARM_UP):
+        call()
+    gc.collect()
+    libc.malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again from here
+        before = _status_kib("VmRSS")
+        call()
+        return max(0, _status_kib("VmHWM") - before) / 1024
+    except OSError:
+        return None
+
+
+def _status_kib(field: str) -> int:
+    """A field of Linux's account of this process, in KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise OSError(field)
+
+
+def _peak_mib(
+    weights: Path, image: NDArray[np.float32], mask: Mask, device: torch.device
+) -> float | None:
+    if device.type == "cuda":
+        [call] = _calls({"": load_network(weights).eval()}, image, mask, device).values()
+        with _settings(1, device):
+            call()
+            before = torch.cuda.memory_allocated(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            call()
+            return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as fresh:
+        return fresh.submit(peak_extra_mib, weights, image, mask).result()
+
+
+def _calls(
+    networks: Mapping[str, DCCNN], image: NDArray[np.float32], mask: Mask, device: torch.device
+) -> dict[str, Callable[[], Tensor]]:
+    """Reconstructions of an image `(rows, columns)` by each network, returning when done."""
+    fidelity = data_fidelity(mask).to(device)
+    zero_filled = fidelity.zero_filled(torch.from_numpy(image)[None, None].to(device))
+
+    def call(network: DCCNN, fidelity: DataFidelity) -> Callable[[], Tensor]:
+        @torch.no_grad()
+        def reconstruct() -> Tensor:
+            out: Tensor = network(zero_filled, fidelity)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return out
+
+        return reconstruct
+
+    return {name: call(network.to(device), fidelity) for name, network in networks.items()}
+
+
+@contextmanager
+def _settings(threads: int, device: torch.device) -> Iterator[None]:
+    """Processor threads, and single precision that is not rounded to TF32, for a while."""
+    before = torch.get_num_threads()
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    precision = convolutions.fp32_precision
+    torch.set_num_threads(threads)
+    try:
+        if device.type == "cuda":
+            convolutions.fp32_precision = "ieee"
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if device.type == "cuda":
+            convolutions.fp32_precision = precision
+
+
+def _summary(suffix: str, times: Times, name: str) -> dict[str, float]:
+    """Median and range of a network's times, and the ratio to those of the first network."""
+    own, first = times[name], next(iter(times.values()))
+    return {
+        f"milliseconds_a_slice{suffix}_median": statistics.median(own),
+        f"milliseconds_a_slice{suffix}_min": min(own),
+        f"milliseconds_a_slice{suffix}_max": max(own),
+        f"milliseconds{suffix}_ratio": statistics.median(
+            a / b for a, b in zip(own, first, strict=True)
+        ),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "cpu"

@@ -1,0 +1,241 @@
+"""What goes into a study's RO-Crate: its files, and the manifests that tie them together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from pipeline_src.config import Models, Study, load_study
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json, sha256_file
+
+#: What a crate holds and what that is: the first pattern that a path in the results matches.
+DESCRIPTIONS = (
+    ("*manifest.json", "What made the results beside it: inputs, code, packages, machine and time"),
+    ("config.yaml", "Configuration of the study, every value included"),
+    ("report.html", "The report: tables, figures and methods on one page that opens offline"),
+    ("tables/all_numbers.*", "Every number of the study: a row a volume, model, seed and metric"),
+    ("tables/main.*", "The paper's main table: PSNR and SSIM of every model"),
+    ("tables/ablation_*", "Table of an ablation: what a choice of the method does"),
+    ("tables/claims.*", "Table: what the paper claims, and whether it holds in this study"),
+    ("tables/differences.*", "Table: differences between models, with intervals and tests"),
+    ("tables/gap.*", "Table: how far each model stays below the teacher"),
+    ("tables/paper.*", "Table: this study's numbers beside the paper's"),
+    ("tables/cost.*", "Cost of teacher and student: parameters, multiply-adds, time and memory"),
+    ("tables/*", "Table of the study"),
+    ("figures/dag.*", "Figure: the steps of the workflow"),
+    ("figures/*/panel*.*", "Figure: reconstructions beside the fully sampled slice"),
+    ("figures/*/boxplot*.*", "Figure: image quality of all models"),
+    ("figures/*/forest.*", "Figure: differences between models, with intervals"),
+    ("figures/*/curves.*", "Figure: learning curves"),
+    ("figures/*/mask.*", "Figure: the sampling mask"),
+    ("figures/*/contact_sheet.*", "Figure: a slice of every prepared volume"),
+    ("figures/*", "Figure of the study"),
+    ("*/mask.npz", "Sampling mask, rows x columns in FFT order"),
+    ("*/history_*.csv", "Losses and validation PSNR of a training stage, a row an epoch"),
+    ("*/slices.csv", "Metrics of every reconstructed slice"),
+    ("*/volumes.csv", "Metrics of every reconstructed volume"),
+    ("*/student_weights.safetensors", "Weights of the student blocks of student-friendly training"),
+    ("*/weights.safetensors", "Weights of the trained network"),
+)
+FORMATS = {
+    ".csv": "text/csv",
+    ".h5": "application/x-hdf5",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".npz": "application/zip",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".safetensors": "application/octet-stream",
+    ".tex": "application/x-tex",
+    ".yaml": "application/yaml",
+}
+#: What manifests name, or every study has, and a crate does not hold.
+NOT_INCLUDED = (
+    ("*/volumes.h5", "Prepared slices of all volumes, which may be images of patients"),
+    ("*/panel.npz", "The reconstructed slice that the pictures show"),
+)
+
+
+def required_files(study: Study) -> Iterator[str]:
+    """Paths in the results that every finished study has, in the order in which they are made."""
+    yield "config.yaml"
+    for dataset in study.datasets:
+        yield f"{dataset}/volumes.h5"
+    models, metrics = Models(study), ("slices.csv", "volumes.csv")
+    for dataset, acceleration in study.settings():
+        setting = f"{dataset}/{acceleration}x"
+        yield f"{setting}/mask.npz"
+        yield from (f"{setting}/zero_filled/{name}" for name in metrics)
+        for seed in study.seeds:
+            for model in models.names():
+                stages = [f"history_{stage}.csv" for stage in models.plan(model, seed).stages]
+                for name in ("weights.safetensors", "manifest.json", *stages, *metrics):
+                    yield f"{setting}/seed{seed}/{model}/{name}"
+    yield from (f"tables/main.{suffix}" for suffix in ("csv", "html"))
+    yield "report.html"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read.
+
+    Attributes:
+        path: its place in the results.
+        command: what made the outputs, such as `train`.
+        inputs, outputs: SHA-256 by place in the results; the place of a file elsewhere begins with
+            `../` or `/`.
+        started, ended: of the first and after the last sitting; None where it tells of no sitting.
+        effort: seconds, sittings and processors in a few words.
+        version: version and commit of the pipeline.
+        packages: versions by name.
+    """
+
+    path: str
+    command: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    started: datetime | None
+    ended: datetime | None
+    effort: str
+    version: str
+    packages: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """What was done: `train brain/4x/seed0/sft_kd_at`."""
+        return f"{self.command} {self.path.removesuffix('manifest.json').rstrip('./')}"
+
+
+def read_manifest(results: Path, path: str) -> Manifest:
+    """The manifest at a place in the results.
+
+    Raises:
+        InputError: it cannot be read, or lacks what every manifest has.
+    """
+    facts = read_json(results / path)
+    try:
+        sittings, made_by = facts["sittings"], facts["made_by"]
+        starts = [datetime.fromisoformat(sitting["started"]) for sitting in sittings]
+        seconds = [float(sitting["seconds"]) for sitting in sittings]
+        ends = [a + timedelta(seconds=b) for a, b in zip(starts, seconds, strict=True)]
+        processors = " and ".join(dict.fromkeys(sitting["processor"] for sitting in sittings))
+        times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
+        commit = made_by["commit"]
+        return Manifest(
+            path,
+            str(facts["command"]),
+            {_place(path, given["path"]): given["sha256"] for given in facts["inputs"].values()},
+            {_place(path, name): sha256 for name, sha256 in facts["outputs"].items()},
+            min(starts, default=None),
+            max(ends, default=None),
+            f"{sum(seconds):.1f} s{times} on {processors}" if sittings else "time not known",
+            ", ".join(filter(None, (made_by.get("version"), f"commit {commit or 'not known'}"))),
+            {str(name): str(version) for name, version in made_by["packages"].items()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{results / path}: is no manifest of this pipeline ({type(error).__name__}: {error}); "
+            "run the workflow again"
+        ) from None
+
+
+def _place(manifest: str, path: str) -> str:
+    """Where a file lies in the results that a manifest there names relative to itself."""
+    return os.path.normpath(PurePosixPath(manifest).parent / path)
+
+
+def is_inside(place: str) -> bool:
+    """Whether a path lies in the results."""
+    return not place.startswith(("../", "/"))
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a study's results hold.
+
+    Attributes:
+        results: their folder.
+        study: the study, as configured.
+        included: places of the files of the crate, sorted.
+        listed: places of the files that are named in it alone, sorted.
+        manifests: by place.
+        digests: SHA-256 of all included and listed files.
+    """
+
+    results: Path
+    study: Study
+    included: list[str]
+    listed: list[str]
+    manifests: list[Manifest]
+    digests: dict[str, str]
+
+
+def read_results(results: Path) -> Content:
+    """Look through the results of a finished study.
+
+    Raises:
+        InputError: see `write_crate`.
+    """
+    _require(results, "config.yaml")
+    study = load_study(results / "config.yaml")
+    for name in required_files(study):
+        _require(results, name)
+    included, manifests = [], []
+    for name in _described_files(results, study):
+        if name.endswith("manifest.json"):
+            manifest = read_manifest(results, name)
+            if manifest.command == "crate":
+                continue
+            manifests.append(manifest)
+        included.append(name)
+    named = {place for m in manifests for place in (*m.inputs, *m.outputs) if is_inside(place)}
+    for place in sorted(named):
+        _require(results, place)
+    stores = {f"{dataset}/volumes.h5" for dataset in study.datasets}
+    listed = sorted((named | stores) - set(included))
+    digests = {name: sha256_file(results / name) for name in (*included, *listed)}
+    for manifest in manifests:
+        _check_digests(results, manifest, digests)
+    return Content(results, study, included, listed, manifests, digests)
+
+
+def _require(results: Path, name: str) -> None:
+    if not (results / name).is_file():
+        raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
+
+
+def _described_files(results: Path, study: Study) -> Iterator[str]:
+    """Places of the files that are the study's as configured; one from before may have others."""
+    folders = {"."} | {PurePosixPath(name).parent.as_posix() for name in required_files(study)}
+    for path in sorted(results.rglob("*")):
+        place = PurePosixPath(path.relative_to(results).as_posix())
+        top, *below = place.parts
+        if top == "figures":
+            known = len(below) < 2 or below[0] in study.datasets
+        else:
+            known = top == "tables" or place.parent.as_posix() in folders
+        hidden = any(part.startswith(".") for part in place.parts)
+        wanted = known and not hidden and place.suffix in FORMATS
+        if wanted and path.is_file() and describe_file(DESCRIPTIONS, str(place)):
+            yield str(place)
+
+
+def describe_file(known: Sequence[tuple[str, str]], name: str) -> str:
+    """What a file in the results is, by its place; empty for one that is not known."""
+    return next((text for pattern, text in known if fnmatchcase(name, pattern)), "")
+
+
+def _check_digests(results: Path, manifest: Manifest, digests: dict[str, str]) -> None:
+    for places, problem in (
+        (manifest.outputs, "is not the file that its manifest describes"),
+        (manifest.inputs, f"has changed since {results / manifest.path} tells of it"),
+    ):
+        for place, sha256 in places.items():
+            if is_inside(place) and digests[place] != sha256:
+                raise InputError(f"{results / place}: {problem}; run the workflow again")

@@ -1,0 +1,61 @@
+"""Every number of a study in long form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
+from pipeline_src.files import atomic_path
+
+#: Columns that tell one number from another, besides `metric`.
+IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
+
+
+def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
+    """Every number in long form: the columns of `IDENTITY`, then `metric` and `value`.
+
+    One row a volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
+    as in `METRICS`. `seed` is a whole number, empty for zero filling; `variant` and `frame` are
+    empty text where there is none. PSNR is in dB, the others have no unit. Values are unrounded;
+    NaN is a metric that a volume does not have.
+
+    Raises:
+        InputError: a number is there twice, or a seed or value is none.
+    """
+    table = volumes.reset_index(drop=True)
+    for column in ("variant", "frame"):
+        table[column] = table[column].fillna("") if column in table else ""
+    try:
+        table["seed"] = pd.to_numeric(table["seed"]).astype("Int64")
+        long = table.melt(IDENTITY, list(METRICS), "metric", "value")
+        long["value"] = long["value"].astype("float64")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"metrics: a seed or a value is no number ({error})") from None
+    twice = long[long.duplicated([*IDENTITY, "metric"])]
+    if len(twice):
+        where = ", ".join(str(v) for v in twice.iloc[0][IDENTITY] if not pd.isna(v) and v != "")
+        raise InputError(f"metrics: a volume is there twice ({where}); give each volumes.csv once")
+    return long.sort_values(
+        [*IDENTITY, "metric"], key=_sortable, na_position="first", ignore_index=True
+    )
+
+
+def _sortable(column: pd.Series) -> pd.Series:
+    if column.name == "acceleration":
+        return column.astype(str).str.zfill(9)
+    return column.map(METRICS.index) if column.name == "metric" else column
+
+
+def write_tidy(metrics: Sequence[Path], output: Path) -> None:
+    """Write `tidy_numbers` of `volumes.csv` files as CSV; each value reads back as it was.
+
+    Raises:
+        InputError: there is no file, or one is unusable or given twice.
+    """
+    table = tidy_numbers(read_metrics(metrics))
+    with atomic_path(output) as temporary:
+        table.to_csv(temporary, index=False)
