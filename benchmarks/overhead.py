@@ -40,7 +40,7 @@ def main() -> None:
         spent["evaluation"] = spent.get("evaluation", 0) + sum(float(row["s"]) for row in rows)
     wall = (max(ends) - min(starts)).total_seconds()
     total = wall * options.cores
-    print(f"{wall:.0f} s on {options.cores} cores, from the first job's start to the last one's end")
+    print(f"{wall:.0f} s on {options.cores} cores, from the first job's start to the last's end")
     for what, seconds in spent.items():
         print(f"{what:20} {seconds:8.0f} core seconds  {seconds / total:6.1%}")
     rest = total - sum(spent.values())

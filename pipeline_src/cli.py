@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline_src.config import Models, Study, load_study
 from pipeline_src.errors import InputError, Interrupted
+from pipeline_src.files import leftovers
 from pipeline_src.provenance import Sitting, code_digest, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
@@ -59,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write_manifest(made: Made, command: str, sitting: Sitting) -> None:
+    path = made.outputs[0].with_suffix(".manifest.json")
     write_manifest(
-        made.outputs[0].with_suffix(".manifest.json"),
+        path,
         command=command,
         inputs=made.inputs,
         outputs=made.outputs,
@@ -68,6 +70,10 @@ def _write_manifest(made: Made, command: str, sitting: Sitting) -> None:
         sittings=[sitting.so_far()],
         facts=made.facts,
     )
+    # What an earlier run left that was killed while it wrote.
+    for written in (*made.outputs, path):
+        for found in leftovers(written):
+            found.unlink()
 
 
 def _numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
@@ -139,13 +145,14 @@ def _train(options: argparse.Namespace) -> None:
     # cuBLAS reads this when it starts; without it its sums may differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from pipeline_src.training.builder import Inputs
+    from pipeline_src.training.interruption import parent_process
     from pipeline_src.training.run import run_training
 
     study = _study(options)
     plan = Models(study).plan(options.model, options.seed)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
-    run_training(plan, inputs, options.output, labels, options.save_every)
+    run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 
 def _evaluate(options: argparse.Namespace) -> list[Made]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.models import Models
 from pipeline_src.errors import InputError
 from pipeline_src.sampling.masks import study_mask
+from pipeline_src.training.interruption import PARENT_VARIABLE
 
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
@@ -25,6 +27,15 @@ def check_files(study: Study) -> Models:
     for name, method in study.methods.items():
         method.source(name)
     return Models(study)
+
+
+def announce_parent() -> None:
+    """Tell the trainings that this process starts who started them.
+
+    A training saves its state and stops when that process has ended; else it would end with a
+    result of which no Snakemake knows.
+    """
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
 
 
 def gpu_wanted(study: Study) -> bool:

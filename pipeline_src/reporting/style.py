@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
 import matplotlib as mpl
 
@@ -28,11 +30,11 @@ COLORS = {
 PAGE_WIDTH = 7.2
 #: Sizes of type in points, of which `TINY` is the smallest that is legible in print.
 TINY, SMALL, NORMAL = 6.0, 7.0, 8.0
-#: Names of metrics on an axis, with their units.
-METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM"}
+#: Characters of the heading's size that fit on a line, and inches that a line takes.
+LINE_LENGTH, LINE_HEIGHT = 118, 0.14
 
 _INK = "0.15"
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "0.3",
     "axes.grid": True,
@@ -69,6 +71,21 @@ def head(figure: Figure, title: str, *details: str) -> None:
     """The heading of a figure, one line each, from its left edge."""
     lines = [line for line in (title, *details) if line]
     figure.suptitle("\n".join(lines), x=0.008, ha="left", fontsize=NORMAL)
+
+
+def told(parts: Iterable[str], start: str = "") -> list[str]:
+    """Parts of a sentence, after ``start``, on lines that fit below a figure's title; a part is
+    broken only where it is longer than a line."""
+    lines = [start]
+    for number, part in enumerate(parts):
+        glue = "; " if number else ""
+        if lines[-1] and len(lines[-1] + glue + part) > LINE_LENGTH:
+            lines[-1] += glue.rstrip()
+            lines.append("")
+            glue = ""
+        *full, rest = wrap(lines[-1] + glue + part, LINE_LENGTH)
+        lines[-1:] = [*full, rest]
+    return [line for line in lines if line]
 
 
 def counted(numbers: Iterable[int], noun: str) -> str:

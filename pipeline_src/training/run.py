@@ -46,6 +46,7 @@ def run_training(
     output: Path,
     labels: dict[str, str],
     save_every: float = SAVE_EVERY_SECONDS,
+    parent: int | None = None,
 ) -> None:
     """Train one model and write it to the folder ``output``; goes on where an earlier run of the
     same training was stopped or killed.
@@ -53,7 +54,8 @@ def run_training(
     Writes `weights.safetensors`, `history_{stage}.csv` a stage, `manifest.json`, and for
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While
     it runs, its state lies beside them: saved after every epoch, and within longer ones every
-    ``save_every`` seconds. ``labels`` (data set, acceleration) are copied to the manifest.
+    ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
+    ``labels`` (data set, acceleration) are copied to the manifest.
 
     Raises:
         InputError: a file is missing, or does not fit the plan or the other files.
@@ -64,7 +66,7 @@ def run_training(
     check_mask_fits(mask, store, inputs)
     defined_by = what_defines(plan, inputs, device)
     digest = sha256_json(defined_by)
-    with Interruption() as interruption, locked(output, interruption) as waited:
+    with Interruption(parent) as interruption, locked(output, interruption) as waited:
         if waited and is_complete(output, digest):
             print(f"{output}: complete; trained by the process that was waited for")
             return
@@ -105,6 +107,7 @@ def run_training(
                 "device": str(device),
             },
         )
+        interruption.leave("after its last epoch")
         files.remove()
         for leftover in [found for path in (*written, manifest) for found in leftovers(path)]:
             leftover.unlink()

@@ -18,7 +18,12 @@ from pipeline_src.config import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
-from pipeline_src.preflight import check_files, gpu_wanted, source_files_of
+from pipeline_src.preflight import (
+    announce_parent,
+    check_files,
+    gpu_wanted,
+    source_files_of,
+)
 from pipeline_src.provenance import source_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.method_options import method_options
@@ -38,6 +43,7 @@ def read_models():
         raise SystemExit(f"error: {error}") from None
 
 
+announce_parent()
 models = read_models()
 study = models.study
 RESULTS = f"results/{study.study}"
@@ -99,7 +105,12 @@ REPORT_CODE = (
     "reporting/methods_text.py",
     "reporting/verdicts.py",
 )
-FIGURE_CODE = ("reporting/style.py", "reporting/names.py")
+FIGURE_CODE = (
+    "reporting/style.py",
+    "reporting/names.py",
+    "reporting/figures/__init__.py",
+    "reporting/figures/kinds.py",
+)
 
 
 def distillation_code(wildcards):

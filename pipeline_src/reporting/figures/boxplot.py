@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -18,10 +22,9 @@ from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.names import RECIPE_TITLES, full_title, model_order
+from pipeline_src.reporting.names import METRIC_TITLES, RECIPE_TITLES, full_title, model_order
 from pipeline_src.reporting.style import (
     COLORS,
-    METRIC_TITLES,
     PAGE_WIDTH,
     TINY,
     counted,
@@ -35,8 +38,13 @@ MARKERS = {"std_kd": "o", "sft_kd": "D"}
 #: Inches between one box and the next, and how many of them lie between the boxes of a method.
 ROW_HEIGHT, PAIR_ROWS = 0.225, 2.0
 #: Line of a patient whose mean is higher with SFT-KD-Recon, and of any other.
-HIGHER = {"color": "0.45", "linewidth": 0.6, "alpha": 0.55, "linestyle": "-"}
-NOT_HIGHER = {"color": "black", "linewidth": 0.8, "alpha": 0.8, "linestyle": (0, (3, 1.5))}
+HIGHER: dict[str, Any] = {"color": "0.45", "linewidth": 0.6, "alpha": 0.55, "linestyle": "-"}
+NOT_HIGHER: dict[str, Any] = {
+    "color": "black",
+    "linewidth": 0.8,
+    "alpha": 0.8,
+    "linestyle": (0, (3, 1.5)),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, ROW_HEIGHT * boxes[-1].row + 1.5))
     _draw_boxes(axis, boxes, trained, metric)
     paired = False
-    for first, second in zip(boxes, boxes[1:], strict=False):
+    for first, second in pairwise(boxes):
         if first.model != second.model:
             axis.axhline((first.row + second.row) / 2, color="0.8", linewidth=0.5)
         elif (first.training, second.training) == tuple(MARKERS):
@@ -125,18 +133,20 @@ def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str
     for box in boxes:
         of_model = (trained["model"] == box.model) & (trained["training"] == box.training)
         color = COLORS[box.training]
-        axis.boxplot(
-            trained.loc[of_model, metric].to_numpy(),
-            positions=[box.row],
-            orientation="horizontal",
-            widths=0.62,
-            patch_artist=True,
-            manage_ticks=False,
-            boxprops={"facecolor": _tint(color), "edgecolor": color, "linewidth": 0.9},
-            whiskerprops={"color": color, "linewidth": 0.9},
-            capprops={"color": color, "linewidth": 0.9},
+        values = trained.loc[of_model, metric].to_numpy()
+        sns.boxplot(
+            x=values,
+            y=np.full(len(values), box.row),
+            orient="h",
+            native_scale=True,
+            width=0.62,
+            color=_tint(color),
+            saturation=1,
+            linecolor=color,
+            linewidth=0.9,
             medianprops={"color": "black", "linewidth": 1.4, "solid_capstyle": "butt"},
             flierprops={"marker": ".", "markersize": 2, "markeredgecolor": color},
+            ax=axis,
         )
 
 
@@ -151,7 +161,7 @@ def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) 
         axis.scatter(
             means[recipe],
             [row] * len(means),
-            s=7,
+            s=9,
             marker=marker,
             color=COLORS[recipe],
             edgecolor="white",
@@ -182,7 +192,8 @@ def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
         lines[0] += "; one seed"
     if len(not_trained):
         median = not_trained[metric].median()
-        lines[0] += f"; zero-filled: median {median:.{2 if metric == 'psnr_db' else 3}f}, not drawn"
+        told = f"{median:.2f} dB" if metric == "psnr_db" else f"{median:.3f}"
+        lines[0] += f"; zero-filled: median {told}, not drawn"
     return lines
 
 

@@ -2,77 +2,244 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from pipeline_src.config.plans import split_model_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
-from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
+from pipeline_src.reporting.names import full_title, model_order
+from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, counted, head, told
 
-LINE_STYLES = {"teacher": "-", "student": "--"}
+#: Told apart in grey by marker and dashes.
+MARKERS = {"standard": "o", "sft": "s", "std_kd": "^", "sft_kd": "D"}
+DASHES = {
+    "teacher": "-",
+    "student": (0, (4, 1.5)),
+    "student_matched": (0, (4, 1, 1, 1)),
+    "student_sft_start": (0, (1, 1)),
+}
+#: Of the shown methods, one after the other.
+METHOD_DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
+QUANTITIES = {
+    "validation_loss": "validation loss (L1)",
+    "validation_psnr_db": "validation PSNR (dB)",
+}
+#: Share of the epochs, from the first, whose values may lie outside the axes of a long training:
+#: there the curves fall steeply and alike, and would flatten what differs later.
+STEEP, LONG_TRAINING = 0.1, 20
+#: Columns of the legend that fit below.
+LEGEND_COLUMNS = 4
+#: Which models have an earlier stage, and what it was trained on, by its name.
+STAGES = {
+    "features": ("distilled students", "the feature loss"),
+    "reconstruction_first": ("students trained as long", "reconstruction"),
+}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One model's histories, one a seed."""
+    """One model's trainings.
+
+    Attributes:
+        histories: of the last stage, one a seed; a row an epoch.
+        earlier: epochs of each stage before, by the stage's name.
+        distils: whether the loss of the last stage has terms of distillation besides L1.
+    """
 
     model: str
     training: str
     histories: list[pd.DataFrame]
+    earlier: dict[str, int] = field(default_factory=dict)
+    distils: bool = False
+
+    @property
+    def title(self) -> str:
+        """How the model is called."""
+        return full_title(self.model, self.training)
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
     """From the manifests of trainings, beside their histories; one model's are its seeds.
 
     Raises:
-        InputError: a manifest or its history cannot be read.
+        InputError: a manifest or a history cannot be read.
     """
-    runs: dict[str, list[pd.DataFrame]] = {}
+    curves: dict[str, Curve] = {}
     for manifest in inputs:
         made = read_json(manifest)
-        path = manifest.parent / made["histories"][-1]
         try:
-            history = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: history cannot be read ({error})") from None
-        runs.setdefault(made["plan"]["model"], []).append(history)
-    return draw([Curve(*split_model_name(name), found) for name, found in runs.items()], title)
+            name, files = str(made["plan"]["model"]), list(made["histories"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{manifest}: is no manifest of a training ({error!r})") from None
+        *before, last = (_read_history(manifest.parent / file) for file in files)
+        stages = [Path(file).stem.removeprefix("history_") for file in files]
+        if name not in curves:
+            earlier = {s: len(h) for s, h in zip(stages, before, strict=False)}
+            distils = _distils(made["plan"], stages[-1])
+            curves[name] = Curve(*split_model_name(name), [], earlier, distils)
+        curves[name].histories.append(last)
+    return draw(list(curves.values()), title)
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: history cannot be read ({error})") from None
+    if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
+        raise InputError(f"{path}: is no history; columns missing: {', '.join(missing)}")
+    return history
+
+
+def _distils(plan: dict[str, Any], last_stage: str) -> bool:
+    """Whether a training's last stage minimises more than the L1 of its reconstruction."""
+    options = (plan.get("distillation") or {}).get("options", {})
+    return last_stage == "joint" or bool(options.get("imitation_weight"))
 
 
 def draw(curves: list[Curve], title: str) -> Figure:
     """Validation loss and PSNR by epoch; the mean over seeds, with the range where several."""
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 2.9))
-    for column, axis in zip(("validation_loss", "validation_psnr_db"), axes, strict=True):
-        for curve in curves:
-            runs = pd.concat([h.set_index("epoch")[column] for h in curve.histories], axis=1)
-            color = COLORS[curve.training]
-            axis.plot(
-                runs.index,
-                runs.mean(axis=1),
-                LINE_STYLES.get(curve.model, "-."),
-                color=color,
-                linewidth=1.3,
-                label=full_title(curve.model, curve.training),
-            )
-            if runs.shape[1] > 1:
-                axis.fill_between(
-                    runs.index, runs.min(axis=1), runs.max(axis=1), color=color, alpha=0.15
-                )
-        axis.set_xlabel("epoch of the last stage")
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.1))
+    dashes = line_dashes(curves)
+    first = first_fitted_epoch(curves)
+    for (column, label), axis in zip(QUANTITIES.items(), axes, strict=True):
+        for number, curve in enumerate(curves):
+            _draw_curve(axis, curve, column, dashes[curve.model], number / len(curves))
+        low, high = fitted_range(curves, column, first)
+        room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        axis.set(xlabel="epoch of the last stage", ylabel=label, ylim=(low - room, high + room))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set(ylabel="validation loss (L1)", yscale="log")
-    for which in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
-        which(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes[1].set(ylabel="validation PSNR (dB)")
-    figure.suptitle(title, fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=7)
+    _scale_losses(axes[0], *fitted_range(curves, "validation_loss", first))
+    if any(curve.distils for curve in curves):
+        axes[0].set_ylabel("validation loss")
+    details = _details(curves, first)
+    head(figure, f"{title}: learning curves on the validation patients", *details)
+    columns = _legend_columns(axes[0], curves)
+    figure.legend(
+        handles=[handle for column in columns for handle in column],
+        loc="outside lower center",
+        ncols=len(columns),
+        handlelength=3,
+    )
+    figure.set_figheight(2.5 + LINE_HEIGHT * (len(details) + len(columns[0])))
     return figure
+
+
+def first_fitted_epoch(curves: list[Curve]) -> int:
+    """The epoch from which on the axes hold every value: the first, or a later one of a long
+    training."""
+    epochs = max(len(history) for curve in curves for history in curve.histories)
+    return 1 + (int(STEEP * epochs) if epochs >= LONG_TRAINING else 0)
+
+
+def fitted_range(curves: list[Curve], column: str, first: int) -> tuple[float, float]:
+    """Lowest and highest value of a column of the histories from the epoch ``first`` on."""
+    histories = [history for curve in curves for history in curve.histories]
+    values = pd.concat([h.loc[h["epoch"] >= first, column] for h in histories])
+    return float(values.min()), float(values.max())
+
+
+def line_dashes(curves: list[Curve]) -> dict[str, Any]:
+    """Matplotlib's line style of each model: its own, or the next of `METHOD_DASHES`."""
+    models = model_order([curve.model for curve in curves])
+    methods = [model for model in models if model not in DASHES]
+    shown = {m: METHOD_DASHES[k % len(METHOD_DASHES)] for k, m in enumerate(methods)}
+    return DASHES | shown
+
+
+def _scale_losses(axis: Axes, low: float, high: float) -> None:
+    """A logarithmic axis for losses from ``low`` to ``high``, its labels few enough to be read."""
+    if low <= 0:
+        return
+    decades = math.log10(high / low)
+    room = 10 ** (0.05 * decades or 0.05)
+    axis.set(yscale="log", ylim=(low / room, high * room))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    if decades < 1:
+        axis.yaxis.set_major_locator(MaxNLocator(6))
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+        axis.yaxis.set_minor_locator(NullLocator())
+    else:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 4 else (1,)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _legend_columns(axis: Axes, curves: list[Curve]) -> list[list[Artist]]:
+    """The legend's entries by column: the two trainings of a model stand above each other."""
+    handles, _ = axis.get_legend_handles_labels()
+    of_model: dict[str, list[Artist]] = {}
+    for curve, handle in zip(curves, handles, strict=True):
+        of_model.setdefault(curve.model, []).append(handle)
+    columns = [of_model[model] for model in model_order(list(of_model))]
+    models = -(-len(columns) // LEGEND_COLUMNS)
+    stacked = [list(chain(*columns[k : k + models])) for k in range(0, len(columns), models)]
+    # Matplotlib fills column after column, so all must be of one length.
+    empty = Line2D([], [], linestyle="none", label=" ")
+    rows = max(map(len, stacked))
+    return [column + [empty] * (rows - len(column)) for column in stacked]
+
+
+def _draw_curve(axis: Axes, curve: Curve, column: str, dashes: Any, shift: float) -> None:
+    """One line with hollow markers, shifted by a share of their distance so that those of
+    different lines stand apart."""
+    runs = pd.concat([h.set_index("epoch")[column] for h in curve.histories], axis=1).sort_index()
+    color = COLORS[curve.training]
+    spacing = max(1, len(runs) // 5)
+    axis.plot(
+        runs.index,
+        runs.mean(axis=1),
+        linestyle=dashes,
+        color=color,
+        linewidth=1.2,
+        marker=MARKERS[curve.training],
+        markersize=3.5,
+        markerfacecolor="white",
+        markevery=(int(shift * spacing), spacing),
+        label=curve.title,
+    )
+    if runs.shape[1] > 1:
+        axis.fill_between(
+            runs.index,
+            runs.min(axis=1),
+            runs.max(axis=1),
+            color=color,
+            alpha=0.15,
+            linewidth=0,
+        )
+
+
+def _details(curves: list[Curve], first: int) -> list[str]:
+    """Seeds, which epochs are shown, and whose loss is no plain L1."""
+    seeds = [len(curve.histories) for curve in curves]
+    said = [f"mean and range of {counted(seeds, 'seed')}" if max(seeds) > 1 else "one seed"]
+    for stage, (whose, what) in STAGES.items():
+        before = [curve.earlier[stage] for curve in curves if stage in curve.earlier]
+        if before:
+            epochs = counted(before, "epoch")
+            said.append(f"{whose}: second stage, after {epochs} on {what} (not shown)")
+    if first > 1:
+        said.append(f"axes fitted to epoch {first} and later")
+    distilled = [curve.title for curve in curves if curve.distils]
+    if distilled:
+        said.append(f"loss of {', '.join(distilled)}: with terms of distillation besides L1")
+    return told(said)

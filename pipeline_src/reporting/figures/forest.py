@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import wrap
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -14,17 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline_src.config.plans import split_model_name
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.names import model_order
+from pipeline_src.reporting.names import METRIC_TITLES
 from pipeline_src.reporting.style import (
-    METRIC_TITLES,
-    NORMAL,
+    LINE_HEIGHT,
     PAGE_WIDTH,
     SMALL,
     TINY,
     counted,
     head,
+    told,
 )
 
 COLUMNS = (
@@ -32,7 +31,6 @@ COLUMNS = (
     "dataset_title",
     "acceleration",
     "family",
-    "first",
     "first_title",
     "metric",
     "effect",
@@ -44,18 +42,18 @@ COLUMNS = (
     "verdict",
     "reason",
 )
-#: Families in the order of the figure, each with the question it answers.
+#: Families in the order of the figure, each with its heading.
 FAMILIES = {
     "recipe": "SFT-KD-Recon against Std-KD of the same method",
-    "student": "Distilled student against the plain student",
-    "matched": "Distilled student against a student of as many epochs",
-    "sft_start": "SFT-KD-Recon against a student from SFT blocks",
-    "teacher": "Student against the teacher it was distilled from",
+    "student": "Against the plain student",
+    "matched": "Against the student trained for as many epochs",
+    "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",
+    "teacher": "Against the teacher (of a distilled student: its own)",
 }
 #: Decimals that a metric's differences are written with.
 DECIMALS = {"psnr_db": 2, "ssim": 4}
 MISSING = "\N{EN DASH}"
-ROW_HEIGHT = 0.165
+ROW_HEIGHT = 0.142
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Look:
     marker: str
     face: str
     edge: str
-    line: str
+    line: Any
     meaning: str
 
 
@@ -129,9 +127,11 @@ def pick(table: pd.DataFrame, metric: str, setting: tuple[str, str] | None) -> p
 def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
     """The differences of one setting, in the metric's unit, right of zero where the first model of
     a comparison has the higher metric."""
-    groups = ordered(rows)
+    groups = grouped(rows)
     lines = sum(len(members) + 1 for _, members in groups)
-    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, ROW_HEIGHT * lines + 1.55))
+    details = _details(rows)
+    tall = ROW_HEIGHT * lines + LINE_HEIGHT * len(details) + 1.3
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, tall))
     axis.axvline(0, color="0.2", linewidth=0.9, zorder=1.5)
     labels: dict[float, str] = {}
     top = 0.0
@@ -152,22 +152,17 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
         f"{METRIC_TITLES[metric].split()[0]}{unit}    better \N{RIGHTWARDS ARROW}",
     )
     axis.grid(visible=False, axis="y")
-    head(figure, f"{_setting_title(rows, title)}: differences between models", *_details(rows))
+    head(figure, f"{_setting_title(rows, title)}: differences between models", *details)
     figure.legend(
         handles=_legend(list(rows["verdict"])), loc="outside lower center", ncols=4, fontsize=SMALL
     )
     return figure
 
 
-def ordered(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Families with their headings, their rows in the paper's order of methods."""
-    split = [split_model_name(str(name)) for name in rows["first"]]
-    order = model_order([model for model, _ in split])
-    # Std-KD comes before SFT-KD-Recon.
-    keys = [(order.index(model), training != "std_kd") for model, training in split]
-    by_method = rows.iloc[sorted(range(len(rows)), key=keys.__getitem__)]
+def grouped(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Headings and rows of the families, the rows in the order of the file."""
     families = [*FAMILIES, *sorted(set(rows["family"]) - set(FAMILIES))]
-    groups = [(FAMILIES.get(f, f), by_method[by_method["family"] == f]) for f in families]
+    groups = [(FAMILIES.get(family, family), rows[rows["family"] == family]) for family in families]
     return [(heading, members) for heading, members in groups if len(members)]
 
 
@@ -211,10 +206,10 @@ def _draw_heading(axis: Axes, y: float, heading: str) -> None:
 def _draw_row(axis: Axes, y: float, row: pd.Series, decimals: int) -> None:
     look = VERDICTS[row["verdict"]]
     effect, low, high = (float(row[name]) for name in ("effect", "low", "high"))
-    interval = MISSING
+    difference = number(effect, decimals)
     if math.isfinite(low) and math.isfinite(high):
         axis.plot([low, high], [y, y], look.line, color=look.edge, linewidth=1.2, gid="interval")
-        interval = f"[{number(low, decimals)}, {number(high, decimals)}]"
+        difference += f" [{number(low, decimals)}, {number(high, decimals)}]"
     if math.isfinite(effect):
         axis.plot(
             effect,
@@ -227,7 +222,7 @@ def _draw_row(axis: Axes, y: float, row: pd.Series, decimals: int) -> None:
             zorder=3,
             gid=row["verdict"],
         )
-    _beside(axis, y, f"{number(effect, decimals)} {interval}", p_value(float(row["p_holm"])))
+    _beside(axis, y, difference, p_value(float(row["p_holm"])))
 
 
 def _beside(axis: Axes, y: float, difference: str, p: str) -> None:
@@ -252,11 +247,15 @@ def _setting_title(rows: pd.DataFrame, title: str) -> str:
 
 def _details(rows: pd.DataFrame) -> list[str]:
     """Patients and seeds, and why it cannot be told where it cannot."""
-    said = f"{counted(rows['patients'], 'patient')}, {counted(rows['seeds'], 'seed')}; p by Holm"
+    counts = [
+        counted(found, noun)
+        for noun in ("patient", "seed")
+        if len(found := rows[f"{noun}s"].dropna())
+    ]
+    said = f"{', '.join(counts)}; p: corrected by Holm's method within each group"
     reasons = rows.loc[rows["verdict"] == "cannot tell", "reason"].dropna()
     why = dict.fromkeys(part for reason in reasons for part in reason.split("; ") if part)
-    told = wrap(f"Cannot tell: {'; '.join(why)}", 118) if why else []
-    return [said, *told]
+    return [said, *(told(why, "Cannot tell: ") if why else [])]
 
 
 def _legend(verdicts: list[str]) -> list[Line2D]:

@@ -5,27 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
+from zipfile import BadZipFile
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.style import PAGE_WIDTH, upright
+from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, head, upright
 
 Image = NDArray[np.float32]
+
+#: Images beside each other; more go into a further band of images and residuals.
+MOST_COLUMNS = 8
+#: Widest an image gets, in inches.
+WIDEST = 1.5
+FRAME = "#e69f00"
+#: Width in inches of a character of an image's title.
+CHARACTER = 0.06
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One model's reconstruction of the shown slice."""
+    """One model's reconstruction of the shown slice; images are `(rows, columns)`, in shares of
+    the volume's maximum."""
 
     title: str
+    trained: bool
     target: Image
     image: Image
     psnr_db: float
@@ -40,63 +54,83 @@ class Picture:
             InputError: the file is missing or is no such file.
         """
         try:
-            file = np.load(path)
-        except (OSError, ValueError) as error:
+            with path.open("rb") as stream, np.load(stream) as file:
+                turns = int(file["quarter_turns"])
+                return cls(
+                    full_title(str(file["model"]), str(file["training"])),
+                    str(file["training"]) != "none",
+                    upright(file["target"], turns),
+                    upright(file["image"], turns),
+                    float(file["psnr_db"]),
+                    float(file["ssim"]),
+                    f"subject {file['patient']}, slice {file['slice']}",
+                )
+        except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
             raise InputError(f"{path}: panel cannot be read ({error})") from None
-        with file:
-            turns = int(file["quarter_turns"])
-            return cls(
-                full_title(str(file["model"]), str(file["training"])),
-                upright(file["target"], turns),
-                upright(file["image"], turns),
-                float(file["psnr_db"]),
-                float(file["ssim"]),
-                f"subject {file['patient']}, slice {file['slice']}",
-            )
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the evaluation's `panel.npz` files, in the order in which they are shown."""
-    return draw([Picture.read(path) for path in inputs], title)
+    """From the evaluation's `panel.npz` files, in the order in which they are shown.
+
+    Raises:
+        InputError: a file cannot be read, or shows another slice than the first.
+    """
+    pictures = [Picture.read(path) for path in inputs]
+    for path, picture in zip(inputs, pictures, strict=True):
+        if not np.array_equal(picture.target, pictures[0].target):
+            raise InputError(f"{path}: shows another slice than {inputs[0]}")
+    return draw(pictures, title)
 
 
 def draw(pictures: list[Picture], title: str) -> Figure:
     """Target and reconstructions above, |residual| below, PSNR and SSIM under each."""
     target = pictures[0].target
-    columns = len(pictures) + 1
-    width = PAGE_WIDTH / columns
-    tall = width * target.shape[0] / target.shape[1]
-    figure, axes = plt.subplots(2, columns, figsize=(PAGE_WIDTH, 2 * tall + 0.75))
-    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
+    bands, columns = layout(len(pictures) + 1)
+    wide = min(WIDEST, PAGE_WIDTH / columns)
+    tall = wide * target.shape[0] / target.shape[1]
+    titles = [_broken(picture.title, wide) for picture in pictures]
+    lines = max(title.count("\n") + 1 for title in titles)
+    size = (wide * columns, bands * (2 * tall + 0.4 + 0.12 * lines) + 0.28)
+    figure, axes = plt.subplots(2 * bands, columns, figsize=size, squeeze=False)
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.03, hspace=0, wspace=0)
     for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.grid(visible=False)
+        axis.set_axis_off()
     white = float(np.percentile(target, 99.8))
     box = inset_box(target)
-    residuals = [np.abs(p.image - target) for p in pictures]
-    # One scale for all, set by the trained models: zero filling would hide their differences.
-    limit = max(float(np.percentile(r, 99.5)) for r in residuals[1:] or residuals)
+    limit = residual_limit(pictures)
 
     _show(axes[0, 0], target, white, box)
-    axes[0, 0].set_title("Target", fontsize=7)
-    axes[0, 0].set_xlabel("PSNR (dB)\nSSIM", fontsize=6)
-    axes[1, 0].set_axis_off()
+    axes[0, 0].set_title("Target", fontsize=SMALL)
+    axes[0, 0].set_xlabel("PSNR (dB)\nSSIM", fontsize=TINY)
     shown = None
-    for column, (picture, residual) in enumerate(zip(pictures, residuals, strict=True), start=1):
-        _show(axes[0, column], picture.image, white, box)
-        axes[0, column].set_title(picture.title.replace("Recon ", "Recon\n"), fontsize=7)
-        axes[0, column].set_xlabel(f"{picture.psnr_db:.2f}\n{picture.ssim:.4f}", fontsize=6)
-        shown = axes[1, column].imshow(residual, cmap="magma", vmin=0, vmax=limit)
+    for place, picture in enumerate(pictures, start=1):
+        above, below = axes[2 * (place // columns) :, place % columns][:2]
+        _show(above, picture.image, white, box)
+        above.set_title(titles[place - 1], fontsize=SMALL)
+        above.set_xlabel(f"{picture.psnr_db:.2f}\n{picture.ssim:.4f}", fontsize=TINY)
+        shown = _show_residual(below, np.abs(picture.image - target), limit)
     if shown is not None:
-        # In the empty place below the target, so that it takes no width from the images.
-        place = axes[1, 0].inset_axes((0.62, 0.1, 0.1, 0.8))
-        bar = figure.colorbar(shown, cax=place, extend="max")
-        place.yaxis.set_ticks_position("left")
-        place.yaxis.set_label_position("left")
-        bar.set_label("|residual|", fontsize=7)
-        bar.ax.tick_params(labelsize=6)
-    figure.suptitle(f"{title}: {pictures[0].caption}", fontsize=8)
+        _scale(figure, axes[1, 0], shown)
+    head(figure, f"{title}: {pictures[0].caption}")
     return figure
+
+
+def layout(tiles: int) -> tuple[int, int]:
+    """Bands and columns for so many images, the target among them.
+
+    Of several bands, each has an even number of columns: the two recipes of a method follow each
+    other and stay in one band.
+    """
+    bands = -(-tiles // MOST_COLUMNS)
+    columns = -(-tiles // bands)
+    return bands, columns + (columns % 2 if bands > 1 else 0)
+
+
+def residual_limit(pictures: list[Picture]) -> float:
+    """The end of the one scale of all residuals, in shares of the volume's maximum, set by the
+    trained models: zero filling would hide their differences."""
+    scaling = [p for p in pictures if p.trained] or pictures
+    return max(float(np.percentile(np.abs(p.image - p.target), 99.5)) for p in scaling)
 
 
 def inset_box(target: Image) -> tuple[int, int, int]:
@@ -111,7 +145,38 @@ def inset_box(target: Image) -> tuple[int, int, int]:
     return int(row), int(column), side
 
 
+def _broken(title: str, wide: float) -> str:
+    """A title broken into lines that fit above an image so many inches wide."""
+    pieces = title.replace("Recon ", "Recon\n").split("\n")
+    longest = int(wide / CHARACTER)
+    return "\n".join(line for piece in pieces for line in wrap(piece, longest))
+
+
+def _frame(axis: Axes) -> None:
+    """Axes as a bare frame for an image."""
+    axis.set_axis_on()
+    axis.set(xticks=[], yticks=[])
+    axis.grid(visible=False)
+
+
+def _show_residual(axis: Axes, residual: Image, limit: float) -> AxesImage:
+    _frame(axis)
+    return axis.imshow(residual, cmap="magma", vmin=0, vmax=limit)
+
+
+def _scale(figure: Figure, axis: Axes, shown: AxesImage) -> None:
+    """The colour bar, in the empty place below the target, so that it takes no width from the
+    images."""
+    place = axis.inset_axes((0.72, 0.06, 0.1, 0.86))
+    bar = figure.colorbar(shown, cax=place, extend="max", ticks=MaxNLocator(5))
+    place.yaxis.set_ticks_position("left")
+    place.yaxis.set_label_position("left")
+    bar.set_label("|residual| / maximum\nof the volume", fontsize=TINY)
+    bar.ax.tick_params(labelsize=TINY)
+
+
 def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> None:
+    _frame(axis)
     row, column, side = box
     axis.imshow(image, cmap="gray", vmin=0, vmax=white)
     # The inset goes to the corner that is farthest from what it enlarges.
@@ -122,7 +187,7 @@ def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> 
     inset.set(xticks=[], yticks=[], anchor=("N" if top else "S") + ("E" if right else "W"))
     inset.grid(visible=False)
     for spine in inset.spines.values():
-        spine.set(color="#e69f00", linewidth=1)
+        spine.set(color=FRAME, linewidth=1)
     axis.add_patch(
-        Rectangle((column - 0.5, row - 0.5), side, side, fill=False, edgecolor="#e69f00", lw=0.8)
+        Rectangle((column - 0.5, row - 0.5), side, side, fill=False, edgecolor=FRAME, lw=0.8)
     )

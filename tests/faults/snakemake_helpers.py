@@ -1,0 +1,172 @@
+"""A small study that Snakemake runs in a copy of the project, and what is done to its processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline_src.files import sha256_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+TEACHER = Path("results/tiny/heart/4x/seed0/teacher")
+WEIGHTS = f"{TEACHER}/weights.safetensors"
+
+#: Long enough to be hit in the middle: more than a second.
+STUDY = """
+study: tiny
+accelerations: [4]
+datasets:
+  heart:
+    source: {kind: phantom, anatomy: cardiac, patients: 4, slices: 2, matrix: 32}
+    preparation: {matrix: [32, 32]}
+    split: {train: 2, validation: 1, test: 1}
+sampling: {center_lines: 4}
+networks:
+  teacher: {depth: 3, cascades: 3, features: 4}
+  student: {depth: 2, cascades: 3, features: 4}
+methods: {at: {}}
+training: {epochs: 80, learning_rate: 0.001, threads: 1, device: cpu}
+"""
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Until a condition holds; two minutes at most."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A Snakemake that was started, in a process group of its own as a terminal makes it."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def end(self) -> int:
+        """Its exit status, once it has ended."""
+        return self.process.wait(timeout=120)
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """To Snakemake alone."""
+        self.process.send_signal(number)
+
+    def send_to_all(self, number: signal.Signals) -> None:
+        """To Snakemake and all that it started, as Ctrl-C does."""
+        os.killpg(self.process.pid, number)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A copy of the project and its small study."""
+
+    root: Path
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def teacher(self) -> Path:
+        """The folder of the training that is hit."""
+        return self.root / TEACHER
+
+    def start(self, *arguments: str, target: str = WEIGHTS) -> Run:
+        output = self.root / f"snakemake{len(self.runs)}.txt"
+        environment = os.environ | {
+            "PYTHONPATH": str(self.root),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        command = [sys.executable, "-m", "snakemake", target, *arguments]
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                [*command, "--cores", "2", "--configfile", "tiny.yaml"],
+                cwd=self.root,
+                env=environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.runs.append(Run(process, output))
+        return self.runs[-1]
+
+    def run(self, *arguments: str, target: str = WEIGHTS) -> str:
+        """What Snakemake says in a run that must succeed."""
+        run = self.start(*arguments, target=target)
+        assert run.end() == 0, run.said()
+        return run.said()
+
+    def start_and_catch(self, *arguments: str, target: str = WEIGHTS) -> tuple[Run, int]:
+        """Snakemake with its training half-way, and the training's process."""
+        run = self.start(*arguments, target=target)
+        wait_for(lambda: (self.teacher / "training.state.previous").exists(), "the second state")
+        text = (self.teacher / "training.lock").read_text()
+        found = re.fullmatch(r"process (\d+) on .+\n", text)
+        assert found, text
+        return run, int(found[1])
+
+    def wait_until_not_training(self) -> None:
+        wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
+
+    def training_log(self) -> str:
+        """What the last training has said."""
+        path = self.root / "results/tiny/logs/train/heart_4x_seed0_teacher.log"
+        return path.read_text() if path.exists() else ""
+
+    def sittings(self) -> int:
+        """How many processes took part in the weights."""
+        return len(json.loads((self.teacher / "manifest.json").read_text())["sittings"])
+
+    def is_locked(self) -> bool:
+        """Whether Snakemake would ask for --unlock."""
+        return any((self.root / ".snakemake" / "locks").glob("*"))
+
+    def stop(self) -> None:
+        """Kill whatever its runs have left behind."""
+        for run in self.runs:
+            with suppress(ProcessLookupError):
+                run.send_to_all(signal.SIGKILL)
+            run.process.wait()
+
+
+def new_study(root: Path) -> Study:
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "results", "tests", "docs", "benchmarks")
+    shutil.copytree(PROJECT, root, ignore=left_out, symlinks=True)
+    (root / "tiny.yaml").write_text(STUDY)
+    return Study(root)
+
+
+def untrained_copy(study: Study, root: Path) -> Study:
+    """The study with its data and mask, but as though Snakemake had never trained here."""
+    left_out = shutil.ignore_patterns(".snakemake", "__pycache__", "teacher", "train")
+    shutil.copytree(study.root, root, ignore=left_out, symlinks=True)
+    return Study(root)
+
+
+def assert_same_result(study: Study, expected: Study) -> None:
+    """The same weights to the bit, in the same files, and nothing else is left anywhere."""
+    assert sha256_file(study.root / WEIGHTS) == sha256_file(expected.root / WEIGHTS)
+    assert_nothing_left(study)
+    for files in ("teacher", "logs"):
+        [mine, theirs] = [
+            sorted(p.relative_to(s.root) for p in (s.root / "results").rglob(f"{files}/*"))
+            for s in (study, expected)
+        ]
+        assert mine == theirs
+
+
+def assert_nothing_left(study: Study) -> None:
+    found = (study.root / "results").rglob("*")
+    assert not [p for p in found if p.name.startswith((".", "training."))]
+    assert not study.is_locked()

@@ -1,0 +1,74 @@
+"""A study run twice from nothing gives the same results to the bit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Checkout, copy_project
+
+#: What is held against each other; PDFs, pages and manifests say when they were made.
+COMPARED = (
+    "**/*.safetensors",
+    "**/slices.csv",
+    "**/volumes.csv",
+    "**/panel.npz",
+    "tables/*",
+    "figures/**/*.png",
+)
+
+
+def arrays_sha256(path: Path) -> str:
+    """Of what a .npz file holds; the archive itself names the time at which it was written."""
+    digest = hashlib.sha256()
+    with np.load(path) as arrays:
+        for name in sorted(arrays):
+            array = arrays[name]
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def bytes_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digests(results: Path) -> dict[str, str]:
+    """SHA-256 of every compared file of a study, by its path."""
+    found: dict[str, str] = {}
+    for pattern in COMPARED:
+        paths = [p for p in results.glob(pattern) if not p.name.endswith("manifest.json")]
+        assert paths, f"{results}: no {pattern}"
+        sha256: Callable[[Path], str] = arrays_sha256 if pattern.endswith("npz") else bytes_sha256
+        found |= {path.relative_to(results).as_posix(): sha256(path) for path in paths}
+    return found
+
+
+def test_a_study_repeats_on_one_core_and_in_another_order(
+    finished: Checkout, fresh: Checkout
+) -> None:
+    """The other run used all cores, and Snakemake's own order."""
+    late = "results/tiny/heart/4x/seed0/sft_kd_sp/weights.safetensors"
+    for targets in ([late], []):
+        done = fresh.tiny(*targets, "--cores", "1")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert digests(fresh.root / "results/tiny") == digests(finished.root / "results/tiny")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("FULL_DEMO"),
+    reason="takes ten minutes: set FULL_DEMO=1 to run the whole demo twice and compare",
+)
+def test_the_demo_repeats(tmp_path: Path) -> None:
+    seen = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        checkout = copy_project(tmp_path / name)
+        done = checkout.snakemake()
+        assert done.returncode == 0, done.stdout + done.stderr
+        seen.append(digests(checkout.root / "results/demo"))
+    assert seen[0] == seen[1]
