@@ -27,8 +27,8 @@ test: install
 bench: install
 	python -m benchmarks
 
-# The tests of faults at their full length: 50 kills of each kind of training, and all the places
-# between two file operations.
+# The tests of faults at their full length: 50 kills of each kind of training at random instants, and
+# about as many at places drawn between two file operations.
 faults: install
 	FAULT_KILLS=50 python -m pytest tests/faults
 

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline_src.config import Models, Study, load_study
 from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.files import leftovers
-from pipeline_src.provenance import Sitting, code_digest, write_manifest
+from pipeline_src.provenance import PACKAGE, Sitting, code_digest, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
 
@@ -195,6 +195,8 @@ def _tables(options: argparse.Namespace) -> Made:
     inputs = _numbered("metrics", options.metrics) | {"paper": options.paper}
     if options.cost:
         inputs["cost"] = options.cost
+    if options.config:
+        inputs["config"] = options.config
     facts = {"study": study.study if study else None}
     return Made(inputs, written, ("evaluation", "reporting"), facts)
 
@@ -311,8 +313,9 @@ def _provenance(options: argparse.Namespace) -> None:
     changed = []
     for step in trace(options.file, where):
         print(describe(step))
-        if step.problem and not step.seen:
-            changed.append(str(step.path))
+        place = str(step.path.resolve())
+        if step.problem and place not in changed:
+            changed.append(place)
     if changed:
         raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
 
@@ -400,8 +403,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--paper",
         type=Path,
-        default=Path("config/paper_results.csv"),
-        help="the paper's main table (default: %(default)s)",
+        default=PACKAGE.parent / "config" / "paper_results.csv",
+        help="the paper's main table (default: the project's)",
     )
     sub.add_argument("--cost", type=Path, help="measurement of the cost command")
     sub.add_argument(

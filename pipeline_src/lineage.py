@@ -38,16 +38,21 @@ class Step:
         digest = sha256_file(self.path)
         if self.expected is not None and digest != self.expected:
             return "has changed since it was read"
-        if self.manifest is not None and digest != self.manifest["outputs"][self.path.name]:
+        if self.manifest is not None and digest != self.manifest["outputs"].get(
+            self.path.name, digest
+        ):
             return "is not what its manifest describes"
         return ""
 
 
 def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
-    """The manifest beside a file that names it among its outputs, or None."""
+    """The manifest beside a file that names it among its outputs, or None.
+
+    A manifest, which figures of trainings are drawn from, stands for what it describes.
+    """
     for found in sorted(path.parent.glob("*manifest.json")):
         content = read_json(found)
-        if isinstance(content, dict) and path.name in content.get("outputs", {}):
+        if isinstance(content, dict) and path.name in (found.name, *content.get("outputs", ())):
             return found, content
     return None
 

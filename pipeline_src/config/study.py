@@ -139,8 +139,11 @@ class Study(Section):
     @field_validator("datasets")
     @classmethod
     def _names(cls, datasets: dict[str, Dataset]) -> dict[str, Dataset]:
-        for name in datasets:
+        titles = [dataset.title or name for name, dataset in datasets.items()]
+        for name, title in zip(datasets, titles, strict=True):
             _refuse_bad_name(name, "data set")
+            if titles.count(title) > 1:
+                raise ValueError(f"two data sets are titled {title!r}")
         return datasets
 
     @field_validator("methods")

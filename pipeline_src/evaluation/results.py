@@ -17,7 +17,7 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     """Metric files of the evaluation, one under the other.
 
     Raises:
-        InputError: there is none, or one is unreadable or lacks a column.
+        InputError: there is none, or one is unreadable, empty or lacks a column.
     """
     if not paths:
         raise InputError("no metrics file given")
@@ -30,8 +30,15 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
         if missing:
             raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
+        if table.empty:
+            raise InputError(f"{path}: has no metrics, only headings")
+        for column in ("seed", *METRICS):
+            if not pd.api.types.is_numeric_dtype(table[column]):
+                raise InputError(f"{path}: {column} has a value that is no number")
         tables.append(table)
     metrics = pd.concat(tables, ignore_index=True)
-    # An empty cell, or a file without the column, is the study as configured.
-    metrics["variant"] = metrics["variant"].fillna("") if "variant" in metrics else ""
+    # An empty cell, or a file without the column, is the study as configured, or the one volume
+    # of a patient.
+    for column in ("variant", "frame"):
+        metrics[column] = metrics[column].fillna("") if column in metrics else ""
     return metrics

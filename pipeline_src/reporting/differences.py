@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline_src.evaluation.statistics import compare_family, paired_differences
 from pipeline_src.reporting.labels import Labels
-from pipeline_src.reporting.names import METRIC_TITLES, full_title, model_order
+from pipeline_src.reporting.names import METRIC_TITLES, MISSING, full_title, model_order
 
 Model = tuple[str, str]
 TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
@@ -23,6 +23,29 @@ FAMILIES = {
 }
 #: Tests are made on these; the others stand in tables of their own.
 TESTED = ("psnr_db", "ssim")
+COLUMNS = [
+    "dataset",
+    "dataset_title",
+    "acceleration",
+    "family",
+    "first",
+    "first_training",
+    "first_title",
+    "second",
+    "second_training",
+    "second_title",
+    "metric",
+    "effect",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "patients",
+    "seeds",
+    "verdict",
+    "reason",
+]
+CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
 RESAMPLING_SEED = 0
 
 
@@ -98,7 +121,7 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                             "reason": found.reason,
                         }
                     )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -115,20 +138,23 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             {
                 (heading, "difference"): f"{row['effect']:+.{decimals}f}",
                 (heading, "95 % interval"): (
-                    f"{row['low']:+.{decimals}f} to {row['high']:+.{decimals}f}"
+                    MISSING
+                    if pd.isna(row["low"])
+                    else f"{row['low']:+.{decimals}f} to {row['high']:+.{decimals}f}"
                 ),
                 (heading, "p (Holm)"): _p_text(row["p_holm"]),
                 (heading, "verdict"): row["verdict"],
             }
         )
-    layout = pd.DataFrame.from_dict(rows, orient="index")
-    layout.columns = pd.MultiIndex.from_tuples(
-        [tuple(column) for column in layout.columns], names=[None, "comparison"]
+    columns = pd.MultiIndex.from_product(
+        [[METRIC_TITLES[metric] for metric in TESTED], CELLS], names=[None, "comparison"]
     )
-    return layout
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
 
 
 def _p_text(p: float) -> str:
+    if pd.isna(p):
+        return MISSING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

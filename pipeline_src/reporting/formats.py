@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from pipeline_src.provenance import PACKAGE
 
 #: Formats of every table, by suffix.
 FORMATS = ("csv", "md", "tex", "html")
+#: What LaTeX has no letter for, in its first font encoding.
+MATHEMATICS = {
+    "±": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "\N{MINUS SIGN}": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+}
 SORTING = PACKAGE / "reporting" / "sortable.js"
 
 
@@ -41,8 +50,14 @@ def _flat(layout: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
-    table = _flat(layout).to_markdown(disable_numparse=True)
+    flat = _flat(layout).map(_bars).rename(index=_bars, columns=_bars)
+    table = flat.to_markdown(disable_numparse=True)
     return table + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _bars(text: str) -> str:
+    """Bars as Markdown has them within a cell."""
+    return str(text).replace("|", r"\|")
 
 
 def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
@@ -56,9 +71,10 @@ def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
         multicol_align="c",
     )
     comments = "".join(f"% {note}\n" for note in notes)
-    for plain, escaped in (("±", r"$\pm$"), ("\N{EN DASH}", "--"), ("\N{MINUS SIGN}", "$-$")):
+    for plain, escaped in MATHEMATICS.items():
         body = body.replace(plain, escaped)
-    return comments + body
+    # A number's hyphen is a minus.
+    return comments + re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
 
 
 def html_table(layout: pd.DataFrame, notes: list[str]) -> str:

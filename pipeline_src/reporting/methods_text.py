@@ -15,12 +15,14 @@ SOURCES = {
 }
 
 
-CONTROLS = {
-    "student_matched": " A control student was trained on reconstruction alone for as many stages "
-    "and epochs as the distilled ones.",
-    "student_sft_start": " Another did so from the student blocks of student-friendly training: "
-    "what SFT-KD-Recon gains over it is due to distillation.",
-}
+CONTROL = (
+    " A control student was trained on reconstruction alone for as many stages and epochs as the "
+    "distilled ones"
+)
+SFT_START = (
+    "from the student blocks of student-friendly training: what SFT-KD-Recon gains over it is due "
+    "to distillation."
+)
 
 
 def methods_paragraphs(study: Study) -> list[str]:
@@ -136,9 +138,15 @@ def _distillation(study: Study) -> str:
             "SFT-KD-Recon students start from the student blocks of student-friendly training, "
             "except the first cascade, Std-KD students from random weights."
         )
-    for control in study.controls:
-        text += CONTROLS[control]
-    return text
+    return text + _controls(study)
+
+
+def _controls(study: Study) -> str:
+    if "student_sft_start" not in study.controls:
+        return f"{CONTROL}." if study.controls else ""
+    if "student_matched" not in study.controls:
+        return f"{CONTROL}, {SFT_START}"
+    return f"{CONTROL}. Another did so {SFT_START}"
 
 
 def _form(method: Method) -> str:

@@ -17,6 +17,8 @@ MODEL_TITLES = {
 }
 RECIPE_TITLES = {"std_kd": "Std-KD", "sft_kd": "SFT-KD-Recon"}
 METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
+#: Stands where a table has no value.
+MISSING = "\N{EN DASH}"
 LOWER_IS_BETTER = ("hfn", "nmse")
 #: Tables of every study besides its ablations, in the order of the report.
 TABLES = ("main", "claims", "differences", "gap", "paper", "hfn", "vif", "nmse")

@@ -7,11 +7,12 @@
     const found = text.replace("\u2212", "-").match(/[-+]?\d+(\.\d+)?(e[-+]?\d+)?/i);
     return found && /^[\s~<]*[-+\u2212]?\d/.test(text) ? parseFloat(found[0]) : NaN;
   };
-  const compare = (a, b) => {
+  const compare = (a, b, turn) => {
     const [x, y] = [number(a), number(b)];
-    if (!isNaN(x) && !isNaN(y)) return x - y;
+    if (!isNaN(x) && !isNaN(y)) return turn * (x - y);
+    // What is missing comes last either way.
     if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1;
-    return a.localeCompare(b);
+    return turn * a.localeCompare(b);
   };
   const sort = (table, column, heading) => {
     const body = table.tBodies[0];
@@ -20,7 +21,7 @@
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     const text = (row) => row.cells[column].textContent.trim();
     const rows = Array.from(body.rows);
-    rows.sort((a, b) => (down ? -1 : 1) * compare(text(a), text(b)));
+    rows.sort((a, b) => compare(text(a), text(b), down ? -1 : 1));
     rows.forEach((row) => body.appendChild(row));
   };
   const prepare = (table) => {

@@ -66,11 +66,12 @@ def write_study_tables(
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
     if cost is not None:
         tables["cost"] = cost_table(cost)
+    # First, since it refuses what is there twice.
+    numbers = folder / "all_numbers.csv"
+    write_tidy(metrics, numbers)
     written = []
     for name, (tidy, layout, notes) in tables.items():
         written += write_table(folder / name, tidy, layout, notes)
-    numbers = folder / "all_numbers.csv"
-    write_tidy(metrics, numbers)
     return [*written, numbers]
 
 

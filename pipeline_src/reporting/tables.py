@@ -14,12 +14,12 @@ from pipeline_src.reporting.names import (
     COLUMN_OF_TRAINING,
     LOWER_IS_BETTER,
     METRIC_TITLES,
+    MISSING,
     RECIPE_TITLES,
     model_order,
     model_title,
 )
 
-MISSING = "\N{EN DASH}"
 #: Decimals of a metric in print.
 DECIMALS = {"psnr_db": 2}
 
@@ -27,8 +27,15 @@ Cell = Callable[[pd.Series], str]
 
 
 def main_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """One row a cell of the paper's table, in its order; see `aggregate`."""
-    table = aggregate(volumes[volumes["variant"] == ""], labels).drop(columns="variant")
+    """One row a cell of the paper's table, in its order; see `aggregate`.
+
+    Raises:
+        InputError: the metrics are of another study, or of variants alone.
+    """
+    own = volumes[volumes["variant"] == ""]
+    if own.empty:
+        raise InputError("metrics are of variants alone; give those of the study's own models too")
+    table = aggregate(own, labels).drop(columns="variant")
     orders = {
         "dataset": list(labels.datasets),
         "acceleration": list(labels.accelerations),
@@ -96,7 +103,8 @@ def paper_layout(
                 here = (row["dataset"], row["acceleration"]) == (dataset, acceleration)
                 if here and COLUMN_OF_TRAINING[row["training"]] == recipe:
                     columns[heading][model_title(row["model"])] = (cell or cell_text)(row)
-    frame = pd.DataFrame(columns)
+    # Of objects, since a column without any model would be one of numbers.
+    frame = pd.DataFrame(columns, dtype=object)
     titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
     frame = frame.reindex(titles).dropna(how="all").fillna(MISSING)
     frame.columns.names = [None, corner or "PSNR (dB) / SSIM"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pipeline_src.config.plans import TrainingPlan
+from pipeline_src.config.plans import TrainingPlan, split_model_name
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, leftovers, read_json, sha256_file, sha256_json
@@ -88,6 +88,7 @@ def run_training(
         written = _write_results(output, builder, histories)
         final = histories[plan.stages[-1]]
         manifest = output / "manifest.json"
+        model, training = split_model_name(plan.model)
         write_manifest(
             manifest,
             command="train",
@@ -97,6 +98,9 @@ def run_training(
             sittings=sittings(),
             facts={
                 **labels,
+                "model": model,
+                "training": training,
+                "seed": plan.seed,
                 "plan": plan.model_dump(mode="json"),
                 "training_sha256": digest,
                 "data_digest": store.digest,

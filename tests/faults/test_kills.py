@@ -75,7 +75,7 @@ def test_killed_before_any_file_operation(
     # Without a kill the number is never reached; the first training tells how many there are.
     draw, killed, number = random.Random(f"operations of {kind}"), 0, 0
     while True:
-        number += 1 + (0 if kills >= 50 else draw.randrange(2 * OPERATIONS // kills))
+        number += 1 + draw.randrange(2 * OPERATIONS // kills)
         output = tmp_path / str(number)
         status = finish(start(job(kind, output, kill_at=number)))
         if status == 0:

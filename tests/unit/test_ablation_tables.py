@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ import pytest
 from pipeline_src.config import check_study, split_model_name, split_variant
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import METRICS
-from pipeline_src.reporting.ablations import ablation_table, write_ablation_table
+from pipeline_src.reporting.ablations import ablation_layout, ablation_table
 
 ABLATION: dict[str, Any] = {
     "models": ["student", "sft_teacher", "sft_kd_at"],
@@ -35,7 +34,9 @@ PSNR = {
 }
 
 
-def measured(names: list[str]) -> pd.DataFrame:
+def ablated_volumes(
+    names: list[str], dataset: str = "heads", acceleration: str = "4x"
+) -> pd.DataFrame:
     """Rows as the evaluation writes them, in an order of no meaning."""
     rows = []
     for name in sorted(names, reverse=True):
@@ -43,8 +44,8 @@ def measured(names: list[str]) -> pd.DataFrame:
         for patient, offset in (("p1", -1.0), ("p2", 1.0)):
             rows.append(
                 {
-                    "dataset": "heads",
-                    "acceleration": "4x",
+                    "dataset": dataset,
+                    "acceleration": acceleration,
                     "seed": 0,
                     "model": model,
                     "training": training,
@@ -71,7 +72,7 @@ def ablated(tiny_study: dict[str, Any]) -> Any:
 def test_ablation_table_has_the_rows_of_study_and_variants_with_their_own_figures(
     ablated: Any,
 ) -> None:
-    table = ablation_table(measured(list(PSNR)), ablated, "a")
+    table = ablation_table(ablated_volumes(list(PSNR)), ablated, "a")
     found = [
         (r["row"], r["model"], r["training"], r["variant"], r["psnr_db"])
         for _, r in table.iterrows()
@@ -92,50 +93,62 @@ def test_ablation_table_has_the_rows_of_study_and_variants_with_their_own_figure
 
 
 def test_each_table_takes_the_variants_of_its_own_ablation(ablated: Any) -> None:
-    table = ablation_table(measured(list(PSNR)), ablated, "b")
+    table = ablation_table(ablated_volumes(list(PSNR)), ablated, "b")
     assert table["psnr_db"].tolist() == [32.0, 50.0]
 
 
 @pytest.mark.parametrize("name", ["student", "sft_teacher@a.one", "sft_kd_at@a.joint"])
 def test_missing_metrics_are_an_error_that_names_the_model(name: str, ablated: Any) -> None:
-    volumes = measured([n for n in PSNR if n != name])
+    volumes = ablated_volumes([n for n in PSNR if n != name])
     with pytest.raises(InputError) as caught:
         ablation_table(volumes, ablated, "a")
     assert str(caught.value) == f"ablation a: no metrics of {name} for heads 4x"
 
 
-def written(ablated: Any, folder: Path) -> Path:
-    path = folder / "volumes.csv"
-    measured(list(PSNR)).to_csv(path, index=False)
-    write_ablation_table([path], ablated, "a", folder / "out")
-    return folder / "out"
-
-
-def test_ablation_is_written_in_four_formats_with_the_rows_titles(
-    ablated: Any, tmp_path: Path
-) -> None:
-    folder = written(ablated, tmp_path)
-    assert {p.name for p in folder.iterdir()} == {
-        f"ablation_a.{suffix}" for suffix in ("csv", "md", "tex", "html")
+def test_layout_has_the_rows_titles_and_a_column_a_model(ablated: Any) -> None:
+    layout = ablation_layout(
+        ablation_table(ablated_volumes(list(PSNR)), ablated, "a"), ablated, "a"
+    )
+    assert [model for _, model in layout.columns] == ["Student", "SFT teacher", "SFT-KD-Recon AT"]
+    assert {setting for setting, _ in layout.columns} == {"heads 4x"}
+    assert layout["heads 4x"].T.to_dict("list") == {
+        "four branches": ["30.00 / 0.5000", "31.00 / 0.5000", "32.00 / 0.5000"],
+        "one branch": ["30.00 / 0.5000", "33.00 / 0.5000", "34.00 / 0.5000"],
+        "joint": ["30.00 / 0.5000", "31.00 / 0.5000", "35.00 / 0.5000"],
     }
-    rows = [line.split("|") for line in (folder / "ablation_a.md").read_text().splitlines()[:5]]
-    head, _, *body = [[cell.strip() for cell in row[1:-1]] for row in rows]
-    assert [cell.split("4x ")[-1] for cell in head[1:]] == [
-        "Student",
-        "SFT teacher",
-        "SFT-KD-Recon AT",
-    ]
-    assert body == [
-        ["four branches", "30.00 / 0.5000", "31.00 / 0.5000", "32.00 / 0.5000"],
-        ["one branch", "30.00 / 0.5000", "33.00 / 0.5000", "34.00 / 0.5000"],
-        ["joint", "30.00 / 0.5000", "31.00 / 0.5000", "35.00 / 0.5000"],
-    ]
-    assert len(pd.read_csv(folder / "ablation_a.csv")) == 9
 
 
-def test_unknown_ablation_lists_those_there_are(ablated: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--ablation c: .*there are: a, b$"):
-        write_ablation_table([], ablated, "c", tmp_path)
+@pytest.mark.parametrize(
+    ("restriction", "settings"),
+    [
+        ({}, ["heads 4x", "heads 5x", "hearts 4x", "hearts 5x"]),
+        ({"datasets": ["hearts"]}, ["hearts 4x", "hearts 5x"]),
+        ({"accelerations": [5]}, ["heads 5x", "hearts 5x"]),
+        ({"datasets": ["heads"], "accelerations": [4]}, ["heads 4x"]),
+    ],
+)
+def test_an_ablation_of_some_settings_needs_and_shows_those_alone(
+    restriction: dict[str, Any], settings: list[str], tiny_study: dict[str, Any]
+) -> None:
+    heads = tiny_study["datasets"]["heads"]
+    study = check_study(
+        tiny_study
+        | {"methods": {"at": {}}, "accelerations": [4, 5]}
+        | {
+            "datasets": {"heads": heads, "hearts": heads},
+            "ablations": {"a": ABLATION | restriction},
+        }
+    )
+    # Of the other settings there are the study's own models alone.
+    own = [name for name in PSNR if "@" not in name]
+    rows = []
+    for setting in ("heads 4x", "heads 5x", "hearts 4x", "hearts 5x"):
+        rows.append(ablated_volumes(list(PSNR) if setting in settings else own, *setting.split()))
+    table = ablation_table(pd.concat(rows), study, "a")
+    assert len(table) == 9 * len(settings)
+    layout = ablation_layout(table, study, "a")
+    assert list(dict.fromkeys(setting for setting, _ in layout.columns)) == settings
+    assert layout.notna().all(axis=None)
 
 
 @pytest.mark.parametrize("title", ["one branch", "four branches"])

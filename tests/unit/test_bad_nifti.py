@@ -19,7 +19,8 @@ def test_good_files_are_prepared_without_a_word_on_stderr(
     nifti_study: dict[str, Any], prepare: Prepare, tmp_path: Path
 ) -> None:
     assert prepare(nifti_study) == (0, "")
-    assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["volumes.h5"]
+    written = sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert written == ["volumes.h5", "volumes.manifest.json"]
 
 
 # --- NIfTI files that cannot be read -------------------------------------------------------

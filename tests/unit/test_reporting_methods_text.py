@@ -119,3 +119,37 @@ def test_methods_text_says_which_masks_were_given() -> None:
     assert "the masks of heart were given as files" in sampling
     assert "lines were drawn" in sampling
     assert "lines were drawn" not in methods_paragraphs(both)[1]
+
+
+MATCHED = "on reconstruction alone for as many stages and epochs as the distilled ones"
+SFT_START = "from the student blocks of student-friendly training: what SFT-KD-Recon gains"
+
+
+@pytest.mark.parametrize(
+    ("controls", "there", "not_there"),
+    [
+        (["student_matched", "student_sft_start"], [MATCHED, SFT_START], []),
+        (["student_matched"], [MATCHED], [SFT_START]),
+        (["student_sft_start"], [MATCHED, SFT_START], []),
+        ([], [], ["control", MATCHED, SFT_START]),
+    ],
+)
+def test_methods_text_tells_of_the_controls_that_were_trained(
+    controls: list[str], there: list[str], not_there: list[str]
+) -> None:
+    distillation = methods_paragraphs(study_with(controls=controls))[4]
+    assert all(words in distillation for words in there)
+    assert not any(words in distillation for words in not_there)
+
+
+def test_a_control_alone_is_not_called_another() -> None:
+    distillation = methods_paragraphs(study_with(controls=["student_sft_start"]))[4]
+    assert "Another" not in distillation
+    both, other_way = (
+        methods_paragraphs(study_with(controls=controls))[4]
+        for controls in (
+            ["student_matched", "student_sft_start"],
+            ["student_sft_start", "student_matched"],
+        )
+    )
+    assert both == other_way

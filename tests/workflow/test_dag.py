@@ -12,20 +12,27 @@ import pandas as pd
 import pytest
 from conftest import Checkout
 
+from pipeline_src.reporting.figures.kinds import KINDS
+
 AT_TRAININGS = [
     "Training sft_kd_at: heart 4x seed 0",
     "Training std_kd_at: heart 4x seed 0",
 ]
-AT_EVALUATIONS = [
-    "Evaluating sft_kd_at: heart 4x seed 0",
-    "Evaluating std_kd_at: heart 4x seed 0",
-]
 WHAT_FOLLOWS_AT = [
-    "Figure: box plot of heart at 4x",
+    "Evaluating: heart 4x seed 0",
+    "Figure: PSNR box plot of heart at 4x",
+    "Figure: SSIM box plot of heart at 4x",
+    "Figure: differences in heart at 4x",
     "Figure: learning curves of heart at 4x",
     "Figure: reconstructions of heart at 4x",
-    "Main table",
+    "Figure: teachers' reconstructions of heart at 4x",
     "Report: results/tiny/report.html",
+    "Tables",
+]
+BOX_PLOTS = ["Figure: PSNR box plot of heart at 4x", "Figure: SSIM box plot of heart at 4x"]
+PANELS = [
+    "Figure: reconstructions of heart at 4x",
+    "Figure: teachers' reconstructions of heart at 4x",
 ]
 
 
@@ -57,6 +64,8 @@ def test_the_study_ends_with_its_tables_figures_and_report(finished: Checkout) -
         ("teacher", "standard"),
         ("teacher", "sft"),
         ("student", "standard"),
+        ("student_matched", "standard"),
+        ("student_sft_start", "sft"),
         ("at", "std_kd"),
         ("at", "sft_kd"),
         ("sp", "std_kd"),
@@ -65,12 +74,15 @@ def test_the_study_ends_with_its_tables_figures_and_report(finished: Checkout) -
     assert table["psnr_db"].between(5, 60).all()
     for suffix in ("md", "tex", "html"):
         assert (results / "tables" / f"main.{suffix}").stat().st_size > 0
-    for kind in ("mask", "boxplot", "curves", "panel"):
+    for kind in KINDS:
+        if kind in ("contact_sheet", "dag"):
+            continue
         for suffix in ("png", "pdf"):
             assert (results / f"figures/heart/4x/{kind}.{suffix}").stat().st_size > 1000
     page = (results / "report.html").read_text()
     assert "Synthetic data" in page
-    assert page.count("<figure>") == 5
+    # One of them stands on the first screen as well.
+    assert page.count("<figure>") == len(KINDS) + 1
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert ' src="http' not in page
     assert not list(results.rglob(".*"))
@@ -84,39 +96,41 @@ def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
 
 def test_an_edited_loss_reruns_its_trainings_and_what_follows(finished: Checkout) -> None:
     with edited(finished.root / "pipeline_src/distillation/losses/at.py"):
-        assert finished.planned() == sorted(AT_TRAININGS + AT_EVALUATIONS + WHAT_FOLLOWS_AT)
+        assert finished.planned() == sorted(AT_TRAININGS + WHAT_FOLLOWS_AT)
     assert finished.planned() == []
 
 
 @pytest.mark.parametrize(
-    ("module", "message"),
+    ("module", "messages"),
     [
-        ("panel", "Figure: reconstructions of heart at 4x"),
-        ("boxplot", "Figure: box plot of heart at 4x"),
-        ("curves", "Figure: learning curves of heart at 4x"),
-        ("mask", "Figure: mask of heart at 4x"),
-        ("contact_sheet", "Figure: contact sheet of heart"),
+        ("panel", PANELS),
+        ("boxplot", BOX_PLOTS),
+        ("forest", ["Figure: differences in heart at 4x"]),
+        ("curves", ["Figure: learning curves of heart at 4x"]),
+        ("mask", ["Figure: mask of heart at 4x"]),
+        ("contact_sheet", ["Figure: contact sheet of heart"]),
+        ("dag", ["Figure: the steps of the study"]),
     ],
 )
 def test_an_edited_figure_reruns_only_that_figure(
-    finished: Checkout, module: str, message: str
+    finished: Checkout, module: str, messages: list[str]
 ) -> None:
     with edited(finished.root / f"pipeline_src/reporting/figures/{module}.py"):
-        assert finished.planned("figures") == [message]
-        assert finished.planned() == [message, "Report: results/tiny/report.html"]
+        assert finished.planned("figures") == messages
+        assert finished.planned() == [*messages, "Report: results/tiny/report.html"]
 
 
 def test_the_look_of_figures_reruns_figures_and_no_training(finished: Checkout) -> None:
     with edited(finished.root / "pipeline_src/reporting/style.py"):
         planned = finished.planned()
     assert all(p.startswith(("Figure:", "Report:")) for p in planned)
-    assert len(planned) == 6
+    assert len(planned) == len(KINDS) + 1
 
 
 def test_the_engine_reruns_every_training_but_not_the_data(finished: Checkout) -> None:
     with edited(finished.root / "pipeline_src/training/engine.py"):
         planned = finished.planned()
-    assert sum(p.startswith("Training") for p in planned) == 7
+    assert sum(p.startswith("Training") for p in planned) == 9
     assert not any(p.startswith(("Preparing", "Mask")) for p in planned)
 
 
@@ -134,7 +148,7 @@ def test_a_methods_option_reruns_that_method_alone(finished: Checkout) -> None:
 def test_a_further_seed_trains_only_that_seed(finished: Checkout) -> None:
     planned = finished.planned("--config", "seeds=[0,1]")
     trainings = [p for p in planned if p.startswith("Training")]
-    assert len(trainings) == 7
+    assert len(trainings) == 9
     assert all(p.endswith("seed 1") for p in trainings)
 
 
