@@ -35,8 +35,9 @@ use rule evaluate as evaluate_variant with:
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
-        weights=f"{MODEL}/weights.safetensors",
-        manifests=f"{MODEL}/manifest.json",
+        # A list as above, so that it is one for `subjects` too.
+        weights=[f"{MODEL}/weights.safetensors"],
+        manifests=[f"{MODEL}/manifest.json"],
         code=code(*EVALUATION_CODE),
     output:
         volumes=f"{MODEL}/volumes.csv",
