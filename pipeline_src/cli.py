@@ -151,7 +151,11 @@ def _train(options: argparse.Namespace) -> None:
     study = _study(options)
     plan = Models(study).plan(options.model, options.seed)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
-    labels = {"dataset": options.dataset, "acceleration": options.acceleration}
+    labels = {
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+        "name": options.model,
+    }
     run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 

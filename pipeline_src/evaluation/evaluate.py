@@ -45,8 +45,11 @@ class Subject:
             InputError: the folder has neither a manifest nor a model's name.
         """
         if (folder / "manifest.json").exists():
-            plan = read_json(folder / "manifest.json")["plan"]
-            return cls(folder, plan["model"], plan["seed"], plan["training"]["threads"])
+            manifest = read_json(folder / "manifest.json")
+            plan = manifest["plan"]
+            # The plan of a variant has its values and not its name.
+            name = manifest.get("name", plan["model"])
+            return cls(folder, name, plan["seed"], plan["training"]["threads"])
         try:
             split_model_name(folder.name)
         except ValueError:
