@@ -21,7 +21,7 @@ demo: install
 	@echo "Open results/demo/report.html"
 
 test: install
-	python -m pytest
+	python -m pytest --numprocesses auto --dist loadfile
 
 # Training steps against the textbook's, in turns; about ten minutes on a quiet machine.
 bench: install

@@ -21,9 +21,10 @@ import yaml
 from rich.console import Console
 from training_helpers import Files, std_inputs, study_with, train
 
+from pipeline_src.cli import main
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError, Interrupted
-from pipeline_src.files import read_json, write_json
+from pipeline_src.files import read_json, write_json, write_text
 from pipeline_src.status import reading
 from pipeline_src.status.reading import TrainingStatus, trainings
 from pipeline_src.status.showing import Counted, arranged, plain_table, show, view
@@ -726,3 +727,15 @@ def test_a_configuration_stands_for_its_results(
     show(config, True, of_config)
     show(mixed, True, of_folder)
     assert of_config.getvalue() == of_folder.getvalue()
+
+
+def test_the_command_prints_once_when_piped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(tmp_path / "gone")]) == 2
+    assert "gone" in capsys.readouterr().err
+    study = study_with()
+    write_text(tmp_path / "config.yaml", yaml.safe_dump(study.model_dump(mode="json")))
+    assert main(["status", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(" waiting ") == len(study.model_names())

@@ -134,7 +134,9 @@ def test_the_engine_reruns_every_training_but_not_the_data(finished: Checkout) -
     assert not any(p.startswith(("Preparing", "Mask")) for p in planned)
 
 
-@pytest.mark.parametrize("module", ["models/authors.py", "evaluation/parity.py", "cli.py"])
+@pytest.mark.parametrize(
+    "module", ["models/authors.py", "evaluation/parity.py", "cli.py", "commands.py"]
+)
 def test_code_that_no_step_computes_with_reruns_nothing(finished: Checkout, module: str) -> None:
     with edited(finished.root / "pipeline_src" / module):
         assert finished.planned() == []

@@ -1,0 +1,310 @@
+"""What each command of the command line does.
+
+Modules are imported where a command needs them, so that no step pays for what it does not use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.config import Models, Study, load_study
+from pipeline_src.errors import InputError
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a command made, for the manifest beside it.
+
+    Attributes:
+        inputs: files by role.
+        outputs: files of one folder; the manifest is named after the first.
+        code: places of the package whose code shaped them.
+        facts: settings and labels.
+    """
+
+    inputs: dict[str, Path]
+    outputs: list[Path]
+    code: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def _numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
+    return {f"{role}/{number}": path for number, path in enumerate(paths)}
+
+
+def _study(options: argparse.Namespace) -> Study:
+    return load_study(options.config, options.set)
+
+
+def _dataset(options: argparse.Namespace, study: Study) -> str:
+    name: str = options.dataset
+    if name not in study.datasets:
+        raise InputError(
+            f"--dataset {name}: not in {options.config}; there are {', '.join(study.datasets)}"
+        )
+    return name
+
+
+def prepare(options: argparse.Namespace) -> Made:
+    """Read a data set's volumes into a store."""
+    from tqdm import tqdm
+
+    from pipeline_src.data.preparation import prepare
+    from pipeline_src.data.store import write_store
+    from pipeline_src.preflight import source_files_of
+
+    study = _study(options)
+    name = _dataset(options, study)
+    dataset = study.datasets[name]
+    prepared = prepare(
+        dataset,
+        Path(study.data_root),
+        progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
+    )
+    description = {
+        "dataset": name,
+        "synthetic": dataset.synthetic,
+        "display_quarter_turns": dataset.display_quarter_turns,
+        "source": dataset.source.model_dump(mode="json"),
+        "preparation": dataset.preparation.model_dump(mode="json"),
+        "split": dataset.split.model_dump(mode="json"),
+    }
+    write_store(options.output, prepared, description)
+    print(
+        f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
+        f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
+    )
+    sources = [Path(path) for path in source_files_of(study, name)]
+    return Made(_numbered("volumes", sources), [options.output], ("data",), description)
+
+
+def mask(options: argparse.Namespace) -> Made:
+    """Draw or read a sampling mask."""
+    from pipeline_src.sampling.masks import study_mask, write_mask
+
+    study = _study(options)
+    name = _dataset(options, study)
+    mask = study_mask(study, name, options.acceleration)
+    write_mask(options.output, mask)
+    given = study.datasets[name].masks.get(options.acceleration)
+    return Made(
+        {"lines": Path(given)} if given else {},
+        [options.output],
+        ("sampling/masks.py",),
+        {"dataset": name, "acceleration": f"{options.acceleration}x", "mask": mask.description},
+    )
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train one model."""
+    # cuBLAS reads this when it starts; without it its sums may differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from pipeline_src.training.builder import Inputs
+    from pipeline_src.training.interruption import parent_process
+    from pipeline_src.training.run import run_training
+
+    study = _study(options)
+    plan = Models(study).plan(options.model, options.seed)
+    inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
+    labels = {
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+        "name": options.model,
+    }
+    run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
+
+
+def evaluate(options: argparse.Namespace) -> list[Made]:
+    """Measure models on the reported patients."""
+    from tqdm import tqdm
+
+    from pipeline_src.evaluation.evaluate import Evaluation, Subject
+
+    subjects = [Subject.of_folder(folder) for folder in options.models]
+    if options.zero_filled:
+        subjects.append(Subject(options.zero_filled, "zero_filled"))
+    if not subjects:
+        raise InputError("evaluate: give models' folders, or --zero-filled")
+    labels = {"dataset": options.dataset, "acceleration": options.acceleration}
+    evaluation = Evaluation(options.data, options.mask, options.part)
+    made = []
+    for subject in tqdm(subjects, desc="evaluating", unit="model", disable=None):
+        written = evaluation.evaluate(subject, {**labels})
+        inputs = {"store": options.data, "mask": options.mask}
+        if subject.weights:
+            inputs["weights"] = subject.weights
+        made.append(
+            Made(
+                inputs,
+                written,
+                ("data/store.py", "sampling", "models", "evaluation"),
+                {**labels, **subject.labels, "part": options.part},
+            )
+        )
+    return made
+
+
+def tables(options: argparse.Namespace) -> Made:
+    """Make all tables from metrics."""
+    from pipeline_src.reporting.study_tables import write_study_tables
+
+    study = _study(options) if options.config else None
+    written = write_study_tables(
+        options.metrics, study, options.paper, options.output, options.cost
+    )
+    print(f"{len(written)} files in {options.output}")
+    inputs = _numbered("metrics", options.metrics) | {"paper": options.paper}
+    if options.cost:
+        inputs["cost"] = options.cost
+    if options.config:
+        inputs["config"] = options.config
+    facts = {"study": study.study if study else None}
+    return Made(inputs, written, ("evaluation", "reporting"), facts)
+
+
+def figure(options: argparse.Namespace) -> Made:
+    """Draw one figure."""
+    from pipeline_src.reporting.figures import draw_figure
+
+    setting = (options.dataset, options.acceleration) if options.dataset else None
+    draw_figure(options.kind, options.inputs, options.title, options.output, setting)
+    outputs = [options.output, options.output.with_suffix(".pdf")]
+    facts = {"figure": options.kind, "title": options.title}
+    return Made(_numbered("shown", options.inputs), outputs, ("reporting/figures",), facts)
+
+
+def report(options: argparse.Namespace) -> Made:
+    """Write the report."""
+    from pipeline_src.reporting.report import write_report
+
+    study = _study(options)
+    text = options.config.read_text(encoding="utf-8")
+    write_report(study, options.tables, options.figures, text, options.output)
+    inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
+    inputs["config"] = options.config
+    return Made(inputs, [options.output], ("reporting",), {"study": study.study})
+
+
+def crate(options: argparse.Namespace) -> Made:
+    """Pack a study as an RO-Crate."""
+    from pipeline_src.reporting.crate import write_crate
+
+    output = options.output or options.results / f"{options.results.name}.crate.zip"
+    write_crate(options.results, output, options.license)
+    print(output)
+    return Made({}, [output], ("reporting/crate.py", "reporting/crate_content.py"), {})
+
+
+def cost(options: argparse.Namespace) -> Made:
+    """Measure what the networks cost."""
+    from pipeline_src.evaluation.cost import write_cost
+
+    weights = {"teacher": options.teacher, "student": options.student}
+    write_cost(
+        weights,
+        options.data,
+        options.mask,
+        options.output,
+        threads=options.threads,
+        repeats=options.repeats,
+    )
+    inputs = {**weights, "store": options.data, "mask": options.mask}
+    return Made(inputs, [options.output], ("evaluation/cost.py", "models"), {})
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check a configuration and its files."""
+    from pipeline_src.distillation.base import build_loss
+    from pipeline_src.preflight import check_files
+
+    study = _study(options)
+    models = check_files(study)
+    for name, method in study.methods.items():
+        build_loss(name, method, study.networks)
+    counts = [len(models.names(setting)) for setting in study.settings()]
+    models_each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    print(
+        f"{options.config}: good; {len(counts)} settings x {models_each} models x "
+        f"{len(study.seeds)} seeds = {sum(counts) * len(study.seeds)} trainings"
+    )
+
+
+def parity(options: argparse.Namespace) -> None:
+    """Recompute the authors' results."""
+    from pipeline_src.evaluation.parity import compare_all
+
+    compared = compare_all(options.vectors)
+    width = max(len(c.quantity) for c in compared)
+    print(f"{'quantity':{width}}  {'expected':>14}  {'got':>14}  {'error':>9}")
+    for c in compared:
+        print(
+            f"{c.quantity:{width}}  {c.expected:14.7e}  {c.got:14.7e}  {c.error:9.1e}"
+            f"{' (absolute)' if c.kind == 'image' else ''}{'' if c.agrees else '  DIFFERS'}"
+        )
+    apart = [c.quantity for c in compared if not c.agrees]
+    print(f"{len(compared) - len(apart)} of {len(compared)} quantities agree")
+    if apart:
+        raise InputError(f"{options.vectors}: {len(apart)} quantities differ: {', '.join(apart)}")
+
+
+def import_weights(options: argparse.Namespace) -> None:
+    """Turn the authors' checkpoint into safetensors."""
+    from pipeline_src.models.authors import import_checkpoint
+
+    networks = import_checkpoint(options.checkpoint, options.padding, options.output)
+    for role, network in networks.items():
+        print(
+            f"{options.output / role}.safetensors: {network.network.name}, "
+            f"{len(network.state_dict())} tensors"
+        )
+
+
+def export_weights(options: argparse.Namespace) -> None:
+    """Write weights under the authors' names."""
+    from pipeline_src.models.authors import Role, export_checkpoint
+
+    given: dict[Role, Path] = {"teacher": options.teacher, "student": options.student}
+    weights = {role: path for role, path in given.items() if path}
+    if not weights:
+        raise InputError("export-weights: give --teacher, --student or both")
+    print(f"{options.output}: {export_checkpoint(weights, options.output)} tensors")
+
+
+def provenance(options: argparse.Namespace) -> None:
+    """Print where a result comes from."""
+    from pipeline_src.lineage import describe, trace
+
+    where = {}
+    for pair in options.where:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--where {pair}: must be KEY=VALUE, such as model=at")
+        where[key] = value
+    changed = []
+    for step in trace(options.file, where):
+        print(describe(step))
+        place = str(step.path.resolve())
+        if step.problem and place not in changed:
+            changed.append(place)
+    if changed:
+        raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
+
+
+def status(options: argparse.Namespace) -> None:
+    """Show what every training is doing."""
+    from pipeline_src.status.showing import show
+
+    show(options.config or options.results, options.once, sys.stdout)
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Write the JSON schema and the key reference."""
+    from pipeline_src.config.reference import write_reference
+
+    write_reference(options.folder)
