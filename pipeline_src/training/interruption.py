@@ -27,8 +27,8 @@ class Interruption:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interruption:
-        # What was set to be ignored, as SIGHUP is by nohup, stays so.
-        wanted = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+        hung_up_on = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not so under nohup
+        wanted = [s for s in SIGNALS if s != signal.SIGHUP or hung_up_on]
         self._before = {s: signal.signal(s, self._note) for s in wanted}
         return self
 

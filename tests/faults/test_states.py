@@ -51,10 +51,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def stopped(job: Make, start: Start, tmp_path: Path) -> Path:
     """The folder of a training that was killed half-way."""
     output = tmp_path / "stopped"
-    process = start(job(KIND, output))
-    wait_for(lambda: (output / PREVIOUS).exists())
-    process.kill()
-    assert finish(process) == KILLED
+    # Between the two renames of a save there is only the state before: then a little further.
+    while not (output / NAME).exists():
+        process = start(job(KIND, output))
+        wait_for(lambda: (output / PREVIOUS).exists())
+        process.kill()
+        assert finish(process) == KILLED
+    (tmp_path / "stopped.log").unlink()
     return output
 
 
