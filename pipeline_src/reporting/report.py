@@ -166,7 +166,7 @@ def write_report(
         main_table=main[0],
         verdicts=_verdicts(tables),
         first=first[0] if first else None,
-        # Beside a narrow table there is room below it, beside a wide one there is none.
+        # A wide table takes the width it needs, and the verdicts what is left beside it.
         narrow=len(list(study.settings())) <= 2,
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),

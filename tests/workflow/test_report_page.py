@@ -138,7 +138,7 @@ def test_first_screen_has_the_table_the_verdicts_and_a_figure(
     browser: str, report: Path, tmp_path: Path
 ) -> None:
     opened = Opened(browser, report, tmp_path)
-    glance = opened.dom[opened.dom.index('class="glance"') : opened.dom.index("</section>")]
+    glance = opened.dom[opened.dom.index('class="glance') : opened.dom.index("</section>")]
     assert "<table" in glance
     assert "The SFT teacher is at least as good as the teacher" in glance
     assert "<img" in glance
