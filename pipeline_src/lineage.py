@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def _trace(
         return
     manifest_path, manifest = found
     for next_role, given in manifest["inputs"].items():
-        source = manifest_path.parent / given["path"]
+        source = Path(os.path.normpath(manifest_path.parent / given["path"]))
         if where and not _matches(source, where):
             continue
         yield from _trace(source, depth + 1, next_role, given["sha256"], {}, known)

@@ -68,12 +68,12 @@ def required_files(study: Study) -> Iterator[str]:
     for dataset in study.datasets:
         yield f"{dataset}/volumes.h5"
     models, metrics = Models(study), ("slices.csv", "volumes.csv")
-    for dataset, acceleration in study.settings():
-        setting = f"{dataset}/{acceleration}x"
+    for dataset, factor in study.settings():
+        setting = f"{dataset}/{factor}x"
         yield f"{setting}/mask.npz"
         yield from (f"{setting}/zero_filled/{name}" for name in metrics)
         for seed in study.seeds:
-            for model in models.names():
+            for model in models.names((dataset, factor)):
                 stages = [f"history_{stage}.csv" for stage in models.plan(model, seed).stages]
                 for name in ("weights.safetensors", "manifest.json", *stages, *metrics):
                     yield f"{setting}/seed{seed}/{model}/{name}"
