@@ -50,7 +50,9 @@ class Safekeeping:
         tensors = dict(self._saved.tensors)
         random = {k: tensors.pop(k) for k in list(tensors) if k.startswith(RANDOM)}
         restore_random_states({k.removeprefix(RANDOM): state for k, state in random.items()})
-        stage.restore(tensors, self._history(stage.name), self._saved.facts["position"])
+        # Kept here too: a stage that was complete is not saved again, and later states need it.
+        history = self._histories[stage.name] = self._history(stage.name)
+        stage.restore(tensors, history, self._saved.facts["position"])
         self._saved = None
         return True
 

@@ -41,7 +41,9 @@ def digests(results: Path) -> dict[str, str]:
     """SHA-256 of every compared file of a study, by its path."""
     found: dict[str, str] = {}
     for pattern in COMPARED:
-        paths = [p for p in results.glob(pattern) if not p.name.endswith("manifest.json")]
+        # Run times are measured anew in every run.
+        left_out = ("manifest.json", "cost.csv", "cost.md", "cost.tex", "cost.html")
+        paths = [p for p in results.glob(pattern) if not p.name.endswith(left_out)]
         assert paths, f"{results}: no {pattern}"
         sha256: Callable[[Path], str] = arrays_sha256 if pattern.endswith("npz") else bytes_sha256
         found |= {path.relative_to(results).as_posix(): sha256(path) for path in paths}
