@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snakemake_study import BASE
+
 from pipeline_src.files import sha256_file
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -22,21 +24,13 @@ TEACHER = Path("results/tiny/heart/4x/seed0/teacher")
 WEIGHTS = f"{TEACHER}/weights.safetensors"
 
 #: Long enough to be hit in the middle: more than a second.
-STUDY = """
-study: tiny
-accelerations: [4]
-datasets:
-  heart:
-    source: {kind: phantom, anatomy: cardiac, patients: 4, slices: 2, matrix: 32}
-    preparation: {matrix: [32, 32]}
-    split: {train: 2, validation: 1, test: 1}
-sampling: {center_lines: 4}
-networks:
-  teacher: {depth: 3, cascades: 3, features: 4}
-  student: {depth: 2, cascades: 3, features: 4}
+STUDY = (
+    BASE
+    + """\
 methods: {at: {}}
 training: {epochs: 80, learning_rate: 0.001, threads: 1, device: cpu}
 """
+)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -11,26 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from snakemake_study import BASE
 
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("Snakefile", "workflow", "profiles", "pipeline_src", "config", "environment.yaml")
 
-TINY = """
-study: tiny
-accelerations: [4]
-datasets:
-  heart:
-    source: {kind: phantom, anatomy: cardiac, patients: 4, slices: 2, matrix: 32}
-    preparation: {matrix: [32, 32]}
-    split: {train: 2, validation: 1, test: 1}
-sampling: {center_lines: 4}
-networks:
-  teacher: {depth: 3, cascades: 3, features: 4}
-  student: {depth: 2, cascades: 3, features: 4}
+TINY = (
+    BASE
+    + """\
 methods: {at: {}, sp: {}}
 training: {epochs: 1, threads: 1, device: cpu}
 evaluation: {panel_methods: [at]}
 """
+)
 
 
 @dataclass(frozen=True)
