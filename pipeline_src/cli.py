@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted
-from pipeline_src.files import leftovers
+from pipeline_src.files import remove_leftovers
 from pipeline_src.provenance import PACKAGE, Sitting, code_digest, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
@@ -47,9 +47,7 @@ def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None
         facts=made.facts,
     )
     # What an earlier run left that was killed while it wrote.
-    for written in (*made.outputs, path):
-        for found in leftovers(written):
-            found.unlink()
+    remove_leftovers([*made.outputs, path])
 
 
 def _parser() -> argparse.ArgumentParser:

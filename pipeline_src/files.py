@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def leftovers(path: Path) -> list[Path]:
     """Temporary files that writers of ``path`` left behind when they were killed."""
     return sorted(path.parent.glob(f".{path.stem}.????????{path.suffix}"))
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what writers of ``paths`` left behind when they were killed."""
+    for path in paths:
+        for leftover in leftovers(path):
+            leftover.unlink()
 
 
 def _umask() -> int:

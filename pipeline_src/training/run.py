@@ -12,7 +12,7 @@ import torch
 from pipeline_src.config.plans import TrainingPlan, split_model_name
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, leftovers, read_json, sha256_file, sha256_json
+from pipeline_src.files import atomic_path, read_json, remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.dccnn import count_parameters
 from pipeline_src.models.weights import save_weights
 from pipeline_src.provenance import Sitting, code_digest, package_versions, write_manifest
@@ -113,8 +113,7 @@ def run_training(
         )
         interruption.leave("after its last epoch")
         files.remove()
-        for leftover in [found for path in (*written, manifest) for found in leftovers(path)]:
-            leftover.unlink()
+        remove_leftovers([*written, manifest])
 
 
 def _train(
