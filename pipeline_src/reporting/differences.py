@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from pipeline_src.evaluation.statistics import compare_family, paired_differences
-from pipeline_src.reporting.labels import Labels
+from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import METRIC_TITLES, MISSING, full_title, model_order
 
 Model = tuple[str, str]
@@ -83,7 +83,7 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     own = volumes[volumes["variant"] == ""]
     rows = []
     for dataset, acceleration in labels.settings():
-        here = own[(own["dataset"] == dataset) & (own["acceleration"] == acceleration)]
+        here = of_setting(own, dataset, acceleration)
         groups = {
             (str(model), str(training)): cells
             for (model, training), cells in here.groupby(["model", "training"], sort=False)

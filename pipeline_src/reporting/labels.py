@@ -11,6 +11,11 @@ from pipeline_src.config.study import Study
 from pipeline_src.reporting.method_options import method_options
 
 
+def of_setting(table: pd.DataFrame, dataset: str, acceleration: str) -> pd.DataFrame:
+    """The rows of one data set at one acceleration."""
+    return table[(table["dataset"] == dataset) & (table["acceleration"] == acceleration)]
+
+
 @dataclass(frozen=True)
 class DatasetLabel:
     """One data set.

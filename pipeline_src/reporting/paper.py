@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS
-from pipeline_src.reporting.labels import Labels
+from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import full_title, model_order
 
 #: A cell agrees with the paper where it differs by no more; most of the paper's effects are
@@ -72,7 +72,7 @@ def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """Comparable cells, one a row; a single line for each setting that has none."""
     rows: dict[str, dict[str, str]] = {}
     for dataset, acceleration in labels.settings():
-        here = cells[(cells["dataset"] == dataset) & (cells["acceleration"] == acceleration)]
+        here = of_setting(cells, dataset, acceleration)
         title = labels.title(dataset, acceleration)
         comparable = here[here["psnr_db_paper"].notna()]
         if comparable.empty:
@@ -105,14 +105,10 @@ def claim_table(
     rows = []
     tested = differences[differences["metric"] == "psnr_db"]
     for dataset, acceleration in labels.settings():
-        here = table[(table["dataset"] == dataset) & (table["acceleration"] == acceleration)]
+        here = of_setting(table, dataset, acceleration)
         of_paper = labels.datasets[dataset].paper
-        theirs = (
-            paper
-            if of_paper is None
-            else paper[(paper["dataset"] == of_paper) & (paper["acceleration"] == acceleration)]
-        )
-        tests = tested[(tested["dataset"] == dataset) & (tested["acceleration"] == acceleration)]
+        theirs = paper if of_paper is None else of_setting(paper, of_paper, acceleration)
+        tests = of_setting(tested, dataset, acceleration)
         for claim, text in CLAIMS.items():
             effects = claim_effects(claim, here)
             if not effects:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS, METRICS
-from pipeline_src.reporting.labels import Labels
+from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import (
     COLUMN_OF_TRAINING,
     LOWER_IS_BETTER,
@@ -99,9 +99,8 @@ def paper_layout(
         for recipe in RECIPE_TITLES:
             heading = (labels.title(dataset, acceleration), RECIPE_TITLES[recipe])
             columns[heading] = {}
-            for _, row in table.iterrows():
-                here = (row["dataset"], row["acceleration"]) == (dataset, acceleration)
-                if here and COLUMN_OF_TRAINING[row["training"]] == recipe:
+            for _, row in of_setting(table, dataset, acceleration).iterrows():
+                if COLUMN_OF_TRAINING[row["training"]] == recipe:
                     columns[heading][model_title(row["model"])] = (cell or cell_text)(row)
     # Of objects, since a column without any model would be one of numbers.
     frame = pd.DataFrame(columns, dtype=object)
