@@ -8,19 +8,18 @@ import pandas as pd
 
 from pipeline_src.evaluation.statistics import compare_family, paired_differences
 from pipeline_src.reporting.labels import Labels, of_setting
-from pipeline_src.reporting.names import METRIC_TITLES, MISSING, full_title, model_order
+from pipeline_src.reporting.names import (
+    FAMILIES,
+    METRIC_TITLES,
+    MISSING,
+    full_title,
+    model_order,
+    value_text,
+)
 
 Model = tuple[str, str]
 TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
 MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
-#: The questions asked, each a family of tests over the models of a setting.
-FAMILIES = {
-    "recipe": "SFT-KD-Recon against Std-KD",
-    "student": "against the plain student",
-    "matched": "against the student trained for as many epochs",
-    "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",
-    "teacher": "against the teacher (of a distilled student: its own)",
-}
 #: Tests are made on these; the others stand in tables of their own.
 TESTED = ("psnr_db", "ssim")
 COLUMNS = [
@@ -132,15 +131,14 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
         name = f"{setting}{row['first_title']} less {row['second_title']}"
         metric = row["metric"]
-        decimals = 2 if metric == "psnr_db" else 4
         heading = METRIC_TITLES[metric]
         rows.setdefault(name, {}).update(
             {
-                (heading, "difference"): f"{row['effect']:+.{decimals}f}",
+                (heading, "difference"): value_text(row["effect"], metric, "+"),
                 (heading, "95 % interval"): (
                     MISSING
                     if pd.isna(row["low"])
-                    else f"{row['low']:+.{decimals}f} to {row['high']:+.{decimals}f}"
+                    else " to ".join(value_text(row[end], metric, "+") for end in ("low", "high"))
                 ),
                 (heading, "p (Holm)"): _p_text(row["p_holm"]),
                 (heading, "verdict"): row["verdict"],

@@ -1,4 +1,4 @@
-"""How models are called and ordered wherever people read."""
+"""How models, metrics and questions are called, ordered and written wherever people read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ MODEL_TITLES = {
 }
 RECIPE_TITLES = {"std_kd": "Std-KD", "sft_kd": "SFT-KD-Recon"}
 METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
+#: Decimals of a metric in print.
+DECIMALS = {"psnr_db": 2, "ssim": 4, "hfn": 4, "vif": 4, "nmse": 4}
 #: Stands where a table has no value.
 MISSING = "\N{EN DASH}"
 LOWER_IS_BETTER = ("hfn", "nmse")
+#: The questions asked, each a family of tests over the models of a setting.
+FAMILIES = {
+    "recipe": "SFT-KD-Recon against Std-KD",
+    "student": "against the plain student",
+    "matched": "against the student trained for as many epochs",
+    "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",
+    "teacher": "against the teacher (of a distilled student: its own)",
+}
 #: Tables of every study besides its ablations, in the order of the report.
 TABLES = ("main", "claims", "differences", "gap", "paper", "hfn", "vif", "nmse")
 TABLE_TITLES = {
@@ -59,3 +69,13 @@ def model_order(models: list[str]) -> list[str]:
     """Models in the paper's order, those it does not have last."""
     known = [m for m in MODEL_TITLES if m in models]
     return known + sorted(set(models) - set(known))
+
+
+def value_text(value: float, metric: str, sign: str = "") -> str:
+    """A metric's value in print; the sign `+` is for differences, which always show theirs."""
+    return f"{value:{sign}.{DECIMALS[metric]}f}"
+
+
+def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:
+    """PSNR and SSIM in one cell."""
+    return f"{value_text(psnr_db, 'psnr_db', sign)} / {value_text(ssim, 'ssim', sign)}"

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.labels import Labels, of_setting
-from pipeline_src.reporting.names import full_title, model_order
+from pipeline_src.reporting.names import full_title, model_order, pair_text, value_text
 
 #: A cell agrees with the paper where it differs by no more; most of the paper's effects are
 #: smaller than this.
@@ -84,9 +84,9 @@ def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             )
         for _, row in comparable.iterrows():
             rows[f"{title}: {full_title(row['model'], row['training'])}"] = {
-                "ours": f"{row['psnr_db']:.2f} / {row['ssim']:.4f}",
-                "paper": f"{row['psnr_db_paper']:.2f} / {row['ssim_paper']:.4f}",
-                "difference": (f"{row['psnr_db_difference']:+.2f} / {row['ssim_difference']:+.4f}"),
+                "ours": pair_text(row["psnr_db"], row["ssim"]),
+                "paper": pair_text(row["psnr_db_paper"], row["ssim_paper"]),
+                "difference": pair_text(row["psnr_db_difference"], row["ssim_difference"], "+"),
                 "verdict": row["verdict"],
             }
     layout = pd.DataFrame.from_dict(rows, orient="index")
@@ -122,7 +122,7 @@ def claim_table(
                     "text": text,
                     "paper": _counted(_all_effects(claim, theirs)),
                     "here": _counted(effects),
-                    "effects_db": " ".join(f"{effect:+.2f}" for effect in effects),
+                    "effects_db": " ".join(value_text(e, "psnr_db", "+") for e in effects),
                     "shown": int((asked["verdict"] == "better").sum()),
                     "untold": int((asked["verdict"] == "cannot tell").sum()),
                     "tests": len(asked),

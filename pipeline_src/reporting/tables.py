@@ -18,10 +18,9 @@ from pipeline_src.reporting.names import (
     RECIPE_TITLES,
     model_order,
     model_title,
+    pair_text,
+    value_text,
 )
-
-#: Decimals of a metric in print.
-DECIMALS = {"psnr_db": 2}
 
 Cell = Callable[[pd.Series], str]
 
@@ -117,11 +116,10 @@ def cell_text(row: pd.Series) -> str:
 
 def metric_text(row: pd.Series, metric: str) -> str:
     """A metric with its spread over seeds where there are several."""
-    decimals = DECIMALS.get(metric, 4)
     if pd.isna(row[metric]):
         return MISSING
-    spread = f" ± {row[f'{metric}_sd']:.{decimals}f}" if row["seeds"] > 1 else ""
-    return f"{row[metric]:.{decimals}f}{spread}"
+    spread = f" ± {value_text(row[f'{metric}_sd'], metric)}" if row["seeds"] > 1 else ""
+    return f"{value_text(row[metric], metric)}{spread}"
 
 
 def metric_layout(table: pd.DataFrame, labels: Labels, metric: str) -> pd.DataFrame:
@@ -167,7 +165,7 @@ def gap_layout(gaps: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     shown = gaps[(gaps["model"] != "teacher") | (gaps["training"] != "standard")]
 
     def cell(row: pd.Series) -> str:
-        return f"{row['gap_psnr_db']:+.2f} / {row['gap_ssim']:+.4f}"
+        return pair_text(row["gap_psnr_db"], row["gap_ssim"], "+")
 
     return paper_layout(shown, labels, cell, "gap in PSNR (dB) / SSIM")
 

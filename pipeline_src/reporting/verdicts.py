@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline_src.reporting.names import value_text
+
 #: Questions put to the tests: title, family, and what the first model was trained by.
 QUESTIONS = (
     ("SFT-KD-Recon against Std-KD", "recipe", "sft_kd"),
@@ -69,8 +71,8 @@ def _tested(question: str, rows: pd.DataFrame) -> Verdict:
         tone = "yes"
     elif counts["worse"] and not counts["better"]:
         tone = "no"
-    low, high = rows["effect"].min(), rows["effect"].max()
-    effects = f"{low:+.2f}" if len(rows) == 1 else f"{low:+.2f} to {high:+.2f}"
+    low, high = (value_text(rows["effect"].agg(end), "psnr_db", "+") for end in ("min", "max"))
+    effects = low if len(rows) == 1 else f"{low} to {high}"
     return Verdict(
         question, f"{', '.join(named)} of {len(rows)}", f"tested; effects {effects} dB", tone
     )

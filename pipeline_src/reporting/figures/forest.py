@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.names import METRIC_TITLES
+from pipeline_src.reporting import names
+from pipeline_src.reporting.names import DECIMALS, METRIC_TITLES, MISSING
 from pipeline_src.reporting.style import (
     LINE_HEIGHT,
     PAGE_WIDTH,
@@ -44,15 +45,9 @@ COLUMNS = (
 )
 #: Families in the order of the figure, each with its heading.
 FAMILIES = {
-    "recipe": "SFT-KD-Recon against Std-KD of the same method",
-    "student": "Against the plain student",
-    "matched": "Against the student trained for as many epochs",
-    "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",
-    "teacher": "Against the teacher (of a distilled student: its own)",
+    family: question[0].upper() + question[1:] for family, question in names.FAMILIES.items()
 }
-#: Decimals that a metric's differences are written with.
-DECIMALS = {"psnr_db": 2, "ssim": 4}
-MISSING = "\N{EN DASH}"
+FAMILIES["recipe"] += " of the same method"
 ROW_HEIGHT = 0.142
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.names import full_title
+from pipeline_src.reporting.names import full_title, value_text
 from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, head, upright
 
 Image = NDArray[np.float32]
@@ -107,7 +107,8 @@ def draw(pictures: list[Picture], title: str) -> Figure:
         above, below = axes[2 * (place // columns) :, place % columns][:2]
         _show(above, picture.image, white, box)
         above.set_title(titles[place - 1], fontsize=SMALL)
-        above.set_xlabel(f"{picture.psnr_db:.2f}\n{picture.ssim:.4f}", fontsize=TINY)
+        psnr, ssim = value_text(picture.psnr_db, "psnr_db"), value_text(picture.ssim, "ssim")
+        above.set_xlabel(f"{psnr}\n{ssim}", fontsize=TINY)
         shown = _show_residual(below, np.abs(picture.image - target), limit)
     if shown is not None:
         _scale(figure, axes[1, 0], shown)
