@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS, METRICS, read_metrics
+from pipeline_src.evaluation.results import KEYS, METRICS
 from pipeline_src.files import atomic_path
 
 #: Columns that tell one number from another, besides `metric`.
@@ -50,12 +49,12 @@ def _sortable(column: pd.Series) -> pd.Series:
     return column.map(METRICS.index) if column.name == "metric" else column
 
 
-def write_tidy(metrics: Sequence[Path], output: Path) -> None:
-    """Write `tidy_numbers` of `volumes.csv` files as CSV; each value reads back as it was.
+def write_tidy(volumes: pd.DataFrame, output: Path) -> None:
+    """Write `tidy_numbers` as CSV; each value reads back as it was.
 
     Raises:
-        InputError: there is no file, or one is unusable or given twice.
+        InputError: a number is there twice, or a seed or value is none.
     """
-    table = tidy_numbers(read_metrics(metrics))
+    table = tidy_numbers(volumes)
     with atomic_path(output) as temporary:
         table.to_csv(temporary, index=False)

@@ -68,7 +68,7 @@ def write_study_tables(
         tables["cost"] = cost_table(cost)
     # First, since it refuses what is there twice.
     numbers = folder / "all_numbers.csv"
-    write_tidy(metrics, numbers)
+    write_tidy(volumes, numbers)
     written = []
     for name, (tidy, layout, notes) in tables.items():
         written += write_table(folder / name, tidy, layout, notes)

@@ -22,7 +22,7 @@ from training_helpers import CONFIGURATION
 from pipeline_src import provenance
 from pipeline_src.config import Models, check_study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.results import METRICS, read_metrics
 from pipeline_src.provenance import write_manifest
 from pipeline_src.reporting.crate import write_crate
 from pipeline_src.reporting.numbers import tidy_numbers, write_tidy
@@ -525,7 +525,7 @@ def written(tmp_path: Path, *tables: pd.DataFrame) -> pd.DataFrame:
             paths.append(tmp_path / f"{len(paths)}_{number}.csv")
             rows.to_csv(paths[-1], index=False)
     output = tmp_path / "tables" / "all_numbers.csv"
-    write_tidy(paths, output)
+    write_tidy(read_metrics(paths), output)
     assert list(output.parent.iterdir()) == [output]
     text = {"patient": str, "frame": str, "variant": str, "seed": "Int64"}
     return pd.read_csv(output, dtype=text, keep_default_na=False, na_values={"seed": [""]})
@@ -618,7 +618,7 @@ def test_what_is_no_number(column: str, bad: object, tmp_path: Path) -> None:
 
 def test_no_file_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no metrics file given"):
-        write_tidy([], tmp_path / "out.csv")
+        write_tidy(read_metrics([]), tmp_path / "out.csv")
     with pytest.raises(InputError, match=r"gone\.csv"):
-        write_tidy([tmp_path / "gone.csv"], tmp_path / "out.csv")
+        write_tidy(read_metrics([tmp_path / "gone.csv"]), tmp_path / "out.csv")
     assert list(tmp_path.iterdir()) == []
