@@ -76,7 +76,94 @@ rule study_tables:
         "--paper {input.paper} --cost {input.cost} --output {params.folder} > {log} 2>&1"
 
 
-rule figure_contact_sheet:
+SETTING = ("{dataset}", "{acceleration}")
+# Figures of a setting: what the message calls them, the files they show, and the code that they
+# rest on besides their own.
+SETTING_FIGURES = {
+    "mask": ("mask of", rules.mask.output, ["sampling/masks.py"]),
+    "boxplot_ssim": (
+        "SSIM box plot of",
+        metric_files(*SETTING, "slices.csv"),
+        ["evaluation/results.py"],
+    ),
+    "boxplot_psnr": (
+        "PSNR box plot of",
+        metric_files(*SETTING, "slices.csv"),
+        ["evaluation/results.py"],
+    ),
+    "curves": (
+        "learning curves of",
+        [
+            f"{folder}/manifest.json"
+            for folder in model_folders(*SETTING, shown_models())
+        ],
+        [],
+    ),
+    "panel": (
+        "reconstructions of",
+        metric_files(
+            *SETTING,
+            "panel.npz",
+            only=[m for m in shown_models() if m != "sft_teacher"],
+            seeds=study.seeds[:1],
+        ),
+        [],
+    ),
+    "panel_teachers": (
+        "teachers' reconstructions of",
+        metric_files(
+            *SETTING,
+            "panel.npz",
+            only=["teacher", "sft_teacher"],
+            seeds=study.seeds[:1],
+        ),
+        [],
+    ),
+    "forest": ("differences in", f"{RESULTS}/tables/differences.csv", []),
+}
+
+for kind, (what, shown, shared) in SETTING_FIGURES.items():
+
+    rule:
+        name:
+            f"figure_{kind}"
+        input:
+            shown=shown,
+            code=code(
+                *shared, f"reporting/figures/{KINDS[kind].module}.py", *FIGURE_CODE
+            ),
+        output:
+            png=report(
+                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.png",
+                caption=f"../report/{kind}.rst",
+                category=KINDS[kind].heading,
+            ),
+            pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.pdf",
+        log:
+            f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_{kind}.log",
+        conda:
+            "../../environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            kind=kind,
+            title=setting_title,
+            shown=lambda wildcards, input: input.shown,
+            setting=(
+                "--dataset {dataset} --acceleration {acceleration}"
+                if KINDS[kind].picks_setting
+                else ""
+            ),
+        message:
+            f"Figure: {what} {{wildcards.dataset}} at {{wildcards.acceleration}}"
+        shell:
+            "python -m pipeline_src figure {params.kind} {params.shown} --title '{params.title}' "
+            "{params.setting} --output {output.png} > {log} 2>&1"
+
+
+use rule figure_mask as figure_contact_sheet with:
     input:
         shown=rules.prepare.output,
         code=code("data/store.py", "reporting/figures/contact_sheet.py", *FIGURE_CODE),
@@ -89,200 +176,13 @@ rule figure_contact_sheet:
         pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
     log:
         f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
-    conda:
-        "../../environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
     params:
         kind="contact_sheet",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
     message:
         "Figure: contact sheet of {wildcards.dataset}"
-    shell:
-        "python -m pipeline_src figure {params.kind} {params.shown} --title '{params.title}' "
-        "{params.setting} --output {output.png} > {log} 2>&1"
 
 
-use rule figure_contact_sheet as figure_mask with:
-    input:
-        shown=rules.mask.output,
-        code=code("sampling/masks.py", "reporting/figures/mask.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/mask.png",
-            caption="../report/mask.rst",
-            category="Sampling",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/mask.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_mask.log",
-    params:
-        kind="mask",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: mask of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_boxplot_ssim with:
-    input:
-        shown=lambda wildcards: metric_files(
-            wildcards.dataset, wildcards.acceleration, "slices.csv"
-        ),
-        code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_ssim.png",
-            caption="../report/boxplot_ssim.rst",
-            category="Image quality",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_ssim.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot_ssim.log",
-    params:
-        kind="boxplot_ssim",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: SSIM box plot of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_boxplot_psnr with:
-    input:
-        shown=lambda wildcards: metric_files(
-            wildcards.dataset, wildcards.acceleration, "slices.csv"
-        ),
-        code=code("evaluation/results.py", "reporting/figures/boxplot.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_psnr.png",
-            caption="../report/boxplot_psnr.rst",
-            category="Image quality",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/boxplot_psnr.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_boxplot_psnr.log",
-    params:
-        kind="boxplot_psnr",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: PSNR box plot of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_curves with:
-    input:
-        shown=lambda wildcards: [
-            f"{folder}/manifest.json"
-            for folder in model_folders(
-                wildcards.dataset, wildcards.acceleration, shown_models()
-            )
-        ],
-        code=code("reporting/figures/curves.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves.png",
-            caption="../report/curves.rst",
-            category="Training",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/curves.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_curves.log",
-    params:
-        kind="curves",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: learning curves of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_panel with:
-    input:
-        shown=lambda wildcards: metric_files(
-            wildcards.dataset,
-            wildcards.acceleration,
-            "panel.npz",
-            only=[m for m in shown_models() if m != "sft_teacher"],
-            seeds=study.seeds[:1],
-        ),
-        code=code("reporting/figures/panel.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel.png",
-            caption="../report/panel.rst",
-            category="Reconstructions",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_panel.log",
-    params:
-        kind="panel",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: reconstructions of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_panel_teachers with:
-    input:
-        shown=lambda wildcards: metric_files(
-            wildcards.dataset,
-            wildcards.acceleration,
-            "panel.npz",
-            only=["teacher", "sft_teacher"],
-            seeds=study.seeds[:1],
-        ),
-        code=code("reporting/figures/panel.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel_teachers.png",
-            caption="../report/panel_teachers.rst",
-            category="Reconstructions",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/panel_teachers.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_panel_teachers.log",
-    params:
-        kind="panel_teachers",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting="",
-    message:
-        "Figure: teachers' reconstructions of {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_forest with:
-    input:
-        shown=f"{RESULTS}/tables/differences.csv",
-        code=code("reporting/figures/forest.py", *FIGURE_CODE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/forest.png",
-            caption="../report/forest.rst",
-            category="Differences",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/forest.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_forest.log",
-    params:
-        kind="forest",
-        title=setting_title,
-        shown=lambda wildcards, input: input.shown,
-        setting=lambda wildcards: f"--dataset {wildcards.dataset} --acceleration {wildcards.acceleration}",
-    message:
-        "Figure: differences in {wildcards.dataset} at {wildcards.acceleration}"
-
-
-use rule figure_contact_sheet as figure_dag with:
+use rule figure_mask as figure_dag with:
     input:
         # The configuration is frozen when the run starts; what matters of it are params here.
         code=code("config", "reporting/figures/dag.py", *FIGURE_CODE),
@@ -299,7 +199,6 @@ use rule figure_contact_sheet as figure_dag with:
         kind="dag",
         title="Steps of one setting and seed",
         shown=CONFIG,
-        setting="",
         models=models.names(),
     message:
         "Figure: the steps of the study"
