@@ -1,4 +1,4 @@
-"""The archive of a study and its numbers in long form, from a finished study made by hand."""
+"""The archive of a study, from a finished study made by hand."""
 
 from __future__ import annotations
 
@@ -9,118 +9,28 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-import yaml
-from reporting_helpers import VOLUMES, value
+from crate_helpers import (
+    COMMIT,
+    EXPECTED,
+    FOLDER,
+    MODELS,
+    NEWEST,
+    SECRET,
+    actions,
+    graph,
+    ids,
+    make_results,
+    manifest,
+    put,
+    references,
+)
 from rocrate.rocrate import ROCrate
-from training_helpers import CONFIGURATION
 
 from pipeline_src import provenance
-from pipeline_src.config import Models, check_study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import METRICS, read_metrics
-from pipeline_src.provenance import write_manifest
 from pipeline_src.reporting.crate import write_crate
-from pipeline_src.reporting.numbers import tidy_numbers, write_tidy
-
-STUDY = check_study(
-    CONFIGURATION
-    | {
-        "title": "A tiny study",
-        "methods": {"at": {}},
-        "ablations": {
-            "terms": {
-                "models": ["sft_teacher"],
-                "variants": {"alone": {"set": {"sft": {"imitation_weight": 0.5}}}},
-            }
-        },
-    }
-)
-MODELS = Models(STUDY)
-SECRET = b"\x89 pixels of a patient"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SITTINGS = [
-    {"started": "2026-01-02T03:04:05+00:00", "seconds": 10.5, "processor": "Abacus"},
-    {"started": "2026-01-02T05:00:00+00:00", "seconds": 20.25, "processor": "Abacus"},
-]
-NEWEST = "2026-03-01T00:00:07+00:00"
-
-
-def put(path: Path, content: str | bytes = "") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else (content or path.name).encode())
-    return path
-
-
-def manifest(
-    path: Path,
-    command: str,
-    inputs: dict[str, Path],
-    outputs: list[Path],
-    sittings: list[dict[str, Any]] | None = None,
-) -> None:
-    write_manifest(
-        path,
-        command=command,
-        inputs=inputs,
-        outputs=outputs,
-        code={"models": "d1g35t"},
-        sittings=SITTINGS[:1] if sittings is None else sittings,
-        facts={"dataset": "tiny"},
-    )
-
-
-def train(setting: Path, model: str) -> None:
-    """What a training and an evaluation leave behind."""
-    folder = setting / "seed0" / model
-    plan = MODELS.plan(model, 0)
-    names = ["weights.safetensors", *(f"history_{stage}.csv" for stage in plan.stages)]
-    names += ["student_weights.safetensors"] if plan.sft else []
-    outputs = [put(folder / name, f"{name} of {model}") for name in names]
-    inputs = {"store": setting.parent / "volumes.h5", "mask": setting / "mask.npz"}
-    if teacher := MODELS.teacher(model):
-        inputs["teacher"] = setting / "seed0" / teacher / "weights.safetensors"
-    manifest(folder / "manifest.json", "train", inputs, outputs, SITTINGS)
-    evaluate(folder, {**inputs, "weights": outputs[0]})
-
-
-def evaluate(folder: Path, inputs: dict[str, Path]) -> None:
-    outputs = [put(folder / name) for name in ("slices.csv", "volumes.csv")]
-    outputs.append(put(folder / "panel.npz", b"panel: " + SECRET))
-    manifest(folder / "slices.manifest.json", "evaluate", inputs, outputs)
-
-
-def make_results(root: Path) -> Path:
-    """A finished study below ``root``; masks, tables and the report have no manifest."""
-    results = root / "results" / "tiny"
-    setting = results / "tiny" / "4x"
-    put(results / "config.yaml", yaml.safe_dump(STUDY.model_dump(mode="json"), sort_keys=False))
-    source = put(root / "data" / "patient 1" / "scan.nii.gz", b"scan: " + SECRET)
-    store = put(results / "tiny" / "volumes.h5", b"store: " + SECRET)
-    manifest(store.with_suffix(".manifest.json"), "prepare", {"volumes/0": source}, [store])
-    mask = put(setting / "mask.npz")
-    evaluate(setting / "zero_filled", {"store": store, "mask": mask})
-    for model in MODELS.names():
-        train(setting, model)
-    for name in ("main.csv", "main.html", "ablation_terms.md", "all_numbers.csv"):
-        put(results / "tables" / name)
-    drawn = put(results / "figures/tiny/legend.png")
-    manifest(drawn.with_suffix(".manifest.json"), "figure", {}, [drawn])
-    figure = [put(results / "figures/tiny/4x" / f"mask.{suffix}") for suffix in ("png", "pdf")]
-    newest = [{"started": "2026-03-01T00:00:00+00:00", "seconds": 7.25, "processor": "Abacus"}]
-    manifest(figure[0].with_suffix(".manifest.json"), "figure", {"shown/0": mask}, figure, newest)
-    put(results / "report.html")
-    # What is of no interest, or of no use.
-    put(results / "logs" / "train" / "a.csv")
-    put(results / "benchmarks" / "a.csv")
-    put(setting / "seed0" / "student" / "training.state")
-    put(setting / "seed0" / "student" / ".weights.abcdefgh.safetensors")
-    put(setting / "seed0" / "sft_kd_gone" / "weights.safetensors", "of an earlier configuration")
-    return results
 
 
 @pytest.fixture(scope="module")
@@ -147,64 +57,6 @@ def results(finished: Path, tmp_path: Path) -> Path:
     """A copy that a test may spoil."""
     shutil.copytree(finished.parent.parent, tmp_path, dirs_exist_ok=True)
     return tmp_path / "results" / "tiny"
-
-
-def graph(archive: Path) -> list[dict[str, Any]]:
-    with zipfile.ZipFile(archive) as file:
-        entities: list[dict[str, Any]] = json.loads(file.read("ro-crate-metadata.json"))["@graph"]
-    return entities
-
-
-def references(entity: dict[str, Any]) -> list[str]:
-    values = [one for value in entity.values() for one in listed(value)]
-    return [value["@id"] for value in values if isinstance(value, dict)]
-
-
-def actions(crate: ROCrate) -> dict[str, Any]:
-    return {a["name"]: a for a in crate.get_by_type("CreateAction")}
-
-
-def listed(value: Any) -> list[Any]:
-    """A list of one is written as that one."""
-    return value if isinstance(value, list) else [value]
-
-
-def ids(entities: Any) -> set[str]:
-    return {entity.id for entity in listed(entities)}
-
-
-FOLDER = "tiny/4x/seed0/"
-EXPECTED = {
-    "config.yaml",
-    "report.html",
-    "tables/main.csv",
-    "tables/main.html",
-    "tables/ablation_terms.md",
-    "tables/all_numbers.csv",
-    "figures/tiny/4x/mask.png",
-    "figures/tiny/4x/mask.pdf",
-    "figures/tiny/4x/mask.manifest.json",
-    "figures/tiny/legend.png",
-    "figures/tiny/legend.manifest.json",
-    "tiny/volumes.manifest.json",
-    "tiny/4x/mask.npz",
-    *(f"tiny/4x/zero_filled/{name}" for name in ("slices.csv", "volumes.csv")),
-    "tiny/4x/zero_filled/slices.manifest.json",
-    f"{FOLDER}sft_teacher/student_weights.safetensors",
-    f"{FOLDER}sft_teacher@terms.alone/student_weights.safetensors",
-    *(
-        f"{FOLDER}{model}/{name}"
-        for model in MODELS.names()
-        for name in (
-            "weights.safetensors",
-            "manifest.json",
-            "slices.csv",
-            "volumes.csv",
-            "slices.manifest.json",
-            *(f"history_{stage}.csv" for stage in MODELS.plan(model, 0).stages),
-        )
-    ),
-}
 
 
 # What is in it.
@@ -507,118 +359,3 @@ def test_a_write_that_fails_leaves_nothing(
     with pytest.raises(InputError, match="No space left"):
         write_crate(results, output)
     assert list(output.parent.iterdir()) == []
-
-
-# The numbers in long form.
-
-
-LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]
-KEYS = [*LABELS, "part", "patient", "frame", "metric"]
-COLUMNS = [*KEYS, "value"]
-
-
-def written(tmp_path: Path, *tables: pd.DataFrame) -> pd.DataFrame:
-    """The tables written as the evaluation does, one file a model, and read back in long form."""
-    paths = []
-    for table in tables:
-        for number, (_, rows) in enumerate(table.groupby(["model", "training"], sort=False)):
-            paths.append(tmp_path / f"{len(paths)}_{number}.csv")
-            rows.to_csv(paths[-1], index=False)
-    output = tmp_path / "tables" / "all_numbers.csv"
-    write_tidy(read_metrics(paths), output)
-    assert list(output.parent.iterdir()) == [output]
-    text = {"patient": str, "frame": str, "variant": str, "seed": "Int64"}
-    return pd.read_csv(output, dtype=text, keep_default_na=False, na_values={"seed": [""]})
-
-
-def test_every_number_is_there_once_and_exact(tmp_path: Path) -> None:
-    table = written(tmp_path, VOLUMES)
-    assert list(table.columns) == COLUMNS
-    assert len(table) == len(VOLUMES) * len(METRICS)
-    assert not table.duplicated(KEYS).any()
-    for row in table.itertuples(index=False):
-        seed = None if pd.isna(row.seed) else int(row.seed)
-        where = (row.dataset, row.acceleration, row.model, row.training, seed, row.patient)
-        assert row.value == value(str(row.metric), *where, row.frame)
-
-
-def test_seeds_are_whole_and_zero_filling_has_none(tmp_path: Path) -> None:
-    written(tmp_path, VOLUMES)
-    lines = (tmp_path / "tables" / "all_numbers.csv").read_text().splitlines()
-    assert lines[0] == ",".join(COLUMNS)
-    seeds = {(line.split(",")[2], line.split(",")[5]) for line in lines[1:]}
-    assert {seed for model, seed in seeds if model == "zero_filled"} == {""}
-    assert {seed for model, seed in seeds if model != "zero_filled"} == {"0", "1"}
-
-
-def test_order_does_not_depend_on_the_files() -> None:
-    shuffled = VOLUMES.sample(frac=1, random_state=3)
-    pd.testing.assert_frame_equal(tidy_numbers(shuffled), tidy_numbers(VOLUMES))
-
-
-def test_accelerations_go_by_size_and_metrics_by_name() -> None:
-    rows = VOLUMES[VOLUMES["acceleration"] == "4x"]
-    both = pd.concat([rows.assign(acceleration="10x"), rows])
-    table = tidy_numbers(both)
-    brain = table[table["dataset"] == "brain"]
-    assert list(dict.fromkeys(brain["acceleration"])) == ["4x", "10x"]
-    assert list(table["metric"][: len(METRICS)]) == list(METRICS)
-
-
-def test_awkward_values_and_names_read_back(tmp_path: Path) -> None:
-    rows = VOLUMES.iloc[:3].copy()
-    values = [0.1 + 0.2, 1 / 3, np.nextafter(1.0, 2.0)]
-    rows["psnr_db"] = values
-    rows.loc[rows.index[0], "nmse"] = np.inf
-    rows["patient"] = ["007", "1e5", "a,b"]
-    rows["frame"] = ["", "01", "ED"]
-    table = written(tmp_path, rows)
-    psnr = table[table["metric"] == "psnr_db"].set_index("patient")
-    assert psnr["value"].to_dict() == dict(zip(["007", "1e5", "a,b"], values, strict=True))
-    assert psnr["frame"].to_dict() == {"007": "", "1e5": "01", "a,b": "ED"}
-    assert np.isinf(table[table["metric"] == "nmse"]["value"]).sum() == 1
-
-
-def test_variants_stand_beside_the_study(tmp_path: Path) -> None:
-    variant = VOLUMES[VOLUMES["model"] == "at"].assign(variant="terms.alone")
-    table = written(tmp_path, VOLUMES, variant)
-    assert (table["variant"] == "terms.alone").sum() == len(variant) * len(METRICS)
-    assert len(table) == (len(VOLUMES) + len(variant)) * len(METRICS)
-
-
-def test_files_without_variant_and_frame(tmp_path: Path) -> None:
-    rows = VOLUMES.drop(columns=["variant", "frame"]).drop_duplicates(
-        ["dataset", "acceleration", "model", "training", "seed", "patient"]
-    )
-    table = written(tmp_path, rows)
-    assert set(table["variant"]) == set(table["frame"]) == {""}
-
-
-def test_the_same_volume_twice(tmp_path: Path) -> None:
-    again = VOLUMES[VOLUMES["model"] == "at"]
-    with pytest.raises(InputError, match=r"there twice \(brain, .*\); give each"):
-        written(tmp_path, VOLUMES, again)
-    assert not (tmp_path / "tables").exists()
-
-
-def test_slices_are_no_volumes(tmp_path: Path) -> None:
-    slices = pd.concat([VOLUMES.assign(slice=number) for number in range(2)])
-    with pytest.raises(InputError, match="there twice"):
-        written(tmp_path, slices)
-
-
-@pytest.mark.parametrize(("column", "bad"), [("seed", "first"), ("seed", 0.5), ("ssim", "good")])
-def test_what_is_no_number(column: str, bad: object, tmp_path: Path) -> None:
-    rows = VOLUMES.astype({column: object})
-    rows.iloc[-1, rows.columns.get_loc(column)] = bad
-    with pytest.raises(InputError, match="is no number"):
-        written(tmp_path, rows)
-    assert not (tmp_path / "tables").exists()
-
-
-def test_no_file_and_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no metrics file given"):
-        write_tidy(read_metrics([]), tmp_path / "out.csv")
-    with pytest.raises(InputError, match=r"gone\.csv"):
-        write_tidy(read_metrics([tmp_path / "gone.csv"]), tmp_path / "out.csv")
-    assert list(tmp_path.iterdir()) == []
