@@ -1,0 +1,30 @@
+"""Differences between two models, seeds by patients, as the tests of statistics draw them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import settings
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+QUICK = settings(max_examples=25, deadline=None)
+
+
+def random_matrix(seeds: int, patients: int, seed: int, mean: float = 0.0) -> Array:
+    rng = np.random.default_rng(seed)
+    by_seed, by_patient = rng.standard_normal((seeds, 1)), rng.standard_normal(patients)
+    return mean + by_seed + by_patient + 0.3 * rng.standard_normal((seeds, patients))
+
+
+def half_width(matrix: Array, level: float) -> float:
+    """Of the grand mean: Student's quantile of each factor times its standard error, squared and
+    added."""
+    squares = []
+    for means in (matrix.mean(axis=0), matrix.mean(axis=1)):
+        if len(means) > 1:
+            error = means.std(ddof=1) / math.sqrt(len(means))
+            squares.append((stats.t.ppf((1 + level) / 2, len(means) - 1) * error) ** 2)
+    return math.sqrt(sum(squares))
