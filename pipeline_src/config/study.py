@@ -278,3 +278,7 @@ class Study(Section):
     def dataset_title(self, dataset: str) -> str:
         """A data set's title, or its name."""
         return self.datasets[dataset].title or dataset
+
+    def setting_title(self, dataset: str, acceleration: str = "") -> str:
+        """A setting's title; without an acceleration, that of its data set."""
+        return f"{self.dataset_title(dataset)} {acceleration}".strip()

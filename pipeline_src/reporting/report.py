@@ -92,10 +92,7 @@ def figure_place(path: Path) -> tuple[str, dict[str, str]]:
 
 def _shown_figure(study: Study, path: Path) -> Shown:
     kind, wildcards = figure_place(path)
-    title = ""
-    if "dataset" in wildcards:
-        title = study.dataset_title(wildcards["dataset"])
-    title = f"{title} {wildcards.get('acceleration', '')}".strip()
+    title = study.setting_title(**wildcards) if wildcards else ""
     heading = figure_kind(kind).heading
     return Shown(kind, heading, title, embedded_png(path), caption_html(kind, wildcards))
 
