@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,18 +35,23 @@ def announce_parent() -> None:
     """Tell the trainings that this process starts who started them.
 
     A training saves its state and stops when that process has ended; else it would end with a
-    result of which no Snakemake knows.
+    result of which no Snakemake knows. SIGUSR1, a cluster's warning before a time limit, goes to
+    every process of a job and is the training's to heed: the Snakemake around it must live on.
     """
     os.environ[PARENT_VARIABLE] = str(os.getpid())
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
-def gpu_wanted(study: Study) -> bool:
-    """Whether trainings ask for a GPU: told to, or left to choose where one is seen.
+def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
+    """Whether trainings ask for a GPU: told to, or left to choose where one is seen or, with
+    ``elsewhere``, where they run on the machines of a cluster.
 
     Looks for the driver's device files, since importing torch to ask would cost seconds.
     """
     device = study.training.device
-    return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
+    seen = elsewhere or any(Path("/dev").glob("nvidia[0-9]*"))
+    return device == "cuda" or (device == "auto" and seen)
 
 
 def source_files_of(study: Study, dataset: str) -> list[str]:

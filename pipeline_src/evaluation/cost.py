@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 from pipeline_src.models.dccnn import DCCNN, count_parameters
+from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
@@ -167,34 +167,17 @@ def measure(
 
 
 def exact_cost(network: Network, mask: Mask) -> dict[str, Any]:
-    """Name, size of the slice, and multiply-adds of reconstructing it."""
+    """Name, size of the slice, and multiply-adds of reconstructing it; for data fidelity None
+    where the mask is not made of whole lines, which takes Fourier transforms."""
     rows, columns = mask.samples.shape
+    fidelity = fidelity_multiply_adds(network, rows, columns)
     return {
         "architecture": network.name,
         "rows": rows,
         "columns": columns,
         "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
-        "fidelity_multiply_adds_a_slice": fidelity_multiply_adds(network, mask),
+        "fidelity_multiply_adds_a_slice": None if mask.lines is None else fidelity,
     }
-
-
-def convolution_multiply_adds(network: Network, rows: int, columns: int) -> int:
-    """Multiply-adds of all convolutions for one slice.
-
-    Every tap counts at every pixel, those in the zero padding too; biases do not count.
-    """
-    channels = [1, *[network.features] * (network.depth - 1), 1]
-    pixels = (rows + 2 * network.padding) * (columns + 2 * network.padding)
-    taps = sum(9 * before * after for before, after in pairwise(channels))
-    return network.cascades * taps * pixels
-
-
-def fidelity_multiply_adds(network: Network, mask: Mask) -> int | None:
-    """Multiply-adds of the data fidelity's matrix products for one slice: `(rows, rows)` times
-    `(rows, columns)` a cascade. None for a mask that is not made of whole lines, which takes
-    Fourier transforms and no matrix product."""
-    rows, columns = mask.samples.shape
-    return None if mask.lines is None else network.cascades * rows * rows * columns
 
 
 def time_alternating(

@@ -17,6 +17,8 @@ from pipeline_src.config import (
     split_model_name,
 )
 from pipeline_src.errors import InputError
+from pipeline_src.estimate import limits
+from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.preflight import (
     announce_parent,
@@ -103,6 +105,7 @@ TABLE_CODE = (
 REPORT_CODE = (
     "reporting/report.py",
     "reporting/methods_text.py",
+    "reporting/names.py",
     "reporting/verdicts.py",
 )
 FIGURE_CODE = (
@@ -122,11 +125,6 @@ def distillation_code(wildcards):
 
 def reported_part(wildcards):
     return study.datasets[wildcards.dataset].report_on
-
-
-def setting_title(wildcards):
-    title = study.datasets[wildcards.dataset].title or wildcards.dataset
-    return f"{title} {wildcards.get('acceleration', '')}".strip()
 
 
 def plan_of(wildcards):
@@ -172,8 +170,37 @@ def any_of(names):
     return "|".join(re.escape(name) for name in names) or "none"
 
 
-def gpus(wildcards):
-    return int(gpu_wanted(study))
+def gpus(wildcards=None):
+    """GPUs of a training; those of a cluster cannot be seen from where it is submitted."""
+    return int(gpu_wanted(study, elsewhere=workflow.non_local_exec))
+
+
+def slices_of(input):
+    """Known once the data is prepared, and with it all that follows."""
+    [store] = input.data
+    return slices_of_store(Path(store))
+
+
+def training_memory(wildcards, input, attempt):
+    plan = models.plan(wildcards.model, int(wildcards.seed))
+    return limits.training_memory(plan, slices_of(input), bool(gpus()), attempt)
+
+
+def training_minutes(wildcards, input, attempt):
+    plan = models.plan(wildcards.model, int(wildcards.seed))
+    return limits.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
+
+
+def evaluation_memory(wildcards, input, attempt):
+    return limits.evaluation_memory(slices_of(input), attempt)
+
+
+def evaluation_minutes(wildcards, input, attempt):
+    names = [os.path.basename(os.path.dirname(p)) for p in input.get("weights", [])]
+    plans = [models.plan(name, study.seeds[0]) for name in names]
+    return limits.evaluation_minutes(
+        plans, slices_of(input), study.training.threads, attempt
+    )
 
 
 def model_folders(dataset, acceleration, names, seeds=study.seeds):

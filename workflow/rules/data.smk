@@ -12,8 +12,12 @@ rule prepare:
         "../../environment.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, input, attempt: limits.preparation_memory(
+            input.size_mb, attempt
+        ),
+        runtime=lambda wildcards, input, attempt: limits.preparation_minutes(
+            input.size_mb, attempt
+        ),
     params:
         config=CONFIG,
         settings=lambda wildcards: study.datasets[wildcards.dataset].model_dump(

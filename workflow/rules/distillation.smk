@@ -14,6 +14,7 @@ use rule train as distil with:
         ],
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["features", "reconstruction"]),
+    priority: 0
 
 
 use rule distil as distil_joint with:

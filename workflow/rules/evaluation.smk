@@ -18,8 +18,8 @@ rule evaluate:
         "../../environment.yaml"
     threads: study.training.threads
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=evaluation_memory,
+        runtime=evaluation_minutes,
     params:
         part=reported_part,
         subjects=lambda wildcards, input: " ".join(map(os.path.dirname, input.weights)),

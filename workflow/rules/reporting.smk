@@ -1,18 +1,21 @@
+# Tables and figures run where Snakemake does: each takes less than being submitted would.
+
+
 rule cost:
-    """Takes all cores, so that what it times runs alone."""
+    """Takes all cores, so that what it times runs alone; on a cluster a job's cores are its own."""
     input:
         data=in_first_setting(rules.prepare.output[0]),
         mask=in_first_setting(rules.mask.output[0]),
         teacher=in_first_setting(f"{MODEL_OF}/teacher/weights.safetensors"),
         student=in_first_setting(f"{MODEL_OF}/student/weights.safetensors"),
-        code=code(*MODEL_CODE, "evaluation/cost.py"),
+        code=code(*MODEL_CODE, "models/multiply_adds.py", "evaluation/cost.py"),
     output:
         f"{RESULTS}/cost.csv",
     log:
         f"{RESULTS}/logs/cost.log",
     conda:
         "../../environment.yaml"
-    threads: workflow.cores
+    threads: study.training.threads if workflow.non_local_exec else workflow.cores
     resources:
         mem_mb=4000,
         runtime=30,
@@ -51,6 +54,7 @@ rule study_tables:
         f"{RESULTS}/logs/tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/tables.tsv"
+    localrule: True
     conda:
         "../../environment.yaml"
     threads: 1
@@ -141,6 +145,7 @@ for kind, (what, shown, shared) in SETTING_FIGURES.items():
             pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.pdf",
         log:
             f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_{kind}.log",
+        localrule: True
         conda:
             "../../environment.yaml"
         threads: 1
@@ -149,7 +154,7 @@ for kind, (what, shown, shared) in SETTING_FIGURES.items():
             runtime=10,
         params:
             kind=kind,
-            title=setting_title,
+            title=lambda wildcards: study.setting_title(**wildcards),
             shown=lambda wildcards, input: input.shown,
             setting=(
                 "--dataset {dataset} --acceleration {acceleration}"
@@ -174,6 +179,7 @@ use rule figure_mask as figure_contact_sheet with:
             category="Data",
         ),
         pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
+    localrule: True
     log:
         f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
     params:
@@ -193,6 +199,7 @@ use rule figure_mask as figure_dag with:
             category="Steps",
         ),
         pdf=f"{RESULTS}/figures/dag.pdf",
+    localrule: True
     log:
         f"{RESULTS}/logs/figures/dag.log",
     params:
@@ -219,6 +226,7 @@ rule page:
         ),
     log:
         f"{RESULTS}/logs/report.log",
+    localrule: True
     conda:
         "../../environment.yaml"
     threads: 1

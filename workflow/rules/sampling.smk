@@ -8,6 +8,7 @@ rule mask:
         f"{RESULTS}/{{dataset}}/{{acceleration}}/mask.npz",
     log:
         f"{RESULTS}/logs/mask/{{dataset}}_{{acceleration}}.log",
+    localrule: True
     conda:
         "../../environment.yaml"
     threads: 1

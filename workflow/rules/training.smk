@@ -16,13 +16,15 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["reconstruction"]),
+    # The standard teacher gates half the grid.
+    priority: 5
     conda:
         "../../environment.yaml"
     threads: study.training.threads
     resources:
         gpu=gpus,
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=training_memory,
+        runtime=training_minutes,
     params:
         config=CONFIG,
         settings=plan_of,
@@ -61,3 +63,4 @@ use rule train as train_control with:
         model=names_where(
             lambda plan: plan.stages == ["reconstruction_first", "reconstruction"]
         ),
+    priority: 0

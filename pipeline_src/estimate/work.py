@@ -1,0 +1,113 @@
+"""How much work a training is, told from its plan and the number of slices; no torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline_src.config.method import Network
+from pipeline_src.config.plans import TrainingPlan
+from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+
+MIB = 2**20
+#: A step is a forward pass, and gradients of images and of weights.
+PASSES_OF_A_STEP = 3
+
+
+@dataclass(frozen=True)
+class Slices:
+    """How many slices a data set has in each part, and of what size."""
+
+    train: int
+    validation: int
+    test: int
+    rows: int
+    columns: int
+
+    @property
+    def total(self) -> int:
+        """Slices of all parts."""
+        return self.train + self.validation + self.test
+
+    @property
+    def bytes_of_one(self) -> int:
+        """Bytes of one slice in single precision."""
+        return 4 * self.rows * self.columns
+
+    @property
+    def store_bytes(self) -> int:
+        """Bytes of all slices."""
+        return self.total * self.bytes_of_one
+
+
+def slices_of_store(path: Path) -> Slices:
+    """Counts of a volume store; raises FileNotFoundError where it is not there (yet)."""
+    return _read_slices(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _read_slices(path: Path, _written: int) -> Slices:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        parts = Counter(row["part"] for row in json.loads(file["slices"][()]))
+        rows, columns = file["images"].shape[1:]
+    return Slices(parts["train"], parts["validation"], parts["test"], int(rows), int(columns))
+
+
+def forward_multiply_adds(network: Network, slices: Slices, cascades: int | None = None) -> int:
+    """Multiply-adds of reconstructing one slice, or of some of a network's cascades."""
+    rows, columns = slices.rows, slices.columns
+    whole = convolution_multiply_adds(network, rows, columns) + fidelity_multiply_adds(
+        network, rows, columns
+    )
+    return whole if cascades is None else whole * cascades // network.cascades
+
+
+def branch_cascades(plan: TrainingPlan) -> int:
+    """Student cascades of all SFT branches: one branch leaves after each cascade but the last."""
+    if plan.sft is None:
+        return 0
+    cascades = plan.network.cascades
+    branches = plan.sft.losses.branches or cascades - 1
+    return sum(cascades - left for left in range(1, branches + 1))
+
+
+def training_multiply_adds(plan: TrainingPlan, slices: Slices) -> int:
+    """Multiply-adds of a whole training: every step, validation, and the frozen teacher once."""
+    one = forward_multiply_adds(plan.network, slices)
+    if plan.sft is not None:
+        one += forward_multiply_adds(plan.sft.student, slices, branch_cascades(plan))
+    epoch = one * (PASSES_OF_A_STEP * slices.train + slices.validation)
+    total = epoch * plan.training.epochs * len(plan.stages)
+    if plan.distillation is not None:
+        teacher = forward_multiply_adds(plan.distillation.teacher, slices)
+        total += teacher * (slices.train + slices.validation)
+    return total
+
+
+def activation_bytes(plan: TrainingPlan, slices: Slices) -> int:
+    """Bytes of the features that one step keeps for its gradients."""
+    layers = plan.network.cascades * (plan.network.depth - 1)
+    if plan.sft is not None:
+        layers += branch_cascades(plan) * (plan.sft.student.depth - 1)
+    padding = 2 * plan.network.padding
+    pixels = (slices.rows + padding) * (slices.columns + padding)
+    return layers * plan.training.batch_size * plan.network.features * pixels * 4
+
+
+def training_bytes(plan: TrainingPlan, slices: Slices) -> int:
+    """Memory that a training holds at most beyond that of an idle process: data (the store as read,
+    the parts trained and chosen on, and their zero-filled images), features, and on distillation
+    what is remembered of the teacher."""
+    held = slices.store_bytes + 2 * (slices.train + slices.validation) * slices.bytes_of_one
+    # The features, their gradients and the convolutions' work space.
+    held += 3 * activation_bytes(plan, slices)
+    if plan.distillation is not None:
+        remembered = (1 + plan.network.cascades) * slices.bytes_of_one
+        allowed = plan.distillation.options.teacher_cache_mib * MIB
+        held += min(allowed, remembered * (slices.train + slices.validation))
+    return held
