@@ -13,16 +13,18 @@ from pipeline_src.files import remove_leftovers
 from pipeline_src.provenance import PACKAGE, Sitting, code_digest, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
-Command = Callable[[argparse.Namespace], commands.Made | list[commands.Made] | None]
+Command = Callable[[argparse.Namespace], commands.Made | list[commands.Made] | int | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for wrong input, or 75 for a training that
-    was asked to stop and goes on when it is started again."""
+    """Run one command; returns the exit status: 0, 2 for wrong input, 75 for a training that was
+    asked to stop and goes on when it is started again, or one that the command tells."""
     options = _parser().parse_args(arguments)
     sitting = Sitting()
     try:
         made = options.command(options)
+        if isinstance(made, int):  # an exit status of its own
+            return made
         for result in made if isinstance(made, list) else [made]:
             if result is not None:
                 _write_manifest(result, options.command_name, sitting)
@@ -162,6 +164,33 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add("check", commands.check, "Check a configuration and the files it names.")
+
+    sub = add(
+        "launch",
+        commands.launch,
+        "Run Snakemake on a cluster and watch over it.",
+        study=False,
+    )
+    sub.add_argument(
+        "--orphans",
+        choices=("cancel", "wait"),
+        default="cancel",
+        help="jobs that an earlier Snakemake left: cancel (trainings go on where they were) or "
+        "wait for them (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--unlock", action="store_true", help="a Snakemake started elsewhere has ended: go on"
+    )
+    for name, default, text in (
+        ("silence", 15, "without progress before the jobs that wait are named"),
+        ("grace", 10, "for Snakemake to notice that a job has ended"),
+        ("poll", 0.5, "between two looks at the queue"),
+    ):
+        text += f" (default: {default})"
+        sub.add_argument(f"--{name}", type=float, default=default, metavar="MINUTES", help=text)
+    sub.add_argument(
+        "arguments", nargs="+", metavar="-- ARGUMENTS", help="Snakemake's, after two dashes"
+    )
 
     sub = add("status", commands.status, "Show what every training is doing.", study=False)
     where = sub.add_mutually_exclusive_group(required=True)

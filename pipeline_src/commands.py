@@ -296,6 +296,15 @@ def provenance(options: argparse.Namespace) -> None:
         raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
 
 
+def launch(options: argparse.Namespace) -> int:
+    """Run Snakemake and watch over its cluster jobs."""
+    from pipeline_src.cluster.launcher import Launcher, Patience
+
+    patience = Patience(60 * options.poll, 60 * options.silence, 60 * options.grace)
+    launcher = Launcher(Path.cwd(), options.arguments, options.orphans, options.unlock, patience)
+    return launcher.run()
+
+
 def status(options: argparse.Namespace) -> None:
     """Show what every training is doing."""
     from pipeline_src.status.showing import show

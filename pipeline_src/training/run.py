@@ -12,7 +12,7 @@ import torch
 from pipeline_src.config.plans import TrainingPlan, split_model_name
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, read_json, remove_leftovers, sha256_file, sha256_json
+from pipeline_src.files import atomic_path, remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.dccnn import count_parameters
 from pipeline_src.models.weights import save_weights
 from pipeline_src.provenance import Sitting, code_digest, package_versions, write_manifest
@@ -22,6 +22,7 @@ from pipeline_src.training.builder import Builder, Inputs
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.engine import Epoch, Stage
+from pipeline_src.training.finished import is_complete, take_back
 from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.lock import locked
 from pipeline_src.training.progress import Progress
@@ -69,6 +70,9 @@ def run_training(
     with Interruption(parent) as interruption, locked(output, interruption) as waited:
         if waited and is_complete(output, digest):
             print(f"{output}: complete; trained by the process that was waited for")
+            return
+        if take_back(output, digest):
+            print(f"{output}: complete; trained while no Snakemake watched")
             return
         files = StateFiles(output, digest)
         saved, sitting = files.load(), Sitting()
@@ -179,17 +183,6 @@ def what_defines(plan: TrainingPlan, inputs: Inputs, device: torch.device) -> di
         "packages": {name: versions[name] for name in ("python", "torch", "numpy")},
         "device": device.type,
     }
-
-
-def is_complete(output: Path, digest: str) -> bool:
-    """Whether the folder holds the whole result of this very training."""
-    try:
-        manifest = read_json(output / "manifest.json")
-        return manifest["training_sha256"] == digest and all(
-            sha256_file(output / name) == sha256 for name, sha256 in manifest["outputs"].items()
-        )
-    except (InputError, OSError, KeyError, TypeError):
-        return False
 
 
 def check_mask_fits(mask: Mask, store: Store, inputs: Inputs) -> None:

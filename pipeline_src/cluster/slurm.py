@@ -1,0 +1,97 @@
+"""What is asked of SLURM, by its own commands."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+#: States in which SLURM is done with a job, for good or ill.
+ENDED = frozenset(
+    (
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    )
+)
+# Seconds for a command; SLURM's own give up on a silent controller much earlier.
+_PATIENCE = 120
+_FIELDS = "%i|%T|%r|%k|%Z"  # the folder comes last, since it may hold anything
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that SLURM knows.
+
+    Attributes:
+        number: its id.
+        state: such as `PENDING`, `RUNNING`, `PREEMPTED`.
+        reason: why it waits, such as `Resources`, or why it failed.
+        comment: what Snakemake says it is: `rule_train_wildcards_brain_4x_0_teacher`.
+    """
+
+    number: str
+    state: str
+    reason: str
+    comment: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether SLURM is done with it."""
+        return self.state in ENDED
+
+    @property
+    def name(self) -> str:
+        """What it does, for people: `train brain_4x_0_teacher`."""
+        kind, _, wildcards = self.comment.partition("_wildcards_")
+        words = kind.removeprefix("rule_").removeprefix("group_")
+        return f"{words} {wildcards}".strip()
+
+
+def jobs_of(folder: Path) -> list[Job] | None:
+    """The jobs that a Snakemake in ``folder`` submitted, ended ones too as long as SLURM remembers
+    them; None while SLURM does not answer."""
+    lines = _run(
+        "squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "-o", _FIELDS
+    )
+    if lines is None:
+        return None
+    jobs = []
+    for line in lines:
+        number, state, reason, comment, place = line.split("|", 4)
+        if Path(place) == folder and comment.startswith(("rule_", "group_")):
+            jobs.append(Job(number, state, reason, comment))
+    return jobs
+
+
+def cancel(jobs: list[Job]) -> None:
+    """Ask jobs to end; trainings save their state first."""
+    if jobs:
+        _run("scancel", *[job.number for job in jobs])
+
+
+def requeue(job: Job) -> bool:
+    """Put a job that was preempted for good back into the queue, under its own id."""
+    return _run("scontrol", "requeue", job.number) is not None
+
+
+def unavailable_nodes() -> list[str]:
+    """Nodes that take no jobs, each with its state and the reason that an administrator gave."""
+    return _run("sinfo", "--noheader", "-R", "-o", "%n is %T: %E") or []
+
+
+def _run(*command: str) -> list[str] | None:
+    """Lines that a command prints; None where it fails or is not there."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.splitlines() if done.returncode == 0 else None

@@ -1,0 +1,78 @@
+"""Finished trainings, known by what defines them, and kept while Snakemake may not know of them.
+
+Snakemake deletes the outputs of a job that it has not seen end before it starts that job again. Of
+a training that ended while no Snakemake watched, the result would be lost; set aside beforehand, it
+is taken back by the training itself, if it is still the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json, sha256_file
+
+NAME = "finished"
+MANIFEST = "manifest.json"
+
+
+def is_complete(folder: Path, digest: str) -> bool:
+    """Whether the folder holds the whole result of the training that has this digest."""
+    manifest = _manifest(folder)
+    try:
+        return manifest["training_sha256"] == digest and all(
+            sha256_file(folder / name) == sha256 for name, sha256 in manifest["outputs"].items()
+        )
+    except (OSError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def set_aside(folder: Path) -> None:
+    """Keep the result in the folder a second time, at no cost where links can be made."""
+    aside = folder / NAME
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for name in (*_manifest(folder).get("outputs", {}), MANIFEST):
+        try:
+            os.link(folder / name, aside / name)
+        except OSError:
+            shutil.copy2(folder / name, aside / name)
+
+
+def take_back(folder: Path, digest: str) -> bool:
+    """Put a result that was set aside in its place, if it is that of this training; it is gone
+    from aside in either case."""
+    aside = folder / NAME
+    wanted = is_complete(aside, digest)
+    if wanted:
+        # The manifest last, as when it was written.
+        for name in (*_manifest(aside)["outputs"], MANIFEST):
+            os.utime(aside / name)
+            (aside / name).replace(folder / name)
+    forget(folder)
+    return wanted
+
+
+def forget(folder: Path) -> None:
+    """Remove what was set aside."""
+    shutil.rmtree(folder / NAME, ignore_errors=True)
+
+
+def trained_folders(results: Path) -> Iterator[Path]:
+    """Folders of finished trainings in the results of all studies."""
+    for manifest in sorted(results.glob(f"*/*/*x/seed*/*/{MANIFEST}")):
+        if "training_sha256" in _manifest(manifest.parent):
+            yield manifest.parent
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The folder's manifest; empty where it has none that can be read."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except InputError:
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
