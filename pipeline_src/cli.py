@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def add_study(sub: argparse.ArgumentParser, required: bool = True) -> None:
-        sub.add_argument("--config", type=Path, required=required, help="configuration file")
+        sub.add_argument(
+            "--config", "--configfile", type=Path, required=required, help="configuration file"
+        )
         sub.add_argument(
             "--set",
             action="append",
@@ -164,6 +166,41 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add("check", commands.check, "Check a configuration and the files it names.")
+
+    sub = add("estimate", commands.estimate, "Tell what a study takes, before it is started.")
+    sub.add_argument(
+        "--from",
+        dest="results",
+        type=Path,
+        metavar="RESULTS",
+        help="take speeds from the trainings of these results; else each kind is timed here",
+    )
+    sub.add_argument(
+        "--gpus",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 8],
+        metavar="N",
+        help="tell the wall time with so many GPUs (without one: trainings at once)",
+    )
+    sub.add_argument(
+        "--faster",
+        type=float,
+        default=1.0,
+        metavar="TIMES",
+        help="epochs are that many times as fast where the study will run (default: 1)",
+    )
+    sub.add_argument(
+        "--job-overhead",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="to start a job and to notice its end; about 30 on a cluster (default: 0)",
+    )
+
+    sub = add("doctor", commands.doctor, "Look at what a study needs of this place.", study=False)
+    add_study(sub, required=False)
+    sub.add_argument("--profile", type=Path, help="Snakemake's profile for the cluster")
 
     sub = add(
         "launch",

@@ -296,6 +296,49 @@ def provenance(options: argparse.Namespace) -> None:
         raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
 
 
+def estimate(options: argparse.Namespace) -> None:
+    """Tell what a study takes."""
+    from pipeline_src.estimate.speed import calibrate, speed_of_results
+    from pipeline_src.estimate.study import count_slices, estimate, shown, trainings
+    from pipeline_src.preflight import gpu_wanted
+
+    for name in ("gpus", "faster"):
+        given = getattr(options, name)
+        if min(given if isinstance(given, list) else [given]) <= 0:
+            raise InputError(f"estimate: --{name} must be more than 0")
+    study = _study(options)
+    slices = count_slices(study)
+    if options.results:
+        speed = speed_of_results(options.results)
+    else:
+        speed = calibrate((t.plan, t.slices) for t in trainings(study, slices))
+    found = estimate(
+        study,
+        speed,
+        slices,
+        gpus=options.gpus,
+        gpu=gpu_wanted(study),
+        faster=options.faster,
+        job_overhead=options.job_overhead,
+    )
+    print(shown(found))
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Look at what a study needs; exit status 1 where something will not run."""
+    from pipeline_src.cluster.doctor import examine
+    from pipeline_src.provenance import PACKAGE
+
+    path = options.config or PACKAGE.parent / "config" / "config.yaml"
+    bad = 0
+    for finding in examine(load_study(path, options.set), options.profile):
+        bad += finding.verdict == "bad"
+        advice = f"\n      -> {finding.advice}" if finding.advice else ""
+        print(f"{finding.verdict:4}  {finding.what}{advice}")
+    print(f"{bad} to mend" if bad else "ready")
+    return int(bad > 0)
+
+
 def launch(options: argparse.Namespace) -> int:
     """Run Snakemake and watch over its cluster jobs."""
     from pipeline_src.cluster.launcher import Launcher, Patience

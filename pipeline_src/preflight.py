@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +33,9 @@ def announce_parent() -> None:
     """Tell the trainings that this process starts who started them.
 
     A training saves its state and stops when that process has ended; else it would end with a
-    result of which no Snakemake knows. SIGUSR1, a cluster's warning before a time limit, goes to
-    every process of a job and is the training's to heed: the Snakemake around it must live on.
+    result of which no Snakemake knows.
     """
     os.environ[PARENT_VARIABLE] = str(os.getpid())
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:

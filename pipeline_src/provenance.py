@@ -112,6 +112,8 @@ class Sitting:
             "seconds": round(time.perf_counter() - self._clock, 3),
             "energy_joules": round(self._joules, 1) if self._counters else None,
             "host": platform.node(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "gpus": os.environ.get("SLURM_STEP_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
             **machine(),
         }
 

@@ -15,7 +15,14 @@ import yaml
 from numpy.typing import ArrayLike
 
 # Their assertions are to explain themselves like those of the tests.
-pytest.register_assert_rewrite("loss_helpers", "training_helpers", "unit_helpers")
+pytest.register_assert_rewrite(
+    "cluster_helpers",
+    "loss_helpers",
+    "snakemake_helpers",
+    "status_helpers",
+    "training_helpers",
+    "unit_helpers",
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 

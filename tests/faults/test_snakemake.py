@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.register_assert_rewrite("snakemake_helpers")
-
-from snakemake_helpers import (  # noqa: E402
+from snakemake_helpers import (
     WEIGHTS,
     Study,
     assert_nothing_left,
@@ -22,7 +19,7 @@ from snakemake_helpers import (  # noqa: E402
     wait_for,
 )
 
-from pipeline_src.files import sha256_file  # noqa: E402
+from pipeline_src.files import sha256_file
 
 Seen = Callable[..., None]
 

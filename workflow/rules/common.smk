@@ -46,6 +46,11 @@ def read_models():
 
 
 announce_parent()
+if workflow.remote_exec and workflow.local_exec:
+    # The Snakemake that runs a rule within a cluster's job.
+    from pipeline_src.cluster.in_job import pass_signals_on
+
+    pass_signals_on()
 models = read_models()
 study = models.study
 RESULTS = f"results/{study.study}"

@@ -19,18 +19,13 @@ from snakemake_study import BASE
 
 from pipeline_src.files import sha256_file
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 TEACHER = Path("results/tiny/heart/4x/seed0/teacher")
 WEIGHTS = f"{TEACHER}/weights.safetensors"
 
+METHODS = "methods: {at: {}}"
 #: Long enough to be hit in the middle: more than a second.
-STUDY = (
-    BASE
-    + """\
-methods: {at: {}}
-training: {epochs: 80, learning_rate: 0.001, threads: 1, device: cpu}
-"""
-)
+EPOCHS = 80
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -48,9 +43,9 @@ class Run:
     process: subprocess.Popen[bytes]
     output: Path
 
-    def end(self) -> int:
+    def end(self, seconds: float = 120) -> int:
         """Its exit status, once it has ended."""
-        return self.process.wait(timeout=120)
+        return self.process.wait(timeout=seconds)
 
     def said(self) -> str:
         return self.output.read_text()
@@ -77,15 +72,18 @@ class Study:
         return self.root / TEACHER
 
     def start(self, *arguments: str, target: str = WEIGHTS) -> Run:
+        return self.start_command("snakemake", target, *arguments, "--cores", "2")
+
+    def start_command(self, module: str, *arguments: str) -> Run:
+        """A module of Python, with the study's configuration."""
         output = self.root / f"snakemake{len(self.runs)}.txt"
         environment = os.environ | {
             "PYTHONPATH": str(self.root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        command = [sys.executable, "-m", "snakemake", target, *arguments]
         with output.open("wb") as stream:
             process = subprocess.Popen(
-                [*command, "--cores", "2", "--configfile", "tiny.yaml"],
+                [sys.executable, "-m", module, *arguments, "--configfile", "tiny.yaml"],
                 cwd=self.root,
                 env=environment,
                 stdout=stream,
@@ -105,10 +103,14 @@ class Study:
         """Snakemake with its training half-way, and the training's process."""
         run = self.start(*arguments, target=target)
         wait_for(lambda: (self.teacher / "training.state.previous").exists(), "the second state")
+        return run, self.training()
+
+    def training(self) -> int:
+        """The process that trains now."""
         text = (self.teacher / "training.lock").read_text()
         found = re.fullmatch(r"process (\d+) on .+\n", text)
         assert found, text
-        return run, int(found[1])
+        return int(found[1])
 
     def wait_until_not_training(self) -> None:
         wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
@@ -134,10 +136,11 @@ class Study:
             run.process.wait()
 
 
-def new_study(root: Path) -> Study:
+def new_study(root: Path, epochs: int = EPOCHS, methods: str = METHODS) -> Study:
     left_out = shutil.ignore_patterns(".*", "__pycache__", "results", "tests", "docs", "benchmarks")
     shutil.copytree(PROJECT, root, ignore=left_out, symlinks=True)
-    (root / "tiny.yaml").write_text(STUDY)
+    training = f"training: {{epochs: {epochs}, learning_rate: 0.001, threads: 1, device: cpu}}"
+    (root / "tiny.yaml").write_text(f"{BASE}{methods}\n{training}\n")
     return Study(root)
 
 
