@@ -1,0 +1,187 @@
+"""A real SLURM on this machine: one node, two declared GPUs (device files that are no GPUs).
+
+slurmctld, slurmd and munged are Debian's, started as root and stopped with the tests. What is
+simulated is the GPUs alone: character devices that SLURM hands out, binds to jobs and hides from
+others like any GPU, and that nothing can compute on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
+INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
+CONFIGURATION = Path("/etc/slurm")
+
+SLURM_CONF = """
+ClusterName=lab
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=cred_expire=10
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/run/slurmctld.pid
+SlurmdPidFile={folder}/run/slurmd.pid
+SlurmctldLogFile={folder}/log/slurmctld.log
+SlurmdLogFile={folder}/log/slurmd.log
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=2,batch_sched_delay=1,sched_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+JobAcctGatherType=jobacct_gather/linux
+MinJobAge=300
+AccountingStorageType=accounting_storage/none
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT Nodes={host} MaxTime=60 DefMemPerCPU=500 State=UP
+PartitionName=cpu Default=YES PriorityTier=10
+PartitionName=gpu PriorityTier=10
+PartitionName=urgent PriorityTier=20
+PartitionName=scavenge_requeue PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=scavenge_cancel PriorityTier=1 PreemptMode=CANCEL
+"""
+GRES_CONF = "NodeName={host} Name=gpu File={folder}/fakegpu[0-1]\n"
+CGROUP_CONF = """
+CgroupPlugin=cgroup/v1
+CgroupAutomount=no
+CgroupMountpoint=/sys/fs/cgroup
+ConstrainCores=yes
+ConstrainRAMSpace=yes
+ConstrainDevices=yes
+"""
+
+
+def why_not() -> str:
+    """Why no SLURM can be started here, with what to do; empty where one can."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"no {missing[0]} on this machine; install SLURM: {INSTALL}"
+    if os.geteuid() != 0:
+        return "a SLURM of the tests' own is started as root"
+    if not Path("/sys/fs/cgroup/memory").is_dir():
+        return "the tests' SLURM is set up for cgroup v1, which this machine does not mount"
+    if (CONFIGURATION / "slurm.conf").exists() and not _is_ours():
+        return f"{CONFIGURATION}/slurm.conf is this machine's own SLURM, which is left alone"
+    return ""
+
+
+def _is_ours() -> bool:
+    return "ClusterName=lab\n" in (CONFIGURATION / "slurm.conf").read_text()
+
+
+@dataclass
+class SlurmNode:
+    """The daemons, and what an administrator does to them."""
+
+    folder: Path
+    cpus: int = 2
+    memory: int = 8000
+    host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
+
+    def start(self) -> None:
+        for name in ("state", "spool", "log", "run"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        for number in (0, 1):
+            device = self.folder / f"fakegpu{number}"
+            if not device.exists():
+                # A terminal nobody uses: SLURM wants two different devices.
+                os.mknod(device, 0o20666, os.makedev(4, 40 + number))
+        texts = {"slurm.conf": SLURM_CONF, "gres.conf": GRES_CONF, "cgroup.conf": CGROUP_CONF}
+        values = {**vars(self), "folder": self.folder}
+        CONFIGURATION.mkdir(exist_ok=True)
+        for name, text in texts.items():
+            (CONFIGURATION / name).write_text(text.format(**values))
+        Path("/run/munge").mkdir(exist_ok=True)
+        shutil.chown("/run/munge", "munge")
+        subprocess.run(["pkill", "-x", "munged"], check=False)
+        wait_until(lambda: not running("munged"), "munged to end")
+        subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+        self.start_slurmctld()
+        self.start_slurmd()
+        wait_until(lambda: self.state() == "idle", "the node to be idle")
+
+    def stop(self) -> None:
+        with suppress(AssertionError):
+            self.empty()
+        self.kill("slurmd")
+        self.kill("slurmctld")
+        subprocess.run(["pkill", "-x", "munged"], check=False)
+        for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+            (CONFIGURATION / name).unlink(missing_ok=True)
+
+    def start_slurmctld(self) -> None:
+        subprocess.run(["slurmctld"], check=True, env=plain_environment())
+
+    def start_slurmd(self) -> None:
+        subprocess.run(["slurmd", "-N", self.host], check=True, env=plain_environment())
+
+    def kill(self, daemon: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End a daemon, by default as an administrator would."""
+        try:
+            process = int((self.folder / "run" / f"{daemon}.pid").read_text())
+            os.kill(process, number)
+        except (OSError, ValueError):
+            return
+        wait_until(lambda: not Path(f"/proc/{process}").exists(), f"{daemon} to end")
+
+    def state(self) -> str:
+        """The node's state, such as `idle`; empty while nobody answers."""
+        done = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
+        return done.stdout.split()[0] if done.stdout else ""
+
+    def squeue(self, *options: str) -> list[list[str]]:
+        """Jobs that are waiting, running or ending: id, state, comment."""
+        done = subprocess.run(
+            ["squeue", "-h", "-o", "%A|%T|%k", *options], capture_output=True, text=True
+        )
+        return [line.split("|") for line in done.stdout.splitlines()]
+
+    def empty(self) -> None:
+        """Cancel all jobs."""
+        subprocess.run(["scancel", "--user=root"], check=False, timeout=60)
+        wait_until(lambda: not self.squeue(), "jobs to end", 45)
+
+    def occupy(self, partition: str, seconds: int) -> None:
+        """Submit a job that needs the whole node."""
+        command = ["sbatch", "-p", partition, "-c", str(self.cpus), "-o", "/dev/null"]
+        command += ["--mem=500", "--wrap", f"sleep {seconds}"]
+        subprocess.run(command, check=True, capture_output=True, env=plain_environment())
+
+    def update(self, **settings: str) -> None:
+        """`scontrol update` of the node."""
+        words = [f"{name}={value}" for name, value in settings.items()]
+        subprocess.run(["scontrol", "update", f"nodename={self.host}", *words], check=True)
+
+
+def plain_environment() -> dict[str, str]:
+    """Without what pytest and its plugins put there, which would reach every job."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SLURM"))}
+
+
+def running(name: str) -> bool:
+    return subprocess.run(["pgrep", "-x", name], capture_output=True).returncode == 0
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.1)

@@ -1,0 +1,107 @@
+"""Snakemake dies or goes deaf while its jobs run; and what it is spared."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from cluster_helpers import ClusterStudy
+from slurm_node import SlurmNode, wait_until
+from snakemake_helpers import WEIGHTS, Run, assert_same_result
+
+from pipeline_src.cluster.launcher import snakemake_in
+
+
+def kill_snakemake(study: ClusterStudy) -> None:
+    """The one that submits, and no other."""
+    process = snakemake_in(study.root)
+    assert process is not None
+    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{process}/cwd").exists(), "its end")
+
+    return os.pidfd_open(process)
+
+
+def test_snakemake_killed(study: ClusterStudy, undisturbed: ClusterStudy) -> None:
+    run = study.launch()
+    study.wait_until_training()
+    kill_snakemake(study)
+    study.assert_resumed(undisturbed, run)
+    said = run.said()
+    assert "Snakemake was killed (SIGKILL); starting it anew" in said
+    assert "cancelling 1 jobs that an earlier Snakemake left behind: train heart_4x_0" in said
+
+
+def test_killed_with_its_launcher_and_waited_for(
+    study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    """What the orphan has trained to its end is taken as it is."""
+    first = study.launch()
+    study.wait_until_training()
+    first.send(signal.SIGKILL)
+    kill_snakemake(study)
+    second = study.launch(launcher=("--orphans", "wait"))
+    assert second.end() == 0, second.said()
+    assert "waiting for 1 jobs that an earlier Snakemake left behind" in second.said()
+    assert "complete; trained while no Snakemake watched" in study.training_log()
+    assert study.sittings() == 1
+    assert_same_result(study, undisturbed)
+
+
+def test_plain_snakemake_killed_and_submitted_again(
+    study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    """Without the launcher too a training is never done twice at once: its second job waits."""
+    study.submit()
+    study.wait_until_training()
+    kill_snakemake(study)
+    second = study.submit("--nolock")
+    assert second.end() == 0, second.said()
+    assert_same_result(study, undisturbed)
+    assert study.sittings() == 1
+    assert "waiting for process" in study.training_log()
+
+
+def test_second_launcher_refuses(study: ClusterStudy) -> None:
+    first = study.launch()
+    wait_until(lambda: "submitted" in first.said(), "a job")
+    second = study.launch()
+    assert second.end() == 2
+    assert second.said().startswith("error: ")
+    assert "is launching here already" in second.said()
+    _interrupt(first)
+
+
+def test_snakemake_that_runs_is_left_alone(study: ClusterStudy) -> None:
+    first = study.submit()
+    wait_until(lambda: "submitted" in first.said(), "a job")
+    second = study.launch()
+    assert second.end() == 2
+    assert f"Snakemake runs here as process {first.process.pid}" in second.said()
+    _interrupt(first)
+
+
+def test_lock_of_an_unknown_snakemake_is_not_taken_unasked(
+    study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    study.submit()
+    study.wait_until_training()
+    kill_snakemake(study)
+    refused = study.launch()
+    assert refused.end() == 2
+    assert "launch with --unlock" in refused.said()
+    study.assert_resumed(undisturbed, study.launch(launcher=("--unlock",)))
+
+
+def test_interrupted_launcher_leaves_no_job(study: ClusterStudy, node: SlurmNode) -> None:
+    run = study.launch()
+    study.wait_until_training()
+    _interrupt(run)
+    wait_until(lambda: not node.squeue(), "jobs to end")
+    assert (study.root / WEIGHTS).parent.joinpath("training.state").exists()
+
+
+def _interrupt(run: Run) -> None:
+    run.send(signal.SIGINT)
+    assert run.end() != 0
