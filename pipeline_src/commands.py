@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def train(options: argparse.Namespace) -> None:
     # cuBLAS reads this when it starts; without it its sums may differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from pipeline_src.training.builder import Inputs
+    from pipeline_src.training.gpus import one_gpu
     from pipeline_src.training.interruption import parent_process
     from pipeline_src.training.run import run_training
 
@@ -117,7 +119,8 @@ def train(options: argparse.Namespace) -> None:
         "acceleration": options.acceleration,
         "name": options.model,
     }
-    run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
+    with one_gpu() if plan.training.device != "cpu" else nullcontext():
+        run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 
 def evaluate(options: argparse.Namespace) -> list[Made]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from pipeline_src.config.method import Training
@@ -35,10 +37,17 @@ def choose_device(wanted: str) -> torch.device:
     """The device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
 
     Raises:
-        InputError: CUDA is asked for and there is none.
+        InputError: CUDA is asked for, or SLURM has given a GPU, and torch sees none.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
+    seen = torch.cuda.is_available()
+    if wanted == "cuda" and not seen:
         raise InputError("training.device: 'cuda' asked for, but torch sees no CUDA device")
+    given = os.environ.get("SLURM_STEP_GPUS")
+    if wanted == "auto" and given and not seen:
+        raise InputError(
+            f"training.device: SLURM gave this job GPU {given}, but torch sees no CUDA device; "
+            "see the doctor command, or set training.device: cpu"
+        )
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if seen else "cpu"
     return torch.device(wanted)

@@ -27,7 +27,7 @@ def is_complete(folder: Path, digest: str) -> bool:
         return manifest["training_sha256"] == digest and all(
             sha256_file(folder / name) == sha256 for name, sha256 in manifest["outputs"].items()
         )
-    except (OSError, KeyError, TypeError, AttributeError):
+    except (InputError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -39,6 +39,9 @@ def set_aside(folder: Path) -> None:
     for name in (*_manifest(folder).get("outputs", {}), MANIFEST):
         try:
             os.link(folder / name, aside / name)
+        except FileNotFoundError:  # no whole result, so none to keep
+            forget(folder)
+            return
         except OSError:
             shutil.copy2(folder / name, aside / name)
 
