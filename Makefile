@@ -20,8 +20,10 @@ demo: install
 	snakemake
 	@echo "Open results/demo/report.html"
 
+# The tests on a SLURM of their own follow one another; without SLURM they are skipped.
 test: install
-	python -m pytest --numprocesses auto --dist loadfile
+	python -m pytest --numprocesses auto --dist loadfile --ignore tests/cluster
+	python -m pytest tests/cluster
 
 # Training steps against the textbook's, in turns; about ten minutes on a quiet machine.
 bench: install

@@ -64,3 +64,33 @@ def test_conda_python_is_one_that_pyproject_allows(
     version = tuple(map(int, python.removeprefix("python=").split(".")))
     lowest = pyproject["project"]["requires-python"].removeprefix(">=")
     assert version >= tuple(map(int, lowest.split(".")))
+
+
+def test_container_takes_its_pins_from_pyproject(project_root: Path) -> None:
+    recipe = (project_root / "workflow/container/recipe.def").read_text(encoding="utf-8")
+    assert "pyproject.toml /opt/pyproject.toml" in recipe
+    assert "==" not in recipe
+
+
+def test_profiles_differ_in_how_a_gpu_is_asked_for_alone(project_root: Path) -> None:
+    def settings(name: str) -> dict[str, Any]:
+        path = project_root / "workflow" / "profiles" / name / "config.yaml"
+        read: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read
+
+    gpus, gres = settings("slurm"), settings("slurm-gres")
+    for rules in (gpus["set-resources"], gres["set-resources"]):
+        assert len({str(given) for given in rules.values()}) == 1
+    assert gpus["set-resources"]["train"].pop("gpu") == 1
+    assert gres["set-resources"]["train"].pop("gpu") == 0
+    assert gres["set-resources"]["train"].pop("gres") == "'gpu:1'"
+    assert gpus["set-resources"]["train"] == gres["set-resources"]["train"]
+    assert gpus == gres | {"set-resources": gpus["set-resources"]}
+
+
+def test_every_training_rule_has_a_gpu_in_the_profiles(project_root: Path) -> None:
+    rules = (project_root / "workflow" / "rules").glob("*.smk")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
+    trainings = {"train", *re.findall(r"use rule (?:train|distil) as (\w+)", text)}
+    path = project_root / "workflow" / "profiles" / "slurm" / "config.yaml"
+    assert set(yaml.safe_load(path.read_text())["set-resources"]) == trainings

@@ -179,9 +179,9 @@ use rule figure_mask as figure_contact_sheet with:
             category="Data",
         ),
         pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
-    localrule: True
     log:
         f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
+    localrule: True
     params:
         kind="contact_sheet",
     message:
@@ -199,9 +199,9 @@ use rule figure_mask as figure_dag with:
             category="Steps",
         ),
         pdf=f"{RESULTS}/figures/dag.pdf",
-    localrule: True
     log:
         f"{RESULTS}/logs/figures/dag.log",
+    localrule: True
     params:
         kind="dag",
         title="Steps of one setting and seed",
