@@ -9,6 +9,7 @@ It works around what snakemake-executor-plugin-slurm 2.8.0 and Snakemake 9.27 we
 - Outputs of jobs that ended while no Snakemake watched are deleted and made anew: finished
   trainings are set aside, and taken back by their own rerun.
 - A job that was preempted by cancelling is waited for for ever: it is put back into the queue.
+- So is one that its node lost while slurmctld was away, and that SLURM then holds: it is released.
 - Any other job whose end is overlooked is waited for for ever: Snakemake is stopped and started.
 - A grid in which nothing moves says nothing: which jobs wait, and why, is told.
 """
@@ -35,13 +36,13 @@ from pipeline_src.cluster import slurm
 from pipeline_src.cluster.watch import Watch, describe
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
-from pipeline_src.training.finished import forget, set_aside, trained_folders
+from pipeline_src.training.finished import NAME, forget, set_aside, trained_folders
 
 Orphans = Literal["cancel", "wait"]
 #: Starts in a row, without a job that ends well in between, after which the launcher gives up.
 MAX_STARTS = 4
-#: Seconds that a Snakemake asked to stop is given: it looks at its jobs up to 180 s apart.
-STOP_SECONDS = 240.0
+#: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
+STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,11 @@ class Launcher:
             while fruitless < MAX_STARTS:
                 self._take_lock()
                 self._end_orphans()
-                kept = list(trained_folders(self.folder / "results"))
-                for folder in kept:
-                    set_aside(folder)
+                keep_finished(self.folder / "results")
                 try:
                     status, finished = self._supervise()
                 finally:
-                    for folder in kept:
-                        forget(folder)
+                    forget_finished(self.folder / "results")
                 if status is not None:
                     return status
                 fruitless = 0 if finished else fruitless + 1
@@ -267,7 +265,7 @@ class Supervision:
             say("SLURM answers again")
         self._unreachable = False
         jobs = {job.number: job for job in found}
-        self._requeue_preempted(jobs)
+        self._revive(jobs)
         self._watch.compare(jobs, now)
         overlooked = self._watch.overlooked(now, self._patience.grace)
         if overlooked:
@@ -276,15 +274,21 @@ class Supervision:
         self._tell_if_still(jobs, now)
         return False
 
-    def _requeue_preempted(self, jobs: dict[str, slurm.Job]) -> None:
+    def _revive(self, jobs: dict[str, slurm.Job]) -> None:
+        """Let jobs run again that no one else would."""
         for number in self._watch.active.values():
             job = jobs.get(number)
             if job is not None and job.state == "PREEMPTED" and slurm.requeue(job):
                 say(f"job {number} ({job.name}) was preempted; it is back in the queue")
+            elif job is not None and job.failed_to_launch:
+                # It may have ended well while SLURM was away.
+                keep_finished(self._folder / "results")
+                if slurm.release(job):
+                    say(f"job {number} ({job.name}) was lost by its node and held; it is released")
 
     def _stop(self, overlooked: list[str], jobs: dict[str, slurm.Job]) -> None:
         minutes = self._patience.grace / 60
-        say(f"Snakemake has not noticed for {minutes:.0f} min that jobs ended; starting it anew")
+        say(f"Snakemake has not noticed for {minutes:g} min that jobs ended; starting it anew")
         for number in overlooked:
             say(f"  {describe(number, jobs.get(number))}")
         self._process.send_signal(signal.SIGINT)
@@ -321,6 +325,18 @@ def _newest_save(results: Path) -> float:
         with suppress(OSError):
             times.append(path.stat().st_mtime)
     return max(times)
+
+
+def keep_finished(results: Path) -> None:
+    """Set aside the results of all finished trainings."""
+    for folder in trained_folders(results):
+        set_aside(folder)
+
+
+def forget_finished(results: Path) -> None:
+    """Remove all that was set aside and is not needed."""
+    for folder in results.glob(f"*/*/*x/seed*/*/{NAME}"):
+        forget(folder.parent)
 
 
 def snakemake_in(folder: Path) -> int | None:

@@ -49,6 +49,11 @@ class Job:
         return self.state in ENDED
 
     @property
+    def failed_to_launch(self) -> bool:
+        """Whether SLURM holds it, since its node lost it or could not start it."""
+        return "launch failed" in self.reason
+
+    @property
     def name(self) -> str:
         """What it does, for people: `train brain_4x_0_teacher`."""
         kind, _, wildcards = self.comment.partition("_wildcards_")
@@ -81,6 +86,11 @@ def cancel(jobs: list[Job]) -> None:
 def requeue(job: Job) -> bool:
     """Put a job that was preempted for good back into the queue, under its own id."""
     return _run("scontrol", "requeue", job.number) is not None
+
+
+def release(job: Job) -> bool:
+    """Let a job that is held start."""
+    return _run("scontrol", "release", job.number) is not None
 
 
 def unavailable_nodes() -> list[str]:

@@ -26,8 +26,8 @@ ADVICE = {
     "JobHeldAdmin": "was held by an administrator",
     "AssocGrpGRES": "your account's limit of GPUs is reached",
     "QOSMaxJobsPerUserLimit": "your limit of running jobs is reached",
-    "launch failed requeued held": "a node could not start it; release it with: scontrol release "
-    "JOB",
+    "launch failed requeued held": "its node could not start it, or lost it; only an administrator "
+    "can release it",
 }
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
@@ -112,8 +113,10 @@ class SlurmNode:
             (CONFIGURATION / name).write_text(text.format(**values))
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge")
-        subprocess.run(["pkill", "-x", "munged"], check=False)
-        wait_until(lambda: not running("munged"), "munged to end")
+        # What tests that were killed have left.
+        for daemon in ("slurmd", "slurmctld", "munged"):
+            subprocess.run(["pkill", "-x", daemon], check=False)
+            wait_until(partial(_ended, daemon), f"{daemon} to end")
         subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
         self.start_slurmctld()
         self.start_slurmd()
@@ -177,8 +180,8 @@ def plain_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SLURM"))}
 
 
-def running(name: str) -> bool:
-    return subprocess.run(["pgrep", "-x", name], capture_output=True).returncode == 0
+def _ended(name: str) -> bool:
+    return subprocess.run(["pgrep", "-x", name], capture_output=True).returncode != 0
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
