@@ -184,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         help="tell the wall time with so many GPUs (without one: trainings at once)",
     )
     sub.add_argument(
+        "--cluster",
+        action="store_true",
+        help="it will run on a cluster's GPUs, where training.device leaves it open",
+    )
+    sub.add_argument(
         "--faster",
         type=float,
         default=1.0,

@@ -6,7 +6,6 @@ Modules are imported where a command needs them, so that no step pays for what i
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -104,8 +103,6 @@ def mask(options: argparse.Namespace) -> Made:
 
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
-    # cuBLAS reads this when it starts; without it its sums may differ from run to run.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from pipeline_src.training.builder import Inputs
     from pipeline_src.training.gpus import one_gpu
     from pipeline_src.training.interruption import parent_process
@@ -304,6 +301,7 @@ def estimate(options: argparse.Namespace) -> None:
     from pipeline_src.estimate.speed import calibrate, speed_of_results
     from pipeline_src.estimate.study import count_slices, estimate, shown, trainings
     from pipeline_src.preflight import gpu_wanted
+    from pipeline_src.training.gpus import one_gpu
 
     for name in ("gpus", "faster"):
         given = getattr(options, name)
@@ -314,13 +312,14 @@ def estimate(options: argparse.Namespace) -> None:
     if options.results:
         speed = speed_of_results(options.results)
     else:
-        speed = calibrate((t.plan, t.slices) for t in trainings(study, slices))
+        with one_gpu() if study.training.device != "cpu" else nullcontext():
+            speed = calibrate((t.plan, t.slices) for t in trainings(study, slices))
     found = estimate(
         study,
         speed,
         slices,
         gpus=options.gpus,
-        gpu=gpu_wanted(study),
+        gpu=gpu_wanted(study, elsewhere=options.cluster),
         faster=options.faster,
         job_overhead=options.job_overhead,
     )
@@ -346,6 +345,9 @@ def launch(options: argparse.Namespace) -> int:
     """Run Snakemake and watch over its cluster jobs."""
     from pipeline_src.cluster.launcher import Launcher, Patience
 
+    for name in ("poll", "silence", "grace"):
+        if getattr(options, name) <= 0:
+            raise InputError(f"launch: --{name} must be more than 0")
     patience = Patience(60 * options.poll, 60 * options.silence, 60 * options.grace)
     launcher = Launcher(Path.cwd(), options.arguments, options.orphans, options.unlock, patience)
     return launcher.run()

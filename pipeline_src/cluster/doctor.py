@@ -21,7 +21,9 @@ from pipeline_src.estimate.study import count_slices, trainings
 from pipeline_src.preflight import check_files, gpu_wanted
 
 Verdict = Literal["ok", "look", "bad"]
-PLUGIN = "snakemake-executor-plugin-slurm"
+#: The version that `tests/cluster` was run with; the one that is pinned.
+PLUGIN, TESTED = "snakemake-executor-plugin-slurm", "2.8.0"
+TRAINING_RULES = ("train", "train_sft_teacher", "train_control", "distil", "distil_joint")
 #: GB below which a disk is called nearly full.
 LITTLE_DISK = 5
 
@@ -121,20 +123,13 @@ def _disk() -> Iterator[Finding]:
 
 
 def _plugin() -> Iterator[Finding]:
-    wanted = next(
-        (
-            r
-            for r in importlib.metadata.requires("sft-kd-recon") or []
-            if r.startswith(PLUGIN + "=")
-        ),
-        f"{PLUGIN}==?",
-    )
+    wanted = f"{PLUGIN}=={TESTED}"
     try:
         version = importlib.metadata.version(PLUGIN)
     except importlib.metadata.PackageNotFoundError:
         yield Finding("bad", f"{PLUGIN} is not installed", f"pip install {wanted}")
         return
-    if wanted.endswith(f"=={version}"):
+    if version == TESTED:
         yield Finding("ok", f"{PLUGIN} {version}, the version that was tested")
     else:
         yield Finding("look", f"{PLUGIN} {version} was not tested", f"pip install {wanted}")
@@ -154,17 +149,27 @@ def _slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     if os.environ.get("SLURM_JOB_ID"):
         advice = "start Snakemake on a login node"
         yield Finding("look", "this is a job of SLURM; Snakemake would submit from within", advice)
-    defaults = _as_mapping(settings.get("default-resources"))
-    yield from _partition(partitions, str(defaults.get("slurm_partition", "")), "default-resources")
-    needed = _needed(study)
-    rules = settings.get("set-resources", {})
-    for name in dict.fromkeys(r.get("slurm_partition", "") for r in rules.values()):
-        known = list(_partition(partitions, str(name), "set-resources"))
-        yield from known
-        if known[0].verdict == "ok" and needed:
-            yield from _enough(partitions[str(name)], str(name), *needed)
-    wants_gpu = any(r.get("gpu") or r.get("gres") for r in rules.values())
-    if wants_gpu and not gpu_wanted(study, elsewhere=True):
+    default = _as_mapping(settings.get("default-resources")).get("slurm_partition")
+    if default is None:
+        yield Finding("look", "no slurm_partition in default-resources: SLURM's default is taken")
+    else:
+        yield from _partition(partitions, str(default), "default-resources")
+    given = settings.get("set-resources")
+    rules = given if isinstance(given, dict) else {}
+    if given and not rules:
+        yield Finding("look", "set-resources is no mapping of rules; it was not looked at")
+    trains = {
+        str(resources.get("slurm_partition", default))
+        for rule, resources in rules.items()
+        if rule in TRAINING_RULES and isinstance(resources, dict)
+    }
+    for name in sorted(trains - {"None"}):
+        known = list(_partition(partitions, name, "set-resources"))
+        yield from known if name != str(default) else ()
+        if known[0].verdict == "ok":
+            yield from _enough(study, partitions[name], name, int(settings.get("retries", 0)))
+    asks = any(isinstance(r, dict) and (r.get("gpu") or r.get("gres")) for r in rules.values())
+    if asks and not gpu_wanted(study, elsewhere=True):
         advice = "set training.device: auto, or take the GPU lines out of the profile"
         yield Finding("look", "GPUs are asked for, but training.device is cpu", advice)
 
@@ -208,35 +213,38 @@ def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iter
         yield Finding("bad", f"partition {name!r} is not there", advice)
 
 
-def _enough(partition: _Partition, name: str, minutes: int, memory: int) -> Iterator[Finding]:
-    if "gpu" not in partition.gres:
-        yield Finding("bad", f"partition {name} has no GPU", "choose another in set-resources")
-    if minutes > partition.minutes:
-        advice = "such jobs would wait for ever; choose a partition with a longer limit"
-        what = f"a training asks for {minutes} min, partition {name} allows {partition.minutes:.0f}"
-        yield Finding("bad", what, advice)
-    if memory > partition.memory:
-        what = f"a training asks for {memory} MiB, nodes of {name} have {partition.memory}"
-        yield Finding("bad", what, "choose a partition with larger nodes")
-    if minutes <= partition.minutes and memory <= partition.memory:
-        yield Finding("ok", f"partition {name} has the {minutes} min and {memory} MiB asked for")
-
-
-def _needed(study: Study) -> tuple[int, int] | None:
-    """Minutes and MiB that the largest trainings ask for; None where the data is not there."""
-    try:
-        slices = count_slices(study)
-    except InputError:
-        return None
-    found = trainings(study, slices)
+def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Iterator[Finding]:
+    """Whether a partition can take the largest trainings, also when they are tried again."""
     gpu = gpu_wanted(study, elsewhere=True)
+    if gpu and "gpu" not in partition.gres:
+        yield Finding("bad", f"partition {name} has no GPU", "choose another in set-resources")
+    try:
+        found = trainings(study, count_slices(study))
+    except InputError:  # said already
+        return
     minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
-    return minutes, max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
+    memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
+    attempts: list[tuple[Verdict, int, str]] = [("bad", 1, "")]
+    if retries:
+        attempts.append(("look", 1 + retries, f" in attempt {1 + retries}"))
+    for verdict, attempt, when in attempts:
+        asked = minutes * attempt, memory * attempt
+        short = []
+        if asked[0] > partition.minutes:
+            short.append(f"{asked[0]} min, partition {name} allows {partition.minutes:.0f}")
+        if asked[1] > partition.memory:
+            short.append(f"{asked[1]} MiB, nodes of {name} have {partition.memory}")
+        for what in short:
+            advice = "such a job would wait for ever; choose another partition in set-resources"
+            yield Finding(verdict, f"a training{when} asks for {what}", advice)
+        if short:
+            return
+    yield Finding("ok", f"partition {name} has the {minutes} min and {memory} MiB asked for")
 
 
 def _minutes(limit: str) -> float:
-    """SLURM's `days-hours:minutes:seconds`, or fewer of them, or `infinite`."""
-    if limit == "infinite":
+    """SLURM's `days-hours:minutes:seconds`, or fewer of them, `infinite` or `n/a`."""
+    if limit in ("infinite", "n/a"):
         return math.inf
     days, _, clock = limit.rpartition("-")
     parts = [int(part) for part in clock.split(":")]

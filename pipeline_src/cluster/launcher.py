@@ -6,8 +6,8 @@ It works around what snakemake-executor-plugin-slurm 2.8.0 and Snakemake 9.27 we
 - A Snakemake that was killed leaves its lock, and its jobs, which a new one would submit a second
   time: the lock is taken when its owner is known to be dead; the jobs are cancelled (trainings save
   their state) or waited for.
-- Outputs of jobs that ended while no Snakemake watched are deleted and made anew: finished
-  trainings are set aside, and taken back by their own rerun.
+- Outputs of jobs that ended while no Snakemake watched are deleted and made anew, or kept without a
+  record of what made them: finished trainings are set aside, and taken back by their own rerun.
 - A job that was preempted by cancelling is waited for for ever: it is put back into the queue.
 - So is one that its node lost while slurmctld was away, and that SLURM then holds: it is released.
 - Any other job whose end is overlooked is waited for for ever: Snakemake is stopped and started.
@@ -36,13 +36,18 @@ from pipeline_src.cluster import slurm
 from pipeline_src.cluster.watch import Watch, describe
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
-from pipeline_src.training.finished import NAME, forget, set_aside, trained_folders
+from pipeline_src.training.finished import NAME, forget, is_whole, set_aside, trained_folders
 
 Orphans = Literal["cancel", "wait"]
 #: Starts in a row, without a job that ends well in between, after which the launcher gives up.
 MAX_STARTS = 4
 #: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
 STOP_SECONDS = 30.0
+FORWARDED = [
+    n
+    for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if signal.getsignal(n) != signal.SIG_IGN
+]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Patience:
 
 def say(text: str) -> None:
     """Print a line of the launcher's own."""
-    print(f"launch: {text}", flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"launch: {text}", flush=True)
 
 
 @dataclass
@@ -82,12 +88,18 @@ class Launcher:
         Raises:
             InputError: another launcher or Snakemake runs here, or may do so elsewhere.
         """
+        for word in self.arguments:
+            if word.startswith(("--quiet", "-q")):
+                raise InputError(f"launch: {word}: leave it out; launch reads what Snakemake says")
+            if word.startswith(("--directory", "-d=")) or word == "-d":
+                raise InputError(f"launch: {word}: go to that folder and launch there")
         with self._alone():
             fruitless = 0
             while fruitless < MAX_STARTS:
-                self._take_lock()
-                self._end_orphans()
-                keep_finished(self.folder / "results")
+                unwatched = self._take_lock() | self._end_orphans()
+                if unwatched:
+                    keep_finished(self.folder / "results")
+                    self._remove_unrecorded()
                 try:
                     status, finished = self._supervise()
                 finally:
@@ -108,10 +120,15 @@ class Launcher:
         with (place / "launcher.lock").open("a+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 stream.seek(0)
                 raise InputError(
                     f"{self.folder}: {stream.read().strip()} is launching here already"
+                ) from None
+            except OSError as error:
+                raise InputError(
+                    f"{stream.name}: cannot be locked ({error.strerror}); launch from a folder on "
+                    "a file system with locks"
                 ) from None
             stream.truncate(0)
             stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -123,10 +140,10 @@ class Launcher:
         """Names the machine of the Snakemake that a launcher started here last."""
         return self.folder / ".snakemake" / "launched.json"
 
-    def _take_lock(self) -> None:
-        """Unlock the folder, if the Snakemake that locked it has ended."""
+    def _take_lock(self) -> bool:
+        """Unlock the folder, if the Snakemake that locked it has ended; whether it was locked."""
         if not any((self.folder / ".snakemake" / "locks").glob("*")):
-            return
+            return False
         process = snakemake_in(self.folder)
         if process is not None:
             raise InputError(
@@ -140,8 +157,26 @@ class Launcher:
             )
         say("taking the lock of a Snakemake that has ended")
         self._snakemake("--unlock", *_without_targets(self.arguments))
+        return True
 
-    def _snakemake(self, *arguments: str) -> None:
+    def _remove_unrecorded(self) -> None:
+        """Remove outputs that jobs made while no Snakemake watched.
+
+        Of these Snakemake keeps no record, so it would not notice a change of configuration or code
+        that they are too old for. Their jobs run again, and trainings take back what was set aside.
+        """
+        lines = self._snakemake(*self.arguments, "--summary").splitlines()
+        for name, date, _rule, log, *_ in (line.split("\t") for line in lines[1:]):
+            # Every rule has a log, and the record names it.
+            if log == "-" and date != "-":
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _snakemake(self, *arguments: str) -> str:
+        """What Snakemake prints.
+
+        Raises:
+            InputError: it fails.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
@@ -150,15 +185,16 @@ class Launcher:
         )
         if done.returncode:
             raise InputError(f"snakemake {' '.join(arguments)} failed:\n{done.stderr.strip()}")
+        return done.stdout
 
-    def _end_orphans(self) -> None:
-        """Until no job of an earlier Snakemake is left."""
+    def _end_orphans(self) -> bool:
+        """Wait until no job of an earlier Snakemake is left; whether there was one."""
         told = False
         while True:
             jobs = slurm.jobs_of(self.folder)
             left = [job for job in jobs or [] if not job.ended]
             if jobs is not None and not left:
-                return
+                return told
             if jobs is None:
                 say("SLURM does not answer (squeue fails); waiting for it")
             elif not told:
@@ -178,30 +214,37 @@ class Launcher:
         Returns its exit status, or None where it has to be started anew, and how many jobs ended
         well.
         """
-        process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self.arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # a signal to a terminal's group comes here alone
-        )
-        write_json(self._record, {"host": socket.gethostname()})
         asked: list[int] = []
+        running: list[subprocess.Popen[str]] = []
 
         def forward(number: int, _frame: FrameType | None) -> None:
-            asked.append(number)
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
+            # A closed terminal ends it as Ctrl-C does: jobs are cancelled, and save their state.
+            asked.append(signal.SIGINT if number == signal.SIGHUP else number)
+            for process in running:
+                process.send_signal(asked[-1])
 
-        before = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+        before = {n: signal.signal(n, forward) for n in FORWARDED}
         try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *self.arguments],
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,  # a signal to a terminal's group comes here alone
+            )
+            running.append(process)
+            for number in asked:
+                process.send_signal(number)
+            write_json(self._record, {"host": socket.gethostname()})
             supervision = Supervision(process, self.folder, self.patience)
             stopped = supervision.follow()
             status = process.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if status >= 0:  # it took its lock with it
+            self._record.unlink(missing_ok=True)
         if not asked and not stopped and status < 0:
             say(f"Snakemake was killed ({signal.Signals(-status).name}); starting it anew")
             stopped = True
@@ -248,7 +291,8 @@ class Supervision:
             self._pass_on(line)
 
     def _pass_on(self, line: str) -> None:
-        print(line, end="", flush=True)
+        with suppress(OSError):  # the terminal may be gone
+            print(line, end="", flush=True)
         self._watch.read(line)
         self._moved = time.monotonic()
 
@@ -330,13 +374,17 @@ def _newest_save(results: Path) -> float:
 def keep_finished(results: Path) -> None:
     """Set aside the results of all finished trainings."""
     for folder in trained_folders(results):
-        set_aside(folder)
+        try:
+            set_aside(folder)
+        except OSError as error:
+            say(f"{folder}: cannot be set aside ({error.strerror}); may be trained again")
 
 
 def forget_finished(results: Path) -> None:
-    """Remove all that was set aside and is not needed."""
-    for folder in results.glob(f"*/*/*x/seed*/*/{NAME}"):
-        forget(folder.parent)
+    """Remove what was set aside, but where the result itself is away: its rerun takes it back."""
+    for aside in results.glob(f"*/*/*x/seed*/*/{NAME}"):
+        if is_whole(aside.parent):
+            forget(aside.parent)
 
 
 def snakemake_in(folder: Path) -> int | None:

@@ -71,7 +71,10 @@ def jobs_of(folder: Path) -> list[Job] | None:
         return None
     jobs = []
     for line in lines:
-        number, state, reason, comment, place = line.split("|", 4)
+        fields = line.split("|", 4)
+        if len(fields) < 5:  # the rest of another job's comment that has several lines
+            continue
+        number, state, reason, comment, place = fields
         if Path(place) == folder and comment.startswith(("rule_", "group_")):
             jobs.append(Job(number, state, reason, comment))
     return jobs

@@ -20,6 +20,8 @@ def set_up_device(settings: Training) -> torch.device:
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     if device.type == "cuda":
+        # cuBLAS reads this when it starts; without it its sums may differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # On the CPU every operation used here repeats to the bit at a given thread count.
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False

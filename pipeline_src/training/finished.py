@@ -32,18 +32,23 @@ def is_complete(folder: Path, digest: str) -> bool:
 
 
 def set_aside(folder: Path) -> None:
-    """Keep the result in the folder a second time, at no cost where links can be made."""
-    aside = folder / NAME
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    """Keep the result in the folder a second time, at no cost where links can be made.
+
+    Where the folder holds no whole result, what was set aside before stays.
+    """
+    fresh = folder / f"{NAME}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
     for name in (*_manifest(folder).get("outputs", {}), MANIFEST):
         try:
-            os.link(folder / name, aside / name)
-        except FileNotFoundError:  # no whole result, so none to keep
-            forget(folder)
+            os.link(folder / name, fresh / name)
+        except FileNotFoundError:
+            shutil.rmtree(fresh)
             return
         except OSError:
-            shutil.copy2(folder / name, aside / name)
+            shutil.copy2(folder / name, fresh / name)
+    forget(folder)
+    fresh.rename(folder / NAME)
 
 
 def take_back(folder: Path, digest: str) -> bool:
@@ -63,6 +68,12 @@ def take_back(folder: Path, digest: str) -> bool:
 def forget(folder: Path) -> None:
     """Remove what was set aside."""
     shutil.rmtree(folder / NAME, ignore_errors=True)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all files of a result are there, unread."""
+    names = (*_manifest(folder).get("outputs", {}), MANIFEST)
+    return all((folder / name).exists() for name in names)
 
 
 def trained_folders(results: Path) -> Iterator[Path]:

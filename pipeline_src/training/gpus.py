@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -20,14 +21,11 @@ def visible_gpus() -> list[str]:
     those whose device files are there."""
     declared = os.environ.get(VISIBLE)
     if declared is not None:
-        return [name.strip() for name in declared.split(",") if name.strip()]
-    numbers = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
-    return sorted(numbers, key=int)
-
-
-def given_by_cluster() -> bool:
-    """Whether SLURM has given this process GPUs of its own, numbered from 0 in every job."""
-    return "SLURM_JOB_ID" in os.environ
+        names = [name.strip() for name in declared.split(",")]
+        # CUDA takes no notice of what follows a name that it does not know.
+        return list(takewhile(lambda name: name not in ("", "-1"), names))
+    # CUDA counts those that are there, whatever their files are called.
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 @contextmanager
@@ -35,10 +33,11 @@ def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
     """Use one GPU that no other training of this user uses; waits until one is free.
 
     Must come before CUDA is started. The system gives a GPU free when the process that held it
-    ends, however that happens. Nothing is done where there is none, or where a cluster decides.
+    ends, however that happens. Nothing is done where there is none, or where SLURM has given this
+    job one.
     """
-    names = [] if given_by_cluster() else visible_gpus()
-    if not names:
+    names, job = visible_gpus(), os.environ.get("SLURM_JOB_ID")
+    if not names or (job and len(names) == 1):
         yield None
         return
     told = False
@@ -61,7 +60,9 @@ def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
 
 
 def _take(names: list[str]) -> tuple[str, IO[str]] | None:
-    folder = Path(tempfile.gettempdir()) / f"sft_kd_recon_gpus_{os.getuid()}"
+    # Under SLURM each job counts its own GPUs from 0.
+    owner = os.environ.get("SLURM_JOB_ID", f"user_{os.getuid()}")
+    folder = Path(tempfile.gettempdir()) / f"sft_kd_recon_gpus_{owner}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for name in names:
         stream = (folder / f"{name.replace(os.sep, '_')}.lock").open("a")

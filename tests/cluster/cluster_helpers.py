@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 from slurm_node import wait_until
-from snakemake_helpers import WEIGHTS, Run, Study, assert_same_result, new_study, untrained_copy
+from snakemake_helpers import WEIGHTS, Run, Study, assert_same_result, new_study
 
 #: A training of a quarter of a minute: long enough for SLURM, which thinks in seconds.
 EPOCHS = 900
@@ -70,9 +71,11 @@ class ClusterStudy(Study):
         found = re.findall(r"SLURM run ID: (\S+)", self.runs[-1].said())
         return str(found[-1])
 
-    def untrained(self, root: Path) -> ClusterStudy:
-        """A copy with its data and mask, but as though Snakemake had never trained there."""
-        return ClusterStudy(untrained_copy(self, root).root)
+    def copy(self, root: Path) -> ClusterStudy:
+        """The same, with Snakemake's records."""
+        left_out = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(self.root, root, ignore=left_out, symlinks=True)
+        return ClusterStudy(root)
 
     def assert_resumed(self, expected: Study, run: Run, seconds: float = 120) -> None:
         """The run ended well, a training was taken up, and its result is the undisturbed one."""

@@ -39,10 +39,19 @@ def undisturbed(
     study.stop()
 
 
+@pytest.fixture(scope="session")
+def prepared(node: SlurmNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStudy]:
+    """The study with its data and mask."""
+    study = new_cluster_study(tmp_path_factory.mktemp("prepared") / "project")
+    study.run("results/tiny/heart/volumes.h5", target="results/tiny/heart/4x/mask.npz")
+    yield study
+    study.stop()
+
+
 @pytest.fixture
-def study(undisturbed: ClusterStudy, node: SlurmNode, tmp_path: Path) -> Iterator[ClusterStudy]:
+def study(prepared: ClusterStudy, node: SlurmNode, tmp_path: Path) -> Iterator[ClusterStudy]:
     """The study with its data, nothing trained yet."""
-    study = undisturbed.untrained(tmp_path / "project")
+    study = prepared.copy(tmp_path / "project")
     yield study
     study.stop()
     node.empty()

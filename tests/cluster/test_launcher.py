@@ -56,7 +56,8 @@ def test_plain_snakemake_killed_and_submitted_again(
     study.submit()
     study.wait_until_training()
     kill_snakemake(study)
-    second = study.submit("--nolock")
+    assert study.start_command("snakemake", "--unlock").end() == 0
+    second = study.submit()
     assert second.end() == 0, second.said()
     assert_same_result(study, undisturbed)
     assert study.sittings() == 1

@@ -82,6 +82,34 @@ def test_too_short_and_too_small_a_partition(tiny_study: dict[str, Any], slurm: 
     assert "MiB, nodes of gpu have 1000" in what
 
 
+def test_a_partition_too_short_for_a_further_attempt(
+    tiny_study: dict[str, Any], slurm: Path
+) -> None:
+    partitions(slurm, GOOD[0], "gpu|30:00|512000|gpu:4|up")
+    assert bad(tiny_study) == []
+    [look] = [f.what for f in findings(tiny_study) if "attempt 4" in f.what]
+    assert "partition gpu allows 30" in look
+
+
+def test_partitions_of_other_rules_need_no_gpu(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    text = (PROFILE / "config.yaml").read_text()
+    changed = text.replace(
+        "  train_sft_teacher:",
+        "  evaluate: {slurm_partition: cpu}\n  prepare: {mem_mb: 9}\n  train_sft_teacher:",
+    )
+    (tmp_path / "config.yaml").write_text(changed)
+    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "bad"] == []
+
+
+@pytest.mark.parametrize("given", ["[train=4]", ""])
+def test_profiles_without_rules_are_looked_at_too(
+    given: str, tiny_study: dict[str, Any], tmp_path: Path
+) -> None:
+    text = f"executor: slurm\ndefault-resources: [slurm_partition=cpu]\nset-resources: {given}\n"
+    (tmp_path / "config.yaml").write_text(text)
+    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "bad"] == []
+
+
 def test_slurm_that_does_not_answer(tiny_study: dict[str, Any], slurm: Path) -> None:
     _command(slurm / "sinfo", "", status=1)
     assert [found.what for found in bad(tiny_study)] == ["SLURM does not answer (sinfo fails)"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline_src.cluster.doctor import PLUGIN, TESTED
+
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d+(\.\d+)+")
 
 
@@ -94,3 +96,7 @@ def test_every_training_rule_has_a_gpu_in_the_profiles(project_root: Path) -> No
     trainings = {"train", *re.findall(r"use rule (?:train|distil) as (\w+)", text)}
     path = project_root / "workflow" / "profiles" / "slurm" / "config.yaml"
     assert set(yaml.safe_load(path.read_text())["set-resources"]) == trainings
+
+
+def test_doctor_knows_the_pinned_plugin(pyproject: dict[str, Any]) -> None:
+    assert f"{PLUGIN}=={TESTED}" in pyproject["project"]["dependencies"]

@@ -93,9 +93,24 @@ def test_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cluster_is_left_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under SLURM every job calls its own GPU 0."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with one_gpu() as name:
         assert name is None
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_several_gpus_of_one_job_are_shared_out(
+    hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a Snakemake that runs within a job of SLURM."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    first, second = hold(), hold()
+    assert {first.gpu(), second.gpu()} == {"0", "1"}
+
+
+@pytest.mark.parametrize("hidden", ["-1", "", "-1,0"])
+def test_hidden_gpus_are_none(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert visible_gpus() == []
 
 
 def test_nothing_is_taken_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
