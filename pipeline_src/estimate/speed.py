@@ -95,26 +95,33 @@ def speed_of_results(results: Path) -> Speed:
         InputError: there are none.
     """
     found: dict[tuple[str, int, int], list[float]] = {}
-    starts = []
+    starts, devices = [], set()
     for path in sorted(results.rglob("manifest.json")):
         manifest = read_json(path)
         try:
             plan = TrainingPlan.model_validate(manifest["plan"])
             slices = slices_of_store(path.parent / manifest["inputs"]["store"]["path"])
+            epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
+            taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
+            device = str(manifest["device"])
         except (KeyError, TypeError, ValidationError, OSError):
-            continue  # another result's manifest, or one whose data is not here
-        epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
+            continue  # another result's manifest, or one whose files are not all here
         work = training_multiply_adds(plan, slices)
         key = (kind_of(plan), slices.rows, slices.columns)
         found.setdefault(key, []).append(sum(map(sum, epochs)) / work)
-        taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
         starts.append(max(0.0, taken - sum(map(sum, epochs))))
+        devices.add(device)
     if not found:
         raise InputError(f"{results}: no finished training with its data to learn from")
+    if len(devices) > 1:
+        raise InputError(
+            f"{results}: its trainings ran on {' and '.join(sorted(devices))}; give results of one "
+            "device"
+        )
     return Speed(
         {key: Range.of(values) for key, values in found.items()},
         Range.of(starts),
-        f"{len(starts)} trainings in {results}",
+        f"{len(starts)} trainings in {results} ({', '.join(devices)})",
     )
 
 

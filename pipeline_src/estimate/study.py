@@ -146,11 +146,13 @@ def estimate(
         total = total.plus(one)
     weights = [4 * _parameters(t.plan) for t in found]
     stores = sum(s.store_bytes for s in slices.values())
+    times = "" if faster == 1 else f", epochs {faster:g} times as fast"
     return Estimate(
         jobs={
             "preparations": len(study.datasets),
             "trainings": len(found),
             "evaluations": len(evaluations),
+            "cost": 1,
         },
         device_hours=total.times(1 / 3600),
         walls=walls,
@@ -164,7 +166,7 @@ def estimate(
             # Two states of weights, best weights and Adam's two moments, of all that run.
             8 * max(weights) * max(gpus),
         ),
-        source=speed.source,
+        source=speed.source + times,
         gpu=gpu,
     )
 
@@ -184,6 +186,8 @@ def _evaluations(study: Study, found: list[Training]) -> dict[str, tuple[float, 
         key = f"evaluate {folder(one.setting, one.seed, name)}"
         seconds, needed = evaluations.get(key, (0.0, []))
         evaluations[key] = (seconds + 2 * count * merits[size], [*needed, one.key])
+        zero_filled = f"evaluate {'/'.join(one.setting)}/zero_filled"
+        evaluations[zero_filled] = (count * merits[size], [])
     return evaluations
 
 
@@ -252,8 +256,8 @@ def shown(found: Estimate) -> str:
             "",
             f"Never less than {_time(found.critical[0])}: {chain}",
             f"Speeds: {found.source}; the range is from the fastest to the slowest epochs seen.",
-            "Not in it: waiting in a queue, other work on the same machines, and steps of seconds "
-            "(masks, tables, figures).",
+            "Not in it: waiting in a queue, other work on the same machines, preparation, the cost "
+            "measurement, and steps of seconds (masks, tables, figures).",
         ]
     )
 

@@ -156,7 +156,8 @@ def test_study_is_counted_and_added_up(study: Study) -> None:
     assert slices["heads"] == Slices(2, 1, 1, 16, 16)
     found = estimate(study, even_speed(study), slices, gpus=[1, 100], gpu=False)
     work = sum(training_multiply_adds(t.plan, t.slices) for t in trainings(study, slices))
-    assert found.jobs["trainings"] == 15
+    # Each model of the setting together, and zero filling.
+    assert found.jobs == {"preparations": 1, "trainings": 15, "evaluations": 2, "cost": 1}
     assert found.device_hours.median * 3600 == pytest.approx(work * 1e-9 + 15 * 2)
     assert found.walls[1].median > found.walls[100].median
     assert found.walls[100].median == pytest.approx(found.critical[0])
@@ -222,7 +223,7 @@ def test_speeds_of_earlier_results(
     assert main(["train", *names, *given, "--model", "teacher", "--output", str(output)]) == 0
     speed = speed_of_results(tmp_path)
     assert set(speed.per_multiply_add) == {("D5C5 fp32", 16, 16)}
-    assert speed.source == f"1 trainings in {tmp_path}"
+    assert speed.source == f"1 trainings in {tmp_path} (cpu)"
     assert slices_of_store(store) == Slices(2, 1, 1, 16, 16)
 
 
