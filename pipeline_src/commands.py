@@ -343,7 +343,8 @@ def doctor(options: argparse.Namespace) -> int:
 
 def launch(options: argparse.Namespace) -> int:
     """Run Snakemake and watch over its cluster jobs."""
-    from pipeline_src.cluster.launcher import Launcher, Patience
+    from pipeline_src.cluster.launcher import Launcher
+    from pipeline_src.cluster.supervision import Patience
 
     for name in ("poll", "silence", "grace"):
         if getattr(options, name) <= 0:
