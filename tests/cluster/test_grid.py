@@ -23,16 +23,23 @@ SUBMITTED = {
 }
 
 
+JOBS = 3
+queued: list[int] = []
+
+
 @pytest.fixture(scope="module")
 def grids(
     node: SlurmNode, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[ClusterStudy, ClusterStudy]:
-    """The same grid, run here and on the cluster."""
+    """The same grid, run here and on the cluster; ``queued`` is how many jobs were seen there."""
     here = new_grid(tmp_path_factory.mktemp("here") / "project")
     here.run(target="all")
     there = new_grid(tmp_path_factory.mktemp("there") / "project")
-    run = there.launch(target="all", train="")
-    assert run.end(600) == 0, run.said()
+    run = there.launch("--jobs", str(JOBS), target="all", train="")
+    while run.process.poll() is None:
+        queued.append(len(node.squeue()))
+        time.sleep(0.2)
+    assert run.end() == 0, run.said()
     return here, there
 
 
@@ -53,6 +60,10 @@ def test_results_are_those_of_a_local_run(grids: tuple[ClusterStudy, ClusterStud
     here, there = map(results, grids)
     assert len(here) > 40
     assert here == there
+
+
+def test_no_more_jobs_than_allowed(grids: tuple[ClusterStudy, ClusterStudy]) -> None:
+    assert max(queued) == JOBS
 
 
 def test_small_jobs_are_not_submitted(grids: tuple[ClusterStudy, ClusterStudy]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WriteConfig
+from conftest import ROOT, WriteConfig
 
 from pipeline_src.cli import main
 from pipeline_src.config import Models, Study
@@ -15,7 +16,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.estimate.speed import Range, Speed, kind_of, speed_of_results
-from pipeline_src.estimate.study import count_slices, estimate, trainings
+from pipeline_src.estimate.study import PRIORITY, count_slices, estimate, trainings
 from pipeline_src.estimate.work import (
     Slices,
     activation_bytes,
@@ -139,6 +140,13 @@ def test_longest_path() -> None:
 
 def test_jobs_without_gpu_find_room_at_once() -> None:
     assert makespan([Task(str(n), 5) for n in range(9)], 1) == 5
+
+
+def test_priorities_are_those_of_the_rules() -> None:
+    rules = (ROOT / "workflow/rules/training.smk").read_text()
+    plain, _, sft = rules.partition("use rule train as train_sft_teacher")
+    found = [re.findall(r"priority: (\d+)", text)[0] for text in (plain, sft)]
+    assert {"teacher": int(found[0]), "sft_teacher": int(found[1])} == PRIORITY
 
 
 # A study.
