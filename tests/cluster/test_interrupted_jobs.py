@@ -59,7 +59,9 @@ def test_preemption_that_cancels(
 def test_memory_limit(study: ClusterStudy, undisturbed: ClusterStudy) -> None:
     run = study.launch(train="gpu mem_mb=220+900*(attempt-1)")
     assert run.end() == 0, run.said()
-    assert "OUT_OF_MEMORY" in run.said()
+    # Whether the whole job or a process of it is called OUT_OF_MEMORY is a matter of chance.
+    logs = (study.root / ".snakemake/slurm_logs").rglob("*.log")
+    assert any("oom-kill" in log.read_text() for log in logs), run.said()
     assert_same_result(study, undisturbed)
 
 
