@@ -256,6 +256,9 @@ def shown(found: Estimate) -> str:
             "",
             f"Never less than {_time(found.critical[0])}: {chain}",
             f"Speeds: {found.source}; the range is from the fastest to the slowest epochs seen.",
+            "Trainings that share one machine slow each other, up to threefold where it is shared "
+            "with other work too: speeds of an earlier run of the same kind know that, timing here "
+            "does not.",
             "Not in it: waiting in a queue, other work on the same machines, preparation, the cost "
             "measurement, and steps of seconds (masks, tables, figures).",
         ]
