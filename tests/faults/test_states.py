@@ -54,7 +54,7 @@ def stopped(job: Make, start: Start, tmp_path: Path) -> Path:
     # Between the two renames of a save there is only the state before: then a little further.
     while not (output / NAME).exists():
         process = start(job(KIND, output))
-        wait_for(lambda: (output / PREVIOUS).exists())
+        wait_for(lambda: (output / PREVIOUS).exists() and (output / NAME).exists())
         process.kill()
         assert finish(process) == KILLED
     (tmp_path / "stopped.log").unlink()
