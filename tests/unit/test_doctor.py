@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WriteConfig
 
 from pipeline_src.cli import main
 from pipeline_src.cluster import doctor
 from pipeline_src.cluster.doctor import Finding, examine
 from pipeline_src.config.load import check_study
 
+WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm"
 # As `sinfo -o "%R|%l|%m|%G|%a"` prints them.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, WriteConfig
 
 from pipeline_src.cli import main
 from pipeline_src.config import Models, Study
@@ -26,6 +26,8 @@ from pipeline_src.estimate.work import (
     training_multiply_adds,
 )
 
+WriteConfig = Callable[[dict[str, Any]], Path]
+ROOT = Path(__file__).resolve().parents[2]
 SLICES = Slices(train=40, validation=8, test=4, rows=96, columns=64)
 
 
