@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 from cluster_helpers import ClusterStudy
 from slurm_node import SlurmNode, wait_until
 from snakemake_helpers import WEIGHTS, Run, assert_same_result
 
 from pipeline_src.cluster.launcher import snakemake_in
+from pipeline_src.training.interruption import is_alive
 
 
 def kill_snakemake(study: ClusterStudy) -> None:
@@ -18,7 +18,7 @@ def kill_snakemake(study: ClusterStudy) -> None:
     process = snakemake_in(study.root)
     assert process is not None
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{process}/cwd").exists(), "its end")
+    wait_until(lambda: not is_alive(process), "its end")
 
     return os.pidfd_open(process)
 
