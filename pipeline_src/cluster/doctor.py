@@ -6,13 +6,13 @@ import importlib.metadata
 import math
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline_src.cluster.slurm import lines_of
 from pipeline_src.config import Study
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
@@ -140,7 +140,7 @@ def _slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     if missing:
         yield Finding("bad", f"no {', '.join(missing)} here", "go to a login node of the cluster")
         return
-    lines = _lines("sinfo", "--noheader", "-o", "%R|%l|%m|%G|%a")
+    lines = lines_of("sinfo", "--noheader", "-o", "%R|%l|%m|%G|%a")
     if not lines:
         yield Finding("bad", "SLURM does not answer (sinfo fails)", "ask its administrator")
         return
@@ -262,13 +262,5 @@ def _as_mapping(given: Any) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _lines(*command: str) -> list[str]:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
-
-
 def _first_line(*command: str) -> str:
-    return (_lines(*command) or [""])[0]
+    return (lines_of(*command) or [""])[0]

@@ -64,7 +64,7 @@ class Job:
 def jobs_of(folder: Path) -> list[Job] | None:
     """The jobs that a Snakemake in ``folder`` submitted, ended ones too as long as SLURM remembers
     them; None while SLURM does not answer."""
-    lines = _run(
+    lines = lines_of(
         "squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "-o", _FIELDS
     )
     if lines is None:
@@ -83,26 +83,26 @@ def jobs_of(folder: Path) -> list[Job] | None:
 def cancel(jobs: list[Job]) -> None:
     """Ask jobs to end; trainings save their state first."""
     if jobs:
-        _run("scancel", *[job.number for job in jobs])
+        lines_of("scancel", *[job.number for job in jobs])
 
 
 def requeue(job: Job) -> bool:
     """Put a job that was preempted for good back into the queue, under its own id."""
-    return _run("scontrol", "requeue", job.number) is not None
+    return lines_of("scontrol", "requeue", job.number) is not None
 
 
 def release(job: Job) -> bool:
     """Let a job that is held start."""
-    return _run("scontrol", "release", job.number) is not None
+    return lines_of("scontrol", "release", job.number) is not None
 
 
 def unavailable_nodes() -> list[str]:
     """Nodes that take no jobs, each with its state and the reason that an administrator gave."""
-    return _run("sinfo", "--noheader", "-R", "-o", "%n is %T: %E") or []
+    return lines_of("sinfo", "--noheader", "-R", "-o", "%n is %T: %E") or []
 
 
-def _run(*command: str) -> list[str] | None:
-    """Lines that a command prints; None where it fails or is not there."""
+def lines_of(*command: str) -> list[str] | None:
+    """Lines that a command prints; None where it fails, hangs or is not there."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
