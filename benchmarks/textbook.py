@@ -378,6 +378,30 @@ class SFTStep(Step):
         return sft_loss(teacher, branches, batch.target)
 
 
+class DistilledReconstructionStep(ReconstructionStep):
+    """|x_rec - x|_1 of a student, with the teacher run beside it.
+
+    The authors' second stage reconstructs with the teacher in every step, also where the loss has
+    no imitation term and the result goes unused. Theirs keeps the teacher's graph too.
+    """
+
+    def __init__(
+        self,
+        student: TextbookDCCNN,
+        teacher: TextbookDCCNN,
+        fidelity: DataFidelity,
+        learning_rate: float,
+    ) -> None:
+        super().__init__(student, fidelity, learning_rate)
+        self.teacher = teacher.eval()
+
+    def loss(self, batch: Sample) -> Tensor:
+        """L1."""
+        with torch.no_grad():
+            self.teacher(batch.zero_filled, batch.kspace, self.fidelity)
+        return super().loss(batch)
+
+
 class FeatureStep(Step):
     """A student against the features of a frozen teacher."""
 
@@ -424,8 +448,7 @@ def build(
 ) -> Step:
     """The step of one of `KINDS`, with random weights or those of the pipeline's state dicts.
 
-    ``mask`` is `(rows, columns)` in FFT order. The reconstruction stage of a distillation without
-    imitation is that of a student: no teacher runs.
+    ``mask`` is `(rows, columns)` in FFT order.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
@@ -437,6 +460,8 @@ def build(
         return SFTStep(TextbookSFT(teacher, student), fidelity, learning_rate)
     if stage == "features":
         return FeatureStep(student, teacher, FEATURE_LOSSES[method], fidelity, learning_rate)
+    if stage == "reconstruction":
+        return DistilledReconstructionStep(student, teacher, fidelity, learning_rate)
     network = teacher if kind == "teacher" else student
     return ReconstructionStep(network, fidelity, learning_rate)
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: Below this norm a pixel is divided by this instead, as `torch.nn.functional.normalize` does.
+_SMALLEST_NORM = 1e-12
 
 
 def energy_map(feature: Tensor) -> Tensor:
     """Channel sum of squares `(batch, rows, columns)` of `(batch, channels, rows, columns)`."""
-    return feature.square().sum(dim=1)
+    found: Tensor = _EnergyMap.apply(feature)
+    return found
+
+
+class _EnergyMap(torch.autograd.Function):
+    """The gradient is 2 g x in one pass, without a copy of the squares."""
+
+    @staticmethod
+    def forward(ctx: Any, feature: Tensor) -> Tensor:
+        ctx.save_for_backward(feature)
+        return feature.square().sum(dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (feature,) = ctx.saved_tensors
+        found: Tensor = feature * (2 * gradient)[:, None]
+        return found
 
 
 def batch_normalised_difference(student: Tensor, teacher: Tensor) -> Tensor:
@@ -16,4 +39,10 @@ def batch_normalised_difference(student: Tensor, teacher: Tensor) -> Tensor:
 
     This is what the authors' code computes: its normalisation runs along axis 0, the batch.
     """
-    return (F.normalize(student, dim=0) - F.normalize(teacher, dim=0)).abs().mean()
+    return (_over_batch(student) - _over_batch(teacher)).abs().mean()
+
+
+def _over_batch(maps: Tensor) -> Tensor:
+    # The library's norm along the first axis takes as long as a convolution.
+    squares = maps.square().sum(dim=0).clamp_min(_SMALLEST_NORM**2)
+    return maps / squares.sqrt()

@@ -1,7 +1,7 @@
-"""The 3x3 convolution of the networks, with its slow corners on the CPU done otherwise.
+"""3x3 convolutions with one pixel of zero padding, and their gradients, as the CPU does them fast.
 
-A convolution of the library from or to one channel, and its sum for the bias, use a fraction of
-the processor. Both are small matrix products here; everything else is the library's.
+A convolution of the library from or to one channel uses a fraction of the processor. Both are
+small matrix products here; everything else is the library's.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 
 class Convolution(nn.Conv2d):
-    """3x3 convolution, one pixel of zero padding, in the number format of its input.
+    """3x3 convolution with one pixel of zero padding, in the number format of its input.
 
-    The weights are kept in single precision and cast when the input is of another format.
+    The weights are kept in single precision.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -25,46 +24,50 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, channels_in, rows, columns)` to `(batch, channels_out, rows, columns)`."""
+        weight, bias = self.values(input.dtype)
+        if input.device.type == "cpu" and not torch.is_grad_enabled():
+            return convolve(input, weight, bias)
+        return F.conv2d(input, weight, bias, padding=1)
+
+    def values(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias in a number format."""
         assert self.bias is not None
-        weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
-        if input.device.type != "cpu":
-            return F.conv2d(input, weight, bias, padding=1)
-        out: Tensor = _CPUConvolution.apply(input, weight, bias)
-        return out
+        return self.weight.to(dtype), self.bias.to(dtype)
 
 
-class _CPUConvolution(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(image, weight)
-        if len(weight) > 1:
-            return F.conv2d(image, weight, bias, padding=1)
-        # One number a tap and pixel, then each tap moved to where it counts.
-        taps = torch.bmm(_by_tap(weight[0], len(image)), _pixels(image).mT)
-        moved = _sum_shifted(taps, image.shape[2:], flip=True)
-        return (moved + bias).to(image.dtype)
+def convolve(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`(batch, channels_in, rows, columns)` to `(batch, channels_out, rows, columns)`."""
+    if len(weight) > 1:
+        return F.conv2d(image, weight, bias, padding=1)
+    # One number a tap and pixel, then each tap moved to where it counts.
+    moved = _sum_shifted(_by_tap(image, weight[0]), flip=True)
+    return (moved + bias).to(image.dtype)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        image, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[0]
-        of_image: Tensor | None = None
-        if len(weight) == 1:
-            if wanted:
-                of_image = _library_gradients(gradient, image, weight, True, False)[0]
-            of_weight = (
-                torch.bmm(_shifted(gradient), _pixels(image)).sum(0).mT.reshape(weight.shape)
-            )
-            return of_image, of_weight, gradient.sum().reshape(1)
-        one = weight.shape[1] == 1
-        of_image, of_weight = _library_gradients(gradient, image, weight, wanted and not one, True)
-        if one and wanted:
-            taps = torch.bmm(_by_tap(weight[:, 0], len(image)), _pixels(gradient).mT)
-            of_image = _sum_shifted(taps, image.shape[2:], flip=False).to(image.dtype)
-        ones = gradient.new_ones(1, 1, gradient.shape[2] * gradient.shape[3])
-        of_bias = torch.matmul(ones, _pixels(gradient)).sum((0, 1))
-        return of_image, of_weight, of_bias
+
+def gradients(
+    gradient: Tensor, image: Tensor, weight: Tensor, *, of_image: bool
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Gradients with respect to image (None unless ``of_image``), weight and bias.
+
+    Args:
+        gradient: with respect to the output, `(batch, channels_out, rows, columns)`.
+        image: the input, `(batch, channels_in, rows, columns)`.
+        weight: `(channels_out, channels_in, 3, 3)`.
+    """
+    if len(weight) == 1:
+        found = _library_gradients(gradient, image, weight, True, False)[0] if of_image else None
+        of_weight = torch.bmm(_shifted(gradient, flip=True), _pixels(image)).sum(0)
+        return found, of_weight.mT.reshape(weight.shape), gradient.sum().reshape(1)
+    of_bias = _pixels(gradient).sum(1).sum(0)
+    if weight.shape[1] > 1:
+        found, of_weight = _library_gradients(gradient, image, weight, of_image, True)
+        return found, of_weight, of_bias
+    of_weight = torch.bmm(_shifted(image, flip=False), _pixels(gradient)).sum(0)
+    of_weight = of_weight.mT.reshape(weight.shape)
+    if not of_image:
+        return None, of_weight, of_bias
+    found = _sum_shifted(_by_tap(gradient, weight[:, 0]), flip=False)
+    return found.to(image.dtype), of_weight, of_bias
 
 
 def _library_gradients(
@@ -92,30 +95,30 @@ def _pixels(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _by_tap(kernel: Tensor, batch: int) -> Tensor:
-    """`(channels, 3, 3)` as `(batch, 9, channels)`."""
-    return kernel.flatten(1).mT.expand(batch, -1, -1)
+def _by_tap(image: Tensor, kernel: Tensor) -> Tensor:
+    """Each pixel of `(batch, channels, rows, columns)` times each tap of a kernel `(channels, 3,
+    3)`, summed over the channels: `(batch, 9, rows, columns)`."""
+    return F.conv2d(image, kernel.flatten(1).mT[:, :, None, None]).contiguous()
 
 
-def _sum_shifted(taps: Tensor, size: torch.Size, *, flip: bool) -> Tensor:
-    """Sum of nine images `(batch, 9, pixels)`, that of tap (i, j) moved by (i - 1, j - 1) pixels,
-    or against it with ``flip``: `(batch, 1, rows, columns)` in single precision.
+def _sum_shifted(taps: Tensor, *, flip: bool) -> Tensor:
+    """Sum of nine images `(batch, 9, rows, columns)`, that of tap (i, j) moved by (i - 1, j - 1)
+    pixels, or against it with ``flip``: `(batch, 1, rows, columns)` in single precision.
     """
-    rows, columns = size
-    images = taps.unflatten(2, (rows, columns))
+    batch, _, rows, columns = taps.shape
     # One pixel of room on every side for what moves out of the image.
-    total = taps.new_zeros(len(taps), rows + 2, columns + 2, dtype=torch.float32)
+    total = taps.new_zeros(batch, rows + 2, columns + 2, dtype=torch.float32)
     for tap in range(9):
         i, j = divmod(8 - tap if flip else tap, 3)
-        total[:, i : i + rows, j : j + columns] += images[:, tap]
+        total[:, i : i + rows, j : j + columns] += taps[:, tap]
     return total[:, None, 1:-1, 1:-1]
 
 
-def _shifted(image: Tensor) -> Tensor:
-    """The nine images that `_sum_shifted` with ``flip`` would add up: `(batch, 9, pixels)`."""
+def _shifted(image: Tensor, *, flip: bool) -> Tensor:
+    """Nine copies `(batch, 9, pixels)` of images `(batch, 1, rows, columns)`: in that of tap
+    (i, j) each pixel holds the image at (i - 1, j - 1) from it, or opposite to it with ``flip``.
+    """
     rows, columns = image.shape[2:]
     padded = F.pad(image[:, 0], (1, 1, 1, 1))
-    windows = [
-        padded[:, 2 - i : 2 - i + rows, 2 - j : 2 - j + columns] for i in range(3) for j in range(3)
-    ]
-    return torch.stack(windows, dim=1).flatten(2)
+    windows = [padded[:, i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
+    return torch.stack(windows[::-1] if flip else windows, dim=1).flatten(2)

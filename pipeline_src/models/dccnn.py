@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -10,18 +11,21 @@ from torch import Tensor, nn
 
 from pipeline_src.config.method import Network
 from pipeline_src.models.convolution import Convolution
+from pipeline_src.models.slicewise import convolve_with_gradients
 from pipeline_src.sampling.data_fidelity import DataFidelity
 
 
 class Cascade(nn.Module):
     """The convolutions of one cascade: 1 -> features -> ... -> 1 channels, ReLU between them.
 
-    There is no activation after the last convolution and no skip connection. ``activations``
-    are modules of their own so that their outputs can be tapped.
+    There is no activation after the last convolution and no skip connection.
 
     Attributes:
         arithmetic: number format of the convolutions; None: that of the image. Weights stay in
             the format they have.
+        receivers: who is handed a feature of each forward pass, by its place: `mid`, the ReLU
+            output of convolution (d + 1) // 2, or `out`, the last convolution's output before
+            cropping.
     """
 
     def __init__(self, network: Network) -> None:
@@ -29,21 +33,37 @@ class Cascade(nn.Module):
         channels = [1, *[network.features] * (network.depth - 1), 1]
         self.padding = network.padding
         self.arithmetic: torch.dtype | None = None
+        self.receivers: dict[str, Callable[[Tensor], None]] = {}
         self.convolutions = nn.ModuleList(
             Convolution(before, after) for before, after in pairwise(channels)
         )
-        # In place: no gradient needs what was there before.
-        self.activations = nn.ModuleList(nn.ReLU(inplace=True) for _ in range(network.depth - 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """`(batch, 1, rows, columns)` to the same shape."""
         pad = self.padding
         x = image.to(self.arithmetic or image.dtype)
         x = F.pad(x, (pad, pad, pad, pad)) if pad else x
-        for convolution, activation in zip(self.convolutions, self.activations, strict=False):
-            x = activation(convolution(x))
-        out: Tensor = self.convolutions[-1](x).to(image.dtype)
+        out, middle = self._convolve(x)
+        for place, feature in (("mid", middle), ("out", out)):
+            if feature is not None and place in self.receivers:
+                self.receivers[place](feature)
+        out = out.to(image.dtype)
         return out[..., pad:-pad, pad:-pad] if pad else out
+
+    def _convolve(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The last convolution's output, and the middle feature."""
+        wanted = (len(self.convolutions) + 1) // 2 - 1
+        if x.device.type == "cpu" and torch.is_grad_enabled():
+            layers = [c.values(x.dtype) for c in self.convolutions if isinstance(c, Convolution)]
+            return convolve_with_gradients(x, layers, wanted if "mid" in self.receivers else None)
+        middle: Tensor | None = None
+        *hidden, last = self.convolutions
+        for number, convolution in enumerate(hidden):
+            # In place: no gradient needs what was there before.
+            x = convolution(x).relu_()
+            middle = x if number == wanted else middle
+        out: Tensor = last(x)
+        return out, middle
 
 
 class DCCNN(nn.Module):
@@ -56,10 +76,15 @@ class DCCNN(nn.Module):
         # Channels last in memory: the faster layout for these convolutions on CPU and GPU.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> Tensor:
-        """Reconstruct zero-filled images `(batch, 1, rows, columns)`."""
+    def forward(
+        self, zero_filled: Tensor, fidelity: DataFidelity, *, cascades: int | None = None
+    ) -> Tensor:
+        """Reconstruct zero-filled images `(batch, 1, rows, columns)`.
+
+        ``cascades``: how many of them to go through; None: all.
+        """
         x = zero_filled
-        for cascade in self.cascades:
+        for cascade in self.cascades[:cascades]:
             x = fidelity(cascade(x), zero_filled)
         return x
 

@@ -1,12 +1,12 @@
-"""Taking features from a network by hooks, so that its forward pass stays clean."""
+"""Taking features from a network while it runs, so that its forward pass returns images alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline_src.models.dccnn import DCCNN, Cascade
 
@@ -24,16 +24,6 @@ class Tap(NamedTuple):
 Features = dict[Tap, Tensor]
 
 
-def tapped_module(network: DCCNN, tap: Tap) -> nn.Module:
-    """The module whose output is the tap's feature `(batch, channels, rows, columns)`."""
-    cascade = network.cascades[tap.cascade - 1]
-    assert isinstance(cascade, Cascade)
-    if tap.place == "out":
-        return cascade.convolutions[-1]
-    depth = len(cascade.convolutions)
-    return cascade.activations[(depth + 1) // 2 - 1]
-
-
 @contextmanager
 def tapped(network: DCCNN, taps: Sequence[Tap]) -> Iterator[Features]:
     """While open, each forward pass of ``network`` leaves its tapped features in the mapping.
@@ -42,16 +32,21 @@ def tapped(network: DCCNN, taps: Sequence[Tap]) -> Iterator[Features]:
     """
     features: Features = {}
     weights = next(network.parameters()).dtype
+    open_taps = [(_receivers(network, tap), tap) for tap in taps]
 
-    def remember(tap: Tap) -> object:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            features[tap] = output.to(weights)
+    def receiver(tap: Tap) -> Callable[[Tensor], None]:
+        return lambda feature: features.update({tap: feature.to(weights)})
 
-        return tapped_module(network, tap).register_forward_hook(hook)
-
-    handles = [remember(tap) for tap in taps]
+    for receivers, tap in open_taps:
+        receivers[tap.place] = receiver(tap)
     try:
         yield features
     finally:
-        for handle in handles:
-            handle.remove()  # type: ignore[attr-defined]
+        for receivers, tap in open_taps:
+            del receivers[tap.place]
+
+
+def _receivers(network: DCCNN, tap: Tap) -> dict[str, Callable[[Tensor], None]]:
+    cascade = network.cascades[tap.cascade - 1]
+    assert isinstance(cascade, Cascade)
+    return cascade.receivers

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_src.config.method import StudentFriendly
-from pipeline_src.distillation.base import DistillationLoss, Summary
+from pipeline_src.distillation.base import DistillationLoss
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
@@ -169,27 +169,31 @@ class Distillation(Objective):
         self.feature_weight = feature_weight
         self.imitation_weight = imitation_weight
 
+        self._taps = loss.taps() if feature_weight else []
+
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum."""
-        return self.validate(batch)[0]
+        if self.reconstruction_weight or self.imitation_weight:
+            return self._loss_and_image(batch, cascades=None)[0]
+        # What comes after the last feature that is compared has no part in the loss.
+        return self._loss_and_image(batch, cascades=max(tap.cascade for tap in self._taps))[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weighted sum."""
-        image, summary = self._student(batch)
+        return self._loss_and_image(batch, cascades=None)
+
+    def _loss_and_image(self, batch: Batch, cascades: int | None) -> tuple[Tensor, Tensor]:
+        """The weighted sum, and the image after that many cascades."""
+        with tapped(self.network, self._taps) as features:
+            image = self.network(batch.zero_filled, self.fidelity, cascades=cascades)
         total = torch.zeros((), device=image.device)
         if self.reconstruction_weight:
             total = total + self.reconstruction_weight * F.l1_loss(image, batch.target)
         if self.feature_weight:
+            summary = self.feature_loss.summarise(features)
             term = self.feature_loss.compare(summary, self.teacher.summary(batch))
             total = total + self.feature_weight * term
         if self.imitation_weight:
             term = F.l1_loss(image, self.teacher.image(batch))
             total = total + self.imitation_weight * term
         return total, image
-
-    def _student(self, batch: Batch) -> tuple[Tensor, Summary]:
-        if not self.feature_weight:
-            return self.network(batch.zero_filled, self.fidelity), ()
-        with tapped(self.network, self.feature_loss.taps()) as features:
-            image = self.network(batch.zero_filled, self.fidelity)
-        return image, self.feature_loss.summarise(features)

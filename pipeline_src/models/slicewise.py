@@ -1,0 +1,119 @@
+"""The convolutions of a cascade on the CPU, a few slices at a time, with their gradients.
+
+The features of a slice then stay in the processor's cache from one convolution to the next, and so
+do their gradients; the library would take each convolution of the whole batch to memory and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipeline_src.models.convolution import convolve, gradients
+
+#: Bytes of one layer's features that are worked on at a time, measured (`python -m benchmarks`).
+CHUNK_BYTES = 6 << 20
+
+Pairs = Sequence[tuple[Tensor, Tensor]]
+
+
+def convolve_with_gradients(
+    image: Tensor, layers: Pairs, middle: int | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Convolutions one after the other, each but the last followed by ReLU.
+
+    Args:
+        image: `(batch, 1, rows, columns)`.
+        layers: weight and bias of each convolution, in the number format of ``image``.
+        middle: the layer, from 0, whose features are returned too.
+
+    Returns:
+        The last convolution's output, and the ReLU output of layer ``middle`` `(batch, channels,
+        rows, columns)` in single precision at least, or None if none is asked for.
+    """
+    out, found = _Convolutions.apply(middle, image, *(t for layer in layers for t in layer))
+    return out, found
+
+
+def _forward(
+    image: Tensor, layers: Pairs, middle: int | None, features: list[Tensor]
+) -> tuple[Tensor, Tensor | None]:
+    """As `convolve_with_gradients`; the ReLU outputs of every chunk are added to ``features``."""
+    *hidden, (last_weight, last_bias) = layers
+    found: Tensor | None = None
+    if middle is not None:
+        shape = (len(image), len(layers[middle][0]), *image.shape[2:])
+        single = torch.promote_types(image.dtype, torch.float32)
+        found = torch.empty(shape, dtype=single, memory_format=torch.channels_last)
+    outs, done = [], 0
+    for x in image.split(_slices_at_once(image, [weight for weight, _ in layers])):
+        slices = len(x)
+        for number, (weight, bias) in enumerate(hidden):
+            x = convolve(x, weight, bias).relu_()
+            features.append(x)
+            if number == middle and found is not None:
+                found[done : done + slices] = x
+        outs.append(convolve(x, last_weight, last_bias))
+        done += slices
+    return torch.cat(outs), found
+
+
+class _Convolutions(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, middle: int | None, image: Tensor, *flat: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        layers = list(zip(flat[::2], flat[1::2], strict=True))
+        features: list[Tensor] = []
+        out, found = _forward(image, layers, middle, features)
+        ctx.middle, ctx.layers = middle, len(layers)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(image, *flat[::2], *features)
+        return out, found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_out: Tensor | None, of_middle: Tensor | None) -> tuple[Any, ...]:
+        image, *rest = ctx.saved_tensors
+        weights, features = rest[: ctx.layers], iter(rest[ctx.layers :])
+        sums: list[Tensor | None] = [None] * (2 * ctx.layers)
+        of_images: list[Tensor] = []
+        done = 0
+        for chunk in image.split(_slices_at_once(image, weights)):
+            part = slice(done, done + len(chunk))
+            done += len(chunk)
+            inputs = [chunk, *islice(features, ctx.layers - 1)]
+            gradient = None if of_out is None else of_out[part]
+            for number in reversed(range(ctx.layers)):
+                if number == ctx.middle and of_middle is not None:
+                    own = of_middle[part].to(image.dtype)
+                    gradient = own if gradient is None else gradient + own
+                if gradient is None:
+                    continue
+                if number < ctx.layers - 1:
+                    gradient = torch.ops.aten.threshold_backward(gradient, inputs[number + 1], 0)
+                wanted = number > 0 or ctx.needs_input_grad[1]
+                gradient, of_weight, of_bias = gradients(
+                    gradient, inputs[number], weights[number], of_image=wanted
+                )
+                _add(sums, 2 * number, of_weight)
+                _add(sums, 2 * number + 1, of_bias)
+            if gradient is not None:
+                of_images.append(gradient)
+        return (None, torch.cat(of_images) if of_images else None, *sums)
+
+
+def _add(sums: list[Tensor | None], place: int, addend: Tensor) -> None:
+    before = sums[place]
+    sums[place] = addend if before is None else before.add_(addend)
+
+
+def _slices_at_once(image: Tensor, weights: Sequence[Tensor]) -> int:
+    rows, columns = image.shape[2:]
+    widest = max(map(len, weights))
+    return max(1, CHUNK_BYTES // (widest * rows * columns * image.element_size()))
