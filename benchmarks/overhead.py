@@ -1,7 +1,8 @@
 """`python -m benchmarks.overhead results/demo --cores 2`: what a finished run spent on what.
 
-The run's wall time times its cores, split into epochs of training, evaluation, tables and figures
-(each process from its start of work), and the rest: starting processes, imports, Snakemake, and
+The run's wall time times its cores, split into the work of its processes and what it takes to
+start them. A training tells its own start. The other commands import while they run: their imports
+are timed here, one after the other, and taken off what they ran. What is left is Snakemake and
 cores that had nothing to do.
 """
 
@@ -9,10 +10,31 @@ from __future__ import annotations
 
 import argparse
 import csv
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
 
 from pipeline_src.files import read_json
+from pipeline_src.reporting.figures.kinds import KINDS
+
+#: What a command imports besides the command line itself.
+IMPORTS = {
+    "prepare": "pipeline_src.data.preparation",
+    "mask": "pipeline_src.sampling.masks",
+    "evaluate": "pipeline_src.evaluation.evaluate",
+    "cost": "pipeline_src.evaluation.cost",
+    "tables": "pipeline_src.reporting.study_tables",
+    "report": "pipeline_src.reporting.report",
+}
+TRIES = 3
 
 
 def main() -> None:
@@ -21,35 +43,86 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="results of one uninterrupted run")
     parser.add_argument("--cores", type=int, required=True, help="cores that it was given")
     options = parser.parse_args()
-    spent: dict[str, float] = {}
-    starts, ends = [], []
-    for path in sorted(options.results.rglob("*manifest.json")):
-        manifest = read_json(path)
-        for sitting in manifest["sittings"]:
-            started = datetime.fromisoformat(sitting["started"])
-            starts.append(started)
-            ends.append(started + timedelta(seconds=sitting["seconds"]))
-        command = manifest["command"]
-        if command == "train":
-            spent["epochs of training"] = spent.get("epochs of training", 0) + sum(
-                _seconds(path.parent / name) for name in manifest["histories"]
-            )
-    for path in sorted((options.results / "benchmarks" / "evaluate").glob("*.tsv")):
-        with path.open() as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-        spent["evaluation"] = spent.get("evaluation", 0) + sum(float(row["s"]) for row in rows)
+    spent, starts, ends = Counter[str](), [], []
+    imports: Counter[str] = Counter()
+    found = processes(options.results)
+    for one in found:
+        starts.append(one.started - timedelta(seconds=one.startup_seconds))
+        ends.append(one.started + timedelta(seconds=one.seconds))
+        if one.command == "train":
+            spent["epochs of training"] += one.epochs
+            spent["trainings besides epochs"] += one.seconds - one.epochs
+            spent["starting trainings"] += one.startup_seconds
+        else:
+            # The cost is measured on all cores.
+            spent[one.command] += one.seconds * (options.cores if one.command == "cost" else 1)
+            imports[one.imports] += 1
+    taken = {modules: start_seconds(modules) for modules in imports}
+    bare = start_seconds("")
+    for one in found:
+        if one.command != "train":
+            spent[one.command] -= taken[one.imports] - bare
+            spent["starting the others"] += taken[one.imports]
     wall = (max(ends) - min(starts)).total_seconds()
     total = wall * options.cores
-    print(f"{wall:.0f} s on {options.cores} cores, from the first job's start to the last's end")
-    for what, seconds in spent.items():
-        print(f"{what:20} {seconds:8.0f} core seconds  {seconds / total:6.1%}")
-    rest = total - sum(spent.values())
-    print(f"{'the rest':20} {rest:8.0f} core seconds  {rest / total:6.1%}")
+    spent["Snakemake, idle cores"] += total - sum(spent.values())
+    print(f"{wall:.0f} s on {options.cores} cores, {len(found)} processes")
+    rows = [(what, f"{seconds:.0f}", f"{seconds / total:.1%}") for what, seconds in spent.items()]
+    print(tabulate(rows, ["", "core seconds", "share"], colalign=("left", "right", "right")))
 
 
-def _seconds(history: Path) -> float:
+@dataclass(frozen=True)
+class Process:
+    """A process of the run.
+
+    Attributes:
+        imports: the modules that it imports while it runs, separated by commas.
+        epochs: seconds of its epochs of training.
+    """
+
+    command: str
+    started: datetime
+    startup_seconds: float
+    seconds: float
+    imports: str
+    epochs: float
+
+
+def processes(results: Path) -> list[Process]:
+    """The processes that the manifests tell of."""
+    found: dict[tuple[Any, ...], Process] = {}
+    for path in sorted(results.rglob("*manifest.json")):
+        manifest = read_json(path)
+        command = manifest["command"]
+        imports = IMPORTS.get(command, "")
+        if command == "figure":
+            module = KINDS[manifest["figure"]].module
+            imports = f"matplotlib.pyplot, pipeline_src.reporting.figures.{module}"
+        epochs = sum(_epochs(path.parent / name) for name in manifest.get("histories", []))
+        for sitting in manifest["sittings"]:
+            # An evaluation writes a manifest for each of its results.
+            key = (command, sitting["started"], sitting["startup_seconds"])
+            if key not in found or found[key].seconds < sitting["seconds"]:
+                started = datetime.fromisoformat(sitting["started"])
+                times = sitting["startup_seconds"], sitting["seconds"]
+                found[key] = Process(command, started, *times, imports, epochs)
+    return list(found.values())
+
+
+def _epochs(history: Path) -> float:
     with history.open() as stream:
         return sum(float(row["seconds"]) for row in csv.DictReader(stream))
+
+
+def start_seconds(modules: str) -> float:
+    """Seconds to start Python and import the command line and ``modules``, and end."""
+    line = f"import pipeline_src.cli{', ' + modules if modules else ''}"
+    seconds = []
+    for _ in range(TRIES):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", line], check=True)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 if __name__ == "__main__":

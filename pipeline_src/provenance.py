@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline_src.files import sha256_file, write_json
 
 PACKAGE = Path(__file__).resolve().parent
@@ -96,12 +98,14 @@ class Sitting:
     def __init__(self) -> None:
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
+        self._startup = self._started.timestamp() - psutil.Process().create_time()
         self._joules = 0.0
         self._counters = _energy_counters()
         self._sample = {path: _read_number(path) for path in self._counters}
 
     def so_far(self) -> dict[str, Any]:
-        """Start, seconds, joules (null where the platform does not tell) and machine."""
+        """Start, seconds, seconds from the process's start to it (Python and imports), joules
+        (null where the platform does not tell) and machine."""
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
             self._sample[path] = now
@@ -110,6 +114,7 @@ class Sitting:
         return {
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._clock, 3),
+            "startup_seconds": round(self._startup, 3),
             "energy_joules": round(self._joules, 1) if self._counters else None,
             "host": platform.node(),
             "job": os.environ.get("SLURM_JOB_ID"),
