@@ -13,8 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from pipeline_src import IMPORT_STARTED
 from pipeline_src.files import sha256_file, write_json
 
 PACKAGE = Path(__file__).resolve().parent
@@ -98,13 +97,13 @@ class Sitting:
     def __init__(self) -> None:
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
-        self._startup = self._started.timestamp() - psutil.Process().create_time()
+        self._startup = self._clock - IMPORT_STARTED
         self._joules = 0.0
         self._counters = _energy_counters()
         self._sample = {path: _read_number(path) for path in self._counters}
 
     def so_far(self) -> dict[str, Any]:
-        """Start, seconds, seconds from the process's start to it (Python and imports), joules
+        """Start, seconds, seconds of importing before it, joules
         (null where the platform does not tell) and machine."""
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
