@@ -56,13 +56,14 @@ def gradients(
     """
     if len(weight) == 1:
         found = _library_gradients(gradient, image, weight, True, False)[0] if of_image else None
-        of_weight = torch.bmm(_shifted(gradient, flip=True), _pixels(image)).sum(0)
+        # Moving the gradient is moving the image the other way.
+        of_weight = torch.bmm(_moved(gradient), _pixels(image)).sum(0).flip(0)
         return found, of_weight.mT.reshape(weight.shape), gradient.sum().reshape(1)
     of_bias = _pixels(gradient).sum(1).sum(0)
     if weight.shape[1] > 1:
         found, of_weight = _library_gradients(gradient, image, weight, of_image, True)
         return found, of_weight, of_bias
-    of_weight = torch.bmm(_shifted(image, flip=False), _pixels(gradient)).sum(0)
+    of_weight = torch.bmm(_moved(image), _pixels(gradient)).sum(0)
     of_weight = of_weight.mT.reshape(weight.shape)
     if not of_image:
         return None, of_weight, of_bias
@@ -110,15 +111,14 @@ def _sum_shifted(taps: Tensor, *, flip: bool) -> Tensor:
     total = taps.new_zeros(batch, rows + 2, columns + 2, dtype=torch.float32)
     for tap in range(9):
         i, j = divmod(8 - tap if flip else tap, 3)
-        total[:, i : i + rows, j : j + columns] += taps[:, tap]
+        total[:, i : i + rows, j : j + columns].add_(taps[:, tap])
     return total[:, None, 1:-1, 1:-1]
 
 
-def _shifted(image: Tensor, *, flip: bool) -> Tensor:
+def _moved(image: Tensor) -> Tensor:
     """Nine copies `(batch, 9, pixels)` of images `(batch, 1, rows, columns)`: in that of tap
-    (i, j) each pixel holds the image at (i - 1, j - 1) from it, or opposite to it with ``flip``.
+    (i, j) each pixel holds the image at (i - 1, j - 1) from it.
     """
     rows, columns = image.shape[2:]
-    padded = F.pad(image[:, 0], (1, 1, 1, 1))
-    windows = [padded[:, i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
-    return torch.stack(windows[::-1] if flip else windows, dim=1).flatten(2)
+    windows = F.pad(image[:, 0], (1, 1, 1, 1)).unfold(1, rows, 1).unfold(2, columns, 1)
+    return windows.flatten(1, 2).flatten(2)
