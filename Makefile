@@ -25,7 +25,7 @@ test: install
 	python -m pytest --numprocesses auto --dist loadfile --ignore tests/cluster
 	python -m pytest tests/cluster
 
-# Training steps against the textbook's, in turns; about ten minutes on a quiet machine.
+# Training steps against the textbook's, in turns; about twenty minutes on a quiet machine.
 bench: install
 	python -m benchmarks
 

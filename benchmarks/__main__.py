@@ -1,7 +1,8 @@
 """`python -m benchmarks`: the engine's training steps against the textbook's.
 
 Both run in turns on the same slices, loading included; a ratio is taken within each turn, and the
-table gives its median and range.
+table gives its median and range. How fast a process is depends on where its memory happens to lie
+(the textbook's by up to a factor of two), so each comparison is made by several pairs of processes.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from benchmarks.contenders import (
     BATCH,
     KINDS,
     METHODS,
+    VOLUMES,
     Work,
     matrix_multiply_rate,
     serve,
+    slices_a_volume,
     study,
     write_data,
 )
@@ -51,8 +54,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[150, 240])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
-    parser.add_argument("--turns", type=int, default=7, help="turns after one to warm up")
-    parser.add_argument("--steps", type=int, default=4, help="steps a turn")
+    parser.add_argument("--rounds", type=int, default=3, help="times that processes start anew")
+    parser.add_argument("--turns", type=int, default=3, help="turns a round, after one to warm up")
+    parser.add_argument("--steps", type=int, default=2, help="steps a turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/steps.csv"))
@@ -82,28 +86,11 @@ def compare(
     kind: str, size: int, folder: Path, rates: dict[str, float], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """One row a precision for one kind of step."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes = []
-    for contender in ("textbook", *options.precisions):
-        pipes[contender], theirs = context.Pipe()
-        work = Work(contender, kind, folder, options.threads, options.device)
-        processes.append(context.Process(target=serve, args=(theirs, work)))
-        processes[-1].start()
-        pipes[contender].recv()
-    seconds: dict[str, list[float]] = {contender: [] for contender in pipes}
-    for turn in range(options.turns + 1):
-        for contender, pipe in pipes.items():
-            pipe.send(options.steps)
-            took = pipe.recv() / options.steps
-            if turn:
-                seconds[contender].append(took)
-    summaries = {}
-    for contender, pipe in pipes.items():
-        pipe.send(None)
-        summaries[contender] = pipe.recv()
-    for process in processes:
-        process.join()
+    contenders = ("textbook", *options.precisions)
+    works = {c: Work(c, kind, folder, options.threads, options.device) for c in contenders}
+    seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
+    for _ in range(options.rounds):
+        summaries = run_round(works, seconds, options.turns, options.steps)
     rows = []
     for precision in options.precisions:
         pairs = list(zip(seconds["textbook"], seconds[precision], strict=True))
@@ -128,6 +115,34 @@ def compare(
             }
         )
     return rows
+
+
+def run_round(
+    works: dict[str, Work], seconds: dict[str, list[float]], turns: int, steps: int
+) -> dict[str, dict[str, float]]:
+    """Start a process a contender, let them work in turns, and add what a step took them to
+    ``seconds``; the processes' summaries."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    processes = []
+    for contender, work in works.items():
+        pipes[contender], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(theirs, work)))
+        processes[-1].start()
+        pipes[contender].recv()
+    for turn in range(turns + 1):
+        for contender, pipe in pipes.items():
+            pipe.send(steps)
+            took = pipe.recv() / steps
+            if turn:
+                seconds[contender].append(took)
+    summaries = {}
+    for contender, pipe in pipes.items():
+        pipe.send(None)
+        summaries[contender] = pipe.recv()
+    for process in processes:
+        process.join()
+    return summaries
 
 
 def operations(kind: str, size: int) -> float:
@@ -182,8 +197,8 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
     ]
     lines = [
         f"{machine()['processor']}, {options.threads} threads, {options.device}, "
-        f"Python {platform.python_version()}; batch {BATCH}, {options.turns} turns of "
-        f"{options.steps} steps",
+        f"Python {platform.python_version()}; batch {BATCH}, {options.rounds} rounds "
+        f"of {options.turns} turns of {options.steps} steps",
         "matrix multiply: "
         + ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in rates.items()),
         "",
@@ -202,11 +217,10 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
 
 def whole_setting(size: int, precision: str, rows: dict[str, dict[str, Any]]) -> str:
     """13 models of one setting from the times of their steps, for an epoch of the data here."""
-    slices = rows["teacher"]["slices_per_second"] * rows["teacher"]["step_seconds"]
     slow = sum(rows[kind]["step_seconds_textbook"] * n for kind, n in SETTING.items())
     fast = sum(rows[kind]["step_seconds"] * n for kind, n in SETTING.items())
     # The teacher looks at every slice once a training; a step's share of that over all epochs.
-    steps = EPOCHS * (4 * 10 if size == 150 else 4 * 48) / slices
+    steps = EPOCHS * VOLUMES * slices_a_volume(size) / BATCH
     fast += sum(rows[kind]["once_seconds"] * n / steps for kind, n in SETTING.items())
     return (
         f"{size} x {size}, whole setting (13 models), {precision}: {slow / fast:.2f} times faster"
