@@ -69,6 +69,27 @@ def test_gradient_reaches_the_student_and_never_the_teacher(
 
 
 @every_loss
+def test_the_feature_stage_ends_at_the_last_cascade_compared(method: str, form: str) -> None:
+    loss = loss_of(method, form)
+    teacher, student = networks()
+    memory = frozen(loss, teacher, 1 << 20)
+    batch = random_slices().batch(torch.arange(4))
+    ran: list[int] = []
+    for number, cascade in enumerate(student.cascades, start=1):
+        cascade.register_forward_hook(lambda *_, number=number: ran.append(number))
+    last = max(tap.cascade for tap in loss.taps())
+    alone = Distillation(student, fidelity(), memory, loss, feature_weight=1.0)
+    value = alone.loss(batch)
+    assert ran == list(range(1, last + 1))
+    # Validation reconstructs as well, and has the same loss to the bit.
+    ran.clear()
+    assert torch.equal(alone.validate(batch)[0], value)
+    weights = {"feature_weight": 1.0, "reconstruction_weight": 1.0}
+    Distillation(student, fidelity(), memory, loss, **weights).loss(batch)
+    assert ran == 2 * list(range(1, len(student.cascades) + 1))
+
+
+@every_loss
 def test_teacher_is_left_unchanged_by_a_step_of_the_student(method: str, form: str) -> None:
     loss = loss_of(method, form)
     teacher, student = networks()
