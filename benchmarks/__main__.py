@@ -12,7 +12,6 @@ import csv
 import multiprocessing
 import platform
 import statistics
-import sys
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -228,4 +227,4 @@ def whole_setting(size: int, precision: str, rows: dict[str, dict[str, Any]]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

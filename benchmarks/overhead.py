@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,7 +44,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="results of one uninterrupted run")
     parser.add_argument("--cores", type=int, required=True, help="cores that it was given")
     options = parser.parse_args()
-    spent, starts, ends = Counter[str](), [], []
+    spent: defaultdict[str, float] = defaultdict(float)
+    starts, ends = [], []
     imports: Counter[str] = Counter()
     found = processes(options.results)
     for one in found:
