@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,18 +24,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sitting = Sitting()
     try:
         made = options.command(options)
-        if isinstance(made, int):  # an exit status of its own
-            return made
+        status = made if isinstance(made, int) else 0
         for result in made if isinstance(made, list) else [made]:
-            if result is not None:
+            if isinstance(result, commands.Made):
                 _write_manifest(result, options.command_name, sitting)
+        sys.stdout.flush()
+        return status
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 75
-    return 0
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough; Python must not write what is left at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None:
@@ -135,7 +140,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("figure", commands.figure, "Draw one figure as PNG and PDF.", study=False)
     sub.add_argument("kind", choices=KINDS, help="what to draw")
-    sub.add_argument("inputs", type=Path, nargs="+", help="files or model folders it shows")
+    sub.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        help="files it shows; learning curves: manifests of trainings",
+    )
     sub.add_argument("--title", default="", help="heading")
     sub.add_argument("--dataset", help="show this data set of a file that has several")
     sub.add_argument("--acceleration", help="at this acceleration, such as 4x")

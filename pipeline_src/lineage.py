@@ -65,13 +65,30 @@ def trace(path: Path, where: Mapping[str, str] | None = None) -> Iterator[Step]:
     these keys, such as `{"model": "at", "training": "sft_kd"}`.
 
     Raises:
-        InputError: the file does not exist, or nothing is known of it.
+        InputError: the file does not exist, nothing is known of it, or none of its inputs was made
+            with a value of ``where``.
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist")
-    if manifest_of(path) is None:
+    found = manifest_of(path)
+    if found is None:
         raise InputError(f"{path}: has no manifest beside it that says what made it")
+    sources = [manifest_of(source) for _, source, _ in _inputs(*found)]
+    for key, value in (where or {}).items():
+        values = {str(made[1][key]) for made in sources if made and key in made[1]}
+        if value not in values:
+            known = f"there are {', '.join(sorted(values))}" if values else "no input has that key"
+            raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
     yield from _trace(path, 0, "", None, where or {}, set())
+
+
+def _inputs(
+    manifest_path: Path, manifest: Mapping[str, Any]
+) -> Iterator[tuple[str, Path, str | None]]:
+    """Role, file and SHA-256 of each input of a manifest."""
+    for role, given in manifest["inputs"].items():
+        source = Path(os.path.normpath(manifest_path.parent / given["path"]))
+        yield role, source, given["sha256"]
 
 
 def _trace(
@@ -89,12 +106,10 @@ def _trace(
     yield Step(depth, role, path, expected, found[1] if found else None, seen)
     if found is None or seen:
         return
-    manifest_path, manifest = found
-    for next_role, given in manifest["inputs"].items():
-        source = Path(os.path.normpath(manifest_path.parent / given["path"]))
+    for next_role, source, digest in _inputs(*found):
         if where and not _matches(source, where):
             continue
-        yield from _trace(source, depth + 1, next_role, given["sha256"], {}, known)
+        yield from _trace(source, depth + 1, next_role, digest, {}, known)
 
 
 def _matches(source: Path, where: Mapping[str, str]) -> bool:

@@ -29,7 +29,7 @@ def write_table(
 ) -> list[Path]:
     """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`."""
     contents = {
-        "csv": tidy.to_csv(index=False, float_format="%.6f"),
+        "csv": tidy.to_csv(index=False, float_format="%.9g"),
         "md": _markdown(layout, notes),
         "tex": _latex(layout, notes),
         "html": html_table(layout, notes),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +71,6 @@ def test_a_result_is_followed_depth_first_to_the_files_that_were_given(chain: Pa
         ({"training": "standard"}, ["teacher"]),
         ({"model": "at", "training": "standard"}, []),
         ({"seed": "0"}, ["teacher", "at"]),
-        ({"seed": "1"}, []),
-        # A key that no manifest has says nothing against it.
-        ({"patient": "p1"}, ["teacher", "at"]),
     ],
 )
 def test_where_follows_only_the_direct_inputs_that_match(
@@ -221,6 +221,30 @@ def test_where_restricts_what_is_printed_and_must_be_a_pair(
     assert "metrics/0: " not in out
     assert main(["provenance", path, "--where", "model"]) == 2
     assert "--where model: must be KEY=VALUE, such as model=at" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("modle=at", "none of its inputs was made with modle=at; no input has that key"),
+        ("model=cc", "none of its inputs was made with model=cc; there are at, teacher"),
+    ],
+)
+def test_a_condition_that_no_input_meets_is_refused(
+    pair: str, said: str, chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["provenance", str(chain / "tables" / "main.md"), "--where", pair]) == 2
+    assert said in one_line(capsys.readouterr().err)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(chain: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pipeline_src", "provenance", str(chain / "tables/main.md")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode == 1
 
 
 # Every command.
