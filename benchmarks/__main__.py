@@ -1,8 +1,8 @@
 """`python -m benchmarks`: the engine's training steps against the textbook's.
 
 Both run in turns on the same slices, loading included; a ratio is taken within each turn, and the
-table gives its median and range. How fast a process is depends on where its memory happens to lie
-(the textbook's by up to a factor of two), so each comparison is made by several pairs of processes.
+table gives its median and range. The textbook's memory goes back to the kernel in every step, and
+how many pages that is differs between processes, so each comparison is made by several pairs.
 """
 
 from __future__ import annotations
