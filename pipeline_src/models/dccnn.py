@@ -18,12 +18,13 @@ from pipeline_src.sampling.data_fidelity import DataFidelity
 class Cascade(nn.Module):
     """The convolutions of one cascade: 1 -> features -> ... -> 1 channels, ReLU between them.
 
-    There is no activation after the last convolution and no skip connection.
+    There is no activation after the last convolution and no skip connection. On the CPU, where
+    gradients are wanted, the convolutions are not called as modules: hooks on them do not run.
 
     Attributes:
         arithmetic: number format of the convolutions; None: that of the image. Weights stay in
             the format they have.
-        receivers: who is handed a feature of each forward pass, by its place: `mid`, the ReLU
+        receivers: who is handed a feature in each forward pass, by its place: `mid`, the ReLU
             output of convolution (d + 1) // 2, or `out`, the last convolution's output before
             cropping.
     """
@@ -33,7 +34,7 @@ class Cascade(nn.Module):
         channels = [1, *[network.features] * (network.depth - 1), 1]
         self.padding = network.padding
         self.arithmetic: torch.dtype | None = None
-        self.receivers: dict[str, Callable[[Tensor], None]] = {}
+        self.receivers: dict[str, list[Callable[[Tensor], None]]] = {"mid": [], "out": []}
         self.convolutions = nn.ModuleList(
             Convolution(before, after) for before, after in pairwise(channels)
         )
@@ -45,8 +46,9 @@ class Cascade(nn.Module):
         x = F.pad(x, (pad, pad, pad, pad)) if pad else x
         out, middle = self._convolve(x)
         for place, feature in (("mid", middle), ("out", out)):
-            if feature is not None and place in self.receivers:
-                self.receivers[place](feature)
+            for receive in self.receivers[place]:
+                assert feature is not None
+                receive(feature)
         out = out.to(image.dtype)
         return out[..., pad:-pad, pad:-pad] if pad else out
 
@@ -54,8 +56,11 @@ class Cascade(nn.Module):
         """The last convolution's output, and the middle feature."""
         wanted = (len(self.convolutions) + 1) // 2 - 1
         if x.device.type == "cpu" and torch.is_grad_enabled():
-            layers = [c.values(x.dtype) for c in self.convolutions if isinstance(c, Convolution)]
-            return convolve_with_gradients(x, layers, wanted if "mid" in self.receivers else None)
+            layers = []
+            for convolution in self.convolutions:
+                assert isinstance(convolution, Convolution)
+                layers.append(convolution.values(x.dtype))
+            return convolve_with_gradients(x, layers, wanted if self.receivers["mid"] else None)
         middle: Tensor | None = None
         *hidden, last = self.convolutions
         for number, convolution in enumerate(hidden):

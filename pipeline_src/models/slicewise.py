@@ -40,41 +40,33 @@ def convolve_with_gradients(
     return out, found
 
 
-def _forward(
-    image: Tensor, layers: Pairs, middle: int | None, features: list[Tensor]
-) -> tuple[Tensor, Tensor | None]:
-    """As `convolve_with_gradients`; the ReLU outputs of every chunk are added to ``features``."""
-    *hidden, (last_weight, last_bias) = layers
-    found: Tensor | None = None
-    if middle is not None:
-        shape = (len(image), len(layers[middle][0]), *image.shape[2:])
-        single = torch.promote_types(image.dtype, torch.float32)
-        found = torch.empty(shape, dtype=single, memory_format=torch.channels_last)
-    outs, done = [], 0
-    for x in image.split(_slices_at_once(image, [weight for weight, _ in layers])):
-        slices = len(x)
-        for number, (weight, bias) in enumerate(hidden):
-            x = convolve(x, weight, bias).relu_()
-            features.append(x)
-            if number == middle and found is not None:
-                found[done : done + slices] = x
-        outs.append(convolve(x, last_weight, last_bias))
-        done += slices
-    return torch.cat(outs), found
-
-
 class _Convolutions(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, middle: int | None, image: Tensor, *flat: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        layers = list(zip(flat[::2], flat[1::2], strict=True))
+        weights, biases = flat[::2], flat[1::2]
+        found: Tensor | None = None
+        if middle is not None:
+            shape = (len(image), len(weights[middle]), *image.shape[2:])
+            single = torch.promote_types(image.dtype, torch.float32)
+            found = torch.empty(shape, dtype=single, memory_format=torch.channels_last)
+        outs: list[Tensor] = []
         features: list[Tensor] = []
-        out, found = _forward(image, layers, middle, features)
-        ctx.middle, ctx.layers = middle, len(layers)
+        done = 0
+        for chunk in image.split(_slices_at_once(image, weights)):
+            x = chunk
+            for number in range(len(weights) - 1):
+                x = convolve(x, weights[number], biases[number]).relu_()
+                features.append(x)
+                if number == middle and found is not None:
+                    found[done : done + len(chunk)] = x
+            outs.append(convolve(x, weights[-1], biases[-1]))
+            done += len(chunk)
+        ctx.middle, ctx.layers = middle, len(weights)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(image, *flat[::2], *features)
-        return out, found
+        ctx.save_for_backward(image, *weights, *features)
+        return torch.cat(outs), found
 
     @staticmethod
     @once_differentiable

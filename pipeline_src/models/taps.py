@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal, NamedTuple
 
 from torch import Tensor
@@ -32,21 +32,19 @@ def tapped(network: DCCNN, taps: Sequence[Tap]) -> Iterator[Features]:
     """
     features: Features = {}
     weights = next(network.parameters()).dtype
-    open_taps = [(_receivers(network, tap), tap) for tap in taps]
+    with ExitStack() as closing:
+        for tap in taps:
+            receivers = _receivers(network, tap)
 
-    def receiver(tap: Tap) -> Callable[[Tensor], None]:
-        return lambda feature: features.update({tap: feature.to(weights)})
+            def receive(feature: Tensor, tap: Tap = tap) -> None:
+                features[tap] = feature.to(weights)
 
-    for receivers, tap in open_taps:
-        receivers[tap.place] = receiver(tap)
-    try:
+            receivers.append(receive)
+            closing.callback(receivers.remove, receive)
         yield features
-    finally:
-        for receivers, tap in open_taps:
-            del receivers[tap.place]
 
 
-def _receivers(network: DCCNN, tap: Tap) -> dict[str, Callable[[Tensor], None]]:
+def _receivers(network: DCCNN, tap: Tap) -> list[Callable[[Tensor], None]]:
     cascade = network.cascades[tap.cascade - 1]
     assert isinstance(cascade, Cascade)
-    return cascade.receivers
+    return cascade.receivers[tap.place]

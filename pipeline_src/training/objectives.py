@@ -168,15 +168,15 @@ class Distillation(Objective):
         self.reconstruction_weight = reconstruction_weight
         self.feature_weight = feature_weight
         self.imitation_weight = imitation_weight
-
         self._taps = loss.taps() if feature_weight else []
+        # What comes after the last feature that is compared has no part in a loss of features.
+        whole = bool(reconstruction_weight or imitation_weight)
+        last = max((tap.cascade for tap in self._taps), default=0)
+        self._cascades = None if whole else last
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum."""
-        if self.reconstruction_weight or self.imitation_weight:
-            return self._loss_and_image(batch, cascades=None)[0]
-        # What comes after the last feature that is compared has no part in the loss.
-        return self._loss_and_image(batch, cascades=max(tap.cascade for tap in self._taps))[0]
+        return self._loss_and_image(batch, self._cascades)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weighted sum."""

@@ -156,7 +156,7 @@ def test_taps_are_gone_once_closed_even_after_an_error(
 
     with pytest.raises(RuntimeError, match="in the middle"):
         fail()
-    assert not any(cascade(network, k).receivers for k in (1, 2, 3, 4, 5))
+    assert not any(any(cascade(network, k).receivers.values()) for k in (1, 2, 3, 4, 5))
 
 
 def unbatched_sft(
