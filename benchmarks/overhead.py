@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,7 +34,6 @@ IMPORTS = {
     "report": "pipeline_src.reporting.report",
 }
 TRIES = 3
-OTHERS = "evaluation, tables, figures, report"
 
 
 def main() -> None:
@@ -44,30 +42,30 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="results of one uninterrupted run")
     parser.add_argument("--cores", type=int, required=True, help="cores that it was given")
     options = parser.parse_args()
-    spent: defaultdict[str, float] = defaultdict(float)
-    starts, ends = [], []
-    imports: Counter[str] = Counter()
     found = processes(options.results)
-    for one in found:
-        starts.append(one.started - timedelta(seconds=one.startup_seconds))
-        ends.append(one.started + timedelta(seconds=one.seconds))
-        if one.command == "train":
-            spent["epochs of training"] += one.epochs
-            spent["trainings besides epochs"] += one.seconds - one.epochs
-            spent["starting trainings"] += one.startup_seconds
-        else:
-            # The cost is measured on all cores.
-            spent[OTHERS] += one.seconds * (options.cores if one.command == "cost" else 1)
-            imports[one.imports] += 1
-    taken = {modules: start_seconds(modules) for modules in imports}
+    if not found:
+        raise SystemExit(f"error: {options.results}: no manifest in it")
+    trainings = [one for one in found if one.command == "train"]
+    others = [one for one in found if one.command != "train"]
+    imports = {modules: start_seconds(modules) for modules in {one.imports for one in others}}
     bare = start_seconds("")
-    for one in found:
-        if one.command != "train":
-            spent[OTHERS] -= taken[one.imports] - bare
-            spent["starting the others"] += taken[one.imports]
-    wall = (max(ends) - min(starts)).total_seconds()
+    spent = {
+        "epochs of training": sum(one.epochs for one in trainings),
+        "trainings besides epochs": sum(one.seconds - one.epochs for one in trainings),
+        "starting trainings": sum(one.startup_seconds for one in trainings),
+        "evaluation, tables, figures, report": sum(
+            # The cost is measured on all cores.
+            one.seconds * (options.cores if one.command == "cost" else 1)
+            - (imports[one.imports] - bare)
+            for one in others
+        ),
+        "starting the others": sum(imports[one.imports] for one in others),
+    }
+    start = min(one.started - timedelta(seconds=one.startup_seconds) for one in found)
+    end = max(one.started + timedelta(seconds=one.seconds) for one in found)
+    wall = (end - start).total_seconds()
     total = wall * options.cores
-    spent["Snakemake, idle cores"] += total - sum(spent.values())
+    spent["Snakemake, idle cores"] = total - sum(spent.values())
     print(f"{wall:.0f} s on {options.cores} cores, {len(found)} processes")
     rows = [(what, f"{seconds:.0f}", f"{seconds / total:.1%}") for what, seconds in spent.items()]
     print(tabulate(rows, ["", "core seconds", "share"], colalign=("left", "right", "right")))
@@ -102,6 +100,8 @@ def processes(results: Path) -> list[Process]:
             imports = f"matplotlib.pyplot, pipeline_src.reporting.figures.{module}"
         epochs = sum(_epochs(path.parent / name) for name in manifest.get("histories", []))
         for sitting in manifest["sittings"]:
+            if "startup_seconds" not in sitting:
+                raise SystemExit(f"error: {path}: is of a version that did not time its start")
             # An evaluation writes a manifest for each of its results.
             key = (command, sitting["started"], sitting["startup_seconds"])
             if key not in found or found[key].seconds < sitting["seconds"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,21 @@ def trace(path: Path, where: Mapping[str, str] | None = None) -> Iterator[Step]:
     found = manifest_of(path)
     if found is None:
         raise InputError(f"{path}: has no manifest beside it that says what made it")
-    sources = [manifest_of(source) for _, source, _ in _inputs(*found)]
-    for key, value in (where or {}).items():
+    if where:
+        _check_where(path, [manifest_of(source) for _, source, _ in _inputs(*found)], where)
+    yield from _trace(path, 0, "", None, where or {}, set())
+
+
+def _check_where(
+    path: Path,
+    sources: Sequence[tuple[Path, Mapping[str, Any]] | None],
+    where: Mapping[str, str],
+) -> None:
+    for key, value in where.items():
         values = {str(made[1][key]) for made in sources if made and key in made[1]}
         if value not in values:
             known = f"there are {', '.join(sorted(values))}" if values else "no input has that key"
             raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
-    yield from _trace(path, 0, "", None, where or {}, set())
 
 
 def _inputs(

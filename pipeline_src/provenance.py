@@ -103,8 +103,8 @@ class Sitting:
         self._sample = {path: _read_number(path) for path in self._counters}
 
     def so_far(self) -> dict[str, Any]:
-        """Start, seconds, seconds of importing before it, joules
-        (null where the platform does not tell) and machine."""
+        """Start, seconds since, seconds of importing before, joules (null where the platform does
+        not tell) and machine."""
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
             self._sample[path] = now
