@@ -1,9 +1,9 @@
 """`python -m benchmarks.overhead results/demo --cores 2`: what a finished run spent on what.
 
 The run's wall time times its cores, split into the work of its processes and what it takes to
-start them. A training tells its own start. The other commands import while they run: their imports
-are timed here, one after the other, and taken off what they ran. What is left is Snakemake and
-cores that had nothing to do.
+start them. Each tells its own start, and what commands other than a training import while they run
+is timed here, one after the other, and taken off what they ran. What is left is Snakemake, the fork
+server and cores that had nothing to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import csv
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from tabulate import tabulate
 
 from pipeline_src.files import read_json
 from pipeline_src.reporting.figures.kinds import KINDS
+from pipeline_src.starting.server import LOADED
 
 #: What a command imports besides the command line itself.
 IMPORTS = {
@@ -47,8 +47,10 @@ def main() -> None:
         raise SystemExit(f"error: {options.results}: no manifest in it")
     trainings = [one for one in found if one.command == "train"]
     others = [one for one in found if one.command != "train"]
-    imports = {modules: start_seconds(modules) for modules in {one.imports for one in others}}
-    bare = start_seconds("")
+    imports = {
+        (modules, forked): import_seconds(modules, forked)
+        for modules, forked in {(one.imports, one.forked) for one in others}
+    }
     spent = {
         "epochs of training": sum(one.epochs for one in trainings),
         "trainings besides epochs": sum(one.seconds - one.epochs for one in trainings),
@@ -56,17 +58,20 @@ def main() -> None:
         "evaluation, tables, figures, report": sum(
             # The cost is measured on all cores.
             one.seconds * (options.cores if one.command == "cost" else 1)
-            - (imports[one.imports] - bare)
+            - imports[one.imports, one.forked]
             for one in others
         ),
-        "starting the others": sum(imports[one.imports] for one in others),
+        "starting the others": sum(
+            one.startup_seconds + imports[one.imports, one.forked] for one in others
+        ),
     }
     start = min(one.started - timedelta(seconds=one.startup_seconds) for one in found)
     end = max(one.started + timedelta(seconds=one.seconds) for one in found)
     wall = (end - start).total_seconds()
     total = wall * options.cores
     spent["Snakemake, idle cores"] = total - sum(spent.values())
-    print(f"{wall:.0f} s on {options.cores} cores, {len(found)} processes")
+    forks = sum(one.forked for one in found)
+    print(f"{wall:.0f} s on {options.cores} cores, {len(found)} processes, {forks} of them forks")
     rows = [(what, f"{seconds:.0f}", f"{seconds / total:.1%}") for what, seconds in spent.items()]
     print(tabulate(rows, ["", "core seconds", "share"], colalign=("left", "right", "right")))
 
@@ -76,6 +81,7 @@ class Process:
     """A process of the run.
 
     Attributes:
+        forked: whether packages of others were imported before it started.
         imports: the modules that it imports while it runs, separated by commas.
         epochs: seconds of its epochs of training.
     """
@@ -84,6 +90,7 @@ class Process:
     started: datetime
     startup_seconds: float
     seconds: float
+    forked: bool
     imports: str
     epochs: float
 
@@ -100,14 +107,15 @@ def processes(results: Path) -> list[Process]:
             imports = f"matplotlib.pyplot, pipeline_src.reporting.figures.{module}"
         epochs = sum(_epochs(path.parent / name) for name in manifest.get("histories", []))
         for sitting in manifest["sittings"]:
-            if "startup_seconds" not in sitting:
+            if "forked" not in sitting:
                 raise SystemExit(f"error: {path}: is of a version that did not time its start")
             # An evaluation writes a manifest for each of its results.
             key = (command, sitting["started"], sitting["startup_seconds"])
             if key not in found or found[key].seconds < sitting["seconds"]:
                 started = datetime.fromisoformat(sitting["started"])
                 times = sitting["startup_seconds"], sitting["seconds"]
-                found[key] = Process(command, started, *times, imports, epochs)
+                forked = sitting["forked"]
+                found[key] = Process(command, started, *times, forked, imports, epochs)
     return list(found.values())
 
 
@@ -116,15 +124,18 @@ def _epochs(history: Path) -> float:
         return sum(float(row["seconds"]) for row in csv.DictReader(stream))
 
 
-def start_seconds(modules: str) -> float:
-    """Seconds to start Python and import the command line and ``modules``, and end."""
-    line = f"import pipeline_src.cli{', ' + modules if modules else ''}"
-    seconds = []
-    for _ in range(TRIES):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", line], check=True)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+def import_seconds(modules: str, forked: bool) -> float:
+    """Seconds to import ``modules`` after the command line, or after all that a fork finds."""
+    if not modules:
+        return 0.0
+    before = ["pipeline_src.cli", *(LOADED if forked else ())]
+    lines = f"import time, {', '.join(before)}\nstart = time.perf_counter()\nimport {modules}\n"
+    lines += "print(time.perf_counter() - start)"
+    command = [sys.executable, "-c", lines]
+    return statistics.median(
+        float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(TRIES)
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """``python -m pipeline_src COMMAND``."""
 
-import gc
-import sys
+from pipeline_src.starting.client import end, hand_over
 
-# Imports make many objects and hardly any garbage: looking for it after every 700 of them takes
-# a sixth of a training's start.
-gc.set_threshold(50_000)
+status = hand_over()
+if status is None:
+    import gc
 
-from pipeline_src.cli import main  # noqa: E402
+    # Imports make many objects and hardly any garbage: looking for it after every 700 of them
+    # takes a sixth of a training's start.
+    gc.set_threshold(50_000)
 
-sys.exit(main())
+    from pipeline_src.cli import main
+
+    status = main()
+end(status)

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline_src import IMPORT_STARTED
 from pipeline_src.files import sha256_file, write_json
+from pipeline_src.starting.client import FORKED
 
 PACKAGE = Path(__file__).resolve().parent
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel", "pandas")
@@ -103,23 +104,36 @@ class Sitting:
         self._sample = {path: _read_number(path) for path in self._counters}
 
     def so_far(self) -> dict[str, Any]:
-        """Start, seconds since, seconds of importing before, joules (null where the platform does
-        not tell) and machine."""
+        """Start, seconds since, seconds of importing before, whether the process is a fork that
+        imported less, its processor time, peak memory and joules (null where the platform does not
+        tell) and machine."""
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
             self._sample[path] = now
             # The counters wrap around.
             self._joules += ((now - before) % counter_range if counter_range else 0) / 1e6
         return {
-            "started": self._started.isoformat(timespec="seconds"),
+            "started": self._started.isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - self._clock, 3),
             "startup_seconds": round(self._startup, 3),
+            "forked": FORKED in os.environ,
+            "processor_seconds": round(time.process_time(), 2),
+            "peak_memory_mib": _peak_memory(),
             "energy_joules": round(self._joules, 1) if self._counters else None,
             "host": platform.node(),
             "job": os.environ.get("SLURM_JOB_ID"),
             "gpus": os.environ.get("SLURM_STEP_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
             **machine(),
         }
+
+
+def _peak_memory() -> int | None:
+    """The most memory that this process held, in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) // 1024 for line in lines if "VmHWM" in line), None)
 
 
 def _energy_counters() -> dict[Path, float]:

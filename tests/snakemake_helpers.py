@@ -24,6 +24,17 @@ TEACHER = Path("results/tiny/heart/4x/seed0/teacher")
 WEIGHTS = f"{TEACHER}/weights.safetensors"
 
 METHODS = "methods: {at: {}}"
+#: Becomes a Snakemake that has a fork server already, as one with more steps has after a while.
+FORKING = """
+import os, sys, time
+from pipeline_src.starting import client, server
+server.start(server.FEWEST_STEPS)
+address = os.environ[client.VARIABLE]
+while not os.path.exists(address):
+    time.sleep(0.01)
+os.set_inheritable(server.servers[0].stdin.fileno(), True)
+os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
+"""
 #: Long enough to be hit in the middle: more than a second.
 EPOCHS = 80
 
@@ -61,10 +72,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """A copy of the project and its small study."""
+    """A copy of the project and its small study.
+
+    Attributes:
+        forking: whether trainings are forks of a server rather than processes of their own.
+    """
 
     root: Path
     runs: list[Run] = field(default_factory=list)
+    forking: bool = False
+
+    @property
+    def trains(self) -> str:
+        """What is hit, for the table of faults."""
+        return "teacher, forked" if self.forking else "teacher"
 
     @property
     def teacher(self) -> Path:
@@ -81,9 +102,10 @@ class Study:
             "PYTHONPATH": str(self.root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        how = ["-c", FORKING] if self.forking and module == "snakemake" else ["-m"]
         with output.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments, "--configfile", "tiny.yaml"],
+                [sys.executable, *how, module, *arguments, "--configfile", "tiny.yaml"],
                 cwd=self.root,
                 env=environment,
                 stdout=stream,
@@ -122,7 +144,9 @@ class Study:
 
     def sittings(self) -> int:
         """How many processes took part in the weights."""
-        return len(json.loads((self.teacher / "manifest.json").read_text())["sittings"])
+        sittings = json.loads((self.teacher / "manifest.json").read_text())["sittings"]
+        assert [one["forked"] for one in sittings] == [self.forking] * len(sittings)
+        return len(sittings)
 
     def is_locked(self) -> bool:
         """Whether Snakemake would ask for --unlock."""
@@ -144,11 +168,11 @@ def new_study(root: Path, epochs: int = EPOCHS, methods: str = METHODS) -> Study
     return Study(root)
 
 
-def untrained_copy(study: Study, root: Path) -> Study:
+def untrained_copy(study: Study, root: Path, forking: bool = False) -> Study:
     """The study with its data and mask, but as though Snakemake had never trained here."""
     left_out = shutil.ignore_patterns(".snakemake", "__pycache__", "teacher", "train")
     shutil.copytree(study.root, root, ignore=left_out, symlinks=True)
-    return Study(root)
+    return Study(root, forking=forking)
 
 
 def assert_same_result(study: Study, expected: Study) -> None:

@@ -33,18 +33,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     study.stop()
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["processes", "forks"])
+def forking(request: pytest.FixtureRequest) -> bool:
+    """Whether trainings are processes of their own or forks of a server."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def study(whole: Study, tmp_path: Path) -> Iterator[Study]:
+def study(whole: Study, forking: bool, tmp_path: Path) -> Iterator[Study]:
     """The study with its data, nothing trained yet."""
-    study = untrained_copy(whole, tmp_path / "project")
+    study = untrained_copy(whole, tmp_path / "project", forking)
     yield study
     study.stop()
 
 
 @pytest.fixture(scope="module")
-def killed(whole: Study, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+def killed(
+    whole: Study, forking: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Study]:
     """The study after a run without retries whose training was killed half-way."""
-    study = untrained_copy(whole, tmp_path_factory.mktemp("killed") / "project")
+    study = untrained_copy(whole, tmp_path_factory.mktemp("killed") / "project", forking)
     run, training = study.start_and_catch()
     os.kill(training, signal.SIGKILL)
     assert run.end() == 1
@@ -56,7 +64,7 @@ def killed(whole: Study, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def after_kill(killed: Study, tmp_path: Path) -> Iterator[Study]:
     """A copy of it, to go on in."""
     shutil.copytree(killed.root, tmp_path / "project", symlinks=True)
-    study = Study(tmp_path / "project")
+    study = Study(tmp_path / "project", forking=killed.forking)
     yield study
     study.stop()
 
@@ -68,7 +76,7 @@ def test_a_retry_goes_on_from_the_state(study: Study, whole: Study, seen: Seen) 
     assert run.said().count("Trying to restart job") == 1
     assert "goes on after" in study.training_log()
     assert_same_result(study, whole)
-    seen("SIGKILL of the training, --retries 2", "teacher", 1, "the retry went on; same bits")
+    seen("SIGKILL of the training, --retries 2", study.trains, 1, "the retry went on; same bits")
 
 
 def test_without_retries_snakemake_names_the_job_and_the_next_run_goes_on(
@@ -81,7 +89,12 @@ def test_without_retries_snakemake_names_the_job_and_the_next_run_goes_on(
     assert "goes on after" in after_kill.training_log()
     assert after_kill.sittings() == 2
     assert_same_result(after_kill, whole)
-    seen("SIGKILL of the training, no retries", "teacher", 1, "job named; same bits when run again")
+    seen(
+        "SIGKILL of the training, no retries",
+        after_kill.trains,
+        1,
+        "job named; same bits when run again",
+    )
 
 
 def test_another_learning_rate_after_a_kill_trains_anew(
@@ -95,7 +108,12 @@ def test_another_learning_rate_after_a_kill_trains_anew(
     assert after_kill.sittings() == 1
     assert sha256_file(after_kill.root / WEIGHTS) != sha256_file(whole.root / WEIGHTS)
     assert_nothing_left(after_kill)
-    seen("learning rate changed after a kill", "teacher", 1, "refused with a line; trained anew")
+    seen(
+        "learning rate changed after a kill",
+        after_kill.trains,
+        1,
+        "refused with a line; trained anew",
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -114,7 +132,7 @@ def test_a_signal_to_all_processes_stops_them_and_the_next_run_goes_on(
     study.run()
     assert "goes on after" in study.training_log()
     assert_same_result(study, whole)
-    seen(f"{number.name} to all of Snakemake", "teacher", 1, "saved; same bits when run again")
+    seen(f"{number.name} to all of Snakemake", study.trains, 1, "saved; same bits when run again")
 
 
 def test_sigterm_to_snakemake_alone_lets_the_training_finish_and_starts_nothing_more(
@@ -129,7 +147,7 @@ def test_sigterm_to_snakemake_alone_lets_the_training_finish_and_starts_nothing_
     plan = study.run("-n", target=pupil)
     assert "Training std_kd_at" in plan
     assert "Training teacher" not in plan
-    seen("SIGTERM to Snakemake alone", "teacher", 1, "training finished first; nothing to redo")
+    seen("SIGTERM to Snakemake alone", study.trains, 1, "training finished first; nothing to redo")
 
 
 def test_a_new_snakemake_waits_for_the_training_of_one_that_was_killed(
@@ -152,7 +170,7 @@ def test_a_new_snakemake_waits_for_the_training_of_one_that_was_killed(
     assert "goes on after" in study.training_log()
     assert study.sittings() == 2
     assert_same_result(study, whole)
-    seen("SIGKILL of Snakemake alone", "teacher", 1, "the new one waited and went on; same bits")
+    seen("SIGKILL of Snakemake alone", study.trains, 1, "the new one waited and went on; same bits")
 
 
 def test_a_training_stops_when_its_snakemake_is_killed(
@@ -169,4 +187,4 @@ def test_a_training_stops_when_its_snakemake_is_killed(
     assert "goes on after" in study.training_log()
     assert study.sittings() == 2
     assert_same_result(study, whole)
-    seen("... and nothing else", "teacher", 1, "the training stopped by itself; same bits later")
+    seen("... and nothing else", study.trains, 1, "the training stopped by itself; same bits later")

@@ -30,6 +30,7 @@ from pipeline_src.provenance import source_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.method_options import method_options
 from pipeline_src.reporting.names import TABLES
+from pipeline_src.starting.server import start as start_fork_server
 
 
 def read_models():
@@ -63,6 +64,19 @@ def write_study_config():
     write_text(
         Path(CONFIG), yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
     )
+
+
+def quicken():
+    """Shorten what every step costs besides its work."""
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        # Snakemake's own limit, which nobody asked for: for its sake Snakemake 9 looks through its
+        # queue once more in every second for each job that has ended.
+        workflow.scheduler.job_rate_limiter = None
+    # Containers and conda environments have their own Python, clusters their own machines.
+    here = workflow.local_exec and not workflow.remote_exec
+    if here and not workflow.deployment_settings.deployment_method:
+        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))
 
 
 def code(*places):

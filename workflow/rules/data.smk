@@ -6,8 +6,6 @@ rule prepare:
         f"{RESULTS}/{{dataset}}/volumes.h5",
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
     conda:
         "../../environment.yaml"
     threads: 1

@@ -12,8 +12,6 @@ rule evaluate:
         panels=[f"{MODEL_OF}/{model}/panel.npz" for model in OWN_MODELS],
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}.tsv"
     conda:
         "../../environment.yaml"
     threads: study.training.threads
@@ -45,8 +43,6 @@ use rule evaluate as evaluate_variant with:
         panels=f"{MODEL}/panel.npz",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
     wildcard_constraints:
         model=any_of(name for name in models.names() if name not in OWN_MODELS),
     message:
@@ -64,8 +60,6 @@ use rule evaluate as evaluate_zero_filled with:
         panels=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/panel.npz",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_zero_filled.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{dataset}}_{{acceleration}}_zero_filled.tsv"
     params:
         part=reported_part,
         subjects=lambda wildcards, output: f"--zero-filled {os.path.dirname(output.volumes)}",

@@ -52,8 +52,6 @@ rule study_tables:
         numbers=f"{RESULTS}/tables/all_numbers.csv",
     log:
         f"{RESULTS}/logs/tables.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/tables.tsv"
     localrule: True
     conda:
         "../../environment.yaml"

@@ -12,8 +12,6 @@ rule train:
         histories=[f"{MODEL}/history_reconstruction.csv"],
     log:
         f"{RESULTS}/logs/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.tsv"
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["reconstruction"]),
     # The standard teacher gates half the grid.

@@ -1,0 +1,131 @@
+"""A step's own process: has its command run by a fork of the server, and ends as that one ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+#: Names the server's socket; Snakemake's process sets it.
+VARIABLE = "SFT_KD_RECON_FORKSERVER"
+#: Set in a fork's environment, for its manifest.
+FORKED = "SFT_KD_RECON_FORKED"
+#: What tells a step to stop; passed on to the fork.
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+#: Threads that the server's libraries are loaded for; they settle that when they are loaded.
+THREADS = "1"
+_NUMBER_BYTES = 8
+
+
+def socket_name() -> str:
+    """Name of the socket of a server of this environment and Python; another's is not asked."""
+    return f"{zlib.crc32(f'{sys.prefix} {sys.version}'.encode()):08x}.socket"
+
+
+def hand_over() -> int | None:
+    """Have this process's command run by a fork of the server.
+
+    Returns the fork's exit status, or None where the command is to be run here: there is no server,
+    it is not ready, or it is of another interpreter or number of threads. What ends the fork by a
+    signal ends this process by the same.
+    """
+    address = os.environ.pop(VARIABLE, "")
+    suits = os.environ.get("OMP_NUM_THREADS") == THREADS
+    if not suits or Path(address).name != socket_name():
+        return None
+    with socket.socket(socket.AF_UNIX) as connection:
+        # A signal that comes before there is a fork to be told waits until there is.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+        fork = _ask(connection, address)
+        if fork is not None:
+            _pass_signals_on(fork)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if fork is None:
+            return None
+        status = receive_number(connection)
+    if status is None:
+        print("error: the fork server that ran this command has ended", file=sys.stderr)
+        return 1
+    if status < 0:
+        if -status not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    return status
+
+
+def _ask(connection: socket.socket, address: str) -> int | None:
+    """The process number of the fork, or None where nobody answers."""
+    request = json.dumps(
+        {
+            "arguments": sys.argv[1:],
+            "folder": str(Path.cwd()),
+            "environment": dict(os.environ),
+            "path": sys.path,
+        }
+    ).encode()
+    try:
+        connection.connect(address)
+        socket.send_fds(connection, [_to_bytes(len(request))], [0, 1, 2])
+        connection.sendall(request)
+        return receive_number(connection)
+    except OSError:
+        return None
+
+
+def _pass_signals_on(fork: int) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):  # It has ended, and its status is on the way.
+            os.kill(fork, number)
+
+    for number in PASSED_ON:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, pass_on)
+
+
+def end(status: int) -> NoReturn:
+    """End this process as it is: taking apart what torch imports takes a third of a second."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def send_number(connection: socket.socket, number: int) -> None:
+    """Send a whole number, such as an exit status."""
+    connection.sendall(_to_bytes(number))
+
+
+def receive_number(connection: socket.socket) -> int | None:
+    """The next number of the other side, or None where that has ended."""
+    received = receive(connection, _NUMBER_BYTES)
+    return None if received is None else int.from_bytes(received, "big", signed=True)
+
+
+def receive_request(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """A command to run and its standard streams, or None where the other side has ended."""
+    header, streams, _, _ = socket.recv_fds(connection, _NUMBER_BYTES, 3)
+    length = int.from_bytes(header, "big", signed=True)
+    request = receive(connection, length) if header else None
+    return None if request is None else (json.loads(request), streams)
+
+
+def receive(connection: socket.socket, length: int) -> bytes | None:
+    """So many bytes, or None where the other side ended before it sent them."""
+    received = b""
+    while len(received) < length:
+        part = connection.recv(length - len(received))
+        if not part:
+            return None
+        received += part
+    return received
+
+
+def _to_bytes(number: int) -> bytes:
+    return number.to_bytes(_NUMBER_BYTES, "big", signed=True)
