@@ -1,8 +1,10 @@
 """`python -m benchmarks`: the engine's training steps against the textbook's.
 
 Both run in turns on the same slices, loading included; a ratio is taken within each turn, and the
-table gives its median and range. The textbook's memory goes back to the kernel in every step, and
-how many pages that is differs between processes, so each comparison is made by several pairs.
+table gives its median and range. Beside it stands the ratio that the engine would have if its step
+were nothing but the library's convolutions between features. The textbook's memory goes back to
+the kernel in every step, and how many pages that is differs between processes, so each comparison
+is made by several pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import multiprocessing
 import platform
 import statistics
 import tempfile
+from collections import defaultdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,10 +32,8 @@ from benchmarks.contenders import (
     matrix_multiply_rate,
     serve,
     slices_a_volume,
-    study,
     write_data,
 )
-from pipeline_src.config.method import Network
 from pipeline_src.provenance import machine
 
 #: A whole setting: 13 models, five methods from two teachers in two stages each. The second stage
@@ -87,14 +88,15 @@ def compare(
     """One row a precision for one kind of step."""
     contenders = ("textbook", *options.precisions)
     works = {c: Work(c, kind, folder, options.threads, options.device) for c in contenders}
-    seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(options.rounds):
         summaries = run_round(works, seconds, options.turns, options.steps)
     rows = []
     for precision in options.precisions:
-        pairs = list(zip(seconds["textbook"], seconds[precision], strict=True))
-        ratios = [slow / fast for slow, fast in pairs]
-        step = statistics.median(seconds[precision])
+        textbook, own = seconds["textbook", "steps"], seconds[precision, "steps"]
+        alone = seconds[precision, "convolutions"]
+        ratios = [slow / fast for slow, fast in zip(textbook, own, strict=True)]
+        step = statistics.median(own)
         rows.append(
             {
                 "size": size,
@@ -103,13 +105,18 @@ def compare(
                 "ratio_median": statistics.median(ratios),
                 "ratio_lowest": min(ratios),
                 "ratio_highest": max(ratios),
+                "ratio_of_convolutions_alone": statistics.median(
+                    slow / fast for slow, fast in zip(textbook, alone, strict=True)
+                ),
                 "slices_per_second": BATCH / step,
-                "slices_per_second_textbook": BATCH / statistics.median(seconds["textbook"]),
+                "slices_per_second_textbook": BATCH / statistics.median(textbook),
                 "peak_mib": summaries[precision]["peak_mib"],
                 "peak_mib_textbook": summaries["textbook"]["peak_mib"],
-                "share_of_matrix_multiply": operations(kind, size) / step / rates[precision],
+                "share_of_matrix_multiply": summaries[precision]["operations"]
+                / step
+                / rates[precision],
                 "step_seconds": step,
-                "step_seconds_textbook": statistics.median(seconds["textbook"]),
+                "step_seconds_textbook": statistics.median(textbook),
                 "once_seconds": summaries[precision]["once"],
             }
         )
@@ -117,10 +124,13 @@ def compare(
 
 
 def run_round(
-    works: dict[str, Work], seconds: dict[str, list[float]], turns: int, steps: int
+    works: dict[str, Work],
+    seconds: dict[tuple[str, str], list[float]],
+    turns: int,
+    steps: int,
 ) -> dict[str, dict[str, float]]:
-    """Start a process a contender, let them work in turns, and add what a step took them to
-    ``seconds``; the processes' summaries."""
+    """Start a process a contender, let them work in turns, and add to ``seconds`` what a step took
+    them, and what its convolutions took the engine's; the processes' summaries."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     processes = []
@@ -131,10 +141,11 @@ def run_round(
         pipes[contender].recv()
     for turn in range(turns + 1):
         for contender, pipe in pipes.items():
-            pipe.send(steps)
-            took = pipe.recv() / steps
-            if turn:
-                seconds[contender].append(took)
+            for what in ("steps", "convolutions")[: 1 if contender == "textbook" else 2]:
+                pipe.send((what, steps))
+                took = pipe.recv() / steps
+                if turn:
+                    seconds[contender, what].append(took)
     summaries = {}
     for contender, pipe in pipes.items():
         pipe.send(None)
@@ -142,29 +153,6 @@ def run_round(
     for process in processes:
         process.join()
     return summaries
-
-
-def operations(kind: str, size: int) -> float:
-    """Floating-point operations of the convolutions in one step, gradients included.
-
-    The frozen teacher is not counted: the engine does not run it in a step.
-    """
-    networks = study(size).networks
-    cascade = {role: _cascade(getattr(networks, role)) for role in ("teacher", "student")}
-    cascades = networks.teacher.cascades
-    count = (
-        {"teacher": cascades, "student": 0} if kind in ("teacher", "sft") else {"student": cascades}
-    )
-    if kind == "sft":
-        count["student"] = cascades * (cascades - 1) // 2
-    per_pixel = sum(cascade[role] * times for role, times in count.items())
-    # Forward, and one pass each for the gradients of weights and images.
-    return 3.0 * per_pixel * size * size * BATCH
-
-
-def _cascade(network: Network) -> int:
-    inner = (network.depth - 2) * network.features**2
-    return 2 * 9 * (inner + 2 * network.features)
 
 
 def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argparse.Namespace) -> str:
@@ -175,6 +163,7 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
             row["step"],
             row["precision"],
             f"{row['ratio_median']:.2f} ({row['ratio_lowest']:.2f} to {row['ratio_highest']:.2f})",
+            f"{row['ratio_of_convolutions_alone']:.2f}",
             f"{row['slices_per_second']:.1f}",
             f"{row['slices_per_second_textbook']:.1f}",
             f"{row['peak_mib']:.0f}",
@@ -188,6 +177,7 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
         "step",
         "precision",
         "ratio: median (range)",
+        "convolutions alone",
         "slices/s",
         "textbook",
         "peak MiB",

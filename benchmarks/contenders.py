@@ -18,11 +18,16 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline_src.config import Study, check_study, training_plan
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
+from pipeline_src.models.slicewise import slices_at_once
 from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import drawn_mask, read_mask, write_mask
@@ -37,6 +42,8 @@ METHODS = ("fitnets", "at", "cc", "fsp", "sp")
 #: A training step of each kind; `{method}_features` is the first stage of a distillation.
 KINDS = ("teacher", "student", "sft", *(f"{m}_features" for m in METHODS), "at_reconstruction")
 BATCH = 4
+#: Stride, padding, dilation, transposed, output padding and groups of all convolutions.
+CONVOLUTION = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)
 VOLUMES = 2
 
 
@@ -118,7 +125,15 @@ def study(size: int, precision: str = "fp32", threads: int = 2, device: str = "c
 
 
 class Contender(ABC):
-    """Does training steps on demand."""
+    """Does training steps on demand.
+
+    Attributes:
+        once: seconds that a distillation takes before its first step.
+        operations: floating-point operations of a step, where they are counted.
+    """
+
+    once: float
+    operations: int
 
     @abstractmethod
     def steps(self, count: int) -> None:
@@ -149,6 +164,11 @@ class Engine(Contender):
         self._losses = EpochLosses(len(self._slices), self._device)
         self._step = training_step(objective, adam, self._slices, self._losses)
         self._epoch = 0
+        with FlopCounterMode(display=False) as flops, ConvolutionCount() as self._count:
+            self.steps(1)
+        #: Floating-point operations of a step, in its convolutions and matrix products.
+        self.operations = flops.get_total_flops()
+        self._dtype = torch.bfloat16 if work.contender == "bf16" else torch.float32
 
     def steps(self, count: int) -> None:
         """In the seeded order of the pipeline."""
@@ -164,11 +184,55 @@ class Engine(Contender):
         # The one number an epoch that the engine waits for.
         float(self._losses.values.sum())
 
+    def convolutions(self, count: int) -> None:
+        """As many of the library's convolutions as that many steps have, and nothing else."""
+        rows, columns = self._slices.target.shape[2:]
+        features = self._count.channels
+        weight = torch.rand(features, features, 3, 3, device=self._device).to(self._dtype)
+        images = torch.rand(BATCH, features, rows, columns, device=self._device).to(self._dtype)
+        images = images.contiguous(memory_format=torch.channels_last)
+        if self._device.type == "cpu":
+            images = images[: slices_at_once(images, [weight])]
+        for _ in range(count * self._count.forward // len(images)):
+            out = F.conv2d(images, weight, padding=1)
+        for _ in range(count * self._count.backward // len(images)):
+            torch.ops.aten.convolution_backward(
+                out, images, weight, None, *CONVOLUTION, [True, True, False]
+            )
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+class ConvolutionCount(TorchDispatchMode):
+    """Counts the slices that go through convolutions between features, and back.
+
+    Those from and to one channel are not the library's on the CPU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = self.forward = self.backward = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.ops.aten.convolution.default and self._counts(args[1]):
+            self.forward += len(args[0])
+        if func is torch.ops.aten.convolution_backward.default and self._counts(args[2]):
+            self.backward += len(args[0])
+        return func(*args, **(kwargs or {}))
+
+    def _counts(self, weight: Tensor) -> bool:
+        if weight.shape[0] == weight.shape[1] > 1:
+            self.channels = len(weight)
+            return True
+        return False
+
 
 class Textbook(Contender):
     """`benchmarks.textbook`."""
 
-    once = 0.0
+    once, operations = 0.0, 0
 
     def __init__(self, work: Work) -> None:
         from benchmarks.textbook import build, slice_loader
@@ -200,14 +264,17 @@ def _model_and_stage(kind: str) -> tuple[str, str]:
 
 
 def serve(pipe: Connection, work: Work) -> None:
-    """Answer a number of steps by the seconds they took; None by a summary, and end."""
+    """Answer `steps` or `convolutions` and a number of steps by the seconds they took; None by a
+    summary, and end."""
     contender = Textbook(work) if work.contender == "textbook" else Engine(work)
     pipe.send("ready")
-    while (count := pipe.recv()) is not None:
+    while (asked := pipe.recv()) is not None:
+        what, count = asked
         started = time.perf_counter()
-        contender.steps(count)
+        getattr(contender, what)(count)
         pipe.send(time.perf_counter() - started)
-    pipe.send({"peak_mib": peak_mib(work.device), "once": contender.once})
+    summary = {"once": contender.once, "operations": contender.operations}
+    pipe.send(summary | {"peak_mib": peak_mib(work.device)})
 
 
 def peak_mib(device: str) -> float:

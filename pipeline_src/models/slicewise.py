@@ -54,7 +54,7 @@ class _Convolutions(torch.autograd.Function):
         outs: list[Tensor] = []
         features: list[Tensor] = []
         done = 0
-        for chunk in image.split(_slices_at_once(image, weights)):
+        for chunk in image.split(slices_at_once(image, weights)):
             x = chunk
             for number in range(len(weights) - 1):
                 x = convolve(x, weights[number], biases[number]).relu_()
@@ -76,7 +76,7 @@ class _Convolutions(torch.autograd.Function):
         sums: list[Tensor | None] = [None] * (2 * ctx.layers)
         of_images: list[Tensor] = []
         done = 0
-        for chunk in image.split(_slices_at_once(image, weights)):
+        for chunk in image.split(slices_at_once(image, weights)):
             part = slice(done, done + len(chunk))
             done += len(chunk)
             inputs = [chunk, *islice(features, ctx.layers - 1)]
@@ -105,7 +105,9 @@ def _add(sums: list[Tensor | None], place: int, addend: Tensor) -> None:
     sums[place] = addend if before is None else before.add_(addend)
 
 
-def _slices_at_once(image: Tensor, weights: Sequence[Tensor]) -> int:
+def slices_at_once(image: Tensor, weights: Sequence[Tensor]) -> int:
+    """Slices that are worked on together, for images `(batch, 1, rows, columns)` and the weights of
+    all layers."""
     rows, columns = image.shape[2:]
     widest = max(map(len, weights))
     return max(1, CHUNK_BYTES // (widest * rows * columns * image.element_size()))

@@ -64,15 +64,19 @@ servers: list[subprocess.Popen[bytes]] = []
 def start(steps: int) -> None:
     """Start a server for this process's children, where it pays and can be done (Linux).
 
-    Children started before it is ready run by themselves. Where the environment names a server
-    already (or `off`), none is started.
+    Children started before it is ready run by themselves. None is started where the environment
+    names one already (or `off`), or where there is no place for a socket.
 
     Args:
         steps: how many there are to run.
     """
     if steps < FEWEST_STEPS or not hasattr(os, "pidfd_open") or VARIABLE in os.environ:
         return
-    address = Path(tempfile.mkdtemp(prefix="sft_kd_recon_")) / socket_name()
+    try:
+        # Not TMPDIR, since the paths of sockets must be short.
+        address = Path(tempfile.mkdtemp(prefix="sft_kd_recon_", dir="/tmp")) / socket_name()
+    except OSError:
+        return
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), THREADS)
     command = [sys.executable, "-m", "pipeline_src.starting.server", str(address)]
     # The pipe is closed when this process ends, however it ends.
@@ -196,6 +200,10 @@ def _run_command(connection: socket.socket) -> NoReturn:
         connection.close()
         if received is not None:
             status = _run(*received)
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -28,14 +28,20 @@ evaluation: {panel_methods: [at]}
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the project in which Snakemake can be run."""
+    """A copy of the project in which Snakemake can be run.
+
+    Attributes:
+        environment: variables of its runs besides this process's.
+    """
 
     root: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "PYTHONPATH": str(self.root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            **self.environment,
         }
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],

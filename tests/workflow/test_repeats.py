@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from conftest import Checkout, copy_project
 
+from pipeline_src.files import read_json
+from pipeline_src.starting.client import VARIABLE
+
 #: What is held against each other; PDFs, pages and manifests say when they were made.
 COMPARED = (
     "**/*.safetensors",
@@ -50,10 +53,17 @@ def digests(results: Path) -> dict[str, str]:
     return found
 
 
-def test_a_study_repeats_on_one_core_and_in_another_order(
+def forked(results: Path) -> set[bool]:
+    """Whether the processes that made a study's results were forks of a server."""
+    manifests = [read_json(path) for path in results.rglob("*manifest.json")]
+    return {sitting["forked"] for manifest in manifests for sitting in manifest["sittings"]}
+
+
+def test_a_study_repeats_on_one_core_in_another_order_and_without_forks(
     finished: Checkout, fresh: Checkout
 ) -> None:
-    """The other run used all cores, and Snakemake's own order."""
+    """The other run used all cores, Snakemake's own order and a fork server."""
+    fresh.environment[VARIABLE] = "off"
     late = "results/tiny/heart/4x/seed0/sft_kd_sp/weights.safetensors"
     for targets in ([late], []):
         done = fresh.tiny(*targets, "--cores", "1")
@@ -62,17 +72,22 @@ def test_a_study_repeats_on_one_core_and_in_another_order(
     # Tests of ablations leave files of theirs beside the finished study's own.
     assert found == {name: expected[name] for name in found}
     assert len(found) > 60
+    assert forked(fresh.root / "results/tiny") == {False}
+    if hasattr(os, "pidfd_open"):
+        # The first steps begin before it is ready.
+        assert True in forked(finished.root / "results/tiny")
 
 
 @pytest.mark.skipif(
     not os.environ.get("FULL_DEMO"),
-    reason="takes ten minutes: set FULL_DEMO=1 to run the whole demo twice and compare",
+    reason="takes eight minutes: set FULL_DEMO=1 to run the whole demo twice and compare",
 )
 def test_the_demo_repeats(tmp_path: Path) -> None:
     seen = []
-    for name in ("first", "second"):
+    for name, environment in (("first", {}), ("second", {VARIABLE: "off"})):
         (tmp_path / name).mkdir()
         checkout = copy_project(tmp_path / name)
+        checkout.environment.update(environment)
         done = checkout.snakemake()
         assert done.returncode == 0, done.stdout + done.stderr
         seen.append(digests(checkout.root / "results/demo"))

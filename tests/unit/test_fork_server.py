@@ -1,0 +1,238 @@
+"""Commands run by forks of a server end, read and write as those in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from snakemake_helpers import wait_for
+
+from pipeline_src.files import sha256_file
+from pipeline_src.starting import server
+from pipeline_src.starting.client import VARIABLE, socket_name
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="fork servers are for Linux")
+
+
+class Server:
+    """A fork server, and commands that ask it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.address = folder / socket_name()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline_src.starting.server", str(self.address)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        wait_for(self.address.exists, "the server")
+
+    def begin(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
+        """A command whose process may ask the server."""
+        environment = {VARIABLE: str(self.address), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment |= settings.pop("environment", {})
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline_src", *command],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **settings,
+        )
+
+    def run(self, *command: str, **settings: Any) -> tuple[int, str, str]:
+        """Exit status, output and errors of a command."""
+        process = self.begin(*command, **settings)
+        output, errors = process.communicate(timeout=60)
+        return process.returncode, output, errors
+
+    def forks(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+
+    def stop(self) -> None:
+        for fork in self.forks() if self.process.poll() is None else []:
+            fork.kill()
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that tests leave as they found it."""
+    served = Server(tmp_path_factory.mktemp("shared") / "server")
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test."""
+    served = Server(tmp_path / "server")
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> list[str]:
+    """A command that waits until it is told to end: nobody writes what it reads."""
+    os.mkfifo(tmp_path / "study.yaml")
+    return ["check", "--configfile", str(tmp_path / "study.yaml")]
+
+
+def mask(output: Path) -> list[str]:
+    study = ["--config", str(ROOT / "config/config.yaml"), "--dataset", "cardiac"]
+    return ["mask", *study, "--acceleration", "4x", "--output", str(output)]
+
+
+def was_forked(output: Path) -> bool:
+    manifest = json.loads(output.with_suffix(".manifest.json").read_text())
+    return bool(manifest["sittings"][0]["forked"])
+
+
+def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None:
+    made = {}
+    for name, environment in (("forked", {}), ("alone", {VARIABLE: ""})):
+        (tmp_path / name).mkdir()
+        # A relative path, so that the fork must be in the client's folder.
+        status, output, errors = shared.run(
+            *mask(Path("mask.npy")), cwd=tmp_path / name, environment=environment
+        )
+        assert status == 0, errors
+        path = tmp_path / name / "mask.npy"
+        assert was_forked(path) == (name == "forked")
+        made[name] = (output, errors, sha256_file(path), path.stat().st_mode)
+    assert made["forked"] == made["alone"]
+
+
+@pytest.mark.parametrize(
+    "command", [("check",), ("check", "--configfile", "absent.yaml"), ("--help",), ("absent",)]
+)
+def test_status_and_lines_are_those_of_a_process(command: tuple[str, ...], shared: Server) -> None:
+    assert shared.run(*command) == shared.run(*command, environment={VARIABLE: ""})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"OMP_NUM_THREADS": "2"}, id="other threads"),
+        pytest.param({VARIABLE: "off"}, id="off"),
+        pytest.param({VARIABLE: f"/absent/{socket_name()}"}, id="nobody there"),
+        pytest.param({VARIABLE: "/tmp/00000000.socket"}, id="another Python"),
+    ],
+)
+def test_without_a_server_that_suits_a_command_runs_by_itself(
+    environment: dict[str, str], shared: Server, tmp_path: Path
+) -> None:
+    status, _, errors = shared.run(*mask(tmp_path / "mask.npy"), environment=environment)
+    assert status == 0, errors
+    assert not was_forked(tmp_path / "mask.npy")
+
+
+def test_a_fork_runs_the_code_of_the_moment(shared: Server, tmp_path: Path) -> None:
+    """Its manifest tells the code's digest."""
+    package = tmp_path / "pipeline_src"
+    shutil.copytree(ROOT / "pipeline_src", package, ignore=shutil.ignore_patterns("__pycache__"))
+    source = package / "cli.py"
+    for text in ("The first text.", "The second text."):
+        parts = source.read_text().partition('"""')
+        source.write_text(f'"""{text}"""{parts[2].partition(chr(34) * 3)[2]}')
+        _, output, _ = shared.run("--help", environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+        assert text in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_what_ends_a_step_ends_its_fork(
+    number: signal.Signals, shared: Server, waiting: list[str]
+) -> None:
+    step = shared.begin(*waiting)
+    wait_for(lambda: len(shared.forks()) == 1, "the fork")
+    step.send_signal(number)
+    step.communicate(timeout=60)
+    assert step.returncode == -number
+    wait_for(lambda: not shared.forks(), "the fork's end")
+
+
+def test_what_ends_a_fork_ends_its_step(shared: Server, waiting: list[str]) -> None:
+    step = shared.begin(*waiting)
+    wait_for(lambda: len(shared.forks()) == 1, "the fork")
+    shared.forks()[0].kill()
+    step.communicate(timeout=60)
+    assert step.returncode == -signal.SIGKILL
+
+
+def test_a_step_whose_server_was_killed_fails_and_its_fork_ends(
+    own: Server, waiting: list[str]
+) -> None:
+    step = own.begin(*waiting)
+    wait_for(lambda: len(own.forks()) == 1, "the fork")
+    [fork] = own.forks()
+    own.process.kill()
+    _, errors = step.communicate(timeout=60)
+    assert (step.returncode, errors) == (
+        1,
+        "error: the fork server that ran this command has ended\n",
+    )
+    assert fork.wait(timeout=60) is None
+
+
+def test_a_server_ends_with_who_started_it_and_after_its_forks(
+    own: Server, waiting: list[str], tmp_path: Path
+) -> None:
+    step = own.begin(*waiting)
+    wait_for(lambda: len(own.forks()) == 1, "the fork")
+    own.close()
+    status, _, errors = own.run(*mask(tmp_path / "mask.npy"))
+    assert status == 0, errors
+    assert not was_forked(tmp_path / "mask.npy")
+    assert own.process.poll() is None
+    step.kill()
+    step.communicate()
+    assert own.process.wait(timeout=60) == 0
+    assert not own.address.parent.exists()
+
+
+def test_a_server_is_started_for_many_steps_and_ends_with_its_process(
+    run_python: Callable[..., str],
+) -> None:
+    line = "from pipeline_src.starting import server; import os; server.start({}); "
+    line += "print(os.environ.get('{}'), *[s.pid for s in server.servers])"
+    assert run_python(line.format(server.FEWEST_STEPS - 1, VARIABLE)) == "None\n"
+    address, process = run_python(line.format(server.FEWEST_STEPS, VARIABLE)).split()
+    wait_for(lambda: not psutil.pid_exists(int(process)), "the server's end")
+    assert not Path(address).parent.exists()
+    off = run_python(line.format(server.FEWEST_STEPS, VARIABLE), environment={VARIABLE: "off"})
+    assert off == "off\n"
+
+
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """What a line of Python prints."""
+
+    def run(line: str, environment: dict[str, str] | None = None) -> str:
+        started = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        return subprocess.run(
+            [sys.executable, "-c", line],
+            cwd=ROOT,
+            env=started | (environment or {}),
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    return run
