@@ -147,10 +147,17 @@ class _Server:
         )
         try:
             client_ended = os.pidfd_open(client)
-        except ProcessLookupError:
+        except OSError:
+            # It has ended, or is in another container: it runs its command, if it can.
             connection.close()
             return
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError:
+            # No room for another process: the client, which is there already, runs its command.
+            connection.close()
+            os.close(client_ended)
+            return
         if not process:
             self._forget()
             _run_command(connection)

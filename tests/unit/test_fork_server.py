@@ -100,9 +100,14 @@ def mask(output: Path) -> list[str]:
     return ["mask", *study, "--acceleration", "4x", "--output", str(output)]
 
 
+def sitting(output: Path) -> dict[str, Any]:
+    """What the manifest says of the process."""
+    [found] = json.loads(output.with_suffix(".manifest.json").read_text())["sittings"]
+    return dict(found)
+
+
 def was_forked(output: Path) -> bool:
-    manifest = json.loads(output.with_suffix(".manifest.json").read_text())
-    return bool(manifest["sittings"][0]["forked"])
+    return bool(sitting(output)["forked"])
 
 
 def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None:
@@ -115,7 +120,10 @@ def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None
         )
         assert status == 0, errors
         path = tmp_path / name / "mask.npy"
-        assert was_forked(path) == (name == "forked")
+        told = sitting(path)
+        assert told["forked"] == (name == "forked")
+        assert told["peak_memory_mib"] > 20
+        assert 0 < told["processor_seconds"] < 60
         made[name] = (output, errors, sha256_file(path), path.stat().st_mode)
     assert made["forked"] == made["alone"]
 
