@@ -77,7 +77,11 @@ def branch_cascades(plan: TrainingPlan) -> int:
 
 
 def training_multiply_adds(plan: TrainingPlan, slices: Slices) -> int:
-    """Multiply-adds of a whole training: every step, validation, and the frozen teacher once."""
+    """Multiply-adds of a whole training: every step, validation, and the frozen teacher once.
+
+    All cascades count in a stage of features, also those that its loss does not need and that are
+    not run (FitNets needs three of five): which they are is known to the losses alone.
+    """
     one = forward_multiply_adds(plan.network, slices)
     if plan.sft is not None:
         one += forward_multiply_adds(plan.sft.student, slices, branch_cascades(plan))
