@@ -1,9 +1,10 @@
 """`python -m benchmarks.overhead results/demo --cores 2`: what a finished run spent on what.
 
-The run's wall time times its cores, split into the work of its processes and what it takes to
-start them. Each tells its own start, and what commands other than a training import while they run
-is timed here, one after the other, and taken off what they ran. What is left is Snakemake, the fork
-server and cores that had nothing to do.
+The time from the start of the first step's process to the end of the last one's, times the cores,
+split into the work of the processes and what they import. Each tells how long it imported before
+its work, and what commands other than a training import while they run is timed here, one after the
+other, and taken off what they ran. What is left is Snakemake between steps, the start of Python and
+of forks, the fork server and cores that had nothing to do.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ def main() -> None:
     spent = {
         "epochs of training": sum(one.epochs for one in trainings),
         "trainings besides epochs": sum(one.seconds - one.epochs for one in trainings),
-        "starting trainings": sum(one.startup_seconds for one in trainings),
+        "imports of trainings": sum(one.startup_seconds for one in trainings),
         "evaluation, tables, figures, report": sum(
             # The cost is measured on all cores.
             one.seconds * (options.cores if one.command == "cost" else 1)
             - imports[one.imports, one.forked]
             for one in others
         ),
-        "starting the others": sum(
+        "imports of the others": sum(
             one.startup_seconds + imports[one.imports, one.forked] for one in others
         ),
     }
@@ -69,7 +70,7 @@ def main() -> None:
     end = max(one.started + timedelta(seconds=one.seconds) for one in found)
     wall = (end - start).total_seconds()
     total = wall * options.cores
-    spent["Snakemake, idle cores"] = total - sum(spent.values())
+    spent["Snakemake, starts, idle cores"] = total - sum(spent.values())
     forks = sum(one.forked for one in found)
     print(f"{wall:.0f} s on {options.cores} cores, {len(found)} processes, {forks} of them forks")
     rows = [(what, f"{seconds:.0f}", f"{seconds / total:.1%}") for what, seconds in spent.items()]

@@ -106,7 +106,7 @@ class Sitting:
     def so_far(self) -> dict[str, Any]:
         """Start, seconds since, seconds of importing before, whether the process is a fork that
         imported less, its processor time, peak memory and joules (null where the platform does not
-        tell) and machine."""
+        tell) and machine. The memory of a fork counts what its server had imported."""
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
             self._sample[path] = now

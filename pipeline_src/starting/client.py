@@ -1,10 +1,17 @@
-"""A step's own process: has its command run by a fork of the server, and ends as that one ends."""
+"""A step's own process: has its command run by a fork of the server, and ends as that one ends.
+
+The client connects, the server forks and says which process that is, and only then the client sends
+its command to the fork: a client that hears nothing can run it here, and it runs once. The exit
+status comes from the server at the end.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
+import site
 import socket
 import sys
 import zlib
@@ -21,35 +28,47 @@ FORKED = "SFT_KD_RECON_FORKED"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 #: Threads that the server's libraries are loaded for; they settle that when they are loaded.
 THREADS = "1"
+#: Seconds within which a server answers; it has nothing else to do.
+PATIENCE = 30.0
 _NUMBER_BYTES = 8
 
 
 def socket_name() -> str:
-    """Name of the socket of a server of this environment and Python; another's is not asked."""
-    return f"{zlib.crc32(f'{sys.prefix} {sys.version}'.encode()):08x}.socket"
+    """Name of the socket of a server of this environment, Python and state of its packages;
+    another's is not asked."""
+    folders = [Path(folder) for folder in site.getsitepackages()]
+    changed = [str(folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()]
+    made_of = " ".join([sys.prefix, sys.version, *changed])
+    return f"{zlib.crc32(made_of.encode()):08x}.socket"
 
 
 def hand_over() -> int | None:
     """Have this process's command run by a fork of the server.
 
     Returns the fork's exit status, or None where the command is to be run here: there is no server,
-    it is not ready, or it is of another interpreter or number of threads. What ends the fork by a
-    signal ends this process by the same.
+    it does not answer, or it is of other packages or another number of threads. What ends the fork
+    by a signal ends this process by the same.
     """
     address = os.environ.pop(VARIABLE, "")
-    suits = os.environ.get("OMP_NUM_THREADS") == THREADS
+    # One that is closed could not be passed on.
+    streams = None not in (sys.stdin, sys.stdout, sys.stderr)
+    suits = os.environ.get("OMP_NUM_THREADS") == THREADS and streams
     if not suits or Path(address).name != socket_name():
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         # A signal that comes before there is a fork to be told waits until there is.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         fork = _ask(connection, address)
-        if fork is not None:
+        if fork:
             _pass_signals_on(fork)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if fork is None:
+        if not fork:
             return None
-        status = receive_number(connection)
+        try:
+            _send_command(connection)
+            status = receive_number(connection)
+        except OSError:
+            status = None
     if status is None:
         print("error: the fork server that ran this command has ended", file=sys.stderr)
         return 1
@@ -61,7 +80,18 @@ def hand_over() -> int | None:
 
 
 def _ask(connection: socket.socket, address: str) -> int | None:
-    """The process number of the fork, or None where nobody answers."""
+    """The process number of a fork, or None where nobody answers."""
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(address)
+        return receive_number(connection)
+    except OSError:
+        return None
+    finally:
+        connection.settimeout(None)
+
+
+def _send_command(connection: socket.socket) -> None:
     request = json.dumps(
         {
             "arguments": sys.argv[1:],
@@ -70,13 +100,8 @@ def _ask(connection: socket.socket, address: str) -> int | None:
             "path": sys.path,
         }
     ).encode()
-    try:
-        connection.connect(address)
-        socket.send_fds(connection, [_to_bytes(len(request))], [0, 1, 2])
-        connection.sendall(request)
-        return receive_number(connection)
-    except OSError:
-        return None
+    socket.send_fds(connection, [_to_bytes(len(request))], [0, 1, 2])
+    connection.sendall(request)
 
 
 def _pass_signals_on(fork: int) -> None:
@@ -91,6 +116,9 @@ def _pass_signals_on(fork: int) -> None:
 
 def end(status: int) -> NoReturn:
     """End this process as it is: taking apart what torch imports takes a third of a second."""
+    if FORKED not in os.environ:
+        # What a fork finds registered is the server's to do.
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

@@ -5,19 +5,21 @@ It ends with the process that started it, once its forks have ended.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -79,10 +81,16 @@ def start(steps: int) -> None:
         return
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), THREADS)
     command = [sys.executable, "-m", "pipeline_src.starting.server", str(address)]
-    # The pipe is closed when this process ends, however it ends.
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, **threads})
-    servers.append(server)
-    os.environ[VARIABLE] = str(address)
+    atexit.register(shutil.rmtree, address.parent, ignore_errors=True)
+    # The server takes over that these are blocked; Ctrl-C is for the steps.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    with suppress(OSError):
+        # The pipe is closed when this process ends, however it ends.
+        servers.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, **threads})
+        )
+        os.environ[VARIABLE] = str(address)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def main() -> None:
@@ -96,7 +104,10 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(address))
+            try:
+                listener.bind(str(address))
+            except FileNotFoundError:
+                return  # Who started this has ended already.
             listener.listen(socket.SOMAXCONN)
             _Server(listener).serve()
     finally:
@@ -145,27 +156,27 @@ class _Server:
         client = int.from_bytes(
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder
         )
-        try:
+        server = os.getpid()
+        with suppress(OSError), ExitStack() as undo:
+            # Any failure, such as no room for another process, leaves the command to the client.
+            undo.callback(connection.close)
             client_ended = os.pidfd_open(client)
-        except OSError:
-            # It has ended, or is in another container: it runs its command, if it can.
-            connection.close()
-            return
-        try:
+            undo.callback(os.close, client_ended)
             process = os.fork()
-        except OSError:
-            # No room for another process: the client, which is there already, runs its command.
-            connection.close()
-            os.close(client_ended)
-            return
-        if not process:
-            self._forget()
-            _run_command(connection)
-        fork = _Fork(process, connection, os.pidfd_open(process), client_ended)
-        self._forks.append(fork)
-        self._selector.register(fork.ended, selectors.EVENT_READ, fork)
-        self._selector.register(fork.client_ended, selectors.EVENT_READ, fork)
-        with suppress(OSError):
+            if not process:
+                try:
+                    self._forget()
+                    os.close(client_ended)
+                    _run_command(connection, server)
+                finally:
+                    os._exit(1)
+            undo.callback(os.kill, process, signal.SIGKILL)
+            ended = os.pidfd_open(process)
+            undo.pop_all()
+            fork = _Fork(process, connection, ended, client_ended)
+            self._forks.append(fork)
+            self._selector.register(ended, selectors.EVENT_READ, fork)
+            self._selector.register(client_ended, selectors.EVENT_READ, fork)
             send_number(connection, process)
 
     def _hear_of(self, fork: _Fork, end: int) -> None:
@@ -197,13 +208,14 @@ class _Server:
             os.close(other.client_ended)
 
 
-def _run_command(connection: socket.socket) -> NoReturn:
+def _run_command(connection: socket.socket, server: int) -> NoReturn:
     """In a fork: run the client's command as `python -m pipeline_src` would, and end."""
     status = 1
+    os.environ[FORKED] = "1"  # for `end`, if no command comes
     try:
         # Forks do not outlive a server that was killed; a training saves its state.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        received = receive_request(connection)
+        received = receive_request(connection) if os.getppid() == server else None
         connection.close()
         if received is not None:
             status = _run(*received)

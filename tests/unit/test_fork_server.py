@@ -18,7 +18,8 @@ from snakemake_helpers import wait_for
 
 from pipeline_src.files import sha256_file
 from pipeline_src.starting import server
-from pipeline_src.starting.client import VARIABLE, socket_name
+from pipeline_src.starting.client import FORKED, VARIABLE, socket_name
+from pipeline_src.training.interruption import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,11 +129,27 @@ def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None
     assert made["forked"] == made["alone"]
 
 
+@pytest.fixture
+def telling(tmp_path: Path) -> Path:
+    """The folder of a copy of the package whose commands first say whether they are forks."""
+    package = tmp_path / "copy" / "pipeline_src"
+    shutil.copytree(ROOT / "pipeline_src", package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "cli.py").open("a") as source:
+        source.write(f"print('forked:', '{FORKED}' in os.environ)\n")
+    return package.parent
+
+
 @pytest.mark.parametrize(
     "command", [("check",), ("check", "--configfile", "absent.yaml"), ("--help",), ("absent",)]
 )
-def test_status_and_lines_are_those_of_a_process(command: tuple[str, ...], shared: Server) -> None:
-    assert shared.run(*command) == shared.run(*command, environment={VARIABLE: ""})
+def test_status_and_lines_are_those_of_a_process(
+    command: tuple[str, ...], shared: Server, telling: Path
+) -> None:
+    copy = {"PYTHONPATH": str(telling)}
+    status, output, errors = shared.run(*command, environment=copy, cwd=telling)
+    assert output.startswith("forked: True\n")
+    alone = shared.run(*command, environment=copy | {VARIABLE: ""}, cwd=telling)
+    assert (status, output.replace("True", "False", 1), errors) == alone
 
 
 @pytest.mark.parametrize(
@@ -152,16 +169,41 @@ def test_without_a_server_that_suits_a_command_runs_by_itself(
     assert not was_forked(tmp_path / "mask.npy")
 
 
-def test_a_fork_runs_the_code_of_the_moment(shared: Server, tmp_path: Path) -> None:
-    """Its manifest tells the code's digest."""
-    package = tmp_path / "pipeline_src"
-    shutil.copytree(ROOT / "pipeline_src", package, ignore=shutil.ignore_patterns("__pycache__"))
-    source = package / "cli.py"
+def test_a_fork_runs_the_code_of_the_moment(shared: Server, telling: Path) -> None:
+    """As its manifest says, which is made from the files."""
     for text in ("The first text.", "The second text."):
-        parts = source.read_text().partition('"""')
-        source.write_text(f'"""{text}"""{parts[2].partition(chr(34) * 3)[2]}')
-        _, output, _ = shared.run("--help", environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+        with (telling / "pipeline_src/cli.py").open("a") as source:
+            source.write(f"__doc__ = '{text}'\n")
+        _, output, _ = shared.run("--help", environment={"PYTHONPATH": str(telling)}, cwd=telling)
+        assert output.startswith("forked: True\n")
         assert text in output
+
+
+def test_a_server_is_not_asked_once_packages_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a manifest would name the version on disk, and the fork would use another."""
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path)])
+    before = socket_name()
+    os.utime(tmp_path, (1, 1))
+    assert socket_name() != before
+
+
+def test_a_client_waits_for_a_silent_server_only_so_long(own: Server) -> None:
+    """And its command is not run later as well."""
+    line = "from pipeline_src.starting import client; client.PATIENCE = 0.3; "
+    line += "print(client.hand_over())"
+    own.process.send_signal(signal.SIGSTOP)
+    environment = os.environ | {VARIABLE: str(own.address), "OMP_NUM_THREADS": "1"}
+    asked = subprocess.run(
+        [sys.executable, "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert (asked.stdout, asked.stderr) == ("None\n", "")
+    own.process.send_signal(signal.SIGCONT)
+    status, output, _ = own.run("--help")
+    assert status == 0
+    assert output
+    wait_for(lambda: not own.forks(), "the end of all forks")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -196,7 +238,7 @@ def test_a_step_whose_server_was_killed_fails_and_its_fork_ends(
         1,
         "error: the fork server that ran this command has ended\n",
     )
-    assert fork.wait(timeout=60) is None
+    wait_for(lambda: not is_alive(fork.pid), "the fork's end")
 
 
 def test_a_server_ends_with_who_started_it_and_after_its_forks(
@@ -222,7 +264,7 @@ def test_a_server_is_started_for_many_steps_and_ends_with_its_process(
     line += "print(os.environ.get('{}'), *[s.pid for s in server.servers])"
     assert run_python(line.format(server.FEWEST_STEPS - 1, VARIABLE)) == "None\n"
     address, process = run_python(line.format(server.FEWEST_STEPS, VARIABLE)).split()
-    wait_for(lambda: not psutil.pid_exists(int(process)), "the server's end")
+    wait_for(lambda: not is_alive(int(process)), "the server's end")
     assert not Path(address).parent.exists()
     off = run_python(line.format(server.FEWEST_STEPS, VARIABLE), environment={VARIABLE: "off"})
     assert off == "off\n"

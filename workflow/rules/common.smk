@@ -67,16 +67,16 @@ def write_study_config():
 
 
 def quicken():
-    """Shorten what every step costs besides its work."""
+    """Shorten what every step of a run on this machine costs besides its work."""
+    if workflow.non_local_exec or workflow.remote_exec:
+        return
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
-        # Snakemake's own limit, which nobody asked for: for its sake Snakemake 9 looks through its
-        # queue once more in every second for each job that has ended.
+        # The default: for its sake Snakemake 9 looks through its queue once more in every second
+        # for each job that has ended.
         workflow.scheduler.job_rate_limiter = None
-    # Containers and conda environments have their own Python, clusters their own machines; forks
-    # have not been tried with a GPU.
-    elsewhere = workflow.non_local_exec or workflow.remote_exec
-    if not (elsewhere or workflow.deployment_settings.deployment_method or gpus()):
+    # Containers and conda environments have their own Python; forks have not been tried with a GPU.
+    if not (workflow.deployment_settings.deployment_method or gpus()):
         start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))
 
 
