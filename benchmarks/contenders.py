@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline_src.config import Study, check_study, training_plan
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
+from pipeline_src.models.convolution import library_gradients
 from pipeline_src.models.slicewise import slices_at_once
 from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.data_fidelity import data_fidelity
@@ -42,8 +43,6 @@ METHODS = ("fitnets", "at", "cc", "fsp", "sp")
 #: A training step of each kind; `{method}_features` is the first stage of a distillation.
 KINDS = ("teacher", "student", "sft", *(f"{m}_features" for m in METHODS), "at_reconstruction")
 BATCH = 4
-#: Stride, padding, dilation, transposed, output padding and groups of all convolutions.
-CONVOLUTION = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)
 VOLUMES = 2
 
 
@@ -196,9 +195,7 @@ class Engine(Contender):
         for _ in range(count * self._count.forward // len(images)):
             out = F.conv2d(images, weight, padding=1)
         for _ in range(count * self._count.backward // len(images)):
-            torch.ops.aten.convolution_backward(
-                out, images, weight, None, *CONVOLUTION, [True, True, False]
-            )
+            library_gradients(out, images, weight, of_image=True, of_weight=True)
         if self._device.type == "cuda":
             torch.cuda.synchronize()
 

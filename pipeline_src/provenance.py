@@ -128,7 +128,10 @@ class Sitting:
 
 
 def _peak_memory() -> int | None:
-    """The most memory that this process held, in MiB."""
+    """The most memory that this process held, in MiB.
+
+    `getrusage` would count the process that started it too.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -55,13 +55,13 @@ def gradients(
         weight: `(channels_out, channels_in, 3, 3)`.
     """
     if len(weight) == 1:
-        found = _library_gradients(gradient, image, weight, True, False)[0] if of_image else None
+        found = library_gradients(gradient, image, weight, True, False)[0] if of_image else None
         # Moving the gradient is moving the image the other way.
         of_weight = torch.bmm(_moved(gradient), _pixels(image)).sum(0).flip(0)
         return found, of_weight.mT.reshape(weight.shape), gradient.sum().reshape(1)
     of_bias = _pixels(gradient).sum(1).sum(0)
     if weight.shape[1] > 1:
-        found, of_weight = _library_gradients(gradient, image, weight, of_image, True)
+        found, of_weight = library_gradients(gradient, image, weight, of_image, True)
         return found, of_weight, of_bias
     of_weight = torch.bmm(_moved(image), _pixels(gradient)).sum(0)
     of_weight = of_weight.mT.reshape(weight.shape)
@@ -71,10 +71,10 @@ def gradients(
     return found.to(image.dtype), of_weight, of_bias
 
 
-def _library_gradients(
+def library_gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, of_image: bool, of_weight: bool
 ) -> tuple[Any, Any]:
-    """Gradients with respect to image and weight, those asked for."""
+    """Gradients with respect to image and weight, those asked for (else None), by the library."""
     done = torch.ops.aten.convolution_backward(
         gradient.contiguous(memory_format=torch.channels_last),
         image,

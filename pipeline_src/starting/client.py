@@ -73,7 +73,7 @@ def hand_over() -> int | None:
         print("error: the fork server that ran this command has ended", file=sys.stderr)
         return 1
     if status < 0:
-        if -status not in (signal.SIGKILL, signal.SIGSTOP):
+        if -status != signal.SIGKILL:  # which has no other disposition
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
