@@ -89,11 +89,40 @@ def own(tmp_path: Path) -> Iterator[Server]:
     served.stop()
 
 
+class Waiting:
+    """A command that waits until it is told to end: it reads a pipe to which nobody writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pipe = folder / "study.yaml"
+        os.mkfifo(self._pipe)
+        self.command = ["check", "--configfile", str(self._pipe)]
+        self._held: list[int] = []
+
+    def begin(self, asked: Server) -> tuple[subprocess.Popen[str], psutil.Process]:
+        """The step, and its fork, which has come to the pipe."""
+        step = asked.begin(*self.command)
+        wait_for(self._is_read, "the command")
+        [fork] = asked.forks()
+        return step, fork
+
+    def _is_read(self) -> bool:
+        try:
+            # Fails as long as nobody reads; held open, it lets the reader wait.
+            self._held.append(os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        for held in self._held:
+            os.close(held)
+
+
 @pytest.fixture
-def waiting(tmp_path: Path) -> list[str]:
-    """A command that waits until it is told to end: nobody writes what it reads."""
-    os.mkfifo(tmp_path / "study.yaml")
-    return ["check", "--configfile", str(tmp_path / "study.yaml")]
+def waiting(tmp_path: Path) -> Iterator[Waiting]:
+    made = Waiting(tmp_path)
+    yield made
+    made.close()
 
 
 def mask(output: Path) -> list[str]:
@@ -208,30 +237,26 @@ def test_a_client_waits_for_a_silent_server_only_so_long(own: Server) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_what_ends_a_step_ends_its_fork(
-    number: signal.Signals, shared: Server, waiting: list[str]
+    number: signal.Signals, shared: Server, waiting: Waiting
 ) -> None:
-    step = shared.begin(*waiting)
-    wait_for(lambda: len(shared.forks()) == 1, "the fork")
+    step, _ = waiting.begin(shared)
     step.send_signal(number)
     step.communicate(timeout=60)
     assert step.returncode == -number
     wait_for(lambda: not shared.forks(), "the fork's end")
 
 
-def test_what_ends_a_fork_ends_its_step(shared: Server, waiting: list[str]) -> None:
-    step = shared.begin(*waiting)
-    wait_for(lambda: len(shared.forks()) == 1, "the fork")
-    shared.forks()[0].kill()
+def test_what_ends_a_fork_ends_its_step(shared: Server, waiting: Waiting) -> None:
+    step, fork = waiting.begin(shared)
+    fork.kill()
     step.communicate(timeout=60)
     assert step.returncode == -signal.SIGKILL
 
 
 def test_a_step_whose_server_was_killed_fails_and_its_fork_ends(
-    own: Server, waiting: list[str]
+    own: Server, waiting: Waiting
 ) -> None:
-    step = own.begin(*waiting)
-    wait_for(lambda: len(own.forks()) == 1, "the fork")
-    [fork] = own.forks()
+    step, fork = waiting.begin(own)
     own.process.kill()
     _, errors = step.communicate(timeout=60)
     assert (step.returncode, errors) == (
@@ -242,10 +267,9 @@ def test_a_step_whose_server_was_killed_fails_and_its_fork_ends(
 
 
 def test_a_server_ends_with_who_started_it_and_after_its_forks(
-    own: Server, waiting: list[str], tmp_path: Path
+    own: Server, waiting: Waiting, tmp_path: Path
 ) -> None:
-    step = own.begin(*waiting)
-    wait_for(lambda: len(own.forks()) == 1, "the fork")
+    step, _ = waiting.begin(own)
     own.close()
     status, _, errors = own.run(*mask(tmp_path / "mask.npy"))
     assert status == 0, errors
