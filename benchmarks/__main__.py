@@ -2,9 +2,9 @@
 
 Both run in turns on the same slices, loading included; a ratio is taken within each turn, and the
 table gives its median and range. Beside it stands the ratio that the engine would have if its step
-were nothing but the library's convolutions between features. The textbook's memory goes back to
-the kernel in every step, and how many pages that is differs between processes, so each comparison
-is made by several pairs.
+were nothing but convolutions between features, done by torch's library. The textbook's memory goes
+back to the kernel in every step, and how many pages that is differs between processes, so each
+comparison is made by several pairs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import platform
 import statistics
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from benchmarks.contenders import (
     METHODS,
     VOLUMES,
     Work,
+    count_operations,
     matrix_multiply_rate,
     serve,
     slices_a_volume,
@@ -77,9 +80,14 @@ def main() -> None:
 
 
 def _rate(precision: str, options: argparse.Namespace) -> float:
-    """In a process of its own, as the contenders are."""
+    rate: float = _apart(matrix_multiply_rate, precision, options.device, options.threads)
+    return rate
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process of its own, as the contenders are."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(matrix_multiply_rate, (precision, options.device, options.threads))
+        return pool.apply(function, arguments)
 
 
 def compare(
@@ -87,7 +95,9 @@ def compare(
 ) -> list[dict[str, Any]]:
     """One row a precision for one kind of step."""
     contenders = ("textbook", *options.precisions)
-    works = {c: Work(c, kind, folder, options.threads, options.device) for c in contenders}
+    first = Work("fp32", kind, folder, options.threads, options.device)
+    operations = _apart(count_operations, first)
+    works = {c: replace(first, contender=c, operations=operations) for c in contenders}
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(options.rounds):
         summaries = run_round(works, seconds, options.turns, options.steps)
@@ -112,9 +122,8 @@ def compare(
                 "slices_per_second_textbook": BATCH / statistics.median(textbook),
                 "peak_mib": summaries[precision]["peak_mib"],
                 "peak_mib_textbook": summaries["textbook"]["peak_mib"],
-                "share_of_matrix_multiply": summaries[precision]["operations"]
-                / step
-                / rates[precision],
+                "share_of_matrix_multiply": operations.total / step / rates[precision],
+                "convolutions": summaries[precision]["library"] or "compiled",
                 "step_seconds": step,
                 "step_seconds_textbook": statistics.median(textbook),
                 "once_seconds": summaries[precision]["once"],
@@ -128,7 +137,7 @@ def run_round(
     seconds: dict[tuple[str, str], list[float]],
     turns: int,
     steps: int,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Start a process a contender, let them work in turns, and add to ``seconds`` what a step took
     them, and what its convolutions took the engine's; the processes' summaries."""
     context = multiprocessing.get_context("spawn")
@@ -177,7 +186,7 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
         "step",
         "precision",
         "ratio: median (range)",
-        "convolutions alone",
+        "library's convolutions alone",
         "slices/s",
         "textbook",
         "peak MiB",
@@ -190,6 +199,11 @@ def report(rows: list[dict[str, Any]], rates: dict[str, float], options: argpars
         f"of {options.turns} turns of {options.steps} steps",
         "matrix multiply: "
         + ", ".join(f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in rates.items()),
+        *(
+            f"convolutions, {p}: "
+            + ", ".join(sorted({r["convolutions"] for r in rows if r["precision"] == p}))
+            for p in options.precisions
+        ),
         "",
         tabulate(shown, headings, tablefmt="github", disable_numparse=True),
         "",

@@ -11,7 +11,7 @@ import resource
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import drawn_mask, read_mask, write_mask
 from pipeline_src.training.builder import Builder, Inputs, fresh_network
+from pipeline_src.training.convolutions import why_library
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.optimiser import Adam
@@ -52,12 +53,31 @@ def slices_a_volume(size: int) -> int:
 
 
 @dataclass(frozen=True)
+class Operations:
+    """What a step computes where every convolution is the library's.
+
+    Attributes:
+        total: floating-point operations of its convolutions and matrix products.
+        features: channels between the convolutions of a cascade.
+        forward: slices that go through convolutions between features.
+        backward: the same for their gradients.
+    """
+
+    total: int
+    features: int
+    forward: int
+    backward: int
+
+
+@dataclass(frozen=True)
 class Work:
     """What a process is to measure.
 
     Attributes:
         contender: `textbook`, `fp32`, `tf32` or `bf16`.
         folder: where `write_data` has put the slices.
+        convolutions: the setting of training, for the engine.
+        operations: of a step, for the engine.
     """
 
     contender: str
@@ -65,6 +85,8 @@ class Work:
     folder: Path
     threads: int
     device: str
+    convolutions: str = "auto"
+    operations: Operations | None = None
 
 
 def write_data(folder: Path, size: int) -> None:
@@ -99,7 +121,7 @@ def write_data(folder: Path, size: int) -> None:
     )
 
 
-def study(size: int, precision: str = "fp32", threads: int = 2, device: str = "cpu") -> Study:
+def study(size: int, **training: Any) -> Study:
     """The paper's networks, methods and batch size."""
     source = {"kind": "phantom", "anatomy": "brain", "patients": 3, "slices": 1, "matrix": size}
     return check_study(
@@ -113,12 +135,7 @@ def study(size: int, precision: str = "fp32", threads: int = 2, device: str = "c
                     "split": {"train": 1, "validation": 1, "test": 1},
                 }
             },
-            "training": {
-                "batch_size": BATCH,
-                "precision": precision,
-                "threads": threads,
-                "device": device,
-            },
+            "training": {"batch_size": BATCH, **training},
         }
     )
 
@@ -128,11 +145,11 @@ class Contender(ABC):
 
     Attributes:
         once: seconds that a distillation takes before its first step.
-        operations: floating-point operations of a step, where they are counted.
+        library: why it convolves with the library; empty where it does not.
     """
 
     once: float
-    operations: int
+    library: str
 
     @abstractmethod
     def steps(self, count: int) -> None:
@@ -145,7 +162,13 @@ class Engine(Contender):
     def __init__(self, work: Work) -> None:
         store, mask = read_store(work.folder / "volumes.h5"), read_mask(work.folder / "mask.npz")
         size = store.images.shape[1]
-        made = study(size, work.contender, work.threads, work.device)
+        made = study(
+            size,
+            precision=work.contender,
+            threads=work.threads,
+            device=work.device,
+            convolutions=work.convolutions,
+        )
         self._device = set_up_device(made.training)
         model, stage = _model_and_stage(work.kind)
         plan = training_plan(made, model, 0)
@@ -153,7 +176,8 @@ class Engine(Contender):
         self._slices = Slices(store, "train", fidelity, self._device)
         teacher = work.folder / "teacher.safetensors" if plan.distillation else None
         inputs = Inputs(work.folder / "volumes.h5", work.folder / "mask.npz", teacher)
-        builder = Builder(plan, inputs, fidelity, self._device)
+        self.library = why_library(plan, self._device)
+        builder = Builder(plan, inputs, fidelity, self._device, compiled=not self.library)
         started = time.perf_counter()
         objective = builder.objective(stage, [self._slices])
         #: Seconds that the teacher took to look at every slice, once in a training.
@@ -163,10 +187,7 @@ class Engine(Contender):
         self._losses = EpochLosses(len(self._slices), self._device)
         self._step = training_step(objective, adam, self._slices, self._losses)
         self._epoch = 0
-        with FlopCounterMode(display=False) as flops, ConvolutionCount() as self._count:
-            self.steps(1)
-        #: Floating-point operations of a step, in its convolutions and matrix products.
-        self.operations = flops.get_total_flops()
+        self._operations = work.operations
         self._dtype = torch.bfloat16 if work.contender == "bf16" else torch.float32
 
     def steps(self, count: int) -> None:
@@ -185,26 +206,32 @@ class Engine(Contender):
 
     def convolutions(self, count: int) -> None:
         """As many of the library's convolutions as that many steps have, and nothing else."""
+        assert self._operations is not None
         rows, columns = self._slices.target.shape[2:]
-        features = self._count.channels
+        features = self._operations.features
         weight = torch.rand(features, features, 3, 3, device=self._device).to(self._dtype)
         images = torch.rand(BATCH, features, rows, columns, device=self._device).to(self._dtype)
         images = images.contiguous(memory_format=torch.channels_last)
         if self._device.type == "cpu":
             images = images[: slices_at_once(images, [weight])]
-        for _ in range(count * self._count.forward // len(images)):
+        for _ in range(count * self._operations.forward // len(images)):
             out = F.conv2d(images, weight, padding=1)
-        for _ in range(count * self._count.backward // len(images)):
+        for _ in range(count * self._operations.backward // len(images)):
             library_gradients(out, images, weight, of_image=True, of_weight=True)
         if self._device.type == "cuda":
             torch.cuda.synchronize()
 
 
-class ConvolutionCount(TorchDispatchMode):
-    """Counts the slices that go through convolutions between features, and back.
+def count_operations(work: Work) -> Operations:
+    """Those of a step."""
+    engine = Engine(replace(work, convolutions="library"))
+    with FlopCounterMode(display=False) as flops, ConvolutionCount() as count:
+        engine.steps(1)
+    return Operations(flops.get_total_flops(), count.channels, count.forward, count.backward)
 
-    Those from and to one channel are not the library's on the CPU.
-    """
+
+class ConvolutionCount(TorchDispatchMode):
+    """Counts the slices that go through the library's convolutions between features, and back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,7 +256,7 @@ class ConvolutionCount(TorchDispatchMode):
 class Textbook(Contender):
     """`benchmarks.textbook`."""
 
-    once, operations = 0.0, 0
+    once, library = 0.0, ""
 
     def __init__(self, work: Work) -> None:
         from benchmarks.textbook import build, slice_loader
@@ -270,7 +297,7 @@ def serve(pipe: Connection, work: Work) -> None:
         started = time.perf_counter()
         getattr(contender, what)(count)
         pipe.send(time.perf_counter() - started)
-    summary = {"once": contender.once, "operations": contender.operations}
+    summary = {"once": contender.once, "library": contender.library}
     pipe.send(summary | {"peak_mib": peak_mib(work.device)})
 
 

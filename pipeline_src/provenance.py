@@ -22,7 +22,7 @@ REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel
 
 
 def source_files(*places: str) -> list[Path]:
-    """The Python files of the named modules or packages, relative names like ``models/sft.py``.
+    """The source files of the named modules or packages, relative names like ``models/sft.py``.
 
     Raises:
         FileNotFoundError: a place does not exist in this package.
@@ -33,7 +33,7 @@ def source_files(*places: str) -> list[Path]:
         if path.is_file():
             found.append(path)
         elif path.is_dir():
-            found.extend(sorted(path.rglob("*.py")))
+            found.extend(file for kind in ("py", "c", "h") for file in path.rglob(f"*.{kind}"))
         else:
             raise FileNotFoundError(path)
     return sorted(set(found))

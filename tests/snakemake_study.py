@@ -12,6 +12,6 @@ datasets:
     split: {train: 2, validation: 1, test: 1}
 sampling: {center_lines: 4}
 networks:
-  teacher: {depth: 3, cascades: 3, features: 4}
-  student: {depth: 2, cascades: 3, features: 4}
+  teacher: {depth: 3, cascades: 3, features: 16}
+  student: {depth: 2, cascades: 3, features: 16}
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline_src.cluster.slurm import lines_of
-from pipeline_src.config import Study
+from pipeline_src.config import Study, training_plan
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
@@ -48,6 +48,7 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     settings = _profile(profile) if profile else {}
     on_cluster = settings.get("executor") == "slurm"
     yield from _gpu(study, on_cluster)
+    yield from _convolutions(study)
     yield from _data(study)
     yield from _disk()
     if on_cluster:
@@ -91,6 +92,25 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
     else:
         advice = "no driver answers (nvidia-smi); set training.device: cpu to train without"
         yield Finding("bad" if study.training.device == "cuda" else "look", "no GPU seen", advice)
+
+
+def _convolutions(study: Study) -> Iterator[Finding]:
+    import torch
+
+    from pipeline_src.training.convolutions import why_library
+
+    if study.training.device == "cuda" or torch.cuda.is_available():
+        return
+    try:
+        reason = why_library(training_plan(study, "teacher", 0), torch.device("cpu"))
+    except InputError as error:
+        yield Finding("bad", str(error))
+        return
+    if not reason:
+        yield Finding("ok", "convolutions on the CPU: compiled for this processor")
+        return
+    advice = "compiled ones are faster; see training.convolutions in config/README.md"
+    yield Finding("look", f"convolutions on the CPU: torch's; {reason}", advice)
 
 
 def _data(study: Study) -> Iterator[Finding]:

@@ -185,6 +185,12 @@ class Training(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: a CUDA device where one is seen, else the CPU"
     )
+    convolutions: Literal["auto", "compiled", "library"] = Field(
+        default="auto",
+        description="of trainings in fp32 on the CPU: compiled: the project's own kernels, which "
+        "need a C compiler and AVX2 or AVX-512; library: torch's; auto: compiled where that is "
+        "possible. Part of what defines a run",
+    )
     threads: PositiveInt = Field(
         default=2,
         description="CPU threads of one training; part of what defines a run, since sums are "

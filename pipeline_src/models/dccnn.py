@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_src.config.method import Network
+from pipeline_src.kernels.cascade import Kernels
 from pipeline_src.models.convolution import Convolution
 from pipeline_src.models.slicewise import convolve_with_gradients
 from pipeline_src.sampling.data_fidelity import DataFidelity
@@ -24,6 +25,8 @@ class Cascade(nn.Module):
     Attributes:
         arithmetic: number format of the convolutions; None: that of the image. Weights stay in
             the format they have.
+        kernels: compiled convolutions for images in single precision on the CPU; None: the
+            library's.
         receivers: who is handed a feature in each forward pass, by its place: `mid`, the ReLU
             output of convolution (d + 1) // 2, or `out`, the last convolution's output before
             cropping.
@@ -32,8 +35,9 @@ class Cascade(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         channels = [1, *[network.features] * (network.depth - 1), 1]
-        self.padding = network.padding
+        self.padding, self.features = network.padding, network.features
         self.arithmetic: torch.dtype | None = None
+        self.kernels: Kernels | None = None
         self.receivers: dict[str, list[Callable[[Tensor], None]]] = {"mid": [], "out": []}
         self.convolutions = nn.ModuleList(
             Convolution(before, after) for before, after in pairwise(channels)
@@ -55,12 +59,15 @@ class Cascade(nn.Module):
     def _convolve(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The last convolution's output, and the middle feature."""
         wanted = (len(self.convolutions) + 1) // 2 - 1
-        if x.device.type == "cpu" and torch.is_grad_enabled():
+        on_cpu = x.device.type == "cpu"
+        compiled = self.kernels if on_cpu and x.dtype == torch.float32 else None
+        if compiled or (on_cpu and torch.is_grad_enabled()):
             layers = []
             for convolution in self.convolutions:
                 assert isinstance(convolution, Convolution)
                 layers.append(convolution.values(x.dtype))
-            return convolve_with_gradients(x, layers, wanted if self.receivers["mid"] else None)
+            convolve = compiled.convolve if compiled else convolve_with_gradients
+            return convolve(x, layers, wanted if self.receivers["mid"] else None)
         middle: Tensor | None = None
         *hidden, last = self.convolutions
         for number, convolution in enumerate(hidden):
@@ -99,6 +106,17 @@ def set_arithmetic(module: nn.Module, arithmetic: torch.dtype) -> None:
     for cascade in module.modules():
         if isinstance(cascade, Cascade):
             cascade.arithmetic = arithmetic
+
+
+def use_kernels(module: nn.Module, precision: str) -> None:
+    """Let the cascades in ``module`` convolve with compiled kernels, in `fp32` or `bf16`.
+
+    Raises:
+        CompilationError: they cannot be made here.
+    """
+    for cascade in module.modules():
+        if isinstance(cascade, Cascade):
+            cascade.kernels = Kernels(cascade.features, precision)
 
 
 def count_parameters(module: nn.Module) -> int:

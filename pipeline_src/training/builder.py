@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipeline_src.config.method import Network, Networks
 from pipeline_src.config.plans import DistillationPlan, TrainingPlan
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
-from pipeline_src.models.dccnn import DCCNN, set_arithmetic
+from pipeline_src.models.dccnn import DCCNN, set_arithmetic, use_kernels
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.weights import load_network, load_tensors
 from pipeline_src.sampling.data_fidelity import DataFidelity
@@ -47,6 +48,9 @@ class Inputs:
 class Builder:
     """Networks of a plan, and the objective of each of its stages.
 
+    Args:
+        compiled: convolve with the compiled kernels.
+
     Attributes:
         network: the network that is trained and reported.
         sft: the student-friendly training network around it, where the plan is of that kind.
@@ -56,10 +60,16 @@ class Builder:
     """
 
     def __init__(
-        self, plan: TrainingPlan, inputs: Inputs, fidelity: DataFidelity, device: torch.device
+        self,
+        plan: TrainingPlan,
+        inputs: Inputs,
+        fidelity: DataFidelity,
+        device: torch.device,
+        *,
+        compiled: bool = False,
     ) -> None:
         self.plan, self.inputs, self.fidelity, self.device = plan, inputs, fidelity, device
-        self._arithmetic = torch.bfloat16 if plan.training.precision == "bf16" else torch.float32
+        self._compiled = compiled
         wanted = plan.distillation
         if inputs.teacher and wanted is None:
             raise InputError(f"{plan.model}: has no use for --teacher {inputs.teacher}")
@@ -75,14 +85,21 @@ class Builder:
                 plan.sft.losses.branches,
             )
             self.network = self.sft.to(device).teacher
-            set_arithmetic(self.sft, self._arithmetic)
+            self._set_convolutions(self.sft)
             return
         role = "teacher" if plan.model == "teacher" else "student"
         self.network = fresh_network(plan.network, plan.seed, role)
         if plan.warm_start:
             self._warm_start()
         self.network.to(device)
-        set_arithmetic(self.network, self._arithmetic)
+        self._set_convolutions(self.network)
+
+    def _set_convolutions(self, module: nn.Module) -> None:
+        precision = self.plan.training.precision
+        if self._compiled:
+            use_kernels(module, precision)
+        elif precision == "bf16":
+            set_arithmetic(module, torch.bfloat16)
 
     def _warm_start(self) -> None:
         """Cascades 2..c from the SFT student blocks; the first is no part of any branch."""
@@ -131,7 +148,7 @@ class Builder:
             raise InputError(
                 f"{path}: holds {network.network}, but the plan's teacher is {plan.teacher}"
             )
-        set_arithmetic(network, self._arithmetic)
+        self._set_convolutions(network)
         networks = Networks(teacher=plan.teacher, student=self.plan.network)
         loss = build_loss(plan.method, plan.loss, networks)
         teacher = FrozenTeacher(

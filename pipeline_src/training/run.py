@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline_src.provenance import Sitting, code_digest, package_versions, writ
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
 from pipeline_src.training.builder import Builder, Inputs
+from pipeline_src.training.convolutions import why_library
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.engine import Epoch, Stage
@@ -34,6 +36,7 @@ CODE = (
     "data/store.py",
     "sampling",
     "models",
+    "kernels",
     "distillation/base.py",
     "distillation/attention.py",
     "training",
@@ -65,7 +68,8 @@ def run_training(
     device = set_up_device(plan.training)
     store, mask = read_store(inputs.store), read_mask(inputs.mask)
     check_mask_fits(mask, store, inputs)
-    defined_by = what_defines(plan, inputs, device)
+    reason = why_library(plan, device)
+    defined_by = what_defines(plan, inputs, device, compiled=not reason)
     digest = sha256_json(defined_by)
     with Interruption(parent) as interruption, locked(output, interruption) as waited:
         if waited and is_complete(output, digest):
@@ -88,7 +92,9 @@ def run_training(
             save_every,
             lambda: {"model": plan.model, "seed": plan.seed, **labels, "sittings": sittings()},
         )
-        builder, histories = _train(plan, inputs, store, mask, device, keeping)
+        if reason:
+            print(f"convolutions: torch's; {reason}", file=sys.stderr)
+        builder, histories = _train(plan, inputs, store, mask, device, keeping, not reason)
         written = _write_results(output, builder, histories)
         final = histories[plan.stages[-1]]
         manifest = output / "manifest.json"
@@ -113,6 +119,7 @@ def run_training(
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
+                "convolutions": f"library: {reason}" if reason else "compiled",
             },
         )
         interruption.leave("after its last epoch")
@@ -127,11 +134,12 @@ def _train(
     mask: Mask,
     device: torch.device,
     keeping: Safekeeping,
+    compiled: bool,
 ) -> tuple[Builder, dict[str, list[Epoch]]]:
     fidelity = data_fidelity(mask).to(device)
     train = Slices(store, "train", fidelity, device)
     validation = Slices(store, "validation", fidelity, device)
-    builder = Builder(plan, inputs, fidelity, device)
+    builder = Builder(plan, inputs, fidelity, device, compiled=compiled)
     progress = Progress(plan.model)
     histories: dict[str, list[Epoch]] = {}
     for number, name in enumerate(plan.stages):
@@ -169,7 +177,9 @@ def _write_results(output: Path, builder: Builder, histories: dict[str, list[Epo
     return files
 
 
-def what_defines(plan: TrainingPlan, inputs: Inputs, device: torch.device) -> dict[str, Any]:
+def what_defines(
+    plan: TrainingPlan, inputs: Inputs, device: torch.device, *, compiled: bool
+) -> dict[str, Any]:
     """All that shapes the numbers: a state is taken up only under the same."""
     versions = package_versions()
     code = {place: code_digest(place) for place in CODE}
@@ -182,6 +192,7 @@ def what_defines(plan: TrainingPlan, inputs: Inputs, device: torch.device) -> di
         "code": code,
         "packages": {name: versions[name] for name in ("python", "torch", "numpy")},
         "device": device.type,
+        "convolutions": "compiled" if compiled else "library",
     }
 
 

@@ -45,8 +45,8 @@ CONFIGURATION: dict[str, Any] = {
     },
     "sampling": {"center_lines": 2},
     "networks": {
-        "teacher": {"depth": 5, "cascades": 3, "features": 3},
-        "student": {"depth": 3, "cascades": 3, "features": 3},
+        "teacher": {"depth": 5, "cascades": 3, "features": 16},
+        "student": {"depth": 3, "cascades": 3, "features": 16},
     },
     "methods": {"at": {}, "fsp": {}},
     "evaluation": {"panel_methods": ["at"]},

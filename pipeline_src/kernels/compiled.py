@@ -1,0 +1,109 @@
+"""This folder's C code, compiled for this processor when it is first asked for, and loaded.
+
+The library is kept in the user's cache folder under a name that says what it was made of, so that
+every later process loads it at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from platformdirs import user_cache_path
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path
+
+SOURCES = Path(__file__).parent
+
+
+class Kind(NamedTuple):
+    """A way to compile the kernels.
+
+    Attributes:
+        needs: what the processor must be capable of, by torch's names.
+        options: what the compiler is told.
+    """
+
+    precision: str
+    needs: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+#: The faster one of a precision first.
+KINDS = {
+    "avx512": Kind("fp32", ("avx512_f", "fma3"), ("-mavx512f", "-mfma")),
+    "avx2": Kind("fp32", ("avx2", "fma3"), ("-mavx2", "-mfma")),
+    "avx512-bf16": Kind(
+        "bf16",
+        ("avx512_f", "avx512_bf16", "fma3"),
+        ("-mavx512f", "-mavx512bf16", "-mfma", "-DBF16"),
+    ),
+}
+# A product and the sum it goes into are rounded once, whatever the compiler.
+OPTIONS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared"]
+
+
+class CompilationError(Exception):
+    """The kernels cannot be had here; the message says why."""
+
+
+def kinds_here(precision: str) -> list[str]:
+    """The kinds that this processor can run, the fastest first."""
+    able = torch.cpu.get_capabilities()
+    return [
+        name
+        for name, kind in KINDS.items()
+        if kind.precision == precision and all(map(able.get, kind.needs))
+    ]
+
+
+@cache
+def load(features: int, kind: str) -> ctypes.CDLL:
+    """The kernels for a number of features, of one of `KINDS`.
+
+    Raises:
+        CompilationError: there is no compiler, or it failed.
+    """
+    compiler = find_compiler()
+    options = [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
+    digest = hashlib.sha256("\0".join([*compiler, *options]).encode())
+    for path in sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.c")]):
+        digest.update(path.read_bytes())
+    folder = user_cache_path("sft-kd-recon", appauthor=False)
+    library = folder / f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
+    try:
+        if not library.exists():
+            with atomic_path(library) as temporary:
+                _compile([*compiler, *options, "-o", str(temporary), str(SOURCES / "cascade.c")])
+        return ctypes.CDLL(str(library))
+    except (InputError, OSError) as error:
+        raise CompilationError(str(error)) from error
+
+
+def find_compiler() -> list[str]:
+    """The C compiler of the environment variable CC, or else cc, gcc or clang.
+
+    Raises:
+        CompilationError: there is none.
+    """
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        words = shlex.split(name)
+        if words and shutil.which(words[0]):
+            return words
+    raise CompilationError("no C compiler found (CC, cc, gcc, clang)")
+
+
+def _compile(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        said = (done.stderr.splitlines() or [f"status {done.returncode}"])[0]
+        raise CompilationError(f"{command[0]} failed: {said}")
