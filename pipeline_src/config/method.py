@@ -180,16 +180,17 @@ class Training(Section):
     precision: Literal["fp32", "tf32", "bf16"] = Field(
         default="fp32",
         description="arithmetic of the convolutions in training: fp32; tf32 (CUDA only); bf16, "
-        "about twice as fast. Weights, data fidelity, losses and all evaluation are fp32",
+        "faster where the hardware has it. Weights, data fidelity, losses and all evaluation are "
+        "fp32",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: a CUDA device where one is seen, else the CPU"
     )
     convolutions: Literal["auto", "compiled", "library"] = Field(
         default="auto",
-        description="of trainings in fp32 on the CPU: compiled: the project's own kernels, which "
-        "need a C compiler and AVX2 or AVX-512; library: torch's; auto: compiled where that is "
-        "possible. Part of what defines a run",
+        description="of trainings on the CPU: compiled: the project's own kernels, which need a "
+        "C compiler and AVX2 or AVX-512 (bf16: AVX-512 BF16); library: torch's; auto: compiled "
+        "where that is possible. Part of what defines a run",
     )
     threads: PositiveInt = Field(
         default=2,

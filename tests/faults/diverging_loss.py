@@ -16,7 +16,7 @@ class Diverging(DistillationLoss):
     """Drawn from torch's own generator, whose state a resumed training must have too."""
 
     cascades: tuple[int, ...]
-    worst: ClassVar[float] = 0.97
+    worst: ClassVar[float] = 0.99
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:

@@ -90,7 +90,7 @@ def test_full_disk_while_saving(
 ) -> None:
     """A limit on the size of files: large enough for weights, too small for a state."""
     output = tmp_path / "out"
-    assert finish(start(job(KIND, output, largest_file=9000))) == 0, log(output)
+    assert finish(start(job(KIND, output, largest_file=60_000))) == 0, log(output)
     assert "state not saved, training goes on: " in log(output)
     assert_same_result(output, uninterrupted(KIND)[0])
     seen("no room for the state", KIND, 1, "said so, trained on to the same bits")

@@ -9,28 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from kernel_helpers import needs_kernels
 from training_helpers import Files, study_with, train
 
 from pipeline_src.cluster.doctor import examine
 from pipeline_src.config import training_plan
 from pipeline_src.errors import InputError
 from pipeline_src.kernels import compiled
-from pipeline_src.kernels.cascade import Kernels
-from pipeline_src.kernels.compiled import CompilationError
 from pipeline_src.models.weights import load_network
 from pipeline_src.training.convolutions import why_library
 from pipeline_src.training.run import what_defines
 
 pytest_plugins = ["shared_fixtures"]
 CPU = torch.device("cpu")
-
-try:
-    Kernels(16)
-except CompilationError as error:
-    MISSING = f"no compiled kernels here: {error}"
-else:
-    MISSING = ""
-needs_kernels = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 @pytest.fixture

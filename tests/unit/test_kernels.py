@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from kernel_helpers import needs_kernels
 from torch import Tensor
 
 from pipeline_src.config.method import Network
@@ -22,14 +23,6 @@ from pipeline_src.models.dccnn import DCCNN, Cascade, use_kernels
 
 Layers = list[tuple[Tensor, Tensor]]
 FEATURES = 16
-
-try:
-    Kernels(FEATURES)
-except CompilationError as error:
-    MISSING = f"no compiled kernels here: {error}"
-else:
-    MISSING = ""
-needs_kernels = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
 def some_layers(depth: int, features: int = FEATURES) -> Layers:

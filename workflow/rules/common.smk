@@ -91,11 +91,18 @@ MODEL_CODE = (
     "data/store.py",
     "sampling/masks.py",
     "sampling/data_fidelity.py",
+    "models/convolution.py",
     "models/dccnn.py",
     "models/taps.py",
     "models/weights.py",
 )
-TRAINING_CODE = (*MODEL_CODE, "models/sft.py", "training")
+TRAINING_CODE = (
+    *MODEL_CODE,
+    "models/sft.py",
+    "models/slicewise.py",
+    "kernels",
+    "training",
+)
 # What all losses share; a loss's own module is added for its trainings alone.
 DISTILLATION_CODE = (
     *TRAINING_CODE,
