@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline_src.cluster.slurm import lines_of
-from pipeline_src.config import Study, training_plan
+from pipeline_src.config import Models, Study
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
@@ -48,7 +48,8 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     settings = _profile(profile) if profile else {}
     on_cluster = settings.get("executor") == "slurm"
     yield from _gpu(study, on_cluster)
-    yield from _convolutions(study)
+    if not on_cluster:
+        yield from _convolutions(study)
     yield from _data(study)
     yield from _disk()
     if on_cluster:
@@ -95,22 +96,28 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
 
 
 def _convolutions(study: Study) -> Iterator[Finding]:
-    import torch
-
     from pipeline_src.training.convolutions import why_library
+    from pipeline_src.training.device import choose_device
 
-    if study.training.device == "cuda" or torch.cuda.is_available():
-        return
+    models = Models(study)
     try:
-        reason = why_library(training_plan(study, "teacher", 0), torch.device("cpu"))
+        device = choose_device(study.training.device)
+        if device.type != "cpu" or study.training.precision == "tf32":
+            return
+        reasons = {
+            why_library(models.plan(name, study.seeds[0]), device)
+            for setting in study.settings()
+            for name in models.names(setting)
+        }
     except InputError as error:
         yield Finding("bad", str(error))
         return
-    if not reason:
-        yield Finding("ok", "convolutions on the CPU: compiled for this processor")
-        return
     advice = "compiled ones are faster; see training.convolutions in config/README.md"
-    yield Finding("look", f"convolutions on the CPU: torch's; {reason}", advice)
+    for reason in sorted(reasons):
+        if reason:
+            yield Finding("look", f"convolutions on the CPU: torch's; {reason}", advice)
+        else:
+            yield Finding("ok", "convolutions on the CPU: compiled for this processor")
 
 
 def _data(study: Study) -> Iterator[Finding]:

@@ -103,7 +103,8 @@ def speed_of_results(results: Path) -> Speed:
             slices = slices_of_store(path.parent / manifest["inputs"]["store"]["path"])
             epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
             taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
-            device = str(manifest["device"])
+            way = str(manifest.get("convolutions", "library")).partition(":")[0]
+            device = f"{manifest['device']}, {way} convolutions"
         except (KeyError, TypeError, ValidationError, OSError):
             continue  # another result's manifest, or one whose files are not all here
         work = training_multiply_adds(plan, slices)
@@ -116,12 +117,12 @@ def speed_of_results(results: Path) -> Speed:
     if len(devices) > 1:
         raise InputError(
             f"{results}: its trainings ran on {' and '.join(sorted(devices))}; give results of one "
-            "device"
+            "of them"
         )
     return Speed(
         {key: Range.of(values) for key, values in found.items()},
         Range.of(starts),
-        f"{len(starts)} trainings in {results} ({', '.join(devices)})",
+        f"{len(starts)} trainings in {results} ({' and '.join(devices)})",
     )
 
 

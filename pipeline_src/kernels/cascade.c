@@ -25,13 +25,14 @@ typedef struct {
     float *scratch; /* of forward_scratch or backward_scratch floats */
     const float *of_out;    /* as image; or NULL */
     const float *of_middle; /* (slices, rows, columns, FEATURES); or NULL */
-    float *const *of_weights, *const *of_biases; /* as weights and biases, but for the last bias */
+    float *const *of_weights, *const *of_biases; /* as weights and biases */
     float *of_image; /* as out; or NULL */
 } Cascade;
 
 /* Sums of one band: each layer's gradients, of weights by place or tap and then of biases. */
 #define OF_INNER (PLACES * SQUARE + FEATURES)
 #define OF_OUTER (TAPS * FEATURES + FEATURES)
+#define OF_LAST (OF_OUTER + 1) /* of the last bias too */
 #define INNER (cascade->layers - 2L)
 
 typedef struct {
@@ -43,7 +44,7 @@ typedef struct {
 
 static long even(int size) { return 2L * ((size + 1) / 2); }
 
-static long sums_of_band(const Cascade *cascade) { return INNER * OF_INNER + 2 * OF_OUTER; }
+static long sums_of_band(const Cascade *cascade) { return INNER * OF_INNER + OF_OUTER + OF_LAST; }
 
 static long stride_of(const Cascade *cascade) { return even(cascade->columns) + 2; }
 
@@ -177,6 +178,8 @@ static void enter(const Cascade *cascade, const Plan *p, int slice, int layer, i
             const float *pixel = plane + (r + 1) * p->stride + 1;
             correlate_row(pixel, output + at, cascade->columns, p->stride, sums,
                           sums + TAPS * FEATURES);
+            for (int column = 0; column < cascade->columns; column++)
+                sums[OF_LAST - 1] += pixel[column];
             spread_row(pixel, p->last, &how, cascade->columns, p->stride, to + at);
         } else {
             for (long i = 0; i < bare; i += LANES)
@@ -213,15 +216,17 @@ static void collect(const Cascade *cascade, const Plan *p, int number, int threa
         if (side && !cascade->of_out)
             continue;
         const float *from = p->sums + INNER * OF_INNER + side * OF_OUTER;
-        float total[OF_OUTER] = {0};
+        float total[OF_LAST] = {0};
         for (int b = 0; b < BANDS; b++)
-            for (int i = 0; i < OF_OUTER; i++) total[i] += from[b * band + i];
+            for (int i = 0; i < (side ? OF_LAST : OF_OUTER); i++) total[i] += from[b * band + i];
         float *to = cascade->of_weights[side ? cascade->layers - 1 : 0];
         for (int channel = 0; channel < FEATURES; channel++)
             for (int tap = 0; tap < TAPS; tap++)
                 to[channel * TAPS + tap] =
                     total[(side ? TAPS - 1 - tap : tap) * FEATURES + channel];
-        if (!side)
+        if (side)
+            *cascade->of_biases[cascade->layers - 1] = total[OF_LAST - 1];
+        else
             memcpy(cascade->of_biases[0], total + TAPS * FEATURES, FEATURES * sizeof(float));
     }
 }

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from pipeline_src.kernels.compiled import KINDS, CompilationError, kinds_here, load
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
+TORCH_LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 _Pointer = ctypes.c_void_p
 
 
@@ -55,10 +56,10 @@ class Kernels:
         if not kinds:
             wanted = " or ".join(k for k, v in KINDS.items() if v.precision == precision)
             raise CompilationError(f"for {precision} they need a processor with {wanted}")
-        self.features = features
+        self.features, self.kind = features, kinds[0]
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._team = _openmp()
-        library = load(features, kinds[0])
+        library = load(features, self.kind)
         self._work, self._scratch = {}, {}
         for name in ("forward", "backward"):
             self._work[name] = ctypes.cast(getattr(library, f"cascade_{name}"), _Pointer)
@@ -119,7 +120,9 @@ class _Convolutions(torch.autograd.Function):
         if middle is None:
             return out, None
         found = features[middle * batch : (middle + 1) * batch, 1 : rows + 1, 1 : columns + 1]
-        return out, found.permute(0, 3, 1, 2).to(image.dtype)
+        # A copy: a view would keep the features of all layers alive with it.
+        dense = torch.channels_last
+        return out, found.permute(0, 3, 1, 2).to(image.dtype, copy=True, memory_format=dense)
 
     @staticmethod
     @once_differentiable
@@ -147,8 +150,6 @@ class _Convolutions(torch.autograd.Function):
         )
         if reached:
             ctx.kernels.run("backward", cascade)
-        if of_out is not None:
-            of_biases[-1] = of_out.sum().reshape(1)
         found = [t for pair in zip(of_weights, of_biases, strict=True) for t in pair]
         return (None, None, None, of_image, *found, *[None] * (2 * (len(weights) - reached)))
 
@@ -180,17 +181,16 @@ def _openmp() -> _Team:
     Raises:
         CompilationError: there is none.
     """
-    maps = Path("/proc/self/maps")
-    mapped = {line.split()[-1] for line in maps.read_text().splitlines()} if maps.exists() else ()
-    for path in sorted(mapped):
-        if Path(path).name.startswith(("libgomp", "libomp", "libiomp")):
-            library = ctypes.CDLL(path)
-            names = ("omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")
-            run = library.GOMP_parallel
-            run.argtypes = [_Pointer, _Pointer, ctypes.c_uint, ctypes.c_uint]
-            run.restype = None
-            number, count, barrier = (
-                ctypes.cast(getattr(library, name), _Pointer).value for name in names
-            )
-            return _Team(run, (number, count, barrier))
-    raise CompilationError("torch has loaded no OpenMP library whose threads could run them")
+    names = ("omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")
+    try:
+        # What torch was linked with is found through it, whichever others are loaded.
+        library = ctypes.CDLL(str(TORCH_LIBRARY))
+        run = library.GOMP_parallel
+        number, count, barrier = (
+            ctypes.cast(getattr(library, name), _Pointer).value for name in names
+        )
+    except (OSError, AttributeError) as error:
+        raise CompilationError(f"torch has no OpenMP threads to run them ({error})") from error
+    run.argtypes = [_Pointer, _Pointer, ctypes.c_uint, ctypes.c_uint]
+    run.restype = None
+    return _Team(run, (number, count, barrier))

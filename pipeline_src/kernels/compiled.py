@@ -1,7 +1,7 @@
 """This folder's C code, compiled for this processor when it is first asked for, and loaded.
 
 The library is kept in the user's cache folder under a name that says what it was made of, so that
-every later process loads it at once.
+every later process loads it at once, also one that has no compiler.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ KINDS = {
         ("-mavx512f", "-mavx512bf16", "-mfma", "-DBF16"),
     ),
 }
-# A product and the sum it goes into are rounded once, whatever the compiler.
-OPTIONS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared"]
+# A product and the sum it goes into are rounded once, and nothing else is rearranged, whatever the
+# compiler and the words that CC adds to it.
+OPTIONS = ["-std=gnu11", "-O3", "-fno-fast-math", "-ffp-contract=fast", "-fPIC", "-shared"]
 
 
 class CompilationError(Exception):
@@ -71,21 +72,22 @@ def load(features: int, kind: str) -> ctypes.CDLL:
     """The kernels for a number of features, of one of `KINDS`.
 
     Raises:
-        CompilationError: there is no compiler, or it failed.
+        CompilationError: they are not there yet and cannot be compiled or kept.
     """
-    compiler = find_compiler()
     options = [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
-    digest = hashlib.sha256("\0".join([*compiler, *options]).encode())
+    digest = hashlib.sha256("\0".join(options).encode())
     for path in sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.c")]):
         digest.update(path.read_bytes())
-    folder = user_cache_path("sft-kd-recon", appauthor=False)
-    library = folder / f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
+    name = f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
     try:
+        library = user_cache_path("sft-kd-recon", appauthor=False) / name
         if not library.exists():
+            compiler = find_compiler()
             with atomic_path(library) as temporary:
                 _compile([*compiler, *options, "-o", str(temporary), str(SOURCES / "cascade.c")])
         return ctypes.CDLL(str(library))
-    except (InputError, OSError) as error:
+    # platformdirs raises RuntimeError for a user without a home.
+    except (InputError, OSError, RuntimeError) as error:
         raise CompilationError(str(error)) from error
 
 
@@ -96,14 +98,21 @@ def find_compiler() -> list[str]:
         CompilationError: there is none.
     """
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        words = shlex.split(name)
+        try:
+            words = shlex.split(name)
+        except ValueError as error:
+            raise CompilationError(f"CC is {name!r}: {error}") from error
         if words and shutil.which(words[0]):
             return words
     raise CompilationError("no C compiler found (CC, cc, gcc, clang)")
 
 
 def _compile(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise CompilationError(f"{command[0]} cannot be run ({error.strerror})") from error
     if done.returncode:
-        said = (done.stderr.splitlines() or [f"status {done.returncode}"])[0]
+        lines = done.stderr.splitlines() or [f"status {done.returncode}"]
+        said = next((line for line in lines if "error" in line), lines[0])
         raise CompilationError(f"{command[0]} failed: {said}")

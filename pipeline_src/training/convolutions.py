@@ -15,12 +15,14 @@ def why_library(plan: TrainingPlan, device: torch.device) -> str:
     """Why a training convolves with the library; empty where it uses the compiled kernels.
 
     Raises:
-        InputError: the kernels are asked for and cannot be had.
+        InputError: the kernels are asked for, the device is the CPU, and they cannot be had.
     """
     wanted = plan.training.convolutions
     if wanted == "library":
         return "training.convolutions: library"
-    reason = _obstacle(plan, device)
+    if device.type != "cpu":
+        return f"the kernels are for the CPU, and the device is {device.type}"
+    reason = _obstacle(plan)
     if reason and wanted == "compiled":
         raise InputError(
             f"training.convolutions: 'compiled' asked for, but {reason}; use auto or library"
@@ -28,16 +30,21 @@ def why_library(plan: TrainingPlan, device: torch.device) -> str:
     return reason
 
 
-def _obstacle(plan: TrainingPlan, device: torch.device) -> str:
-    if device.type != "cpu":
-        return f"the kernels are for the CPU, and the device is {device.type}"
+def described(plan: TrainingPlan, reason: str) -> str:
+    """For the manifest: the kind of kernels, or why the library's are used."""
+    if reason:
+        return f"library: {reason}"
+    return f"compiled: {Kernels(plan.network.features, plan.training.precision).kind}"
+
+
+def _obstacle(plan: TrainingPlan) -> str:
     try:
         for network in _networks(plan):
             if network.depth < 2:
                 return "the kernels need two convolutions a cascade at least"
             Kernels(network.features, plan.training.precision)
     except CompilationError as error:
-        return f"the kernels cannot be compiled: {error}"
+        return f"the kernels cannot be used: {error}"
     return ""
 
 

@@ -20,7 +20,7 @@ from pipeline_src.provenance import Sitting, code_digest, package_versions, writ
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
 from pipeline_src.training.builder import Builder, Inputs
-from pipeline_src.training.convolutions import why_library
+from pipeline_src.training.convolutions import described, why_library
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.engine import Epoch, Stage
@@ -119,7 +119,7 @@ def run_training(
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
-                "convolutions": f"library: {reason}" if reason else "compiled",
+                "convolutions": described(plan, reason),
             },
         )
         interruption.leave("after its last epoch")

@@ -86,7 +86,8 @@ class StateFiles:
                 return saved
             _say(
                 f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
-                f"{self.digest[:12]} is due): configuration, data, code or packages have changed"
+                f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
+                "convolutions it uses have changed"
             )
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from kernel_helpers import needs_kernels
+from kernel_helpers import needs_bf16_kernels, needs_kernels
 from torch import Tensor
 
 from pipeline_src.config.method import Network
@@ -20,6 +20,7 @@ from pipeline_src.kernels import compiled
 from pipeline_src.kernels.cascade import Kernels
 from pipeline_src.kernels.compiled import CompilationError, kinds_here
 from pipeline_src.models.dccnn import DCCNN, Cascade, use_kernels
+from pipeline_src.models.slicewise import convolve_with_gradients
 
 Layers = list[tuple[Tensor, Tensor]]
 FEATURES = 16
@@ -102,9 +103,9 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def all_numbers(kernels: Kernels) -> list[Tensor]:
+def all_numbers(kernels: Kernels, size: tuple[int, int] = (21, 33)) -> list[Tensor]:
     layers = some_layers(4)
-    image = torch.randn(3, 1, 21, 33, requires_grad=True)
+    image = torch.randn(3, 1, *size, requires_grad=True)
     values = kernels.convolve(image, layers, middle=1)
     found = [*values, *gradients(values, [0, 1], image, layers)]
     return [tensor for tensor in found if tensor is not None]
@@ -112,14 +113,23 @@ def all_numbers(kernels: Kernels) -> list[Tensor]:
 
 @needs_kernels
 @pytest.mark.usefixtures("threads")
-def test_the_bits_depend_neither_on_threads_nor_on_the_processor() -> None:
+# The larger one has more tiles in a row than are worked on at once, and more pixels than torch
+# sums up in one thread.
+@pytest.mark.parametrize("size", [(21, 33), (160, 161)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_bits_depend_neither_on_threads_nor_on_the_processor(
+    precision: str, size: tuple[int, int]
+) -> None:
+    kinds = kinds_here(precision)
+    if not kinds:
+        pytest.skip(f"no processor for {precision}")
     torch.set_num_threads(1)
-    expected = all_numbers(Kernels(FEATURES))
-    for count in (2, 5, 20):
-        torch.set_num_threads(count)
-        assert all(map(torch.equal, all_numbers(Kernels(FEATURES)), expected))
-    for kind in kinds_here("fp32"):
-        assert all(map(torch.equal, all_numbers(Kernels(FEATURES, kind=kind)), expected))
+    expected = all_numbers(Kernels(FEATURES, precision), size)
+    for kind in kinds:
+        for count in (1, 2, 5, 20):
+            torch.set_num_threads(count)
+            found = all_numbers(Kernels(FEATURES, precision, kind), size)
+            assert all(map(torch.equal, found, expected))
 
 
 @needs_kernels
@@ -140,6 +150,32 @@ def test_a_slice_has_the_same_bits_in_every_batch() -> None:
     image = torch.randn(4, 1, 10, 12)
     whole = Kernels(FEATURES).convolve(image, layers)[0]
     assert torch.equal(whole[2:3], Kernels(FEATURES).convolve(image[2:3], layers)[0])
+
+
+@needs_bf16_kernels
+@pytest.mark.parametrize(("depth", "features"), [(2, 16), (3, 32), (5, 16), (4, 48)])
+@pytest.mark.parametrize("size", [(21, 9), (16, 30), (60, 64)])
+def test_in_bf16_it_is_about_as_near_as_the_library(
+    size: tuple[int, int], depth: int, features: int
+) -> None:
+    layers = some_layers(depth, features)
+    image = torch.rand(3, 1, *size, requires_grad=True)
+    middle = (depth + 1) // 2 - 1
+    low = [(weight.bfloat16(), bias.bfloat16()) for weight, bias in layers]
+    expected = by_the_library(image, layers, middle)
+    ours = Kernels(features, "bf16").convolve(image, layers, middle)
+    theirs = convolve_with_gradients(image.bfloat16(), low, middle)
+    assert [value.dtype for value in ours if value is not None] == [torch.float32] * 2
+    found, right, other = (
+        [*values, *gradients(values, [0, 1], image, layers)] for values in (ours, expected, theirs)
+    )
+    for mine, true, library in zip(found, right, other, strict=True):
+        assert mine is not None
+        assert true is not None
+        assert library is not None
+        assert (mine - true).norm() < 2 * (library - true).norm() + 0.02 * true.norm()
+    # The last output, in which all errors meet.
+    assert (ours[0] - expected[0]).norm() < 1.2 * (theirs[0] - expected[0]).norm()
 
 
 @needs_kernels
@@ -182,7 +218,6 @@ def test_features_that_do_not_fill_a_vector_are_refused() -> None:
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder, and nothing loaded."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
     compiled.load.cache_clear()
     yield tmp_path
     compiled.load.cache_clear()
@@ -190,6 +225,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_without_a_compiler_it_says_so(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("CC", "")
     with pytest.raises(CompilationError, match="no C compiler found"):
         compiled.load(FEATURES, "avx2")
 
@@ -198,10 +234,10 @@ def test_a_compiler_that_fails_is_quoted_and_nothing_is_left(
     fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler = fresh / "broken-cc"
-    compiler.write_text("#!/bin/sh\necho 'no space for tables' >&2\nexit 1\n")
+    compiler.write_text("#!/bin/sh\necho 'a warning\nfatal error: no tables' >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
-    with pytest.raises(CompilationError, match="broken-cc failed: no space for tables"):
+    with pytest.raises(CompilationError, match="broken-cc failed: fatal error: no tables"):
         compiled.load(FEATURES, "avx2")
     assert not list(fresh.rglob("*.so"))
 
@@ -237,6 +273,46 @@ def test_it_is_compiled_once(fresh: Path) -> None:
 
 
 def test_without_openmp_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(kernel_calls, "Path", lambda _: tmp_path / "absent")
-    with pytest.raises(CompilationError, match="no OpenMP library"):
+    monkeypatch.setattr(kernel_calls, "TORCH_LIBRARY", tmp_path / "libtorch_cpu.so")
+    with pytest.raises(CompilationError, match=r"no OpenMP threads .*libtorch_cpu"):
         kernel_calls._openmp.__wrapped__()
+
+
+@pytest.mark.parametrize("words", ['gcc "', "/"])
+def test_a_compiler_that_is_none_is_told(
+    words: str, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("CC", words)
+    with pytest.raises(CompilationError, match=r"CC is|no C compiler"):
+        compiled.load(FEATURES, "avx2")
+
+
+def test_a_user_without_a_home_is_told(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: Any, **__: Any) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(compiled, "user_cache_path", homeless)
+    with pytest.raises(CompilationError, match="home directory"):
+        compiled.load(FEATURES, "avx2")
+
+
+@needs_kernels
+def test_words_of_cc_do_not_change_the_bits(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = all_numbers(Kernels(FEATURES))
+    monkeypatch.setenv("CC", " ".join([*compiled.find_compiler(), "-ffast-math"]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(fresh / "other"))
+    compiled.load.cache_clear()
+    assert all(map(torch.equal, all_numbers(Kernels(FEATURES)), expected))
+    # Numbers too small to be normal are still there: nothing set the processor to drop them.
+    assert torch.tensor(1e-39).mul(0.5) > 0
+
+
+@needs_kernels
+def test_what_is_there_needs_no_compiler(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = kinds_here("fp32")[0]
+    compiled.load(FEATURES, kind)
+    compiled.load.cache_clear()
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("CC", "")
+    compiled.load(FEATURES, kind)
