@@ -14,17 +14,18 @@
 
 typedef struct {
     int32_t slices, rows, columns, layers;
-    int32_t kept;   /* features of all layers and slices are kept, else of two layers */
-    int32_t middle; /* the layer whose features' gradient is `of_middle` */
+    int32_t kept;   /* features of all layers and slices are kept; else those of two layers of a
+                     * slice, and behind them those of the middle of all slices */
+    int32_t middle; /* a layer, or -1 */
     int (*thread)(void), (*threads)(void);
     void (*barrier)(void);
     const float *const *weights, *const *biases; /* a layer each, as in PyTorch */
     const float *image; /* (slices, rows, columns), framed */
-    Number *features; /* (layers - 1, slices, rows, columns, FEATURES), framed */
+    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed */
     float *out;     /* (slices, rows, columns) */
     float *scratch; /* of forward_scratch or backward_scratch floats */
     const float *of_out;    /* as image; or NULL */
-    const float *of_middle; /* (slices, rows, columns, FEATURES); or NULL */
+    const float *of_middle; /* of the middle (slices, rows, columns, FEATURES); or NULL */
     float *const *of_weights, *const *of_biases; /* as weights and biases */
     float *of_image; /* as out; or NULL */
 } Cascade;
@@ -85,6 +86,8 @@ static Plan plan(const Cascade *cascade, int thread, int threads)
 static Number *features_of(const Cascade *cascade, const Plan *p, int layer, int slice)
 {
     long number = cascade->kept ? (long)layer * cascade->slices + slice : layer % 2;
+    if (!cascade->kept && layer == cascade->middle)
+        number = 2L + slice;
     return cascade->features + number * p->plane * FEATURES;
 }
 

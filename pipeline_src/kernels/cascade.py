@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -88,7 +90,8 @@ class Kernels:
     def run(self, name: str, cascade: _Cascade) -> None:
         """Run `forward` or `backward` in every thread."""
         threads = torch.get_num_threads()
-        scratch = torch.empty(self._scratch[name](ctypes.byref(cascade), threads))
+        floats = self._scratch[name](ctypes.byref(cascade), threads)
+        scratch = _reused("scratch", (floats,), torch.float32)
         cascade.scratch = scratch.data_ptr()
         cascade.thread, cascade.threads, cascade.barrier = self._team.asked
         self._team.run(self._work[name], ctypes.byref(cascade), threads, 0)
@@ -103,12 +106,16 @@ class _Convolutions(torch.autograd.Function):
         weights = [weight.contiguous() for weight in flat[::2]]
         batch, _, rows, columns = image.shape
         framed = _framed(image)
-        kept = wanted or middle is not None
-        planes = (len(weights) - 1) * batch if kept else 2
+        # Where no gradient is wanted, two layers of a slice, and the middle of all.
+        first = 2 if middle is None or not wanted else middle * batch
+        planes = (len(weights) - 1) * batch if wanted else 2 if middle is None else 2 + batch
         shape = (planes, *framed.shape[2:], kernels.features)
-        features = framed.new_empty(shape, dtype=kernels.dtype)
+        if wanted:
+            features = framed.new_empty(shape, dtype=kernels.dtype)
+        else:
+            features = _reused("features", shape, kernels.dtype)
         out = framed.new_empty(image.shape)
-        cascade = _Cascade(batch, rows, columns, len(weights), kept)
+        cascade = _Cascade(batch, rows, columns, len(weights), wanted, _number(middle))
         tables = _table(weights), _table(flat[1::2])
         cascade.weights, cascade.biases = map(ctypes.addressof, tables)
         cascade.image, cascade.features, cascade.out = map(Tensor.data_ptr, (framed, features, out))
@@ -119,7 +126,7 @@ class _Convolutions(torch.autograd.Function):
             ctx.save_for_backward(framed, features, *weights)
         if middle is None:
             return out, None
-        found = features[middle * batch : (middle + 1) * batch, 1 : rows + 1, 1 : columns + 1]
+        found = features[first : first + batch, 1 : rows + 1, 1 : columns + 1]
         # A copy: a view would keep the features of all layers alive with it.
         dense = torch.channels_last
         return out, found.permute(0, 3, 1, 2).to(image.dtype, copy=True, memory_format=dense)
@@ -136,8 +143,7 @@ class _Convolutions(torch.autograd.Function):
         of_weights = [torch.empty_like(weight) for weight in weights[:reached]]
         of_biases = [framed.new_empty(len(weight)) for weight in weights[:reached]]
         of_image = framed.new_empty(ctx.size) if ctx.needs_input_grad[3] and reached else None
-        cascade = _Cascade(batch, rows, columns, len(weights), True)
-        cascade.middle = -1 if ctx.middle is None else ctx.middle
+        cascade = _Cascade(batch, rows, columns, len(weights), True, _number(ctx.middle))
         tables = _table(weights), _table(of_weights), _table(of_biases)
         cascade.weights, cascade.of_weights, cascade.of_biases = map(ctypes.addressof, tables)
         incoming = (
@@ -154,10 +160,31 @@ class _Convolutions(torch.autograd.Function):
         return (None, None, None, of_image, *found, *[None] * (2 * (len(weights) - reached)))
 
 
+_memory = threading.local()
+
+
+def _reused(purpose: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """An uninitialised tensor in memory that this thread's next call for the purpose uses again.
+
+    Blocks that are freed between calls get lost to smaller tensors that outlive them.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    block: Tensor | None = getattr(_memory, purpose, None)
+    if block is None or len(block) < size:
+        block = torch.empty(size, dtype=torch.uint8)
+        setattr(_memory, purpose, block)
+    return block[:size].view(dtype).view(shape)
+
+
 def _framed(image: Tensor) -> Tensor:
     """Images `(batch, 1, rows, columns)` with zeros around, one pixel and up to even numbers."""
     rows, columns = image.shape[2:]
     return F.pad(image, (1, 1 + columns % 2, 1, 1 + rows % 2))
+
+
+def _number(layer: int | None) -> int:
+    """As cascade.c knows it."""
+    return -1 if layer is None else layer
 
 
 def _table(tensors: Sequence[Tensor]) -> Any:

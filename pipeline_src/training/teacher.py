@@ -42,8 +42,13 @@ class FrozenTeacher:
         per_slice = sum(t.numel() * t.element_size() for t in first)
         if per_slice * len(slices) > self.cache_bytes:
             return False
-        answers = [self._answer(batch) for batch in slices.batches(self.batch_size)]
-        self._cache[slices.part] = tuple(map(torch.cat, zip(*answers, strict=True)))
+        # Written in place: kept one by one, answers would lie among the memory of features and
+        # split it up.
+        answers = tuple(t.new_empty((len(slices), *t.shape[1:])) for t in first)
+        for batch in slices.batches(self.batch_size):
+            for whole, part in zip(answers, self._answer(batch), strict=True):
+                whole[batch.indices] = part
+        self._cache[slices.part] = answers
         self.cache_bytes -= per_slice * len(slices)
         return True
 

@@ -145,6 +145,22 @@ def test_without_gradients_the_values_are_the_same_bits() -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_without_gradients_the_middle_has_the_same_bits(depth: int) -> None:
+    layers = some_layers(depth)
+    image = torch.randn(3, 1, 9, 8)
+    for middle in range(depth - 1):
+        expected = Kernels(FEATURES).convolve(image, layers, middle)
+        with torch.no_grad():
+            found = Kernels(FEATURES).convolve(image, layers, middle)
+        for value, right in zip(found, expected, strict=True):
+            assert value is not None
+            assert right is not None
+            assert torch.equal(value, right)
+            assert value.untyped_storage().nbytes() == value.nbytes
+
+
+@needs_kernels
 def test_a_slice_has_the_same_bits_in_every_batch() -> None:
     layers = some_layers(3)
     image = torch.randn(4, 1, 10, 12)
