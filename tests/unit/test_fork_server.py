@@ -103,6 +103,8 @@ class Waiting:
         step = asked.begin(*self.command)
         wait_for(self._is_read, "the command")
         [fork] = asked.forks()
+        # Python sees a signal that comes between opening the pipe and reading it only afterwards.
+        wait_for(lambda: fork.status() == psutil.STATUS_SLEEPING, "its reading")
         return step, fork
 
     def _is_read(self) -> bool:
