@@ -61,11 +61,15 @@ def cc_loss(student: Features, teacher: Features) -> Tensor:
 
 
 def fsp_loss(student: Features, teacher: Features) -> Tensor:
-    """Flow of solution: out_k with out_k+1, k = 1..3."""
+    """Flow of solution: squares of out_k with those of out_k+1, k = 1..3."""
+    of_student, of_teacher = (
+        [out.pow(2).sum(dim=1, keepdim=True) for out in features.out[:4]]
+        for features in (student, teacher)
+    )
     return mean(
         [
             F.mse_loss(
-                flow(student.out[k], student.out[k + 1]), flow(teacher.out[k], teacher.out[k + 1])
+                flow(of_student[k], of_student[k + 1]), flow(of_teacher[k], of_teacher[k + 1])
             )
             for k in range(3)
         ]

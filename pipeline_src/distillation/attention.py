@@ -39,10 +39,11 @@ def batch_normalised_difference(student: Tensor, teacher: Tensor) -> Tensor:
 
     This is what the authors' code computes: its normalisation runs along axis 0, the batch.
     """
-    return (_over_batch(student) - _over_batch(teacher)).abs().mean()
+    return (batch_normalised(student) - batch_normalised(teacher)).abs().mean()
 
 
-def _over_batch(maps: Tensor) -> Tensor:
+def batch_normalised(maps: Tensor) -> Tensor:
+    """Maps `(batch, ...)`, L2-normalised over the batch at each pixel."""
     # The library's norm along the first axis takes as long as a convolution.
     squares = maps.square().sum(dim=0).clamp_min(_SMALLEST_NORM**2)
     return maps / squares.sqrt()

@@ -52,7 +52,14 @@ class DistillationLoss(ABC):
 
     @abstractmethod
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """The loss of a batch, a scalar."""
+        """The training loss of a batch, a scalar."""
+
+    def compare_for_selection(self, student: Summary, teacher: Summary) -> Tensor:
+        """The validation loss of a batch, a scalar: the weights with the lowest are kept.
+
+        The training loss, unless a method's published code selects by another one.
+        """
+        return self.compare(student, teacher)
 
     def mean(self, terms: Sequence[Tensor]) -> Tensor:
         """Mean over the cascades."""

@@ -38,6 +38,8 @@ LOSS_KEYS = {
     "loss/fsp/mid_cascades1to4": ("fsp", "original"),
     "loss/sp/reference": ("sp", "authors"),
 }
+#: Likewise of validation losses that differ from the training loss.
+SELECTION_KEYS = {"loss/fsp/reference_selection": ("fsp", "authors")}
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,11 @@ def _recomputed(vectors: _Vectors) -> Iterator[Quantity]:
 
     yield from _student_friendly(vectors, target, zero_filled, fidelity)
     pair = Networks(teacher=networks["teacher"], student=networks["student"])
-    for key, (name, form) in LOSS_KEYS.items():
+    for key, (name, form) in (LOSS_KEYS | SELECTION_KEYS).items():
         loss = build_loss(name, Method(form=form), pair)
-        student, teacher = (loss.summarise(features[r]) for r in ("student", "teacher"))
-        yield key, float(loss.compare(student, teacher)), "relative"
+        compare = loss.compare_for_selection if key in SELECTION_KEYS else loss.compare
+        summaries = (loss.summarise(features[role]) for role in ("student", "teacher"))
+        yield key, float(compare(*summaries)), "relative"
     yield from _metrics(target[:, 0].numpy(), zero_filled[:, 0].numpy())
 
 

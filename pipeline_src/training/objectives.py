@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_src.config.method import StudentFriendly
-from pipeline_src.distillation.base import DistillationLoss
+from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
@@ -176,13 +177,15 @@ class Distillation(Objective):
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum."""
-        return self._loss_and_image(batch, self._cascades)[0]
+        return self._loss_and_image(batch, self.feature_loss.compare, self._cascades)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The weighted sum."""
-        return self._loss_and_image(batch, cascades=None)
+        """The weighted sum, with the feature loss that selects the weights."""
+        return self._loss_and_image(batch, self.feature_loss.compare_for_selection, None)
 
-    def _loss_and_image(self, batch: Batch, cascades: int | None) -> tuple[Tensor, Tensor]:
+    def _loss_and_image(
+        self, batch: Batch, compare: Callable[[Summary, Summary], Tensor], cascades: int | None
+    ) -> tuple[Tensor, Tensor]:
         """The weighted sum, and the image after that many cascades."""
         with tapped(self.network, self._taps) as features:
             image = self.network(batch.zero_filled, self.fidelity, cascades=cascades)
@@ -191,7 +194,7 @@ class Distillation(Objective):
             total = total + self.reconstruction_weight * F.l1_loss(image, batch.target)
         if self.feature_weight:
             summary = self.feature_loss.summarise(features)
-            term = self.feature_loss.compare(summary, self.teacher.summary(batch))
+            term = compare(summary, self.teacher.summary(batch))
             total = total + self.feature_weight * term
         if self.imitation_weight:
             term = F.l1_loss(image, self.teacher.image(batch))

@@ -145,6 +145,10 @@ def gram(first: Tensor, second: Tensor) -> Tensor:
     return torch.einsum("bmhw,bnhw->bmn", first, second) / first[0, 0].numel()
 
 
+def squares(features: list[Tensor]) -> list[Tensor]:
+    return [(f**2).sum(dim=1, keepdim=True) for f in features]
+
+
 def flow(student: list[Tensor], teacher: list[Tensor], k: int) -> Tensor:
     """Cascades count from 1; the pair is k, k + 1."""
     pair = [gram(f[k - 1], f[k]) for f in (student, teacher)]
@@ -225,6 +229,8 @@ def plain_vectors(case: Case) -> Arrays:
 
     every = range(case.cascades)
     s_out, t_out, s_mid, t_mid = out["student"], out["teacher"], mid["student"], mid["teacher"]
+    s_square, t_square = squares(s_out), squares(t_out)
+    s_unit, t_unit = ([over_the_batch(e) for e in energies] for energies in (s_square, t_square))
     middle_cascade = case.fitnets - 1
     losses |= {
         "at/reference": mean([attention_reference(s_mid[k], t_mid[k]) for k in every]),
@@ -236,7 +242,8 @@ def plain_vectors(case: Case) -> Arrays:
             ((s_mid[middle_cascade] - t_mid[middle_cascade]) ** 2).mean()
         ),
         "cc/reference": mean([neighbours(s_out[k], t_out[k]) for k in every]),
-        "fsp/reference": mean([flow(s_out, t_out, k) for k in case.fsp]),
+        "fsp/reference": mean([flow(s_square, t_square, k) for k in case.fsp]),
+        "fsp/reference_selection": mean([flow(s_unit, t_unit, k) for k in case.fsp]),
         "fsp/mid_cascades1to4": mean([flow(s_mid, t_mid, k) for k in case.fsp]),
         "sp/reference": mean([similarity(s_out[k - 1], t_out[k - 1]) for k in case.sp]),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -41,14 +41,20 @@ STUDENT, TEACHER = fixed(0.3), fixed(1.1)
 
 
 def loss_value(
-    method: str, form: str, student: Arrays, teacher: Arrays, **options: object
+    method: str,
+    form: str,
+    student: Arrays,
+    teacher: Arrays,
+    selection: bool = False,
+    **options: object,
 ) -> float:
     loss = build_loss(method, Method.model_validate({"form": form, **options}), NETWORKS)
 
     def features(arrays: Arrays) -> dict[Tap, torch.Tensor]:
         return {tap: torch.from_numpy(arrays[tap.place, tap.cascade]) for tap in loss.taps()}
 
-    return loss.compare(loss.summarise(features(student)), loss.summarise(features(teacher))).item()
+    compare = loss.compare_for_selection if selection else loss.compare
+    return compare(loss.summarise(features(student)), loss.summarise(features(teacher))).item()
 
 
 def energy(feature: Array) -> Array:
@@ -126,11 +132,20 @@ def over(place: str, cascades: range | list[int], formula: object) -> float:
     return float(np.mean([formula(STUDENT[place, k], TEACHER[place, k]) for k in cascades]))
 
 
-def flow(place: str) -> float:
+def squared(feature: Array) -> Array:
+    return (feature**2).sum(axis=1, keepdims=True)
+
+
+def squared_over_batch(feature: Array) -> Array:
+    energy = squared(feature)
+    return energy / np.sqrt((energy**2).sum(axis=0, keepdims=True))
+
+
+def flow(place: str, of: Callable[[Array], Array]) -> float:
     terms = []
     for k in (1, 2, 3):
-        student = gram(STUDENT[place, k], STUDENT[place, k + 1])
-        teacher = gram(TEACHER[place, k], TEACHER[place, k + 1])
+        student = gram(of(STUDENT[place, k]), of(STUDENT[place, k + 1]))
+        teacher = gram(of(TEACHER[place, k]), of(TEACHER[place, k + 1]))
         terms.append(np.mean((student - teacher) ** 2))
     return float(np.mean(terms))
 
@@ -142,8 +157,8 @@ GOLDEN = {
     ("fitnets", "original"): over("mid", [3], lambda s, t: np.mean((s - t) ** 2)),
     ("cc", "authors"): over("out", range(1, 6), congruence_authors),
     ("cc", "original"): over("out", range(1, 6), congruence_original),
-    ("fsp", "authors"): flow("out"),
-    ("fsp", "original"): flow("mid"),
+    ("fsp", "authors"): flow("out", squared),
+    ("fsp", "original"): flow("mid", lambda feature: feature),
     ("sp", "authors"): over("out", range(1, 5), similarity),
     ("sp", "original"): over("mid", range(1, 5), similarity),
 }
@@ -154,6 +169,18 @@ def test_loss_equals_its_formula(method: str, form: str) -> None:
     assert GOLDEN[method, form] > 1e-6
     assert loss_value(method, form, STUDENT, TEACHER) == pytest.approx(
         GOLDEN[method, form], rel=1e-9
+    )
+
+
+SELECTION = {key: value for key, value in GOLDEN.items() if key != ("fsp", "authors")} | {
+    ("fsp", "authors"): flow("out", squared_over_batch)
+}
+
+
+@pytest.mark.parametrize(("method", "form"), SELECTION)
+def test_loss_that_selects_the_weights(method: str, form: str) -> None:
+    assert loss_value(method, form, STUDENT, TEACHER, selection=True) == pytest.approx(
+        SELECTION[method, form], rel=1e-9
     )
 
 
@@ -172,8 +199,8 @@ BY_HAND = [
     ("fitnets", "out", [[3.0, 4.0]], [[-4.0, 3.0]], 7 / math.sqrt(337)),
     # D = 1, 2, 3; neighbours 1 x 2 and 2 x 3.
     ("cc", "out", [[1.0, 0.0, 5.0]], [[0.0, 2.0, 2.0]], 4.0),
-    # Products of the two cascades: 2, 12 and 5, 14.
-    ("fsp", "out", [[1.0, 3.0], [2.0, 4.0]], [[5.0, 2.0], [1.0, 7.0]], (9 + 4) / 2),
+    # Products of the two cascades' squares: 4, 144 and 25, 196.
+    ("fsp", "out", [[1.0, 3.0], [2.0, 4.0]], [[5.0, 2.0], [1.0, 7.0]], (21**2 + 52**2) / 2),
     # Rows (0.6, 0.8) twice, and (1, 0), (0, 0).
     ("sp", "out", [[3.0, 4.0]], [[1.0, 0.0]], (0.16 + 0.64 + 0.36 + 0.64) / 4),
 ]

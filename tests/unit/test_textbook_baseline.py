@@ -319,9 +319,11 @@ def test_a_step_moves_the_trained_weights_alone(case: Case, kind: str) -> None:
             assert not moved, name
         elif name.endswith("weight"):
             assert moved, name
-            # Adam's first step is about as long as the rate.
-            largest = (parameter.detach() - before[name]).abs().max()
-            assert largest.item() == pytest.approx(1e-3, rel=0.05)
+            # Adam's first step is about as long as the rate; its epsilon shortens that of FSP,
+            # whose gradients are as small.
+            largest = (parameter.detach() - before[name]).abs().max().item()
+            gradient = parameter.grad.abs().max().item()
+            assert largest == pytest.approx(1e-3 * gradient / (gradient + 1e-8), rel=0.05)
     losses.append(step.run(batch))
     assert np.isfinite(losses).all()
     assert losses[0] != losses[1]

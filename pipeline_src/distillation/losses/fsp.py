@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from pipeline_src.distillation.attention import batch_normalised, energy_map
 from pipeline_src.distillation.base import DistillationLoss, Summary, register_loss
 from pipeline_src.models.taps import Features, Tap
 
@@ -27,7 +30,10 @@ def fsp_matrix(first: Tensor, second: Tensor) -> Tensor:
 class FlowOfSolution(DistillationLoss):
     """FSP matrices between consecutive cascades; mean squared difference (Yim et al., Eq. 2).
 
-    original: between the middle features. authors: between the cascades' outputs, 1 x 1 matrices.
+    original: between the middle features. authors: between the channel sums of squares e_k of the
+    cascades' outputs, 1 x 1 matrices; the validation loss that selects the weights is computed
+    from e_k L2-normalised over the batch at each pixel (`train_feature_fsp.py` of the authors'
+    code: `train_epoch` and `evaluate`).
     """
 
     equal_channels = frozenset({"original"})
@@ -37,20 +43,36 @@ class FlowOfSolution(DistillationLoss):
         """1, 2, 3 of 5; cascade k stands for the pair k, k+1."""
         return list(range(1, max(count - 1, 2)))
 
-    def _tap(self, cascade: int) -> Tap:
-        return Tap("mid" if self.form == "original" else "out", cascade)
+    def _ends(self) -> list[int]:
+        """Cascades at either end of a pair, each once."""
+        return sorted({end for k in self.cascades for end in (k, k + 1)})
 
     def taps(self) -> list[Tap]:
         """Both ends of every pair."""
-        return [self._tap(k) for k in sorted({end for k in self.cascades for end in (k, k + 1)})]
+        return [Tap("mid" if self.form == "original" else "out", k) for k in self._ends()]
 
     def summarise(self, features: Features) -> Summary:
-        """One FSP matrix `(batch, m, n)` a pair."""
-        return tuple(
-            fsp_matrix(features[self._tap(k)], features[self._tap(k + 1)]) for k in self.cascades
-        )
+        """original: one FSP matrix `(batch, m, n)` per pair; authors: e_k `(batch, 1, rows,
+        columns)` per cascade, since the selection looks at the batch before the matrices."""
+        if self.form == "original":
+            return self._matrices([features[tap] for tap in self.taps()])
+        return tuple(energy_map(features[tap])[:, None] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over pairs."""
+        """Mean over pairs of the mean squared difference of the matrices."""
+        if self.form == "authors":
+            student, teacher = self._matrices(student), self._matrices(teacher)
         pairs = zip(student, teacher, strict=True)
         return self.mean([(s - t).square().mean() for s, t in pairs])
+
+    def compare_for_selection(self, student: Summary, teacher: Summary) -> Tensor:
+        """As `compare`; authors: on batch-normalised e_k."""
+        if self.form == "original":
+            return self.compare(student, teacher)
+        normalised = (tuple(map(batch_normalised, e)) for e in (student, teacher))
+        return self.compare(*normalised)
+
+    def _matrices(self, layers: Sequence[Tensor]) -> Summary:
+        """FSP matrices of every pair, from the features of all ends."""
+        by_cascade = dict(zip(self._ends(), layers, strict=True))
+        return tuple(fsp_matrix(by_cascade[k], by_cascade[k + 1]) for k in self.cascades)
