@@ -1,7 +1,8 @@
 include: "workflow/Snakefile"
 
 
-rule all:
+# The default target of an included file counts only where that file is the Snakefile itself.
+rule default:
     default_target: True
     input:
-        rules.page.output,
+        rules.all.input,

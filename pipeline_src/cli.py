@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.files import remove_leftovers
-from pipeline_src.provenance import PACKAGE, Sitting, code_digest, write_manifest
+from pipeline_src.planning.code import digests
+from pipeline_src.provenance import PACKAGE, Sitting, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
 Command = Callable[[argparse.Namespace], commands.Made | list[commands.Made] | int | None]
@@ -49,7 +50,8 @@ def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None
         command=command,
         inputs=made.inputs,
         outputs=made.outputs,
-        code={place: code_digest(place) for place in made.code},
+        settings=made.step.settings,
+        code=digests(made.step.code),
         sittings=[sitting.so_far()],
         facts=made.facts,
     )

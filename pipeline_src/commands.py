@@ -13,8 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config import Models, Study, load_study
+from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.steps import (
+    Step,
+    cost_step,
+    crate_step,
+    evaluate_step,
+    figure_step,
+    mask_step,
+    prepare_step,
+    report_step,
+    tables_step,
+)
 
 
 @dataclass(frozen=True)
@@ -24,13 +36,13 @@ class Made:
     Attributes:
         inputs: files by role.
         outputs: files of one folder; the manifest is named after the first.
-        code: places of the package whose code shaped them.
-        facts: settings and labels.
+        step: settings and code that define them.
+        facts: labels.
     """
 
     inputs: dict[str, Path]
     outputs: list[Path]
-    code: tuple[str, ...]
+    step: Step
     facts: dict[str, Any]
 
 
@@ -81,7 +93,8 @@ def prepare(options: argparse.Namespace) -> Made:
         f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
     )
     sources = [Path(path) for path in source_files_of(study, name)]
-    return Made(_numbered("volumes", sources), [options.output], ("data",), description)
+    inputs = _numbered("volumes", sources)
+    return Made(inputs, [options.output], prepare_step(study, name), description)
 
 
 def mask(options: argparse.Namespace) -> Made:
@@ -96,7 +109,7 @@ def mask(options: argparse.Namespace) -> Made:
     return Made(
         {"lines": Path(given)} if given else {},
         [options.output],
-        ("sampling/masks.py",),
+        mask_step(study, name, options.acceleration),
         {"dataset": name, "acceleration": f"{options.acceleration}x", "mask": mask.description},
     )
 
@@ -143,7 +156,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
             Made(
                 inputs,
                 written,
-                ("data/store.py", "sampling", "models", "evaluation"),
+                evaluate_step(options.part),
                 {**labels, **subject.labels, "part": options.part},
             )
         )
@@ -162,21 +175,25 @@ def tables(options: argparse.Namespace) -> Made:
     inputs = _numbered("metrics", options.metrics) | {"paper": options.paper}
     if options.cost:
         inputs["cost"] = options.cost
-    if options.config:
-        inputs["config"] = options.config
     facts = {"study": study.study if study else None}
-    return Made(inputs, written, ("evaluation", "reporting"), facts)
+    return Made(inputs, written, tables_step(study), facts)
 
 
 def figure(options: argparse.Namespace) -> Made:
     """Draw one figure."""
     from pipeline_src.reporting.figures import draw_figure
+    from pipeline_src.reporting.figures.kinds import KINDS
 
     setting = (options.dataset, options.acceleration) if options.dataset else None
     draw_figure(options.kind, options.inputs, options.title, options.output, setting)
     outputs = [options.output, options.output.with_suffix(".pdf")]
     facts = {"figure": options.kind, "title": options.title}
-    return Made(_numbered("shown", options.inputs), outputs, ("reporting/figures",), facts)
+    inputs, models = _numbered("shown", options.inputs), None
+    if KINDS[options.kind].shows_plan:
+        # The file tells of more than is shown; what is shown stands among the settings.
+        inputs, models = {}, Models(load_study(options.inputs[0]))
+    step = figure_step(options.kind, options.title, setting, models)
+    return Made(inputs, outputs, step, facts)
 
 
 def report(options: argparse.Namespace) -> Made:
@@ -187,8 +204,7 @@ def report(options: argparse.Namespace) -> Made:
     text = options.config.read_text(encoding="utf-8")
     write_report(study, options.tables, options.figures, text, options.output)
     inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
-    inputs["config"] = options.config
-    return Made(inputs, [options.output], ("reporting",), {"study": study.study})
+    return Made(inputs, [options.output], report_step(study), {"study": study.study})
 
 
 def crate(options: argparse.Namespace) -> Made:
@@ -198,7 +214,7 @@ def crate(options: argparse.Namespace) -> Made:
     output = options.output or options.results / f"{options.results.name}.crate.zip"
     write_crate(options.results, output, options.license)
     print(output)
-    return Made({}, [output], ("reporting/crate.py", "reporting/crate_content.py"), {})
+    return Made({}, [output], crate_step(), {})
 
 
 def cost(options: argparse.Namespace) -> Made:
@@ -215,7 +231,7 @@ def cost(options: argparse.Namespace) -> Made:
         repeats=options.repeats,
     )
     inputs = {**weights, "store": options.data, "mask": options.mask}
-    return Made(inputs, [options.output], ("evaluation/cost.py", "models"), {})
+    return Made(inputs, [options.output], cost_step(), {})
 
 
 def check(options: argparse.Namespace) -> None:

@@ -95,7 +95,8 @@ def _inputs(
 ) -> Iterator[tuple[str, Path, str | None]]:
     """Role, file and SHA-256 of each input of a manifest."""
     for role, given in manifest["inputs"].items():
-        source = Path(os.path.normpath(manifest_path.parent / given["path"]))
+        # Resolved, since the results may lie behind a link to another disk.
+        source = Path(os.path.normpath(manifest_path.parent.resolve() / given["path"]))
         yield role, source, given["sha256"]
 
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.config.models import Models
 from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
 from pipeline_src.sampling.masks import study_mask
 from pipeline_src.training.interruption import PARENT_VARIABLE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -19,33 +18,6 @@ from pipeline_src.starting.client import FORKED
 
 PACKAGE = Path(__file__).resolve().parent
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel", "pandas")
-
-
-def source_files(*places: str) -> list[Path]:
-    """The source files of the named modules or packages, relative names like ``models/sft.py``.
-
-    Raises:
-        FileNotFoundError: a place does not exist in this package.
-    """
-    found: list[Path] = []
-    for place in places:
-        path = PACKAGE / place
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir():
-            found.extend(file for kind in ("py", "c", "h") for file in path.rglob(f"*.{kind}"))
-        else:
-            raise FileNotFoundError(path)
-    return sorted(set(found))
-
-
-def code_digest(*places: str) -> str:
-    """The SHA-256 over the names and bytes of ``source_files(*places)``."""
-    digest = hashlib.sha256()
-    for path in source_files(*places):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def package_versions() -> dict[str, str]:
@@ -162,6 +134,7 @@ def write_manifest(
     command: str,
     inputs: Mapping[str, Path],
     outputs: Sequence[Path],
+    settings: Mapping[str, Any],
     code: Mapping[str, str],
     sittings: list[dict[str, Any]],
     facts: Mapping[str, Any],
@@ -173,20 +146,25 @@ def write_manifest(
     Args:
         inputs: files by role, such as `mask`; a list has roles `metrics/0`, `metrics/1` ...
         outputs: files beside the manifest.
-        code: digests of the code that shaped the numbers, by place.
-        facts: whatever else the result needs told: settings, labels, seeds.
+        settings: the part of the configuration that defines the result.
+        code: digests of the source files that shaped the numbers, by name.
+        facts: whatever else the result needs told, such as labels.
     """
-    folder = path.parent
+    # Resolved, since the results may lie behind a link to another disk.
+    folder = path.parent.resolve()
     write_json(
         path,
         {
             "command": command,
             **facts,
             "inputs": {
-                role: {"path": os.path.relpath(file, folder), "sha256": sha256_file(file)}
+                role: {"path": os.path.relpath(file.resolve(), folder), "sha256": sha256_file(file)}
                 for role, file in inputs.items()
             },
-            "outputs": {os.path.relpath(file, folder): sha256_file(file) for file in outputs},
+            "outputs": {
+                os.path.relpath(file.resolve(), folder): sha256_file(file) for file in outputs
+            },
+            "settings": dict(settings),
             "code": dict(code),
             "sittings": sittings,
             "made_by": record(),

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline_src.cluster.slurm import lines_of
-from pipeline_src.config import Models, Study
+from pipeline_src.config import Study
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.study import count_slices, trainings
+from pipeline_src.planning.models import Models
 from pipeline_src.preflight import check_files, gpu_wanted
 
 Verdict = Literal["ok", "look", "bad"]

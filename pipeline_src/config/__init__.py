@@ -12,13 +12,6 @@ from pipeline_src.config.method import (
     Training,
     available_methods,
 )
-from pipeline_src.config.models import Models
-from pipeline_src.config.plans import (
-    TrainingPlan,
-    split_model_name,
-    split_variant,
-    training_plan,
-)
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 
@@ -26,7 +19,6 @@ __all__ = [
     "Dataset",
     "Distillation",
     "Method",
-    "Models",
     "Network",
     "Networks",
     "Preparation",
@@ -35,13 +27,9 @@ __all__ = [
     "StudentFriendly",
     "Study",
     "Training",
-    "TrainingPlan",
     "available_methods",
     "check_study",
     "load_study",
     "merge",
     "read_yaml",
-    "split_model_name",
-    "split_variant",
-    "training_plan",
 ]

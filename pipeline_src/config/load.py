@@ -16,6 +16,9 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 
+#: Far beyond any study's configuration: what aliases may unfold to, and how deep it may nest.
+LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML lets the second of two equal keys win without a word; here it is an error."""
@@ -23,12 +26,52 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.YAMLError(f"the key in line {line} is no text")
+            # `<<` lays another mapping under this one.
+            merges = key_node.tag == "tag:yaml.org,2002:merge"
+            key = "<<" if merges else self.construct_object(key_node, deep=True)
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.YAMLError(f"key {key!r} is given a second time in line {line}")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _load_yaml(text: str) -> Any:
+    """One YAML document.
+
+    Raises:
+        YAMLError: it is none, a key is given twice, or it unfolds to more than a configuration can.
+    """
+    if len(text) > LARGEST_FILE:
+        raise yaml.YAMLError(f"is larger than {LARGEST_FILE >> 20} MiB")
+    loader = _UniqueKeys(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _unfolded(node, {}, 0) > MOST_NODES:
+            raise yaml.YAMLError(f"its aliases unfold to more than {MOST_NODES} values")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels") from None
+    finally:
+        loader.dispose()
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many values a node stands for, its aliases unfolded."""
+    if depth > DEEPEST:
+        raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels")
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        parts = node.value
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(_unfolded(part, known, depth + 1) for part in parts)
+    return known[id(node)]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -38,14 +81,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        data = _load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: holds no mapping of keys to values")
     return data
+
+
+def parse_value(text: str, origin: str) -> Any:
+    """A value that was typed on the command line, read as in a file.
+
+    Raises:
+        InputError: it is no YAML; ``origin`` names the option.
+    """
+    try:
+        return _load_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{origin}: the value is not valid YAML ({error})") from None
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -57,10 +112,7 @@ def parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise InputError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
-    try:
-        parsed: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is not valid YAML") from error
+    parsed = parse_value(value, f"--set {text}")
     for part in reversed(key.split(".")):
         parsed = {part: parsed}
     return dict(parsed)
@@ -72,22 +124,46 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         InputError: anything in it is wrong; the line names the key, the value and what is right.
     """
-    data: dict[str, Any] = read_yaml(path)
+    over: dict[str, Any] = {}
     for text in overrides:
-        data = merge(data, parse_override(text))
-    return check_study(data, str(path))
+        over = merge(over, parse_override(text))
+    return check_study(read_yaml(path), str(path), "--set", over)
 
 
-def check_study(data: Mapping[str, Any], origin: str = "configuration") -> Study:
-    """Check a configuration given as a mapping.
+def check_study(
+    data: Mapping[str, Any],
+    origin: str = "configuration",
+    over_origin: str = "",
+    over: Mapping[str, Any] | None = None,
+) -> Study:
+    """Check a configuration given as a mapping, with another laid over it.
 
     Raises:
-        InputError: anything in it is wrong; ``origin`` says where it came from.
+        InputError: anything in it is wrong; the line begins with ``origin``, or with
+            ``over_origin`` where the value was laid over.
     """
+    over = over or {}
     try:
-        return Study.model_validate(dict(data))
+        return Study.model_validate(merge(data, over))
     except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = [*first["loc"], *([first["ctx"]["key"]] if first["type"] == "unknown_key" else [])]
+        if not place and over:
+            origin = f"{origin} with {over_origin}"
+        elif place and _reaches(over, [str(part) for part in place]):
+            origin = over_origin
         raise InputError(f"{origin}: {_describe(error)}") from None
+
+
+def _reaches(values: Any, path: list[str]) -> bool:
+    """Whether a nested mapping gives the value at a path, a part of it, or what holds it."""
+    if not path or not isinstance(values, Mapping):
+        return True
+    # Pydantic names a source's kind inside the path.
+    head, rest = path[0], path[1:]
+    if head in values:
+        return _reaches(values[head], rest)
+    return bool(rest) and rest[0] in values and _reaches(values[rest[0]], rest[1:])
 
 
 def _describe(error: ValidationError) -> str:

@@ -75,6 +75,11 @@ class Study(Section):
     data_root: str = Field(
         default=".", description="folder that the `path` of every source is relative to"
     )
+    outdated: Literal["remake", "refuse"] = Field(
+        default="remake",
+        description="results whose manifests say that other settings or code made them: make them "
+        "anew, or stop with a line",
+    )
     seeds: list[int] = Field(
         default=[0], min_length=1, description="every model is trained once for each"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.estimate.work import (
     MIB,
     Slices,
@@ -17,6 +16,7 @@ from pipeline_src.estimate.work import (
     training_bytes,
     training_multiply_adds,
 )
+from pipeline_src.planning.plans import TrainingPlan
 
 #: Multiply-adds a second that even a slow machine does: a CPU with each thread, a GPU.
 SLOW_CPU_THREAD = 8e9

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.errors import InputError
 from pipeline_src.estimate.work import Slices, slices_of_store, training_multiply_adds
 from pipeline_src.files import read_json
+from pipeline_src.planning.plans import TrainingPlan
 
 #: Epochs of a calibration; the first, in which memory and libraries are made ready, is left out.
 EPOCHS = 4
@@ -99,7 +99,7 @@ def speed_of_results(results: Path) -> Speed:
     for path in sorted(results.rglob("manifest.json")):
         manifest = read_json(path)
         try:
-            plan = TrainingPlan.model_validate(manifest["plan"])
+            plan = TrainingPlan.model_validate(manifest["settings"])
             slices = slices_of_store(path.parent / manifest["inputs"]["store"]["path"])
             epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
             taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
@@ -164,15 +164,8 @@ def _short_training(
 
     batch = plan.training.batch_size
     slices = Slices(2 * batch, batch, 0, rows, columns)
-    short = plan.model_copy(
-        update={"training": plan.training.model_copy(update={"epochs": EPOCHS})}
-    )
-    if short.distillation is not None:
-        cold = short.distillation.model_copy(update={"warm_start": False})
-        short = short.model_copy(update={"distillation": cold})
-    if short.control is not None:
-        control = short.control.model_copy(update={"warm_start": False})
-        short = short.model_copy(update={"control": control})
+    training = plan.training.model_copy(update={"epochs": EPOCHS})
+    short = plan.model_copy(update={"training": training, "warm_start": False})
     folder.mkdir()
     _write_noise(folder / "noise.h5", slices)
     write_mask(folder / "mask.npz", drawn_mask((rows, columns), 4, 0, min(4, rows // 4)))

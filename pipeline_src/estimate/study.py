@@ -10,13 +10,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pipeline_src.config import Models, Study
+from pipeline_src.config import Study
 from pipeline_src.config.method import Network
-from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.estimate.speed import Range, Speed, seconds_of_merits
 from pipeline_src.estimate.work import MIB, Slices, activation_bytes, slices_of_store
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.plans import TrainingPlan
 
 #: Bytes that a model leaves besides its weights: panel, metrics, histories, manifests, figures.
 BESIDE_WEIGHTS = 400_000

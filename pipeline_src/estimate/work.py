@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline_src.config.method import Network
-from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+from pipeline_src.planning.plans import TrainingPlan
 
 MIB = 2**20
 #: A step is a forward pass, and gradients of images and of weights.

@@ -33,10 +33,8 @@ from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelit
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
-from pipeline_src.sampling.masks import Mask, read_mask
-from pipeline_src.training.builder import Inputs
+from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.training.device import choose_device
-from pipeline_src.training.run import check_mask_fits
 
 #: Columns that are the same on every machine ...
 EXACT = (
@@ -105,7 +103,7 @@ def write_cost(
         if value < 1:
             raise InputError(f"cost: {name} is {value}; it must be 1 or more")
     prepared, sampling = read_store(store), read_mask(mask)
-    check_mask_fits(sampling, prepared, Inputs(store, mask))
+    require_size(sampling, mask, prepared.images.shape[1:], store)
     image = prepared.images[len(prepared.images) // 2]
     table = measure(weights, image, sampling, threads, repeats, choose_device(device))
     with atomic_path(output) as temporary:

@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import METRICS
 from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
+from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 
@@ -46,7 +46,7 @@ class Subject:
         """
         if (folder / "manifest.json").exists():
             manifest = read_json(folder / "manifest.json")
-            plan = manifest["plan"]
+            plan = manifest["settings"]
             # The plan of a variant has its values and not its name.
             name = manifest.get("name", plan["model"])
             return cls(folder, name, plan["seed"], plan["training"]["threads"])

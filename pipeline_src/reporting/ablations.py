@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline_src.config.models import Models
-from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.labels import Labels
 from pipeline_src.reporting.names import full_title
 from pipeline_src.reporting.tables import aggregate, cell_text

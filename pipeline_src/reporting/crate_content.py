@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pipeline_src.config import Models, Study, load_study
+from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file
+from pipeline_src.planning.models import Models
 
 #: What a crate holds and what that is: the first pattern that a path in the results matches.
 DESCRIPTIONS = (

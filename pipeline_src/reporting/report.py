@@ -18,7 +18,8 @@ from markupsafe import Markup
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
-from pipeline_src.provenance import PACKAGE, code_digest, record
+from pipeline_src.planning.code import package_digest
+from pipeline_src.provenance import PACKAGE, record
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.names import TABLE_TITLES
@@ -170,7 +171,7 @@ def write_report(
         methods=methods_paragraphs(study),
         configuration=escape(configuration),
         made=made,
-        code=code_digest("."),
+        code=package_digest(),
     )
     write_text(output, page)
 

@@ -203,6 +203,19 @@ def read_mask(path: Path) -> Mask:
         raise InputError(f"{path}: is damaged or no mask ({error})") from None
 
 
+def require_size(mask: Mask, origin: Path, matrix: tuple[int, ...], store: Path) -> None:
+    """Refuse a mask whose size is not that of a store's slices.
+
+    Raises:
+        InputError: they differ; ``origin`` and ``store`` name the files.
+    """
+    if mask.samples.shape != matrix:
+        raise InputError(
+            f"{origin}: mask of {mask.samples.shape[0]}x{mask.samples.shape[1]} for slices "
+            f"of {matrix[0]}x{matrix[1]} in {store}; give the mask that was made for this store"
+        )
+
+
 def study_mask(study: Study, dataset: str, acceleration: int) -> Mask:
     """The mask of a setting: the given file where there is one, else a drawn one.
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline_src.config import Models, Study
+from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
+from pipeline_src.planning.models import Models
 from pipeline_src.training.lock import is_locked
 
 #: Names that `training.state` gives its files; kept here too because it imports torch.

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from pipeline_src.config.method import Network, Networks
-from pipeline_src.config.plans import DistillationPlan, TrainingPlan
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN, set_arithmetic, use_kernels
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.weights import load_network, load_tensors
+from pipeline_src.planning.plans import DistillationPlan, TrainingPlan
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from pipeline_src.config.method import Network
-from pipeline_src.config.plans import TrainingPlan
 from pipeline_src.errors import InputError
 from pipeline_src.kernels.cascade import Kernels
 from pipeline_src.kernels.compiled import CompilationError
+from pipeline_src.planning.plans import TrainingPlan
 
 
 def why_library(plan: TrainingPlan, device: torch.device) -> str:

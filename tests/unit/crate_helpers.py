@@ -11,7 +11,8 @@ import yaml
 from rocrate.rocrate import ROCrate
 from training_helpers import CONFIGURATION
 
-from pipeline_src.config import Models, check_study
+from pipeline_src.config import check_study
+from pipeline_src.planning.models import Models
 from pipeline_src.provenance import write_manifest
 
 STUDY = check_study(
@@ -55,6 +56,7 @@ def manifest(
         command=command,
         inputs=inputs,
         outputs=outputs,
+        settings={},
         code={"models": "d1g35t"},
         sittings=SITTINGS[:1] if sittings is None else sittings,
         facts={"dataset": "tiny"},

@@ -94,7 +94,7 @@ def written_run(
     for stage, rows in histories.items():
         rows.to_csv(folder / f"history_{stage}.csv", index=False)
     plan = {"model": model, "distillation": distillation}
-    made = {"plan": plan, "histories": [f"history_{stage}.csv" for stage in histories]}
+    made = {"settings": plan, "histories": [f"history_{stage}.csv" for stage in histories]}
     (folder / "manifest.json").write_text(json.dumps(made))
     return folder / "manifest.json"
 

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline_src.config import check_study, split_model_name, split_variant
+from pipeline_src.config import check_study
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import METRICS
+from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.ablations import ablation_layout, ablation_table
 
 ABLATION: dict[str, Any] = {

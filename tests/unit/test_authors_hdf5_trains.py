@@ -144,7 +144,7 @@ def test_zero_filling_gives_the_files_own_undersampled_images(root: Path) -> Non
 
 def test_training_ends_in_metrics_of_every_validation_volume(root: Path) -> None:
     manifest = json.loads((root / "teacher/manifest.json").read_text(encoding="utf-8"))
-    assert manifest["plan"]["network"]["padding"] == 5
+    assert manifest["settings"]["network"]["padding"] == 5
     assert manifest["mask"]["kind"] == "given"
     for model, (name, training, seeds) in {
         "teacher": ("teacher", "standard", [0, 0]),

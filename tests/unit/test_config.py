@@ -9,10 +9,11 @@ import pytest
 from unit_helpers import put
 
 from pipeline_src.cli import main
-from pipeline_src.config import check_study, load_study, training_plan
+from pipeline_src.config import check_study, load_study
 from pipeline_src.config.load import parse_override
 from pipeline_src.config.reference import generated_files, key_paths
 from pipeline_src.errors import InputError
+from pipeline_src.planning.plans import training_plan
 from pipeline_src.preflight import check_files
 
 FIVE_METHODS = {"fitnets", "at", "cc", "fsp", "sp"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline_src.cli import main
-from pipeline_src.config import Models, Study
+from pipeline_src.config import Study
 from pipeline_src.config.load import check_study
 from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
@@ -25,6 +25,7 @@ from pipeline_src.estimate.work import (
     training_bytes,
     training_multiply_adds,
 )
+from pipeline_src.planning.models import Models
 
 WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from unit_helpers import one_line
 from pipeline_src.cli import main
 from pipeline_src.files import sha256_file
 from pipeline_src.lineage import Step, describe, manifest_of, trace
-from pipeline_src.provenance import code_digest
+from pipeline_src.planning.code import PACKAGE, digests
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -307,7 +307,8 @@ def test_every_command_writes_the_manifest_of_what_it_made(
         assert found == {role: (file, sha256_file(file)) for role, file in inputs.items()}
         assert content["outputs"] == {name: sha256_file(path.parent / name) for name in outputs}
         assert facts.items() <= content.items()
-        assert content["code"] == {place: code_digest(place) for place in content["code"]} != {}
+        sources = [PACKAGE / name for name in content["code"]]
+        assert content["code"] == digests(sources) != {}
         assert content["sittings"][0]["seconds"] >= 0
         assert content["made_by"]["packages"]["torch"]
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_src.config import Method, Models, Network, Networks, available_methods, check_study
+from pipeline_src.config import Method, Network, Networks, available_methods, check_study
 from pipeline_src.config.method import StudentFriendly
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
+from pipeline_src.planning.models import Models
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.data import Batch
 from pipeline_src.training.objectives import Distillation, StudentFriendlyTraining

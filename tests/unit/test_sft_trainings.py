@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from pipeline_src.cli import main
-from pipeline_src.config import Study, check_study, training_plan
+from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
 from pipeline_src.models.weights import load_network
+from pipeline_src.planning.plans import training_plan
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.run import run_training

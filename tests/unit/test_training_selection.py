@@ -86,7 +86,7 @@ def test_selection_of_the_feature_stage_reaches_that_stage_alone(
         seen[name] = options["keep"]
         return Stage(name, *rest, **options)
 
-    monkeypatch.setattr("pipeline_src.training.run.Stage", watched)
+    monkeypatch.setattr("pipeline_src.training.stages.Stage", watched)
     study = study_with(distillation={"feature_stage_selection": selection})
     train(study, "std_kd_at", std_inputs(files, runs), tmp_path)
     assert seen == {"features": selection, "reconstruction": "best"}

@@ -121,7 +121,7 @@ def test_second_stage_starts_from_the_best_weights_of_the_first(
             after = {k: v.clone() for k, v in network.state_dict().items()}
             seen.append((self.name, before, after))
 
-    monkeypatch.setattr("pipeline_src.training.run.Stage", Watched)
+    monkeypatch.setattr("pipeline_src.training.stages.Stage", Watched)
     train(study_with(), "std_kd_at", std_inputs(files, runs), tmp_path)
     assert [name for name, *_ in seen] == ["features", "reconstruction"]
     assert_same(seen[1][1], seen[0][2], seen[0][2])

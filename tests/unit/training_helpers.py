@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline_src.config import Study, check_study, training_plan
+from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store
 from pipeline_src.models.weights import load_network
+from pipeline_src.planning.plans import training_plan
 from pipeline_src.sampling.data_fidelity import LineDataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.builder import Inputs, fresh_network

@@ -1,4 +1,4 @@
-"""What the rules share: the study, where its files lie, and what code each step depends on."""
+"""What the rules share: the study, where its files lie, and what defines each step."""
 
 import os
 import re
@@ -10,49 +10,32 @@ import yaml
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
-from pipeline_src.config import (
-    check_study,
-    merge,
-    read_yaml,
-    split_model_name,
-)
 from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
-from pipeline_src.preflight import (
-    announce_parent,
-    check_files,
-    gpu_wanted,
-    source_files_of,
-)
-from pipeline_src.provenance import source_files
+from pipeline_src.planning import steps
+from pipeline_src.preflight import announce_parent, gpu_wanted, source_files_of
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.method_options import method_options
 from pipeline_src.reporting.names import TABLES
-from pipeline_src.starting.server import start as start_fork_server
+from pipeline_src.snakemake_run import (
+    force_outdated,
+    models_of_run,
+    quicken,
+    settle_place,
+)
 
-
-def read_models():
-    """The models of this run's study: of files given with --configfile alone, or of the demo, with
-    --config laid on top."""
-    try:
-        given, files = dict(config), [str(p) for p in workflow.overwrite_configfiles]
-        if not files:
-            files = ["config/config.yaml"]
-            given = merge(read_yaml(PROJECT / files[0]), given)
-        return check_files(check_study(given, " + ".join(files)))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-
-
+try:
+    settle_place(PROJECT)
+    models = models_of_run(workflow, config, PROJECT)
+except InputError as error:
+    raise SystemExit(f"error: {error}") from None
 announce_parent()
 if workflow.remote_exec and workflow.local_exec:
     # The Snakemake that runs a rule within a cluster's job.
     from pipeline_src.cluster.in_job import pass_signals_on
 
     pass_signals_on()
-models = read_models()
 study = models.study
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
@@ -66,97 +49,139 @@ def write_study_config():
     )
 
 
-def quicken():
-    """Shorten what every step of a run on this machine costs besides its work."""
-    if workflow.non_local_exec or workflow.remote_exec:
-        return
-    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
-    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
-        # The default: for its sake Snakemake 9 looks through its queue once more in every second
-        # for each job that has ended.
-        workflow.scheduler.job_rate_limiter = None
-    # Containers and conda environments have their own Python; forks have not been tried with a GPU.
-    if not (workflow.deployment_settings.deployment_method or gpus()):
-        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))
+def from_here(path):
+    """A file of the project, as the rules name it."""
+    here = os.path.relpath(path)
+    return str(path) if here.startswith(os.pardir) else here
 
 
-def code(*places):
-    """Source files as inputs, so that a step reruns when its own code changes and not when
-    another's does."""
-    return [os.path.relpath(path) for path in source_files(*places)]
+def code(step):
+    """The source files of a step as its input: the step reruns when its own code changes and not
+    when another's does. It also reruns where the manifest of its result says that it was made with
+    other settings or code, whatever Snakemake remembers."""
+
+    def input_of(wildcards):
+        asked, *made = step(wildcards)
+        try:
+            force_outdated(workflow, study, asked, *made)
+        except InputError as error:
+            raise SystemExit(f"error: {error}") from None
+        return [from_here(path) for path in asked.code]
+
+    return input_of
 
 
-DATA_CODE = ("data",)
-MODEL_CODE = (
-    "data/store.py",
-    "sampling/masks.py",
-    "sampling/data_fidelity.py",
-    "models/convolution.py",
-    "models/dccnn.py",
-    "models/taps.py",
-    "models/weights.py",
-)
-TRAINING_CODE = (
-    *MODEL_CODE,
-    "models/sft.py",
-    "models/slicewise.py",
-    "kernels",
-    "training",
-)
-# What all losses share; a loss's own module is added for its trainings alone.
-DISTILLATION_CODE = (
-    *TRAINING_CODE,
-    "distillation/base.py",
-    "distillation/attention.py",
-)
-EVALUATION_CODE = (
-    *MODEL_CODE,
-    "evaluation/evaluate.py",
-    "evaluation/metrics.py",
-    "evaluation/results.py",
-)
-TABLE_CODE = (
-    "evaluation/results.py",
-    "evaluation/statistics.py",
-    "reporting/ablations.py",
-    "reporting/cost.py",
-    "reporting/differences.py",
-    "reporting/formats.py",
-    "reporting/labels.py",
-    "reporting/names.py",
-    "reporting/numbers.py",
-    "reporting/paper.py",
-    "reporting/study_tables.py",
-    "reporting/tables.py",
-)
-REPORT_CODE = (
-    "reporting/report.py",
-    "reporting/methods_text.py",
-    "reporting/names.py",
-    "reporting/verdicts.py",
-)
-FIGURE_CODE = (
-    "reporting/style.py",
-    "reporting/names.py",
-    "reporting/figures/__init__.py",
-    "reporting/figures/kinds.py",
-)
+def settings(step):
+    """Everything in the configuration that defines a step's result; a change reruns it."""
+    return lambda wildcards: step(wildcards)[0].settings
 
 
-def distillation_code(wildcards):
-    """What all losses share, and the method's own module."""
-    name = split_model_name(wildcards.model)[0]
-    loss = study.methods[name].source(name)
-    return [*code(*DISTILLATION_CODE), os.path.relpath(loss)]
+# What defines each step, and what it writes, its manifest first.
 
 
-def reported_part(wildcards):
-    return study.datasets[wildcards.dataset].report_on
+def prepare_of(wildcards):
+    folder = f"{RESULTS}/{wildcards.dataset}"
+    return (
+        steps.prepare_step(study, wildcards.dataset),
+        f"{folder}/volumes.manifest.json",
+        f"{folder}/volumes.h5",
+    )
 
 
-def plan_of(wildcards):
-    """Everything in the configuration that defines a training; a change reruns it."""
-    return models.plan(wildcards.model, int(wildcards.seed)).model_dump(mode="json")
+def mask_of(wildcards):
+    folder = f"{RESULTS}/{wildcards.dataset}/{wildcards.acceleration}"
+    factor = int(wildcards.acceleration[:-1])
+    return (
+        steps.mask_step(study, wildcards.dataset, factor),
+        f"{folder}/mask.manifest.json",
+        f"{folder}/mask.npz",
+    )
+
+
+def train_of(wildcards):
+    folder = MODEL.format(**wildcards)
+    return (
+        steps.train_step(models.plan(wildcards.model, int(wildcards.seed))),
+        f"{folder}/manifest.json",
+        f"{folder}/weights.safetensors",
+    )
+
+
+def measured_in(folder, wildcards):
+    """Metrics in a folder."""
+    part = study.datasets[wildcards.dataset].report_on
+    return (
+        steps.evaluate_step(part),
+        f"{folder}/volumes.manifest.json",
+        f"{folder}/volumes.csv",
+    )
+
+
+def evaluate_of(wildcards):
+    """All models are measured at once; the first that is outdated stands for them."""
+    found = [
+        measured_in(MODEL.format(model=name, **wildcards), wildcards)
+        for name in OWN_MODELS
+    ]
+    return next((one for one in found if steps.is_outdated(*one)), found[0])
+
+
+def evaluate_variant_of(wildcards):
+    return measured_in(MODEL.format(**wildcards), wildcards)
+
+
+def evaluate_zero_filled_of(wildcards):
+    return measured_in(
+        f"{RESULTS}/{wildcards.dataset}/{wildcards.acceleration}/zero_filled", wildcards
+    )
+
+
+def cost_of(wildcards):
+    return steps.cost_step(), f"{RESULTS}/cost.manifest.json", f"{RESULTS}/cost.csv"
+
+
+def tables_of(wildcards):
+    folder = f"{RESULTS}/tables"
+    return (
+        steps.tables_step(study),
+        f"{folder}/{TABLE_NAMES[0]}.manifest.json",
+        f"{folder}/{TABLE_NAMES[0]}.csv",
+    )
+
+
+def report_of(wildcards):
+    return (
+        steps.report_step(study),
+        f"{RESULTS}/report.manifest.json",
+        f"{RESULTS}/report.html",
+    )
+
+
+def figure_of(kind, path, title=lambda wildcards: study.setting_title(**wildcards)):
+    """A figure without its suffix, such as `cardiac/4x/panel`."""
+
+    def defined(wildcards):
+        setting = tuple(wildcards) if KINDS[kind].picks_setting else None
+        file = f"{RESULTS}/figures/{path.format(**wildcards)}"
+        shown = models if KINDS[kind].shows_plan else None
+        step = steps.figure_step(kind, title(wildcards), setting, shown)
+        return step, f"{file}.manifest.json", f"{file}.png"
+
+    return defined
+
+
+def figure_options(step):
+    """Options of the figure command besides what it shows."""
+
+    def words(wildcards):
+        chosen = step(wildcards)[0].settings
+        named = zip(("--dataset", "--acceleration"), chosen["setting"] or [])
+        return [
+            f"--title={chosen['title']}",
+            *(word for pair in named for word in pair),
+        ]
+
+    return words
 
 
 def start_options(wildcards, input):
@@ -165,7 +190,7 @@ def start_options(wildcards, input):
         "--teacher": input.get("teacher"),
         "--warm-start": input.get("warm_start"),
     }
-    return " ".join(f"{option} {path}" for option, path in options.items() if path)
+    return [word for option, path in options.items() if path for word in (option, path)]
 
 
 def weights_of(wildcards, model, name="weights.safetensors"):
@@ -245,6 +270,15 @@ def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     return [f"{folder}/{name}" for folder in folders]
 
 
+def models_by_setting():
+    """Folders of everything that stands in a table, each once."""
+    found = []
+    for dataset, acceleration in study.settings():
+        names = models.names((dataset, acceleration))
+        found += model_folders(dataset, f"{acceleration}x", names)
+    return found
+
+
 def all_metrics():
     """Metrics of everything that stands in a table, each once."""
     files = [
@@ -274,8 +308,7 @@ def shown_models():
 def captions():
     """Captions of the report, which Snakemake's own report shares."""
     return [
-        os.path.relpath(p)
-        for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
+        from_here(p) for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
     ]
 
 
@@ -290,11 +323,6 @@ def in_first_setting(path):
 def table_caption(name):
     """All ablations share one."""
     return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
-
-
-def package_file(name):
-    """A file of the package that is no module."""
-    return os.path.relpath(PROJECT / "pipeline_src" / name)
 
 
 MODEL_OF = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}"

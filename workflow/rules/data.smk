@@ -1,7 +1,7 @@
 rule prepare:
     input:
         volumes=lambda wildcards: source_files_of(study, wildcards.dataset),
-        code=code(*DATA_CODE),
+        code=code(prepare_of),
     output:
         f"{RESULTS}/{{dataset}}/volumes.h5",
     log:
@@ -18,11 +18,9 @@ rule prepare:
         ),
     params:
         config=CONFIG,
-        settings=lambda wildcards: study.datasets[wildcards.dataset].model_dump(
-            mode="json", include={"source", "preparation", "split"}
-        ),
+        settings=settings(prepare_of),
     message:
         "Preparing {wildcards.dataset}"
     shell:
-        "python -m pipeline_src prepare --config {params.config} "
-        "--dataset {wildcards.dataset} --output {output} > {log} 2>&1"
+        "python -m pipeline_src prepare --config {params.config:q} "
+        "--dataset {wildcards.dataset:q} --output {output:q} > {log:q} 2>&1"

@@ -5,7 +5,7 @@ rule evaluate:
         mask=rules.mask.output,
         weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in OWN_MODELS],
         manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in OWN_MODELS],
-        code=code(*EVALUATION_CODE),
+        code=code(evaluate_of),
     output:
         volumes=[f"{MODEL_OF}/{model}/volumes.csv" for model in OWN_MODELS],
         slices=[f"{MODEL_OF}/{model}/slices.csv" for model in OWN_MODELS],
@@ -19,14 +19,14 @@ rule evaluate:
         mem_mb=evaluation_memory,
         runtime=evaluation_minutes,
     params:
-        part=reported_part,
-        subjects=lambda wildcards, input: " ".join(map(os.path.dirname, input.weights)),
+        part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
+        subjects=lambda wildcards, input: [os.path.dirname(p) for p in input.weights],
     message:
         "Evaluating: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
     shell:
-        "python -m pipeline_src evaluate {params.subjects} --dataset {wildcards.dataset} "
-        "--acceleration {wildcards.acceleration} --part {params.part} "
-        "--data {input.data} --mask {input.mask} > {log} 2>&1"
+        "python -m pipeline_src evaluate {params.subjects:q} --dataset {wildcards.dataset:q} "
+        "--acceleration {wildcards.acceleration:q} --part {params.part:q} "
+        "--data {input.data:q} --mask {input.mask:q} > {log:q} 2>&1"
 
 
 use rule evaluate as evaluate_variant with:
@@ -36,7 +36,7 @@ use rule evaluate as evaluate_variant with:
         # A list as above, so that it is one for `subjects` too.
         weights=[f"{MODEL}/weights.safetensors"],
         manifests=[f"{MODEL}/manifest.json"],
-        code=code(*EVALUATION_CODE),
+        code=code(evaluate_variant_of),
     output:
         volumes=f"{MODEL}/volumes.csv",
         slices=f"{MODEL}/slices.csv",
@@ -53,7 +53,7 @@ use rule evaluate as evaluate_zero_filled with:
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
-        code=code(*EVALUATION_CODE),
+        code=code(evaluate_zero_filled_of),
     output:
         volumes=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/volumes.csv",
         slices=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/slices.csv",
@@ -61,7 +61,10 @@ use rule evaluate as evaluate_zero_filled with:
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_zero_filled.log",
     params:
-        part=reported_part,
-        subjects=lambda wildcards, output: f"--zero-filled {os.path.dirname(output.volumes)}",
+        part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
+        subjects=lambda wildcards, output: [
+            "--zero-filled",
+            os.path.dirname(output.volumes),
+        ],
     message:
         "Evaluating zero filling: {wildcards.dataset} {wildcards.acceleration}"

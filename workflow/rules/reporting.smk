@@ -8,7 +8,7 @@ rule cost:
         mask=in_first_setting(rules.mask.output[0]),
         teacher=in_first_setting(f"{MODEL_OF}/teacher/weights.safetensors"),
         student=in_first_setting(f"{MODEL_OF}/student/weights.safetensors"),
-        code=code(*MODEL_CODE, "models/multiply_adds.py", "evaluation/cost.py"),
+        code=code(cost_of),
     output:
         f"{RESULTS}/cost.csv",
     log:
@@ -22,19 +22,18 @@ rule cost:
     message:
         "Cost of teacher and student"
     shell:
-        "python -m pipeline_src cost --teacher {input.teacher} --student {input.student} "
-        "--data {input.data} --mask {input.mask} --threads {threads} "
-        "--output {output} > {log} 2>&1"
+        "python -m pipeline_src cost --teacher {input.teacher:q} --student {input.student:q} "
+        "--data {input.data:q} --mask {input.mask:q} --threads {threads} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule study_tables:
     """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
         metrics=all_metrics(),
-        paper="config/paper_results.csv",
+        paper=from_here(PROJECT / "config" / "paper_results.csv"),
         cost=rules.cost.output,
-        code=code(*TABLE_CODE),
-        sorting=package_file("reporting/sortable.js"),
+        code=code(tables_of),
     output:
         tables=[
             f"{RESULTS}/tables/{name}.{suffix}"
@@ -61,45 +60,27 @@ rule study_tables:
         runtime=30,
     params:
         config=CONFIG,
-        titles={
-            name: (dataset.title, dataset.paper)
-            for name, dataset in study.datasets.items()
-        },
-        ablations={
-            name: ablation.model_dump(mode="json")
-            for name, ablation in study.ablations.items()
-        },
-        options=method_options(study),
+        settings=settings(tables_of),
         folder=subpath(output.numbers, parent=True),
     message:
         "Tables"
     shell:
-        "python -m pipeline_src tables {input.metrics} --config {params.config} "
-        "--paper {input.paper} --cost {input.cost} --output {params.folder} > {log} 2>&1"
+        "python -m pipeline_src tables {input.metrics:q} --config {params.config:q} "
+        "--paper {input.paper:q} --cost {input.cost:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 SETTING = ("{dataset}", "{acceleration}")
-# Figures of a setting: what the message calls them, the files they show, and the code that they
-# rest on besides their own.
+# Figures of a setting: what the message calls them, and the files they show.
 SETTING_FIGURES = {
-    "mask": ("mask of", rules.mask.output, ["sampling/masks.py"]),
-    "boxplot_ssim": (
-        "SSIM box plot of",
-        metric_files(*SETTING, "slices.csv"),
-        ["evaluation/results.py"],
-    ),
-    "boxplot_psnr": (
-        "PSNR box plot of",
-        metric_files(*SETTING, "slices.csv"),
-        ["evaluation/results.py"],
-    ),
+    "mask": ("mask of", rules.mask.output),
+    "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
+    "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
     "curves": (
         "learning curves of",
         [
             f"{folder}/manifest.json"
             for folder in model_folders(*SETTING, shown_models())
         ],
-        [],
     ),
     "panel": (
         "reconstructions of",
@@ -109,7 +90,6 @@ SETTING_FIGURES = {
             only=[m for m in shown_models() if m != "sft_teacher"],
             seeds=study.seeds[:1],
         ),
-        [],
     ),
     "panel_teachers": (
         "teachers' reconstructions of",
@@ -119,21 +99,19 @@ SETTING_FIGURES = {
             only=["teacher", "sft_teacher"],
             seeds=study.seeds[:1],
         ),
-        [],
     ),
-    "forest": ("differences in", f"{RESULTS}/tables/differences.csv", []),
+    "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
 }
 
-for kind, (what, shown, shared) in SETTING_FIGURES.items():
+for kind, (what, shown) in SETTING_FIGURES.items():
+    defined = figure_of(kind, f"{{dataset}}/{{acceleration}}/{kind}")
 
     rule:
         name:
             f"figure_{kind}"
         input:
             shown=shown,
-            code=code(
-                *shared, f"reporting/figures/{KINDS[kind].module}.py", *FIGURE_CODE
-            ),
+            code=code(defined),
         output:
             png=report(
                 f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.png",
@@ -152,24 +130,19 @@ for kind, (what, shown, shared) in SETTING_FIGURES.items():
             runtime=10,
         params:
             kind=kind,
-            title=lambda wildcards: study.setting_title(**wildcards),
             shown=lambda wildcards, input: input.shown,
-            setting=(
-                "--dataset {dataset} --acceleration {acceleration}"
-                if KINDS[kind].picks_setting
-                else ""
-            ),
+            options=figure_options(defined),
         message:
             f"Figure: {what} {{wildcards.dataset}} at {{wildcards.acceleration}}"
         shell:
-            "python -m pipeline_src figure {params.kind} {params.shown} --title '{params.title}' "
-            "{params.setting} --output {output.png} > {log} 2>&1"
+            "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
+            "--output {output.png:q} > {log:q} 2>&1"
 
 
 use rule figure_mask as figure_contact_sheet with:
     input:
         shown=rules.prepare.output,
-        code=code("data/store.py", "reporting/figures/contact_sheet.py", *FIGURE_CODE),
+        code=code(figure_of("contact_sheet", "{dataset}/contact_sheet")),
     output:
         png=report(
             f"{RESULTS}/figures/{{dataset}}/contact_sheet.png",
@@ -182,14 +155,18 @@ use rule figure_mask as figure_contact_sheet with:
     localrule: True
     params:
         kind="contact_sheet",
+        options=figure_options(figure_of("contact_sheet", "{dataset}/contact_sheet")),
     message:
         "Figure: contact sheet of {wildcards.dataset}"
+
+
+DAG_FIGURE = figure_of("dag", "dag", lambda wildcards: "Steps of one setting and seed")
 
 
 use rule figure_mask as figure_dag with:
     input:
         # The configuration is frozen when the run starts; what matters of it are params here.
-        code=code("config", "reporting/figures/dag.py", *FIGURE_CODE),
+        code=code(DAG_FIGURE),
     output:
         png=report(
             f"{RESULTS}/figures/dag.png",
@@ -202,9 +179,8 @@ use rule figure_mask as figure_dag with:
     localrule: True
     params:
         kind="dag",
-        title="Steps of one setting and seed",
         shown=CONFIG,
-        models=models.names(),
+        options=figure_options(DAG_FIGURE),
     message:
         "Figure: the steps of the study"
 
@@ -214,8 +190,7 @@ rule page:
         tables=rules.study_tables.output.pages,
         figures=FIGURES,
         captions=captions(),
-        code=code(*REPORT_CODE),
-        template=package_file("reporting/report.html.j2"),
+        code=code(report_of),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -233,12 +208,12 @@ rule page:
         runtime=10,
     params:
         config=CONFIG,
-        settings=study.model_dump(mode="json"),
+        settings=settings(report_of),
     message:
         "Report: {output}"
     shell:
-        "python -m pipeline_src report --config {params.config} --tables {input.tables} "
-        "--figures {input.figures} --output {output} > {log} 2>&1"
+        "python -m pipeline_src report --config {params.config:q} --tables {input.tables:q} "
+        "--figures {input.figures:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule tables:

@@ -3,7 +3,7 @@ rule mask:
         given=lambda wildcards: study.datasets[wildcards.dataset].masks.get(
             int(wildcards.acceleration[:-1]), []
         ),
-        code=code("sampling/masks.py"),
+        code=code(mask_of),
     output:
         f"{RESULTS}/{{dataset}}/{{acceleration}}/mask.npz",
     log:
@@ -17,10 +17,9 @@ rule mask:
         runtime=10,
     params:
         config=CONFIG,
-        matrix=lambda wildcards: study.datasets[wildcards.dataset].preparation.matrix,
-        settings=study.sampling.model_dump(mode="json"),
+        settings=settings(mask_of),
     message:
         "Mask of {wildcards.dataset} at {wildcards.acceleration}"
     shell:
-        "python -m pipeline_src mask --config {params.config} --dataset {wildcards.dataset} "
-        "--acceleration {wildcards.acceleration} --output {output} > {log} 2>&1"
+        "python -m pipeline_src mask --config {params.config:q} --dataset {wildcards.dataset:q} "
+        "--acceleration {wildcards.acceleration:q} --output {output:q} > {log:q} 2>&1"

@@ -5,7 +5,7 @@ rule train:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        code=code(*TRAINING_CODE),
+        code=code(train_of),
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
@@ -25,16 +25,16 @@ rule train:
         runtime=training_minutes,
     params:
         config=CONFIG,
-        settings=plan_of,
+        settings=settings(train_of),
         folder=subpath(output.weights, parent=True),
         start=start_options,
     message:
         "Training {wildcards.model}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
     shell:
-        "python -m pipeline_src train --config {params.config} --dataset {wildcards.dataset} "
-        "--acceleration {wildcards.acceleration} --model {wildcards.model} "
-        "--seed {wildcards.seed} --data {input.data} --mask {input.mask} {params.start} "
-        "--output {params.folder} > {log} 2>&1"
+        "python -m pipeline_src train --config {params.config:q} --dataset {wildcards.dataset:q} "
+        "--acceleration {wildcards.acceleration:q} --model {wildcards.model:q} "
+        "--seed {wildcards.seed:q} --data {input.data:q} --mask {input.mask:q} {params.start:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 use rule train as train_sft_teacher with:

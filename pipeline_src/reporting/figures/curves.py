@@ -24,9 +24,9 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from pipeline_src.config.plans import split_model_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
+from pipeline_src.planning.names import split_model_name
 from pipeline_src.reporting.names import full_title, model_order
 from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, counted, head, told
 
@@ -88,14 +88,14 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     for manifest in inputs:
         made = read_json(manifest)
         try:
-            name, files = str(made["plan"]["model"]), list(made["histories"])
+            name, files = str(made["settings"]["model"]), list(made["histories"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{manifest}: is no manifest of a training ({error!r})") from None
         *before, last = (_read_history(manifest.parent / file) for file in files)
         stages = [Path(file).stem.removeprefix("history_") for file in files]
         if name not in curves:
             earlier = {s: len(h) for s, h in zip(stages, before, strict=False)}
-            distils = _distils(made["plan"], stages[-1])
+            distils = _distils(made["settings"], stages[-1])
             curves[name] = Curve(*split_model_name(name), [], earlier, distils)
         curves[name].histories.append(last)
     return draw(list(curves.values()), title)

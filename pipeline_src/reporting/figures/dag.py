@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from pipeline_src.config import load_study, split_model_name, split_variant
-from pipeline_src.config.models import Models
+from pipeline_src.config import load_study
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.names import full_title
 from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
 

@@ -17,12 +17,14 @@ class Kind:
         heading: the heading of the report that it stands under.
         options: what its module is told besides the files and the title.
         picks_setting: whether its file is of several settings, of which it shows one.
+        shows_plan: whether its file is a configuration, of which it shows the models.
     """
 
     module: str
     heading: str
     options: dict[str, Any] = field(default_factory=dict)
     picks_setting: bool = False
+    shows_plan: bool = False
 
 
 #: In the order of the report.
@@ -35,7 +37,7 @@ KINDS = {
     "curves": Kind("curves", "Training"),
     "mask": Kind("mask", "Sampling"),
     "contact_sheet": Kind("contact_sheet", "Data"),
-    "dag": Kind("dag", "Steps"),
+    "dag": Kind("dag", "Steps", shows_plan=True),
 }
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pipeline_src.config.load import check_study
-from pipeline_src.config.plans import (
-    TrainingPlan,
-    split_model_name,
-    split_variant,
-    training_plan,
-)
 from pipeline_src.config.presets import preset_values
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.planning.plans import TrainingPlan, training_plan
 
 
 class Models:

@@ -1,0 +1,1 @@
+"""What a study trains, and which settings and code define each of its results."""

@@ -1,0 +1,166 @@
+"""Which source files shape a result, found from the imports of the module that makes it.
+
+Rules take them as inputs, and manifests and the states of trainings keep their digests: one
+function tells all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline_src.files import sha256_file, sha256_json
+
+PACKAGE = Path(__file__).resolve().parent.parent
+NAME = PACKAGE.name
+#: What no result depends on. Configuration and plans act by their values, which every result
+#: records; the others write files, keep a process alive or tell what was done.
+NEUTRAL = (
+    "",
+    "config",
+    "errors",
+    "files",
+    "planning",
+    "provenance",
+    "starting",
+)
+#: Except these of them.
+NOT_NEUTRAL = ("planning.names",)
+
+
+def sources(*modules: str) -> list[Path]:
+    """Source files of modules and of all that they import, within their own packages.
+
+    Args:
+        modules: dotted names, such as `training.stages`, relative to this package, or names of
+            modules elsewhere, such as those of a distillation method of one's own.
+
+    Returns:
+        Files in order, each once: Python modules, and files beside them that their code names.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    found: dict[str, Path] = {}
+    waiting = [f"{NAME}.{name}" if _locate(f"{NAME}.{name}") else name for name in modules]
+    packages = {NAME, *(name.partition(".")[0] for name in waiting)}
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        path = _locate(name)
+        if path is None:
+            raise ModuleNotFoundError(name)
+        found[name] = path
+        waiting += [
+            imported
+            for imported in _imports(name, path)
+            if imported.partition(".")[0] in packages and not is_neutral(imported)
+        ]
+    beside = {file for path in found.values() for file in _named_beside(path)}
+    return sorted({*found.values(), *beside})
+
+
+def digests(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of source files, by path relative to the package or, outside it, by name."""
+    return {_name(path): sha256_file(path) for path in files}
+
+
+def package_digest() -> str:
+    """One SHA-256 over the names and bytes of all source files of this package."""
+    kinds = (".py", ".c", ".h", ".js", ".j2")
+    return sha256_json(digests(p for p in sorted(PACKAGE.rglob("*")) if p.suffix in kinds))
+
+
+def _name(path: Path) -> str:
+    inside = path.is_relative_to(PACKAGE)
+    return path.relative_to(PACKAGE).as_posix() if inside else path.name
+
+
+def is_neutral(module: str) -> bool:
+    """Whether no result depends on a module, given by its full name."""
+    package, _, rest = module.partition(".")
+    if package != NAME:
+        return False
+    if rest in NOT_NEUTRAL:
+        return False
+    return any(rest == name or (name and rest.startswith(f"{name}.")) for name in NEUTRAL)
+
+
+@cache
+def _locate(name: str) -> Path | None:
+    """The file of a module; of this package without importing anything."""
+    top, *parts = name.split(".")
+    if top == NAME:
+        base = PACKAGE.joinpath(*parts)
+        candidates = [base.with_suffix(".py"), base / "__init__.py"]
+        return next((path for path in candidates if path.is_file()), None)
+    try:
+        # Without importing the module; of a package, its folder is asked for first.
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None:
+        return None
+    origin = Path(spec.origin)
+    if not parts:
+        return origin
+    base = origin.parent.joinpath(*parts)
+    candidates = [base.with_suffix(".py"), base / "__init__.py"]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _imports(name: str, path: Path) -> tuple[str, ...]:
+    """Full names of the modules that a module imports, wherever in its code, except for types."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: dict[str, None] = {}
+    for node in _nodes(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            start = ".".join(parents) if node.level else ""
+            base = ".".join(part for part in (start, node.module or "") if part)
+            found[base] = None
+            # What is imported may be a module itself.
+            for alias in node.names:
+                if _is_ours(base, package) and _locate(f"{base}.{alias.name}"):
+                    found[f"{base}.{alias.name}"] = None
+    return tuple(module for module in found if _is_ours(module, package) and _locate(module))
+
+
+def _is_ours(module: str, package: str) -> bool:
+    return module.partition(".")[0] in (NAME, package.partition(".")[0])
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _nodes(node)
+
+
+@cache
+def _named_beside(path: Path) -> tuple[Path, ...]:
+    """Files beside a module, no modules themselves, that its code names, and that these include."""
+    names = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    here = {p.name: p for p in path.parent.iterdir() if p.is_file() and p.suffix != ".py"}
+    waiting, found = [here[name] for name in names if name in here], set()
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            included = re.findall(r'#include "([^"]+)"', file.read_text(encoding="utf-8"))
+            waiting += [here[name] for name in included if name in here]
+    return tuple(found)

@@ -1,0 +1,119 @@
+"""What defines each training of a study, and what it needs of other trainings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline_src.config.method import (
+    Distillation,
+    Method,
+    Network,
+    StudentFriendly,
+    Training,
+)
+from pipeline_src.config.section import Section
+from pipeline_src.config.study import Study
+from pipeline_src.planning.names import split_model_name
+
+
+class SFTPlan(Section):
+    """What student-friendly training adds to a plan."""
+
+    student: Network = Field(description="student whose blocks the branches use")
+    losses: StudentFriendly = Field(description="weights of the SFT losses")
+
+
+class ControlPlan(Section):
+    """A student trained on reconstruction alone, for as long as a distilled one."""
+
+    stages: int = Field(description="stages, each of them on reconstruction")
+
+
+class DistillationPlan(Section):
+    """What distillation adds to a plan."""
+
+    teacher: Network = Field(description="frozen teacher")
+    method: str = Field(description="name of the method")
+    loss: Method = Field(description="the method's options")
+    options: Distillation = Field(description="how losses are combined")
+
+
+class TrainingPlan(Section):
+    """All that defines one training besides its data and mask; what a rerun depends on."""
+
+    model: str = Field(description="name of the model")
+    seed: int = Field(description="seed of this run")
+    network: Network = Field(description="the network that is trained and reported")
+    training: Training = Field(description="optimisation of each stage")
+    sft: SFTPlan | None = Field(default=None, description="student-friendly training")
+    distillation: DistillationPlan | None = Field(default=None, description="distillation")
+    control: ControlPlan | None = Field(default=None, description="control of distillation")
+    selections: dict[str, Literal["best", "last"]] = Field(
+        min_length=1,
+        description="stages in order, and which weights each leaves: those of the lowest "
+        "validation loss, or the last",
+    )
+    warm_start: bool = Field(
+        default=False, description="whether the network starts from the student blocks of SFT"
+    )
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the training's stages, in order."""
+        return list(self.selections)
+
+
+def distillation_stages(options: Distillation) -> list[str]:
+    """Names of a distillation's stages, in order."""
+    return ["joint"] if options.protocol == "joint" else ["features", "reconstruction"]
+
+
+def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
+    """The plan of one model of a study.
+
+    Raises:
+        ValueError: the study has no such model.
+    """
+    if model not in study.model_names():
+        raise ValueError(f"model {model!r} is not in the study: {', '.join(study.model_names())}")
+    networks, options = study.networks, study.distillation
+    name, recipe = split_model_name(model)
+    common: dict[str, Any] = {"model": model, "seed": seed, "training": study.training}
+    if model == "sft_teacher":
+        return TrainingPlan(
+            network=networks.teacher,
+            sft=SFTPlan(student=networks.student, losses=study.sft),
+            selections={"student_friendly": "best"},
+            **common,
+        )
+    if model in study.controls:
+        stages = len(distillation_stages(options))
+        return TrainingPlan(
+            network=networks.student,
+            control=ControlPlan(stages=stages),
+            selections=dict.fromkeys(["reconstruction_first", "reconstruction"][-stages:], "best"),
+            warm_start=recipe == "sft",
+            **common,
+        )
+    if recipe == "standard":
+        return TrainingPlan(
+            network=getattr(networks, name), selections={"reconstruction": "best"}, **common
+        )
+    return TrainingPlan(
+        network=networks.student,
+        distillation=DistillationPlan(
+            teacher=networks.teacher,
+            method=name,
+            loss=study.methods[name],
+            # The start is settled below; how it was asked for defines nothing.
+            options=options.model_copy(update={"start": "recipe"}),
+        ),
+        selections={
+            stage: options.feature_stage_selection if stage == "features" else "best"
+            for stage in distillation_stages(options)
+        },
+        warm_start=options.start == "sft" or (options.start == "recipe" and recipe == "sft_kd"),
+        **common,
+    )

@@ -1,0 +1,168 @@
+"""What defines each result of a study: its settings, and the source files that shape it.
+
+Snakemake takes both for every rule, and every manifest records them. A result whose manifest says
+otherwise was made for another study, or by other code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json
+from pipeline_src.planning.code import digests, sources
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.reporting.figures.kinds import figure_kind
+from pipeline_src.reporting.method_options import method_options
+
+
+@dataclass(frozen=True)
+class Step:
+    """What defines a result.
+
+    Attributes:
+        settings: values of the configuration, JSON-serialisable.
+        code: source files.
+    """
+
+    settings: Mapping[str, Any]
+    code: list[Path] = field(repr=False)
+
+
+def prepare_step(study: Study, dataset: str) -> Step:
+    """A data set's store."""
+    chosen = study.datasets[dataset]
+    settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
+    source = f"data.sources.{chosen.source.kind}"
+    return Step(settings, sources("data.preparation", "data.store", source))
+
+
+def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
+    """The mask of a setting."""
+    chosen = study.datasets[dataset]
+    given = chosen.masks.get(acceleration)
+    settings = {
+        "matrix": list(chosen.preparation.matrix),
+        "acceleration": acceleration,
+        **({"file": given} if given else study.sampling.model_dump(mode="json")),
+    }
+    return Step(settings, sources("sampling.masks"))
+
+
+def train_step(plan: TrainingPlan) -> Step:
+    """A trained model."""
+    return Step(plan.model_dump(mode="json"), training_code(plan))
+
+
+def training_code(plan: TrainingPlan) -> list[Path]:
+    """What all trainings share, and the method's own module."""
+    modules = ["training.stages"]
+    if plan.distillation is not None:
+        method = plan.distillation.method
+        modules.append(plan.distillation.loss.module or f"distillation.losses.{method}")
+    try:
+        return sources(*modules)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{plan.model}: no module {error} found from here") from None
+
+
+def evaluate_step(part: str) -> Step:
+    """Metrics of a model, or of zero filling."""
+    return Step({"part": part}, sources("evaluation.evaluate"))
+
+
+def cost_step() -> Step:
+    """What teacher and student cost."""
+    return Step({}, sources("evaluation.cost"))
+
+
+def tables_step(study: Study | None) -> Step:
+    """All tables of a study; of metrics that speak for themselves without one."""
+    settings: dict[str, Any] = {}
+    if study is not None:
+        settings = {
+            "datasets": {
+                name: [dataset.title, dataset.paper, dataset.synthetic]
+                for name, dataset in study.datasets.items()
+            },
+            "accelerations": study.accelerations,
+            "ablations": {
+                name: ablation.model_dump(mode="json") for name, ablation in study.ablations.items()
+            },
+            "method": method_options(study),
+        }
+    return Step(settings, sources("reporting.study_tables"))
+
+
+def figure_step(
+    kind: str, title: str, setting: tuple[str, str] | None = None, models: Models | None = None
+) -> Step:
+    """A figure; ``models`` for one that shows how they hang together."""
+    settings: dict[str, Any] = {"kind": kind, "title": title}
+    settings["setting"] = list(setting) if setting else None
+    if models is not None:
+        settings["models"] = {
+            name: [models.teacher(name), models.warm_start(name)] for name in models.names()
+        }
+    module = f"reporting.figures.{figure_kind(kind).module}"
+    return Step(settings, sources("reporting.figures", module))
+
+
+def report_step(study: Study) -> Step:
+    """The report."""
+    settings = study.model_dump(mode="json", exclude={"data_root"})
+    return Step(settings, sources("reporting.report"))
+
+
+def crate_step() -> Step:
+    """The archive of a study."""
+    return Step({}, sources("reporting.crate"))
+
+
+def is_outdated(step: Step, manifest: str, output: str) -> bool:
+    """Whether a result is there, and is not what is asked for."""
+    return Path(output).exists() and bool(why_outdated(step, Path(manifest)))
+
+
+def why_outdated(step: Step, manifest: Path) -> str:
+    """Why a result is not what is asked for, as the end of a sentence; empty where it is.
+
+    What has no manifest is not: nobody could say what it is.
+    """
+    if not manifest.exists():
+        return "has no manifest that says what made it"
+    try:
+        made = read_json(manifest)
+        settings, code = dict(made["settings"]), dict(made["code"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return "has a manifest that does not say which settings and code made it"
+    asked = json.loads(json.dumps(dict(step.settings)))
+    if settings != asked:
+        return f"was made with {_first_difference(settings, asked)}"
+    now = digests(step.code)
+    changed = sorted(name for name in code.keys() | now.keys() if code.get(name) != now.get(name))
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"was made by other code ({changed[0]}{more})"
+    return ""
+
+
+def _first_difference(made: Any, asked: Any, key: str = "") -> str:
+    """The first value that differs between two nested mappings."""
+    if isinstance(made, dict) and isinstance(asked, dict):
+        for name in sorted(made.keys() | asked.keys()):
+            if made.get(name) != asked.get(name):
+                below = f"{key}.{name}".lstrip(".")
+                return _first_difference(made.get(name), asked.get(name), below)
+    return f"{key} {_short(made)} where {_short(asked)} is asked for"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,127 @@
+"""What a run of Snakemake needs besides its rules: its configuration, read as every command reads
+it; results that are made anew; and what saves its small steps their time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.config.load import check_study, parse_value, read_yaml
+from pipeline_src.config.section import merge
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.steps import Step, why_outdated
+from pipeline_src.preflight import check_files
+from pipeline_src.starting.server import start as start_fork_server
+
+
+def settle_place(project: Path) -> None:
+    """Let the steps find the package wherever Snakemake runs (`--directory`).
+
+    Raises:
+        InputError: it runs inside the project's own `workflow` folder.
+    """
+    here = Path.cwd()
+    if here.is_relative_to(project / "workflow"):
+        raise InputError(
+            f"{here}: results would go to this folder; run snakemake in {project}, or name another "
+            "folder with --directory"
+        )
+    if here != project:
+        given = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])
+
+
+def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
+    """The models of this run's study: of the files given with --configfile alone, or of the demo,
+    with --config laid on top.
+
+    The files are read anew, since Snakemake lets the second of two equal keys win; within a job of
+    a cluster, the configuration that the run froze is.
+
+    Raises:
+        InputError: anything in it is wrong.
+    """
+    frozen = Path("results") / str(config.get("study")) / "config.yaml"
+    if workflow.remote_exec and frozen.exists():
+        return Models(check_study(read_yaml(frozen), str(frozen)))
+    files = [Path(path) for path in workflow.overwrite_configfiles]
+    files = files or [project / "config" / "config.yaml"]
+    given: dict[str, Any] = {}
+    for path in files:
+        given = merge(given, read_yaml(path))
+    overrides = _overrides(workflow.config_settings.config)
+    study = check_study(merge(given, overrides), " + ".join(map(str, files)), "--config", overrides)
+    return check_files(study)
+
+
+def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of --config. Of nested ones Snakemake keeps the words alone, whether they were
+    numbers or text, so what was typed is looked at again."""
+    from snakemake.cli import parse_args, parse_config
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            typed = parse_args(sys.argv[1:])[1].config or []
+        same = parse_config(typed) == dict(parsed)
+    except (Exception, SystemExit):  # this process was not started by Snakemake's command line
+        same = False
+    if not same:
+        return dict(parsed)
+    found: dict[str, Any] = {}
+    for word in typed:
+        key, _, value = word.partition("=")
+        found = merge(found, {key: parse_value(value, f"--config {word}")})
+    return found
+
+
+def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
+    """Have a result made anew that was made for another configuration or by other code.
+
+    Snakemake's own records lie in `.snakemake`, which a copy of the results, a renamed folder or a
+    colleague's checkout does not bring along. Called while the plan is made, so that a result that
+    nobody asks for is left alone.
+
+    Raises:
+        InputError: the study says `outdated: refuse`.
+    """
+    if workflow.remote_exec or not Path(output).exists():
+        return
+    reason = why_outdated(step, Path(manifest))
+    if reason and study.outdated == "refuse":
+        raise InputError(
+            f"{output}: {reason}; move it away, or set outdated: remake to make it anew"
+        )
+    if reason:
+        _tell_once(f"{output}: {reason}; it is made anew")
+        workflow.dag.forcefiles.add(output)
+
+
+@cache
+def _tell_once(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def quicken(workflow: Any, forks_help: bool) -> None:
+    """Shorten what every step of a run on this machine costs besides its work.
+
+    Args:
+        forks_help: whether steps can be forks of one process; untried with a GPU.
+    """
+    if workflow.non_local_exec or workflow.remote_exec:
+        return
+    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        # The default: for its sake Snakemake 9 looks through its queue once more in every second
+        # for each job that has ended.
+        workflow.scheduler.job_rate_limiter = None
+    # Containers and conda environments have their own Python.
+    if forks_help and not workflow.deployment_settings.deployment_method:
+        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))
