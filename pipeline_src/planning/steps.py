@@ -116,7 +116,7 @@ def figure_step(
 
 def report_step(study: Study) -> Step:
     """The report."""
-    settings = study.model_dump(mode="json", exclude={"data_root"})
+    settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
     return Step(settings, sources("reporting.report"))
 
 

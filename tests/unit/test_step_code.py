@@ -1,0 +1,222 @@
+"""Which source files each step depends on: those that it runs, and no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from training_helpers import study_with
+
+from pipeline_src.planning import code
+from pipeline_src.planning.code import PACKAGE, is_neutral, sources
+from pipeline_src.planning.plans import training_plan
+from pipeline_src.planning.steps import (
+    cost_step,
+    evaluate_step,
+    figure_step,
+    mask_step,
+    prepare_step,
+    report_step,
+    tables_step,
+    training_code,
+)
+from pipeline_src.reporting.figures.kinds import KINDS
+
+STUDY = study_with()
+STEPS = {
+    "prepare": prepare_step(STUDY, "tiny").code,
+    "mask": mask_step(STUDY, "tiny", 4).code,
+    "train": training_code(training_plan(STUDY, "teacher", 0)),
+    "distil at": training_code(training_plan(STUDY, "std_kd_at", 0)),
+    "distil fsp": training_code(training_plan(STUDY, "std_kd_fsp", 0)),
+    "evaluate": evaluate_step("test").code,
+    "cost": cost_step().code,
+    "tables": tables_step(STUDY).code,
+    "report": report_step(STUDY).code,
+    **{f"figure {kind}": figure_step(kind, "").code for kind in KINDS},
+}
+TRAININGS = {"train", "distil at", "distil fsp"}
+FIGURES = {name for name in STEPS if name.startswith("figure")}
+#: Steps that compute with networks.
+NETWORKS = {*TRAININGS, "evaluate", "cost"}
+
+
+def steps_of(module: str) -> set[str]:
+    path = PACKAGE / module
+    assert path.exists(), module
+    return {name for name, files in STEPS.items() if path in files}
+
+
+@pytest.mark.parametrize(
+    ("module", "steps"),
+    [
+        ("training/engine.py", TRAININGS),
+        ("training/step.py", TRAININGS),
+        ("training/stages.py", TRAININGS),
+        ("training/device.py", {*TRAININGS, "cost"}),
+        ("models/dccnn.py", NETWORKS),
+        ("kernels/cascade.c", NETWORKS),
+        ("kernels/vectors.h", NETWORKS),
+        ("sampling/masks.py", {*NETWORKS, "mask", "figure mask"}),
+        ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet"}),
+        ("data/preparation.py", {"prepare"}),
+        ("data/sources/phantom.py", {"prepare"}),
+        ("distillation/losses/at.py", {"distil at"}),
+        ("distillation/losses/fsp.py", {"distil fsp"}),
+        ("evaluation/metrics.py", {"evaluate"}),
+        ("reporting/style.py", FIGURES),
+        ("reporting/figures/panel.py", {"figure panel", "figure panel_teachers"}),
+        ("reporting/report.html.j2", {"report"}),
+        ("reporting/sortable.js", {"tables"}),
+    ],
+)
+def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
+    assert steps_of(module) == steps
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "data/sources/acdc.py",
+        "training/run.py",
+        "training/progress.py",
+        "training/lock.py",
+        "training/gpus.py",
+        "training/safekeeping.py",
+        "training/state.py",
+        "training/interruption.py",
+        "training/finished.py",
+        "models/authors.py",
+        "models/checkpoints.py",
+        "evaluation/parity.py",
+        "planning/plans.py",
+        "planning/models.py",
+        "planning/steps.py",
+        "planning/code.py",
+        "config/study.py",
+        "config/method.py",
+        "provenance.py",
+        "files.py",
+        "errors.py",
+        "cli.py",
+        "commands.py",
+        "lineage.py",
+        "preflight.py",
+        "snakemake_run.py",
+        "starting/server.py",
+        "status/reading.py",
+        "estimate/work.py",
+        "cluster/launcher.py",
+    ],
+)
+def test_a_module_shapes_no_step(module: str) -> None:
+    assert steps_of(module) == set()
+
+
+def test_an_edit_of_any_module_is_decided_on() -> None:
+    """A new module shapes a step, or is one of those that none depends on."""
+    shaping = {path for files in STEPS.values() for path in files}
+    others = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path not in shaping and not is_neutral(_name(path))
+    }
+    known = {
+        "data/sources",  # of data sets that the study above has not
+        "distillation/losses",
+        "cluster",
+        "estimate",
+        "status",
+        "training",
+    }
+    single = {"cli.py", "commands.py", "lineage.py", "preflight.py", "snakemake_run.py"}
+    single |= {"__main__.py", "evaluation/parity.py", "models/authors.py", "models/checkpoints.py"}
+    single |= {"reporting/crate.py", "reporting/crate_content.py"}
+    left = {name for name in others if str(Path(name).parent) not in known} - single
+    assert {name for name in left if (PACKAGE / name).read_text().strip()} == set()
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+#: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
+RUNNING = {
+    f"training.{name}"
+    for name in ("run", "lock", "gpus", "progress", "safekeeping", "state", "interruption")
+} | {"training.finished", "cli", "commands", "__main__", "reporting.figures.kinds"}
+RUNNING |= {"reporting.method_options", "planning.names"}
+
+WATCHED = """
+import sys
+from pipeline_src.cli import main
+status = main(sys.argv[1:])
+loaded = [n for n in sys.modules if n.startswith("pipeline_src.")]
+print("LOADED", *loaded)
+sys.exit(status)
+"""
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Modules that shape something, of all that a command loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *arguments], capture_output=True, text=True, check=True
+    )
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    return {
+        name.removeprefix("pipeline_src.")
+        for name in line.split()[1:]
+        if not is_neutral(name) and (code._locate(name) or Path()).read_text().strip()
+    } - {"reporting", "reporting.figures"}
+
+
+def modules(files: list[Path]) -> set[str]:
+    return {_name(p).removeprefix("pipeline_src.") for p in files if p.suffix == ".py"}
+
+
+def test_what_commands_load_is_what_their_steps_depend_on(tmp_path: Path) -> None:
+    """A second opinion on the reading of imports: the modules that are loaded when steps run."""
+    import yaml
+
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(STUDY.model_dump(mode="json")))
+    setting = ("--config", str(config), "--dataset", "tiny")
+    store, mask = str(tmp_path / "volumes.h5"), str(tmp_path / "mask.npz")
+    files = ("--data", store, "--mask", mask)
+    by_step = {
+        "prepare": ("prepare", *setting, "--output", store),
+        "mask": ("mask", *setting, "--acceleration", "4x", "--output", mask),
+        "train": (
+            *("train", *setting, *files, "--acceleration", "4x", "--model", "teacher"),
+            *("--seed", "0", "--output", str(tmp_path / "teacher")),
+        ),
+        "evaluate": (
+            *("evaluate", str(tmp_path / "teacher"), *files, "--dataset", "tiny"),
+            *("--acceleration", "4x", "--part", "test"),
+        ),
+    }
+    for step, arguments in by_step.items():
+        loaded = loaded_by(*arguments)
+        # Found by name while it runs, or shaping nothing of this step.
+        besides = RUNNING | ({"preflight", "sampling.masks"} if step == "prepare" else set())
+        assert loaded - modules(STEPS[step]) - besides == set(), step
+
+
+def test_a_loss_of_ones_own_brings_its_helpers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own_losses"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "helper.py").write_text("TWO = 2\n")
+    (folder / "unused.py").write_text("")
+    (folder / "twice.py").write_text("from own_losses.helper import TWO\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = sources("training.stages", "own_losses.twice")
+    assert {folder / "twice.py", folder / "helper.py"} <= set(found)
+    assert folder / "unused.py" not in found
+    with pytest.raises(ModuleNotFoundError):
+        sources("own_losses.nowhere")

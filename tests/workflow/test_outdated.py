@@ -1,0 +1,98 @@
+"""Results that were made otherwise than is asked for, whatever Snakemake remembers of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Checkout, copy_project
+
+TEACHER = "results/tiny/heart/4x/seed0/teacher"
+
+
+@pytest.fixture
+def copied(finished: Checkout, tmp_path: Path) -> Checkout:
+    """Another checkout with a copy of the finished results, and without Snakemake's records."""
+    checkout = copy_project(tmp_path)
+    shutil.copytree(finished.root / "results", checkout.root / "results")
+    return checkout
+
+
+def test_a_copy_of_the_results_is_complete(copied: Checkout) -> None:
+    assert copied.planned() == []
+
+
+def test_another_configuration_trains_anew(copied: Checkout) -> None:
+    planned = copied.planned("--config", "training={learning_rate: 0.01}")
+    assert sum(p.startswith("Training") for p in planned) == 9
+    assert "Report: results/tiny/report.html" in planned
+
+
+def test_what_nobody_asks_for_is_left_alone(copied: Checkout) -> None:
+    planned = copied.planned(
+        "results/tiny/figures/heart/4x/mask.png", "--config", "training={learning_rate: 0.01}"
+    )
+    assert planned == []
+
+
+def test_the_first_difference_is_said(copied: Checkout) -> None:
+    done = copied.tiny("-n", "--config", "training={learning_rate: 0.01}")
+    line = f"{TEACHER}/weights.safetensors: was made with training.learning_rate 0.001 where 0.01"
+    assert line in done.stderr
+
+
+def test_outdated_results_can_be_refused(copied: Checkout) -> None:
+    arguments = ("training={learning_rate: 0.01}", "outdated=refuse")
+    done = copied.tiny("-n", "--config", *arguments)
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "learning_rate 0.001 where 0.01 is asked for" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_other_code_makes_anew(copied: Checkout) -> None:
+    engine = copied.root / "pipeline_src/training/engine.py"
+    engine.write_text(engine.read_text() + "\n# edited\n")
+    # As in a checkout that is older than the results.
+    for path in (engine, engine.parent):
+        shutil.copystat(copied.root / "tiny.yaml", path)
+    planned = copied.planned()
+    assert sum(p.startswith("Training") for p in planned) == 9
+
+
+def test_a_result_of_unknown_origin_is_made_anew(copied: Checkout) -> None:
+    (copied.root / TEACHER / "manifest.json").write_text("{}")
+    planned = copied.planned(f"{TEACHER}/weights.safetensors")
+    assert planned == ["Training teacher: heart 4x seed 0"]
+
+
+def test_a_patient_more_prepares_anew(copied: Checkout) -> None:
+    path = copied.root / "results/tiny/heart/volumes.manifest.json"
+    made = json.loads(path.read_text())
+    made["settings"]["source"]["patients"] += 1
+    path.write_text(json.dumps(made))
+    assert copied.planned("results/tiny/heart/volumes.h5") == ["Preparing heart"]
+
+
+def test_run_from_elsewhere(copied: Checkout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    mask = "results/tiny/heart/4x/mask.npz"
+    done = copied.tiny(mask, "--directory", str(elsewhere), "--cores", "1")
+    assert done.returncode == 0, done.stderr
+    assert (elsewhere / mask).exists()
+
+
+def test_the_other_snakefile_has_the_same_targets(copied: Checkout) -> None:
+    done = copied.tiny("-n", "-s", "workflow/Snakefile")
+    assert "Nothing to be done" in done.stdout + done.stderr
+    shutil.rmtree(copied.root / "results")
+    done = copied.tiny("-n", "-s", "workflow/Snakefile")
+    assert "train_sft_teacher" in done.stdout
+
+
+def test_within_the_workflow_folder_is_refused(copied: Checkout) -> None:
+    done = Checkout(copied.root / "workflow").snakemake("-n", "--cores", "1")
+    assert done.returncode == 1
+    assert "--directory" in done.stderr.splitlines()[-1]
