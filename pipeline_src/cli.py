@@ -125,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     add_data(sub)
     add_names(sub)
     sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
+    sub.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write to FOLDER/{model} instead of the models' folders: for other data than they "
+        "were trained on",
+    )
 
     sub = add("tables", commands.tables, "Make the tables from metrics alone.", study=False)
     sub.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="volumes.csv files")

@@ -122,6 +122,7 @@ def train(options: argparse.Namespace) -> None:
     from pipeline_src.training.run import run_training
 
     study = _study(options)
+    _dataset(options, study)
     plan = Models(study).plan(options.model, options.seed)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {
@@ -145,10 +146,16 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     if not subjects:
         raise InputError("evaluate: give models' folders, or --zero-filled")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
-    evaluation = Evaluation(options.data, options.mask, options.part)
+    evaluation = Evaluation(options.data, options.mask, options.part, labels)
+    if options.output is None:
+        for subject in subjects:
+            evaluation.refuse_foreign(subject)
+    elif len({subject.folder.name for subject in subjects}) < len(subjects):
+        raise InputError("evaluate: two models' folders have one name; give them one at a time")
     made = []
     for subject in tqdm(subjects, desc="evaluating", unit="model", disable=None):
-        written = evaluation.evaluate(subject, {**labels})
+        output = options.output / subject.folder.name if options.output else subject.folder
+        written = evaluation.evaluate(subject, output)
         inputs = {"store": options.data, "mask": options.mask}
         if subject.weights:
             inputs["weights"] = subject.weights

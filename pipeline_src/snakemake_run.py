@@ -18,7 +18,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.steps import Step, why_outdated
-from pipeline_src.preflight import check_files
+from pipeline_src.preflight import check_files, gpu_wanted
 from pipeline_src.starting.server import start as start_fork_server
 
 
@@ -58,8 +58,37 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     for path in files:
         given = merge(given, read_yaml(path))
     overrides = _overrides(workflow.config_settings.config)
-    study = check_study(merge(given, overrides), " + ".join(map(str, files)), "--config", overrides)
-    return check_files(study)
+    study = check_study(given, " + ".join(map(str, files)), "--config", overrides)
+    models = check_files(study)
+    chosen = _convolutions(models, workflow)
+    if chosen == study.training.convolutions:
+        return models
+    training = study.training.model_copy(update={"convolutions": chosen})
+    return Models(study.model_copy(update={"training": training}))
+
+
+def _convolutions(models: Models, workflow: Any) -> str:
+    """What convolves in all trainings of a study on the CPU: settled when it is first started, and
+    kept in the configuration that is frozen among its results.
+
+    Left to each training, a node without a compiler would convolve otherwise than the rest.
+    """
+    study = models.study
+    wanted = study.training.convolutions
+    if wanted != "auto" or gpu_wanted(study, elsewhere=workflow.non_local_exec):
+        return wanted
+    frozen = Path("results") / study.study / "config.yaml"
+    if frozen.exists():
+        before = read_yaml(frozen).get("training", {}).get("convolutions")
+        if before in ("compiled", "library"):
+            return str(before)
+    # Imported late: it takes as long as the rest of the plan, once for each study.
+    from pipeline_src.training.convolutions import why_none_compiled
+
+    reason = why_none_compiled(models)
+    if reason:
+        _tell_once(f"convolutions of this study: torch's; {reason}")
+    return "library" if reason else "compiled"
 
 
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:

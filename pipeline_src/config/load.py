@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline_src.config.reference import key_paths
+from pipeline_src.config.reference import key_paths, source_kinds
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -170,6 +170,9 @@ def _describe(error: ValidationError) -> str:
     """The first problem as one line, and how many there are besides."""
     problems = error.errors(include_url=False)
     first = problems[0]
+    if first["type"] == "union_tag_not_found":
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}.kind: this key is missing; there are {', '.join(source_kinds())}"
     if first["type"] == "union_tag_invalid":
         tag, tags = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
         near = difflib.get_close_matches(tag, tags, n=1)
@@ -200,12 +203,12 @@ def _describe(error: ValidationError) -> str:
 
 
 def _nearest_key(section: list[str], key: str, near: str) -> str:
-    """A question that names the key that was meant: the same word in another section, a similar
-    one in this section (``near``), or a similar one elsewhere."""
+    """A question that names the keys that may be meant: a similar one in this section (``near``)
+    and the same word in another one, or else a similar one elsewhere."""
     paths = key_paths()
-    meant = [path for path in paths if path.rsplit(".", 1)[-1] == key]
-    if not meant and near:
-        meant = [".".join([*section, near])]
+    # A similar word here comes first: `seed` is `seeds` before it is a seed of something else.
+    meant = [".".join([*section, near])] if near else []
+    meant += [path for path in paths if path.rsplit(".", 1)[-1] == key and path not in meant]
     if not meant:
         leaves = {path.rsplit(".", 1)[-1]: path for path in paths}
         similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.6)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from pipeline_src.config.data import Dataset
 from pipeline_src.config.study import Study
 from pipeline_src.files import write_text
 
@@ -27,6 +28,12 @@ def schema_json() -> str:
 def key_paths() -> list[str]:
     """Every key as a dotted path; `NAME` stands for a name the user chooses."""
     return [path for path, _ in _walk(Study, "")]
+
+
+def source_kinds() -> list[str]:
+    """Kinds of data source."""
+    sections = _sections(Dataset.model_fields["source"].annotation)
+    return [typing.get_args(s.model_fields["kind"].annotation)[0] for _, s in sections]
 
 
 def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:

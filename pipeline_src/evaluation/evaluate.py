@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
-from pipeline_src.sampling.masks import read_mask
+from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Subject:
         name: the model's name, or `zero_filled`.
         seed: of its training; None where there is none or it is not known.
         threads: CPU threads it was trained with; the count shapes the last bits.
+        made: the manifest of its training; empty where there is none.
     """
 
     folder: Path
     name: str
     seed: int | None = None
     threads: int = 1
+    made: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Subject:
@@ -49,7 +53,7 @@ class Subject:
             plan = manifest["settings"]
             # The plan of a variant has its values and not its name.
             name = manifest.get("name", plan["model"])
-            return cls(folder, name, plan["seed"], plan["training"]["threads"])
+            return cls(folder, name, plan["seed"], plan["training"]["threads"], manifest)
         try:
             split_model_name(folder.name)
         except ValueError:
@@ -79,42 +83,90 @@ class Subject:
 class Evaluation:
     """The reported patients of a data set under one mask.
 
+    Args:
+        labels: `dataset` and `acceleration`, which the metrics go by.
+
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: a file is missing or damaged, they do not fit each other or the labels, or the
+            store has no patients in this part.
     """
 
-    def __init__(self, store: Path, mask: Path, part: str) -> None:
-        self._store = read_store(store)
-        self._part = part
+    def __init__(self, store: Path, mask: Path, part: str, labels: dict[str, str]) -> None:
+        self._files = {"volumes.h5": store, "mask.npz": mask}
+        self._store, self._mask = read_store(store), read_mask(mask)
+        require_size(self._mask, mask, self._store.images.shape[1:], store)
+        require_labels(labels, self._store, self._mask, [store, mask])
+        self._part, self._labels = part, labels
         self._images, self._rows = self._store.part(part)
+        if self._rows.empty:
+            counts = self._store.slices.groupby("part")["patient"].nunique()
+            there = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
-        self._fidelity = data_fidelity(read_mask(mask))
+        self._fidelity = data_fidelity(self._mask)
 
-    def evaluate(self, subject: Subject, labels: dict[str, str | int]) -> list[Path]:
-        """Evaluate one model and write to its folder; returns what was written.
+    def refuse_foreign(self, subject: Subject) -> None:
+        """Refuse to put metrics where those of other data belong.
 
-        Writes `slices.csv` and `volumes.csv`, a row a slice or volume with all metrics, ``labels``
-        (`dataset`, `acceleration`) and those of the subject, and `panel.npz` with the slice that
-        the pictures show.
+        Raises:
+            InputError: the subject was trained on another store or under another mask, or its
+                folder lies in the results of other files.
+        """
+        remedy = "give --output FOLDER to measure it on these"
+        theirs = subject.made.get("data_digest", self._store.digest)
+        if theirs != self._store.digest:
+            raise InputError(
+                f"{subject.folder}: was trained on another store ({theirs[:12]}) than "
+                f"{self._files['volumes.h5']} ({self._store.digest[:12]}); {remedy}"
+            )
+        if subject.made.get("mask", self._mask.description) != self._mask.description:
+            raise InputError(
+                f"{subject.folder}: was trained under another mask than "
+                f"{self._files['mask.npz']}; {remedy}"
+            )
+        for key, value in self._labels.items():
+            if subject.made.get(key, value) != value:
+                raise InputError(
+                    f"{subject.folder}: is of {key} {subject.made[key]}, not {value}; {remedy}"
+                )
+        # In the results of a study, its store and masks lie above each model.
+        for parent in subject.folder.resolve().parents[:3]:
+            for name, given in self._files.items():
+                own = parent / name
+                if own.exists() and not own.samefile(given):
+                    raise InputError(
+                        f"{subject.folder}: lies in the results of {own}, not of {given}; give "
+                        "another folder"
+                    )
+
+    def evaluate(self, subject: Subject, output: Path) -> list[Path]:
+        """Evaluate one model and write to the folder ``output``; returns what was written.
+
+        Writes `slices.csv` and `volumes.csv`, a row per slice or volume with all metrics, the
+        labels and those of the subject, and `panel.npz` with the slice that the pictures show.
         """
         torch.set_num_threads(subject.threads)
         reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
         slices = slice_metrics(self._images, reconstructions, self._data_range)
         slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
         volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
-        identity = {**labels, **subject.labels, "part": self._part}
+        identity = {**self._labels, **subject.labels, "part": self._part}
         for name, table in (("slices", slices), ("volumes", volumes)):
             named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-            with atomic_path(subject.folder / f"{name}.csv") as temporary:
+            with atomic_path(output / f"{name}.csv") as temporary:
                 named.to_csv(temporary, index=False)
-        self._write_panel(subject, reconstructions, slices)
-        return [subject.folder / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
+        self._write_panel(subject, output, reconstructions, slices)
+        return [output / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
 
     def _write_panel(
-        self, subject: Subject, reconstructions: NDArray[np.float32], slices: pd.DataFrame
+        self,
+        subject: Subject,
+        output: Path,
+        reconstructions: NDArray[np.float32],
+        slices: pd.DataFrame,
     ) -> None:
         shown = panel_slice(self._rows)
-        with atomic_path(subject.folder / "panel.npz") as path, path.open("wb") as stream:
+        with atomic_path(output / "panel.npz") as path, path.open("wb") as stream:
             np.savez(
                 stream,
                 target=self._images[shown],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline_src.config.study import Study
+from pipeline_src.data.store import Store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_file
 
@@ -214,6 +216,29 @@ def require_size(mask: Mask, origin: Path, matrix: tuple[int, ...], store: Path)
             f"{origin}: mask of {mask.samples.shape[0]}x{mask.samples.shape[1]} for slices "
             f"of {matrix[0]}x{matrix[1]} in {store}; give the mask that was made for this store"
         )
+
+
+def require_labels(labels: Mapping[str, Any], store: Store, mask: Mask, files: list[Path]) -> None:
+    """Refuse a data set's name and an acceleration that are not those of the files.
+
+    Args:
+        labels: `dataset` and `acceleration` (`4x`), as far as they are asked for.
+        files: the store's and the mask's, for the message.
+
+    Raises:
+        InputError: a file says that it is of another data set or acceleration.
+    """
+    told = {
+        "dataset": (store.description.get("dataset"), files[0]),
+        "acceleration": (mask.description.get("acceleration"), files[1]),
+    }
+    for key, (own, path) in told.items():
+        own = f"{own}x" if key == "acceleration" and own is not None else own
+        if own is not None and labels.get(key, own) != own:
+            raise InputError(
+                f"--{key} {labels[key]}: {path} is of {key} {own}; give the file of {labels[key]}, "
+                f"or --{key} {own}"
+            )
 
 
 def study_mask(study: Study, dataset: str, acceleration: int) -> Mask:

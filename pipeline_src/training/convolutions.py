@@ -8,6 +8,7 @@ from pipeline_src.config.method import Network
 from pipeline_src.errors import InputError
 from pipeline_src.kernels.cascade import Kernels
 from pipeline_src.kernels.compiled import CompilationError
+from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
 
 
@@ -28,6 +29,13 @@ def why_library(plan: TrainingPlan, device: torch.device) -> str:
             f"training.convolutions: 'compiled' asked for, but {reason}; use auto or library"
         )
     return reason
+
+
+def why_none_compiled(models: Models) -> str:
+    """Why a study's trainings on the CPU cannot all use the compiled kernels here; else empty."""
+    seed = models.study.seeds[0]
+    reasons = (_obstacle(models.plan(name, seed)) for name in models.names())
+    return next(filter(None, reasons), "")
 
 
 def described(plan: TrainingPlan, reason: str) -> str:

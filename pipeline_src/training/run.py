@@ -17,7 +17,7 @@ from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.steps import training_code
 from pipeline_src.provenance import Sitting, package_versions, write_manifest
-from pipeline_src.sampling.masks import read_mask, require_size
+from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.convolutions import described
 from pipeline_src.training.finished import is_complete, take_back
@@ -55,6 +55,7 @@ def run_training(
     device, reason = set_up(plan)
     store, mask = read_store(inputs.store), read_mask(inputs.mask)
     require_size(mask, inputs.mask, store.images.shape[1:], inputs.store)
+    require_labels(labels, store, mask, [inputs.store, inputs.mask])
     defined_by = what_defines(plan, inputs, device, compiled=not reason)
     digest = sha256_json(defined_by)
     with Interruption(parent) as interruption, locked(output, interruption) as waited:
@@ -115,6 +116,8 @@ def run_training(
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
                 "convolutions": described(plan, reason),
+                # Last bits of torch's own sums differ between kinds of vector units.
+                "vector_unit": torch.backends.cpu.get_cpu_capability(),
             },
         )
         interruption.leave("after its last epoch")
