@@ -38,13 +38,19 @@ class Checkout:
     environment: dict[str, str] = field(default_factory=dict)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._module("snakemake", *arguments)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._module("pipeline_src", *arguments)
+
+    def _module(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "PYTHONPATH": str(self.root),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             **self.environment,
         }
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env=environment,
             capture_output=True,
@@ -60,6 +66,14 @@ class Checkout:
         done = self.tiny("-n", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return sorted(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.fixture
+def copied(finished: Checkout, tmp_path: Path) -> Checkout:
+    """Another checkout with a copy of the finished results, and without Snakemake's records."""
+    checkout = copy_project(tmp_path)
+    shutil.copytree(finished.root / "results", checkout.root / "results")
+    return checkout
 
 
 def copy_project(root: Path) -> Checkout:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
-from conftest import Checkout, copy_project
+from conftest import Checkout
 
 TEACHER = "results/tiny/heart/4x/seed0/teacher"
-
-
-@pytest.fixture
-def copied(finished: Checkout, tmp_path: Path) -> Checkout:
-    """Another checkout with a copy of the finished results, and without Snakemake's records."""
-    checkout = copy_project(tmp_path)
-    shutil.copytree(finished.root / "results", checkout.root / "results")
-    return checkout
 
 
 def test_a_copy_of_the_results_is_complete(copied: Checkout) -> None:
@@ -96,3 +87,19 @@ def test_within_the_workflow_folder_is_refused(copied: Checkout) -> None:
     done = Checkout(copied.root / "workflow").snakemake("-n", "--cores", "1")
     assert done.returncode == 1
     assert "--directory" in done.stderr.splitlines()[-1]
+
+
+def test_another_title_can_be_packed_and_traced(copied: Checkout) -> None:
+    done = copied.tiny("--config", "title=Hearts")
+    assert done.returncode == 0, done.stderr
+    for command in ("crate results/tiny", "provenance results/tiny/tables/main.csv"):
+        done = copied.command(*command.split())
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_model_that_is_gone_is_trained_anew(copied: Checkout) -> None:
+    shutil.rmtree(copied.root / "results/tiny/heart/4x/seed0/sft_kd_sp")
+    planned = copied.planned()
+    assert [p for p in planned if p.startswith("Training")] == [
+        "Training sft_kd_sp: heart 4x seed 0"
+    ]
