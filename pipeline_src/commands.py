@@ -56,6 +56,7 @@ def prepare(options: argparse.Namespace) -> Made:
     from tqdm import tqdm
 
     from pipeline_src.data.preparation import prepare
+    from pipeline_src.data.sources import display_quarter_turns
     from pipeline_src.data.store import write_store
     from pipeline_src.preflight import source_files_of
 
@@ -70,16 +71,19 @@ def prepare(options: argparse.Namespace) -> Made:
     description = {
         "dataset": name,
         "synthetic": dataset.synthetic,
-        "display_quarter_turns": dataset.display_quarter_turns,
+        "display_quarter_turns": display_quarter_turns(dataset.source),
         "source": dataset.source.model_dump(mode="json"),
         "preparation": dataset.preparation.model_dump(mode="json"),
         "split": dataset.split.model_dump(mode="json"),
+        "repeated": prepared.repeated,
     }
     write_store(options.output, prepared, description)
     print(
         f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
         f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
     )
+    for sentence in prepared.repeated:
+        print(f"look: {sentence}")
     sources = [Path(path) for path in source_files_of(study, name)]
     return Made(_numbered("volumes", sources), [options.output], ("data",), description)
 

@@ -17,11 +17,12 @@ pytest_plugins = ["shared_fixtures"]
 @pytest.fixture
 def hdf5_study(tmp_path: Path, nifti_study: dict[str, Any]) -> dict[str, Any]:
     """The same study on three good files in the authors' layout."""
-    for name in ("train/acc_4x/1", "train/acc_4x/2", "validation/acc_4x/1"):
+    names = ("train/acc_4x/1", "train/acc_4x/2", "validation/acc_4x/1")
+    for number, name in enumerate(names, start=1):
         path = tmp_path / "hdf5" / f"{name}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            file["volfs"] = GOOD
+            file["volfs"] = GOOD * number
     nifti_study["datasets"]["heads"]["source"] = {"kind": "authors_hdf5", "path": "hdf5"}
     return nifti_study
 
@@ -45,7 +46,7 @@ def test_good_hdf5_files_are_prepared(
         (lambda p: rewrite(p, volfs=with_pixel(np.nan)), "holds 1 NaN"),
         (lambda p: rewrite(p, volfs=np.zeros_like(GOOD)), "is zero everywhere"),
         (lambda p: p.write_text("Not an image."), "is truncated or no HDF5 file"),
-        (lambda p: p.write_bytes(b""), "is truncated or no HDF5 file"),
+        (lambda p: p.write_bytes(b""), "is empty (0 bytes)"),
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "is truncated or no HDF5 file"),
     ],
     ids=[
