@@ -73,8 +73,8 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         for part in pattern.split("/")
     )
     try:
-        found = {p for glob in (wild, f"{wild}.*") for p in folder.glob(glob)}
         matched = set(folder.glob(wild))
+        found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
     except (NotImplementedError, ValueError) as error:
         raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
     seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
@@ -115,8 +115,12 @@ def refuse_two_suffixes(path: Path) -> None:
         )
 
 
-def refuse_absent(paths: Sequence[Path]) -> None:
+def refuse_absent(
+    paths: Sequence[Path], otherwise: str = ", or leave their patients out of the split"
+) -> None:
     """Refuse files that are there by name only, and tell how to get what they hold.
+
+    ``otherwise`` is how to do without them.
 
     Raises:
         InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the line
@@ -128,7 +132,7 @@ def refuse_absent(paths: Sequence[Path]) -> None:
         if reason:
             absent.setdefault(reason, []).append(path)
     for (what, remedy), names in absent.items():
-        raise InputError(f"{_named(names, what)}; {remedy}")
+        raise InputError(f"{_named(names, what)}; {remedy}{otherwise}")
 
 
 def is_broken_link(path: Path) -> bool:
@@ -144,32 +148,31 @@ def _named(paths: list[Path], what: str) -> str:
     return f"{paths[0]}: {what} (of {len(paths)} such files; also {shown})"
 
 
-ANNEX = "get them with `datalad get` or `git annex get`"
-LFS = "get them with `git lfs pull`"
-EITHER_WAY = "or leave their patients out of the split"
+ANNEX = "its content is not fetched (git-annex)", "use `datalad get` or `git annex get`"
+LFS = "its content is not fetched (Git LFS)", "use `git lfs pull`"
 
 
 def _why_absent(path: Path) -> tuple[str, str] | None:
     """What is wrong with a file that holds nothing, and the way out; None for any other."""
     if is_broken_link(path):
         if "annex/objects" in path.readlink().as_posix():
-            return "its content is not fetched (git-annex)", f"{ANNEX}, {EITHER_WAY}"
-        return "is a link to nowhere", f"mend the links, {EITHER_WAY}"
+            return ANNEX
+        return "is a link to nowhere", "mend the links"
     try:
         size = path.stat().st_size
         if path.is_dir():
             return "is a folder, not a file", "make the source's pattern more precise"
         if size == 0:
-            return "is empty (0 bytes)", f"copy or download the files again, {EITHER_WAY}"
+            return "is empty (0 bytes)", "copy or download the files again"
         if size > POINTER_SIZE:
             return None
         start = path.read_bytes()
     except FileNotFoundError:
-        return "does not exist", f"copy the files there, {EITHER_WAY}"
+        return "does not exist", "copy the files there"
     except OSError:
         return None  # whoever reads it tells
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
-        return "its content is not fetched (Git LFS)", f"{LFS}, {EITHER_WAY}"
+        return LFS
     if b"/annex/objects/" in start and b"\0" not in start:
-        return "its content is not fetched (git-annex)", f"{ANNEX}, {EITHER_WAY}"
+        return ANNEX
     return None

@@ -51,7 +51,7 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             pending = [p for p in link.path.split("/") if p not in ("", ".")] + pending
         elif isinstance(link, h5py.HardLink):
             at = at[part]
-        elif at is file and part == name:
+        elif links == 0:
             keys = ", ".join(file) or "none"
             raise InputError(f"{path}: has no key {name!r} (keys: {keys})")
         else:

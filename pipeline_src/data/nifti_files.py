@@ -132,7 +132,7 @@ def _read_through(path: Path, image: Any) -> None:
     """Read a compressed file to its end: nibabel stops before the checksum.
 
     Raises:
-        InputError: it unpacks to far more than its header tells.
+        InputError: it unpacks to less than its header tells, or to far more.
     """
     if path.suffix != ".gz":
         return
@@ -146,6 +146,8 @@ def _read_through(path: Path, image: Any) -> None:
                     f"{path}: unpacks to more than the {told} bytes that its header tells; "
                     "it is damaged"
                 )
+    if read < told:
+        raise EOFError(f"{read} bytes of the {told} that its header tells")
 
 
 def _orientation(image: Any) -> str | None:

@@ -58,12 +58,9 @@ def _block(line: NDArray[np.bool_], index: int) -> int:
 
 def _how_to_centre(samples: NDArray[np.bool_]) -> str:
     """What puts the lowest frequencies where they belong, as far as it can be told."""
-    counted = np.roll(samples, -1, axis=0)
     for axes in ((0,), (0, 1), (1,)):
         if _samples_the_centre(np.fft.ifftshift(samples, axes=axes)):
             return "it is in centred order: apply numpy.fft.ifftshift"
-    if _samples_the_centre(counted):
+    if samples[1:3].any(axis=1).all() and not samples[0].any():
         return "its lines are counted from 1: subtract 1"
-    if _samples_the_centre(np.fft.ifftshift(counted, axes=0)):
-        return "it is in centred order and counted from 1: subtract 1, apply numpy.fft.ifftshift"
     return "apply numpy.fft.ifftshift if it is in centred order, subtract 1 if counted from 1"

@@ -11,6 +11,7 @@ from pipeline_src.config.data import AcdcSource
 from pipeline_src.data.files import (
     entries,
     name_when_finished,
+    refuse_absent,
     refuse_unfinished,
     subfolders,
 )
@@ -85,7 +86,8 @@ def _frames(folder: Path) -> dict[str, Path]:
                 "move the one away that is not the volume"
             )
     info = folder / "Info.cfg"
-    if info.exists():
+    if info.exists() or info.is_symlink():
+        refuse_absent([info], otherwise="")
         try:
             text = info.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
