@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,9 @@ def mask_file(given: str) -> Path:
 
     A relative one is looked for where the pipeline runs, then in the project's folder.
     """
-    path = Path(os.path.expandvars(given)).expanduser()
+    path = Path(os.path.expandvars(given))
+    with suppress(RuntimeError):  # there is no such user, and so no such file
+        path = path.expanduser()
     of_project = PACKAGE.parent / path
     return of_project if not path.exists() and of_project.exists() else path
 

@@ -36,7 +36,7 @@ def test_of_alternatives_the_group_that_took_part_is_the_patient(tmp_path: Path)
 
 def test_two_alternatives_with_one_id_are_not_one_patient(tmp_path: Path) -> None:
     names = ("sub-01_ses-1.nii.gz", "pat-01_ses-2.nii.gz")
-    with pytest.raises(InputError, match="have both the patient id '01'"):
+    with pytest.raises(InputError, match="both have the patient id '01'"):
         found(tmp_path, *names, pattern="*.nii.gz", patient_pattern=r"sub-(\d+)|pat-(\d+)")
 
 
@@ -75,7 +75,7 @@ def test_ids_cut_short_are_refused_with_both_files(tree: str, said: str, tmp_pat
 
 def test_two_sites_with_one_number_are_not_one_patient(tmp_path: Path) -> None:
     names = ("site-1/sub-01/ses-1/T1w.nii.gz", "site-2/sub-01/ses-2/T1w.nii.gz")
-    with pytest.raises(InputError, match="have both the patient id '01'"):
+    with pytest.raises(InputError, match="both have the patient id '01'"):
         found(tmp_path, *names)
     whole = found(tmp_path, patient_pattern=r"(site-\d/sub-\d+)")
     assert whole == [("site-1/sub-01", "ses-1"), ("site-2/sub-01", "ses-2")]

@@ -203,3 +203,4 @@ def test_mask_is_found_where_the_pipeline_runs_then_in_the_project(
     assert mask_file("~/m.npy") == Path("/home/of/user/m.npy")
     assert mask_file("$MASKS/m.npy") == Path("/some/masks/m.npy")
     assert mask_file("${MASKS}/m.npy") == Path("/some/masks/m.npy")
+    assert mask_file("~no-such-user/m.npy") == Path("~no-such-user/m.npy")

@@ -112,7 +112,7 @@ def _refuse_ids_cut_short(source: NiftiSource, files: list[_Found]) -> None:
         first = files[0]
         if _rest(source, first) == _rest(source, other):
             continue
-        both = f"{first.name} and {other.name} have both the patient id {first.patient!r}"
+        both = f"{first.name} and {other.name} both have the patient id {first.patient!r}"
         folders = [f.name[: f.name.find("/", f.id_end)] for f in (first, other)]
         in_folders = all("/" in f.name[f.id_end :] for f in (first, other))
         if in_folders and folders[0].split("/")[-1] != folders[1].split("/")[-1]:
