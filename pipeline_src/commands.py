@@ -68,6 +68,7 @@ def prepare(options: argparse.Namespace) -> Made:
     from tqdm import tqdm
 
     from pipeline_src.data.preparation import prepare
+    from pipeline_src.data.sources import display_quarter_turns
     from pipeline_src.data.store import write_store
     from pipeline_src.preflight import source_files_of
 
@@ -82,16 +83,19 @@ def prepare(options: argparse.Namespace) -> Made:
     description = {
         "dataset": name,
         "synthetic": dataset.synthetic,
-        "display_quarter_turns": dataset.display_quarter_turns,
+        "display_quarter_turns": display_quarter_turns(dataset.source),
         "source": dataset.source.model_dump(mode="json"),
         "preparation": dataset.preparation.model_dump(mode="json"),
         "split": dataset.split.model_dump(mode="json"),
+        "repeated": prepared.repeated,
     }
     write_store(options.output, prepared, description)
     print(
         f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
         f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
     )
+    for sentence in prepared.repeated:
+        print(f"look: {sentence}")
     sources = [Path(path) for path in source_files_of(study, name)]
     inputs = _numbered("volumes", sources)
     return Made(inputs, [options.output], prepare_step(study, name), description)
@@ -99,7 +103,7 @@ def prepare(options: argparse.Namespace) -> Made:
 
 def mask(options: argparse.Namespace) -> Made:
     """Draw or read a sampling mask."""
-    from pipeline_src.sampling.masks import study_mask, write_mask
+    from pipeline_src.sampling.masks import mask_file, study_mask, write_mask
 
     study = _study(options)
     name = _dataset(options, study)
@@ -107,7 +111,7 @@ def mask(options: argparse.Namespace) -> Made:
     write_mask(options.output, mask)
     given = study.datasets[name].masks.get(options.acceleration)
     return Made(
-        {"lines": Path(given)} if given else {},
+        {"lines": mask_file(given)} if given else {},
         [options.output],
         mask_step(study, name, options.acceleration),
         {"dataset": name, "acceleration": f"{options.acceleration}x", "mask": mask.description},

@@ -10,6 +10,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from pipeline_src.config.section import Section
 
+# Pixels; anything larger is a slip of the finger, found before memory is asked for.
+LARGEST_SIDE = 2**14
+
+AXES = ("LR", "PA", "IS")
+
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
+
 
 class PhantomSource(Section):
     """Drawn (synthetic) phantoms, embedded in the project."""
@@ -20,7 +27,7 @@ class PhantomSource(Section):
     )
     patients: PositiveInt = Field(description="number of patients to draw")
     slices: PositiveInt = Field(description="slices a volume")
-    matrix: int = Field(ge=16, description="pixels a side of the square drawing")
+    matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
     seed: int = Field(default=0, description="seed from which every patient is drawn")
 
 
@@ -30,24 +37,56 @@ class NiftiSource(Section):
     kind: Literal["nifti"] = Field(description="chooses this source")
     path: str = Field(description="folder of the files, relative to data_root")
     pattern: str = Field(
-        default="sub-*/anat/*_T1w.nii.gz", description="glob below path that finds the volumes"
+        default="sub-*/anat/*_T1w.nii.gz",
+        description="glob below path that finds the volumes; hidden files and folders are not "
+        "looked at",
     )
     patient_pattern: str = Field(
         default=r"sub-([A-Za-z0-9]+)",
         description="regular expression searched in each file's path below `path`; its first "
-        "group is the patient",
+        "group that takes part is the patient, or the whole match",
+    )
+    frame_pattern: str | None = Field(
+        default=None,
+        description="regular expression searched in the same path, without .nii or .nii.gz, for "
+        "what distinguishes the volumes (visits) of one patient: its groups joined by _, or the "
+        "whole match; null: the entities of BIDS, such as ses and run",
     )
     slice_axis: Literal[0, 1, 2] = Field(
         default=2, description="axis of the file along which slices are counted"
     )
+    orientation: str | None = Field(
+        default=None,
+        description="null: the axes of all files must point the same way; three letters such as "
+        "RAS: every file is turned so that its axes point there, before slice_axis is taken; "
+        "as_stored: whatever the files have",
+    )
+    without_volume: Literal["error", "leave_out"] = Field(
+        default="error",
+        description="a patient whose folder matches the first part of `pattern` but holds no "
+        "volume: stop, or report the patient as left out; splits are drawn as if the volume was "
+        "there",
+    )
 
-    @field_validator("patient_pattern")
+    @field_validator("patient_pattern", "frame_pattern")
     @classmethod
-    def _is_a_regular_expression(cls, value: str) -> str:
+    def _is_a_regular_expression(cls, value: str | None) -> str | None:
         try:
-            re.compile(value)
+            re.compile(value or "")
         except re.error as error:
             raise ValueError(f"is no regular expression ({error})") from None
+        return value
+
+    @field_validator("orientation")
+    @classmethod
+    def _is_an_orientation(cls, value: str | None) -> str | None:
+        if value in (None, "as_stored"):
+            return value
+        if len(value) != 3 or not all(sum(c in axis for c in value) == 1 for axis in AXES):
+            raise ValueError(
+                "is no orientation; give one letter each of LR, PA and IS, such as RAS, or "
+                "as_stored"
+            )
         return value
 
 
@@ -104,7 +143,7 @@ class SliceRange(Section):
 class Preparation(Section):
     """From a volume to target slices. Each volume is scaled so that its maximum is 1."""
 
-    matrix: tuple[PositiveInt, PositiveInt] = Field(
+    matrix: tuple[Side, Side] = Field(
         description="rows (phase-encode axis) and columns of a prepared slice"
     )
     downscale: PositiveInt = Field(
@@ -115,6 +154,15 @@ class Preparation(Section):
         default="error",
         description="a slice smaller than `matrix`: stop, pad with zeros, or leave its volume out",
     )
+
+
+def _surely_share(first: str, second: str) -> bool:
+    """Whether two entries of a split name one patient, whoever the patients are."""
+    if first == second:
+        return True
+    # Brackets may stand in an id; once the patients are known, the split tells.
+    matches = fnmatchcase(first, second) or fnmatchcase(second, first)
+    return matches and "[" not in first + second
 
 
 PatientChoice = NonNegativeInt | list[str]
@@ -154,7 +202,7 @@ class Split(Section):
             if isinstance(ours, int) or isinstance(theirs, int):
                 continue
             for patient in ours:
-                if any(fnmatchcase(patient, p) or fnmatchcase(p, patient) for p in theirs):
+                if any(_surely_share(patient, other) for other in theirs):
                     raise ValueError(
                         f"patient {patient!r} of {first} is also in {second}; "
                         f"a patient belongs to one of {', '.join(parts)}"
@@ -185,7 +233,13 @@ class Dataset(Section):
     masks: dict[int, str] = Field(
         default={},
         description="given masks, acceleration to file (.npy, or .csv of sampled line indices), "
-        "relative to the folder where the pipeline is started; others are drawn by `sampling`",
+        "relative to the folder where the pipeline is started or, if not there, to the project's; "
+        "others are drawn by `sampling`",
+    )
+    allow_unusual_masks: bool = Field(
+        default=False,
+        description="take given masks that do not sample the lowest frequencies, have another "
+        "share of lines than 1/R, or sample whole lines along axis 1",
     )
 
     @model_validator(mode="after")
@@ -201,8 +255,3 @@ class Dataset(Section):
     def synthetic(self) -> bool:
         """Whether the images are drawn rather than measured."""
         return self.source.kind == "phantom"
-
-    @property
-    def display_quarter_turns(self) -> int:
-        """Quarter turns that show a slice upright: NIfTI stores (x, y), pictures (row, column)."""
-        return 1 if self.source.kind in ("nifti", "acdc", "mrbrains") else 0

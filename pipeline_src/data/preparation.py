@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
 from pipeline_src.config.data import Dataset, Preparation
-from pipeline_src.data.sources import list_volumes
-from pipeline_src.data.splits import PARTS, split_patients
+from pipeline_src.data.inspection import (
+    check_shape,
+    choose_volumes,
+    chosen_slices,
+    same_image,
+)
 from pipeline_src.data.volume import VolumeReference
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
@@ -27,12 +32,14 @@ class PreparedData:
         slices: a row a slice: patient, frame, part, slice (index in the file), volume.
         volumes: a row a volume: patient, frame, part, path, sha256, maximum (before scaling).
         dropped: a row for each thing left out: patient, frame, slice (or -1), reason.
+        repeated: a sentence for each image that is also another patient's of the same part.
     """
 
     images: list[NDArray[np.float32]] = field(default_factory=list)
     slices: list[dict[str, str | int]] = field(default_factory=list)
     volumes: list[dict[str, str | float]] = field(default_factory=list)
     dropped: list[dict[str, str | int]] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -45,11 +52,13 @@ def prepare(
     ``progress`` may wrap the list of volumes to show how far it is.
 
     Raises:
-        InputError: a volume cannot be used; the line names its file and what is wrong.
+        InputError: a volume cannot be used, or patients of two parts have one image; the line
+            names its file and what is wrong.
     """
-    volumes = list_volumes(dataset.source, data_root)
-    parts = split_patients(volumes, dataset.split)
+    chosen = choose_volumes(dataset, data_root)
+    parts = chosen.parts
     prepared = PreparedData()
+    seen: dict[str, VolumeReference] = {}
 
     def drop(volume: VolumeReference, reason: str, index: int = -1) -> None:
         prepared.dropped.append(
@@ -61,13 +70,19 @@ def prepare(
             }
         )
 
-    # Training first, then validation, then test: each part is one block of the store.
-    used = [v for part in PARTS for v in volumes if parts.get(v.patient) == part]
-    for volume in volumes:
-        if volume.patient not in parts:
+    for volume in chosen.volumes:
+        if volume.missing:
+            drop(volume, volume.missing)
+        elif volume.patient not in parts:
             drop(volume, "patient is in no part of the split")
-    for volume in progress(used):
+    for volume in progress(chosen.used):
         image = volume.read()
+        # Of the pixels: the bytes of a file depend on its compression too.
+        digest = hashlib.sha256(str(image.shape).encode())
+        digest.update(image.tobytes())
+        repeated = same_image(seen.setdefault(digest.hexdigest(), volume), volume, parts)
+        if repeated:
+            prepared.repeated.append(repeated)
         maximum = check_image(image, volume.label)
         taken = take_slices(image / maximum, dataset.preparation, volume.label)
         if taken is None:
@@ -140,30 +155,19 @@ def take_slices(
         InputError: the volume is smaller than the matrix where that is an error, or has no slice
             in the configured range.
     """
-    chosen = range(image.shape[2])[
-        preparation.slices.start : preparation.slices.stop : preparation.slices.step
-    ]
-    if not chosen:
-        raise InputError(
-            f"{label}: has {image.shape[2]} slices, none of them in preparation.slices"
-        )
+    rows, columns, count = image.shape
+    if not check_shape((rows, columns, count), preparation, label):
+        return None
     factor = preparation.downscale
-    rows, columns = preparation.matrix
-    height, width = (size // factor for size in image.shape[:2])
-    if height < rows or width < columns:
-        if preparation.undersized == "drop":
-            return None
-        if preparation.undersized == "error":
-            raise InputError(
-                f"{label}: slices of {height}x{width} are smaller than preparation.matrix "
-                f"{rows}x{columns}; set preparation.undersized to pad or drop"
-            )
+    height, width = rows // factor * factor, columns // factor * factor
     taken = []
-    for index in chosen:
-        plane = image[: height * factor, : width * factor, index]
+    for index in chosen_slices(count, preparation, label):
+        plane = image[:height, :width, index]
         if factor > 1:
             plane = downscale_local_mean(plane, (factor, factor))
-        plane = center_crop_or_pad(np.ascontiguousarray(plane, dtype=np.float32), (rows, columns))
+        plane = center_crop_or_pad(
+            np.ascontiguousarray(plane, dtype=np.float32), preparation.matrix
+        )
         taken.append((index, plane))
     return taken
 

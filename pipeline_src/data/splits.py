@@ -31,10 +31,12 @@ def split_patients(volumes: Iterable[VolumeReference], split: Split) -> dict[str
         if isinstance(choice, int):
             continue
         for entry in choice:
-            matched = [
+            names = {p: (p, f"{partition}/{p}") for p, partition in partitions.items()}
+            # An id may hold what a pattern means by a bracket or a star.
+            matched = [patient for patient, both in names.items() if entry in both] or [
                 patient
-                for patient, partition in partitions.items()
-                if fnmatchcase(patient, entry) or fnmatchcase(f"{partition}/{patient}", entry)
+                for patient, both in names.items()
+                if any(fnmatchcase(name, entry) for name in both)
             ]
             if not matched:
                 raise InputError(

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
+
+MOST_VOXELS = 2**31
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a volume's file says before its pixels are read.
+
+    Attributes:
+        shape: rows, columns and slices.
+        orientation: where the axes of the file point, as `RAS`; None where the file does not say,
+            or where it does not matter.
+    """
+
+    shape: tuple[int, int, int]
+    orientation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +41,9 @@ class VolumeReference:
         path: the file it is read from; None where it is drawn.
         read: returns the magnitude image `(rows, columns, slices)`, float32; axis 0 is the
             phase-encode axis.
+        header: returns what is known without the pixels; cheap, and read once.
+        missing: why there is no volume of a patient who takes part in the split all the same;
+            empty where there is one.
     """
 
     patient: str
@@ -30,27 +51,50 @@ class VolumeReference:
     frame: str
     path: Path | None
     read: Callable[[], NDArray[np.float32]]
+    header: Callable[[], Header]
+    missing: str = ""
 
     @property
     def label(self) -> str:
         """How messages name the volume."""
         return str(self.path) if self.path else f"{self.patient} {self.frame}".strip()
 
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns and slices, without reading the pixels.
 
-def require_folder(path: Path, what: str) -> Path:
-    """``path``, if it is a folder that can be listed.
+        Raises:
+            InputError: the file cannot be read or holds no volume.
+        """
+        return self.header().shape
+
+
+def without_volume(patient: str, reason: str) -> VolumeReference:
+    """A patient of whom there is no volume, who takes part in the split all the same."""
+
+    def refuse() -> Never:
+        raise InputError(f"patient {patient!r}: {reason}")
+
+    return VolumeReference(patient, "", "", None, refuse, refuse, missing=reason)
+
+
+def volume_shape(shape: tuple[int, ...], label: str) -> tuple[int, int, int]:
+    """The three axes of a volume whose further axes have length one.
 
     Raises:
-        InputError: it is missing, is no folder, or may not be read.
+        InputError: it has another number of axes, an axis of no length, or is too large to be
+            one volume.
     """
-    try:
-        if not path.is_dir():
-            problem = "is not a folder" if path.exists() else "does not exist"
-            raise InputError(f"{path}: {what} {problem}; set data_root or the source's path")
-        next(path.iterdir(), None)
-    except PermissionError:
-        raise InputError(f"{path}: {what} may not be read (no permission)") from None
-    return path
+    if len(shape) < 3 or any(size != 1 for size in shape[3:]):
+        raise InputError(
+            f"{label}: is {len(shape)}-D (shape {'x'.join(map(str, shape))}); "
+            "a 3-D volume is needed"
+        )
+    if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
+        raise InputError(
+            f"{label}: claims a shape of {'x'.join(map(str, shape))}; a volume has at least one "
+            "voxel and at most 2^31"
+        )
+    return int(shape[0]), int(shape[1]), int(shape[2])
 
 
 def refuse_duplicates(volumes: list[VolumeReference]) -> list[VolumeReference]:
@@ -63,8 +107,11 @@ def refuse_duplicates(volumes: list[VolumeReference]) -> list[VolumeReference]:
     for volume in volumes:
         other = seen.setdefault((volume.patient, volume.frame), volume)
         if other is not volume:
+            frame = f" and the frame {volume.frame!r}" if volume.frame else ""
             raise InputError(
-                f"{volume.label}: has the patient id {volume.patient!r}, which {other.label} has "
-                "too; every patient needs an id of its own"
+                f"{volume.label}: has the patient id {volume.patient!r}{frame}, which "
+                f"{other.label} has too; two people need two ids, and several volumes (visits) of "
+                "one person one id and a frame each: see patient_pattern and frame_pattern of "
+                "kind: nifti"
             )
     return sorted(volumes, key=lambda v: (v.partition, v.patient, v.frame))

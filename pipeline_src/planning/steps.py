@@ -50,7 +50,11 @@ def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
     settings = {
         "matrix": list(chosen.preparation.matrix),
         "acceleration": acceleration,
-        **({"file": given} if given else study.sampling.model_dump(mode="json")),
+        **(
+            {"file": given, "allow_unusual_masks": chosen.allow_unusual_masks}
+            if given
+            else study.sampling.model_dump(mode="json")
+        ),
     }
     return Step(settings, sources("sampling.masks"))
 
@@ -117,7 +121,9 @@ def figure_step(
 def report_step(study: Study) -> Step:
     """The report."""
     settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
-    return Step(settings, sources("reporting.report"))
+    # Each names itself in the methods section.
+    kinds = {f"data.sources.{dataset.source.kind}" for dataset in study.datasets.values()}
+    return Step(settings, sources("reporting.report", *sorted(kinds)))
 
 
 def crate_step() -> Step:

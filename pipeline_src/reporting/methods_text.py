@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pipeline_src.config.method import Method
 from pipeline_src.config.study import Study
+from pipeline_src.data.sources import describe_source
 from pipeline_src.reporting.names import RECIPE_TITLES, model_title
-
-SOURCES = {
-    "phantom": "drawn (synthetic) phantoms",
-    "nifti": "NIfTI volumes",
-    "acdc": "the ACDC challenge",
-    "mrbrains": "the MRBrainS challenge",
-    "authors_hdf5": "the authors' prepared HDF5 volumes",
-}
-
 
 CONTROL = (
     " A control student was trained on reconstruction alone for as many stages and epochs as the "
@@ -54,7 +46,7 @@ def _data(study: Study) -> str:
         scale = dataset.preparation.downscale
         reduced = f", averaged over blocks of {scale} x {scale} pixels," if scale > 1 else ""
         sentences.append(
-            f"{study.dataset_title(name)}: magnitude slices of {SOURCES[dataset.source.kind]}"
+            f"{study.dataset_title(name)}: magnitude slices of {describe_source(dataset.source)}"
             f"{reduced} centred on a {rows} x {columns} matrix and scaled by each volume's "
             f"maximum; patients: {split}."
         )

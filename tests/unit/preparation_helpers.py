@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Never
 
 from pipeline_src.config.data import Dataset, Preparation, Split
 from pipeline_src.data.splits import split_patients
@@ -16,14 +13,18 @@ def preparation(**options: Any) -> Preparation:
     return Preparation.model_validate({"matrix": [4, 4], **options})
 
 
-def never_read() -> NDArray[np.float32]:
-    raise AssertionError("a split must not read pixels")
+def never_read() -> Never:
+    raise AssertionError("a split must not read files")
 
 
 def references(
     patients: list[str], partition: str = "", frames: tuple[str, ...] = ("",)
 ) -> list[VolumeReference]:
-    return [VolumeReference(p, partition, f, None, never_read) for p in patients for f in frames]
+    return [
+        VolumeReference(p, partition, f, None, never_read, never_read)
+        for p in patients
+        for f in frames
+    ]
 
 
 def split_of(volumes: list[VolumeReference], **choice: Any) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pipeline_src.planning import steps
 from pipeline_src.preflight import announce_parent, gpu_wanted, source_files_of
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.names import TABLES
+from pipeline_src.sampling.masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
     models_of_run,
@@ -191,6 +192,14 @@ def start_options(wildcards, input):
         "--warm-start": input.get("warm_start"),
     }
     return [word for option, path in options.items() if path for word in (option, path)]
+
+
+def given_mask(wildcards):
+    """The mask file that a setting is given, where it is."""
+    given = study.datasets[wildcards.dataset].masks.get(
+        int(wildcards.acceleration[:-1])
+    )
+    return [from_here(mask_file(given))] if given else []
 
 
 def weights_of(wildcards, model, name="weights.safetensors"):

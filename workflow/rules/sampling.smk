@@ -1,8 +1,6 @@
 rule mask:
     input:
-        given=lambda wildcards: study.datasets[wildcards.dataset].masks.get(
-            int(wildcards.acceleration[:-1]), []
-        ),
+        given=given_mask,
         code=code(mask_of),
     output:
         f"{RESULTS}/{{dataset}}/{{acceleration}}/mask.npz",

@@ -1,26 +1,72 @@
-"""Sources of volumes: one module a kind, chosen by the configuration's `source.kind`."""
+"""Sources of volumes: one module per kind, chosen by the configuration's `source.kind`.
+
+A source's module provides ``list_volumes(source, data_root)``; ``DESCRIPTION``, what the methods
+section calls it; and, where its pictures lie on their side, ``DISPLAY_QUARTER_TURNS``.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pipeline_src.data.volume import VolumeReference, refuse_duplicates
 from pipeline_src.errors import InputError
 
 
+def check_source(source: Any) -> ModuleType:
+    """The module of a source section, if it has what every source needs.
+
+    Raises:
+        InputError: there is no such module, or it lacks ``list_volumes`` or ``DESCRIPTION``.
+    """
+    name = f"{__name__}.{source.kind}"
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise InputError(
+            f"source.kind: {source.kind!r} has no module pipeline_src/data/sources/{source.kind}.py"
+        ) from None
+    if not callable(getattr(module, "list_volumes", None)):
+        raise InputError(f"{module.__file__}: lacks the function list_volumes(source, data_root)")
+    if not isinstance(getattr(module, "DESCRIPTION", None), str):
+        raise InputError(
+            f"{module.__file__}: lacks the text DESCRIPTION, the source's name in the report"
+        )
+    return module
+
+
+def describe_source(source: Any) -> str:
+    """What the methods section calls a source's volumes.
+
+    Raises:
+        InputError: see `check_source`.
+    """
+    return str(check_source(source).DESCRIPTION)
+
+
+def display_quarter_turns(source: Any) -> int:
+    """Quarter turns that show a slice of a source upright: NIfTI stores (x, y), pictures (row,
+    column).
+
+    Raises:
+        InputError: see `check_source`.
+    """
+    return int(getattr(check_source(source), "DISPLAY_QUARTER_TURNS", 0))
+
+
 def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     """All volumes of a source, sorted, without reading their pixels.
 
-    ``source`` is one of the configuration's source sections. The module of the same name as its
-    ``kind`` provides ``list_volumes(source, data_root)``.
+    ``source`` is one of the configuration's source sections.
 
     Raises:
         InputError: the data is not there, or two volumes claim one patient and frame.
     """
-    module = import_module(f"pipeline_src.data.sources.{source.kind}")
-    volumes = refuse_duplicates(module.list_volumes(source, data_root))
+    volumes = refuse_duplicates(check_source(source).list_volumes(source, data_root))
     if not volumes:
         raise InputError(
             f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from pipeline_src.config.data import AcdcSource
-from pipeline_src.data.sources.nifti import read_nifti
-from pipeline_src.data.volume import VolumeReference, require_folder
+from pipeline_src.data.files import (
+    entries,
+    name_when_finished,
+    refuse_absent,
+    refuse_unfinished,
+    subfolders,
+)
+from pipeline_src.data.nifti_files import nifti_volume, read_nifti_header
+from pipeline_src.data.volume import Header, VolumeReference
 from pipeline_src.errors import InputError
+
+DESCRIPTION = "the ACDC challenge"
+DISPLAY_QUARTER_TURNS = 1
 
 FRAME_FILE = re.compile(r"(patient\d+)_frame(\d+)\.nii(\.gz)?$")
 
@@ -18,36 +29,65 @@ def list_volumes(source: AcdcSource, data_root: Path) -> list[VolumeReference]:
     """ED and ES frames of `{training,testing}/patientNNN/patientNNN_frameMM.nii.gz`.
 
     Raises:
-        InputError: there is no partition, or a patient has not the frames asked for.
+        InputError: there is no partition; a patient has not the frames asked for, or has one
+            twice; a file lies in another patient's folder, or is still being downloaded.
     """
-    folder = require_folder(data_root / source.path, "the ACDC folder")
-    partitions = [p for p in ("training", "testing") if (folder / p).is_dir()]
+    folder = data_root / source.path
+    partitions = [p.name for p in subfolders(folder, "the ACDC folder")]
+    partitions = [p for p in ("training", "testing") if p in partitions]
     if not partitions:
         raise InputError(f"{folder}: holds neither training/ nor testing/ of the ACDC layout")
     volumes = []
     for partition in partitions:
-        for patient_folder in sorted(require_folder(folder / partition, "the partition").iterdir()):
-            if not patient_folder.is_dir():
-                continue
+        for patient_folder in subfolders(folder / partition, "the partition"):
             for phase, path in _frames(patient_folder).items():
                 if phase in source.frames:
-                    volumes.append(
-                        VolumeReference(
-                            patient_folder.name, partition, phase, path, partial(read_nifti, path)
-                        )
-                    )
+                    volume = nifti_volume(patient_folder.name, partition, phase, path)
+                    volumes.append(replace(volume, header=cache(partial(_header, path))))
     return volumes
+
+
+def _header(path: Path) -> Header:
+    """The header of a stack of short-axis slices.
+
+    The challenge's files do not all say where their axes point, and the short axis is oblique, so
+    orientations are not compared; but a stack has far fewer slices than pixels per side.
+
+    Raises:
+        InputError: the file cannot be read, or is no such stack.
+    """
+    shape = read_nifti_header(path).shape
+    if shape[2] > min(shape[:2]):
+        raise InputError(
+            f"{path}: has {shape[2]} slices of {shape[0]}x{shape[1]}, so its slices are "
+            "not along the last axis as in the ACDC challenge; reorder its axes, or read the "
+            "files as kind: nifti with slice_axis"
+        )
+    return Header(shape)
 
 
 def _frames(folder: Path) -> dict[str, Path]:
     """The ED and ES files of one patient."""
-    files = {}
-    for path in require_folder(folder, "the patient's folder").iterdir():
-        match = FRAME_FILE.match(path.name)
-        if match:
-            files[int(match[2])] = path
+    files: dict[int, Path] = {}
+    for path in entries(folder, "the patient's folder"):
+        match = FRAME_FILE.match(name_when_finished(path))
+        if not match:
+            continue
+        refuse_unfinished([path])
+        if match[1] != folder.name:
+            raise InputError(
+                f"{path}: is named after another patient than its folder; put it where it "
+                "belongs, or give both one name"
+            )
+        other = files.setdefault(int(match[2]), path)
+        if other is not path:
+            raise InputError(
+                f"{path}: is frame {int(match[2])} of its patient, which {other.name} is too; "
+                "move the one away that is not the volume"
+            )
     info = folder / "Info.cfg"
-    if info.exists():
+    if info.exists() or info.is_symlink():
+        refuse_absent([info], otherwise="")
         try:
             text = info.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import h5py
@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.config.data import AuthorsHdf5Source
-from pipeline_src.data.volume import VolumeReference, require_folder
+from pipeline_src.data.files import entries, name_when_finished, refuse_unfinished
+from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
+from pipeline_src.data.volume import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
+
+DESCRIPTION = "the authors' prepared HDF5 volumes"
 
 TARGET_KEY = "volfs"
 
@@ -20,25 +24,29 @@ def read_authors_volume(path: Path) -> NDArray[np.float32]:
     """The target volume `(rows, columns, slices)` under the key `volfs`.
 
     Raises:
-        InputError: the file is no HDF5, may not be read, or lacks the key.
+        InputError: the file is no HDF5, may not be read, lacks the key, or holds it elsewhere.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if TARGET_KEY not in file:
-                raise InputError(
-                    f"{path}: has no key {TARGET_KEY!r} (keys: {', '.join(file) or 'none'})"
-                )
-            dataset = file.get(TARGET_KEY)
-            if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
-                raise InputError(f"{path}: {TARGET_KEY} is no array of real numbers")
-            data = np.asarray(dataset, dtype=np.float32)
-    except PermissionError:
-        raise InputError(f"{path}: may not be read (no permission)") from None
-    except OSError as error:
-        raise InputError(f"{path}: is truncated or no HDF5 file ({error})") from None
-    if data.ndim != 3:
-        raise InputError(f"{path}: {TARGET_KEY} is {data.ndim}-D; a 3-D volume is needed")
-    return data
+    with reading_hdf5(path) as file:
+        return np.asarray(_target(path, file), dtype=np.float32)
+
+
+def read_authors_header(path: Path) -> Header:
+    """The shape of the target volume, without its pixels.
+
+    Raises:
+        InputError: see `read_authors_volume`.
+    """
+    with reading_hdf5(path) as file:
+        return Header(volume_shape(_target(path, file).shape, f"{path}: {TARGET_KEY}"))
+
+
+def _target(path: Path, file: h5py.File) -> h5py.Dataset:
+    dataset = own_dataset(path, file, TARGET_KEY)
+    if dataset.dtype.kind not in "iuf":
+        raise InputError(f"{path}: {TARGET_KEY} is no array of real numbers")
+    if dataset.ndim != 3:
+        raise InputError(f"{path}: {TARGET_KEY} is {dataset.ndim}-D; a 3-D volume is needed")
+    return dataset
 
 
 def list_volumes(source: AuthorsHdf5Source, data_root: Path) -> list[VolumeReference]:
@@ -48,15 +56,15 @@ def list_volumes(source: AuthorsHdf5Source, data_root: Path) -> list[VolumeRefer
     named `train_1`, `validation_1`, ...
 
     Raises:
-        InputError: a folder is missing.
+        InputError: a folder is missing, or a file is still being downloaded.
     """
     volumes = []
     for partition in ("train", "validation"):
-        folder = require_folder(
-            data_root / source.path / partition / f"acc_{source.acceleration}x",
-            "the folder of the authors' layout",
-        )
-        for path in sorted(folder.glob("*.h5")):
+        folder = data_root / source.path / partition / f"acc_{source.acceleration}x"
+        files = entries(folder, "the folder of the authors' layout")
+        files = [path for path in files if name_when_finished(path).endswith(".h5")]
+        refuse_unfinished(files)
+        for path in files:
             volumes.append(
                 VolumeReference(
                     f"{partition}_{path.stem}",
@@ -64,6 +72,7 @@ def list_volumes(source: AuthorsHdf5Source, data_root: Path) -> list[VolumeRefer
                     "",
                     path,
                     partial(read_authors_volume, path),
+                    cache(partial(read_authors_header, path)),
                 )
             )
     return volumes

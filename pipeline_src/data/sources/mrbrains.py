@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from pipeline_src.config.data import MrbrainsSource
-from pipeline_src.data.sources.nifti import read_nifti
-from pipeline_src.data.volume import VolumeReference, require_folder
+from pipeline_src.data.files import DOWNLOADS, refuse_two_suffixes, refuse_unfinished, subfolders
+from pipeline_src.data.nifti_files import nifti_volume
+from pipeline_src.data.volume import VolumeReference
+
+DESCRIPTION = "the MRBrainS challenge"
+DISPLAY_QUARTER_TURNS = 1
 
 # Folder of the patients, and the T1 volume below each.
 LAYOUTS = {
@@ -17,17 +20,21 @@ LAYOUTS = {
 
 
 def list_volumes(source: MrbrainsSource, data_root: Path) -> list[VolumeReference]:
-    """One T1 volume a subject; the subject's folder is the patient id.
+    """One T1 volume per subject; the subject's folder is the patient id.
 
     Raises:
-        InputError: the release's folder is missing.
+        InputError: the release's folder is missing, or a subject's volume lies there with two
+            suffixes or is still being downloaded.
     """
     partition, names = LAYOUTS[source.release]
-    folder = require_folder(data_root / source.path / partition, "the MRBrainS folder")
     volumes = []
-    for subject in sorted(p for p in folder.iterdir() if p.is_dir()):
-        path = next((subject / name for name in names if (subject / name).exists()), None)
+    for subject in subfolders(data_root / source.path / partition, "the MRBrainS folder"):
+        paths = [subject / name for name in names]
+        unfinished = [path.with_name(path.name + ending) for path in paths for ending in DOWNLOADS]
+        refuse_unfinished(path for path in unfinished if path.exists())
+        there = [path for path in paths if path.exists() or path.is_symlink()]
         # A subject whose volume is missing must fail by name, not vanish.
-        path = path or subject / names[0]
-        volumes.append(VolumeReference(subject.name, "", "", path, partial(read_nifti, path)))
+        path = (there or paths)[0]
+        refuse_two_suffixes(path)
+        volumes.append(nifti_volume(subject.name, "", "", path))
     return volumes

@@ -1,94 +1,161 @@
-"""NIfTI files found by a pattern, and the reading of NIfTI that other sources share."""
+"""NIfTI files found by a pattern: whose they are, and what distinguishes those of one patient."""
 
 from __future__ import annotations
 
-import gzip
-import logging
 import re
-import zlib
-from functools import partial
+from collections import defaultdict
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-import nibabel
-import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
 
 from pipeline_src.config.data import NiftiSource
-from pipeline_src.data.volume import VolumeReference, require_folder
+from pipeline_src.data.files import matching, refuse_two_suffixes, require_folder, subfolders
+from pipeline_src.data.nifti_files import nifti_volume
+from pipeline_src.data.volume import VolumeReference, without_volume
 from pipeline_src.errors import InputError
 
-# Nibabel logs a bad header to stderr before it raises; our one line says it.
-logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
+DESCRIPTION = "NIfTI volumes"
+DISPLAY_QUARTER_TURNS = 1
+
+# Sessions, runs and echoes are several volumes of one patient, not several patients.
+VISIT = re.compile(r"(?:ses|run|echo)-[A-Za-z0-9]+")
+# Entities of BIDS that tell apart what was acquired, where the above leave two volumes alike.
+ACQUIRED = ("acq", "ce", "dir", "flip", "inv", "mt", "rec", "task")
+# The rest are no part of a frame, but no other person either.
+OTHERS = "chunk|den|desc|hemi|mod|part|proc|recording|res|sample|space|split|stain|trc"
+ENTITY = re.compile(
+    rf"(ses|run|echo|(?<![A-Za-z0-9])(?:{'|'.join(ACQUIRED)}|{OTHERS}))-[A-Za-z0-9]+"
+)
 
 
-def read_nifti(path: Path, slice_axis: int = 2) -> NDArray[np.float32]:
-    """The image of a 3-D NIfTI file as `(rows, columns, slices)`, float32, in scanner units.
+@dataclass(frozen=True)
+class _Found:
+    """A file, its path below the source's folder, and where its patient's id stands in that."""
 
-    Raises:
-        InputError: the file is missing, empty, truncated, not NIfTI, not 3-D, or unreadable.
-    """
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: is empty (0 bytes), not a NIfTI volume")
-        _read_through(path)
-        image: Any = nibabel.load(path)
-        shape = image.shape
-        if len(shape) != 3:
-            raise InputError(
-                f"{path}: is {len(shape)}-D (shape {'x'.join(map(str, shape))}); "
-                "a 3-D volume is needed"
-            )
-        if image.get_data_dtype().kind not in "iuf":
-            kind = "complex" if image.get_data_dtype().kind == "c" else "colour"
-            raise InputError(f"{path}: holds {kind} values; a magnitude image is needed")
-        data = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
-    except PermissionError:
-        raise InputError(f"{path}: may not be read (no permission)") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist") from None
-    except (ImageFileError, HeaderDataError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
-    return np.moveaxis(data, slice_axis, 2)
+    path: Path
+    name: str
+    patient: str
+    id_end: int
 
-
-def _read_through(path: Path) -> None:
-    """Open ``path``, and read it to its end if compressed: nibabel stops before the checksum.
-
-    Nibabel also takes a file that it may not open for one of another type.
-    """
-    with path.open("rb") as stream:
-        if path.suffix == ".gz":
-            with gzip.open(stream) as unpacked:
-                while unpacked.read(1 << 20):
-                    pass
+    @property
+    def stem(self) -> str:
+        return re.sub(r"\.nii(\.gz)?$", "", self.name)
 
 
 def list_volumes(source: NiftiSource, data_root: Path) -> list[VolumeReference]:
     """Volumes that match ``source.pattern``; what distinguishes a patient's files is the frame.
 
     Raises:
-        InputError: the folder is missing, or a file's path holds no patient id.
+        InputError: the folder is missing; a file's path holds no patient id, or not the whole of
+            it; a patient has no volume, or a volume lies there twice.
     """
     folder = require_folder(data_root / source.path, "the NIfTI folder")
-    volumes = []
-    try:
-        paths = sorted(folder.glob(source.pattern))
-    except (NotImplementedError, ValueError) as error:
-        raise InputError(f"pattern: {source.pattern!r} is no glob below path ({error})") from None
-    for path in paths:
+    patients: dict[str, list[_Found]] = defaultdict(list)
+    for path in matching(folder, source.pattern):
+        refuse_two_suffixes(path)
         name = path.relative_to(folder).as_posix()
-        match = re.search(source.patient_pattern, name)
-        if match is None:
+        found = _patient(source, name)
+        if found is None:
             raise InputError(
                 f"{path}: no patient id found; patient_pattern {source.patient_pattern!r} "
                 "matches nothing in its path"
             )
-        patient = match[1] if match.groups() else match[0]
-        # Sessions and runs of BIDS are several volumes of one patient, not two patients.
-        frame = "_".join(dict.fromkeys(re.findall(r"(?:ses|run|echo)-[A-Za-z0-9]+", name)))
-        read = partial(read_nifti, path, source.slice_axis)
-        volumes.append(VolumeReference(patient, "", frame, path, read))
-    return volumes
+        if not found[0]:
+            raise InputError(
+                f"{path}: its patient id is empty; patient_pattern {source.patient_pattern!r} "
+                "must match at least one character"
+            )
+        patients[found[0]].append(_Found(path, name, *found))
+    volumes = []
+    for patient, files in patients.items():
+        _refuse_ids_cut_short(source, files)
+        for file, frame in zip(files, _frames(source, files), strict=True):
+            volumes.append(
+                nifti_volume(patient, "", frame, file.path, source.slice_axis, source.orientation)
+            )
+    if not volumes:
+        return []
+    return volumes + _patients_without_volume(source, folder, set(patients))
+
+
+def _patient(source: NiftiSource, name: str) -> tuple[str, int] | None:
+    """The patient's id in a path, and where it ends; None where there is none."""
+    match = re.search(source.patient_pattern, name)
+    if match is None:
+        return None
+    # Of alternatives, only one takes part.
+    group = next((n for n, text in enumerate(match.groups(), 1) if text is not None), 0)
+    return match[group], match.end(group)
+
+
+def _frames(source: NiftiSource, files: list[_Found]) -> list[str]:
+    """What distinguishes each of one patient's files."""
+    if source.frame_pattern is not None:
+        matches = [re.search(source.frame_pattern, file.stem) for file in files]
+        return ["_".join(g for g in m.groups() if g) or m[0] if m else "" for m in matches]
+    frames = ["_".join(dict.fromkeys(VISIT.findall(file.stem))) for file in files]
+    if len(set(frames)) == len(files):
+        return frames
+    found = [{m[1]: m[0] for m in ENTITY.finditer(file.stem)} for file in files]
+    differing = {key for key in ACQUIRED if len({entities.get(key) for entities in found}) > 1}
+    kept = {"ses", "run", "echo"} | differing
+    return ["_".join(text for key, text in one.items() if key in kept) for one in found]
+
+
+def _refuse_ids_cut_short(source: NiftiSource, files: list[_Found]) -> None:
+    """Files of one patient may differ in their frames, and in nothing else.
+
+    Raises:
+        InputError: they do; `sub-KKI_0001` and `sub-KKI_0002` are not one patient `KKI`.
+    """
+    for other in files[1:]:
+        first = files[0]
+        if _rest(source, first) == _rest(source, other):
+            continue
+        both = f"{first.name} and {other.name} both have the patient id {first.patient!r}"
+        folders = [f.name[: f.name.find("/", f.id_end)] for f in (first, other)]
+        in_folders = all("/" in f.name[f.id_end :] for f in (first, other))
+        if in_folders and folders[0].split("/")[-1] != folders[1].split("/")[-1]:
+            raise InputError(
+                f"{first.path.parent}: {both}, which is a part of their folders' names; if these "
+                "are two people, take the whole name by patient_pattern, as in 'sub-([^/]+)/'; if "
+                "one person, name by frame_pattern what distinguishes the volumes"
+            )
+        raise InputError(
+            f"{first.path}: {both}, but differ in more than that; if these are volumes (visits) "
+            "of one person, name by frame_pattern what distinguishes them, as in 'visit[0-9]+'; "
+            "if these are two people, take the whole id of each by patient_pattern"
+        )
+
+
+def _rest(source: NiftiSource, file: _Found) -> list[str]:
+    """The words of a file's path without its frame."""
+    frame = ENTITY if source.frame_pattern is None else re.compile(source.frame_pattern)
+    return [word for word in re.split(r"[\W_]+", frame.sub(" ", file.stem)) if word]
+
+
+def _patients_without_volume(
+    source: NiftiSource, folder: Path, there: set[str]
+) -> list[VolumeReference]:
+    """Patients who have a folder but no volume; who is drawn must not depend on them.
+
+    Raises:
+        InputError: there are some, and the configuration does not leave them out.
+    """
+    first, *rest = source.pattern.split("/")
+    if not rest or not re.search(r"[*?[]", first):
+        return []
+    missing: dict[str, Path] = {}
+    for path in subfolders(folder, "the NIfTI folder"):
+        found = _patient(source, f"{path.name}/") if fnmatchcase(path.name, first) else None
+        if found and found[0] and found[0] not in there:
+            missing.setdefault(found[0], path)
+    if missing and source.without_volume == "error":
+        shown = ", ".join(path.name for path in list(missing.values())[:3])
+        raise InputError(
+            f"{folder}: {len(missing)} patients have a folder but no volume that `pattern` "
+            f"{source.pattern!r} matches ({shown}{', ...' if len(missing) > 3 else ''}); fetch "
+            "the volumes, make the first part of `pattern` more precise, or set "
+            "without_volume: leave_out"
+        )
+    return [without_volume(patient, "has no volume") for patient in missing]

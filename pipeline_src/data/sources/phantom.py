@@ -9,12 +9,19 @@ import numpy as np
 
 from pipeline_src.config.data import PhantomSource
 from pipeline_src.data.phantoms import draw_volume
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume import Header, VolumeReference, volume_shape
+
+DESCRIPTION = "drawn (synthetic) phantoms"
 
 
 def list_volumes(source: PhantomSource, data_root: Path) -> list[VolumeReference]:
-    """Patients `phantom001`, `phantom002`, ...; the cardiac ones at ED and ES."""
+    """Patients `phantom001`, `phantom002`, ...; the cardiac ones at ED and ES.
+
+    Raises:
+        InputError: the volumes would be too large.
+    """
     del data_root  # nothing is read
+    header = Header(volume_shape((source.matrix, source.matrix, source.slices), "source: phantom"))
     volumes = []
     for number in range(1, source.patients + 1):
         # Patient n is the same whether 5 or 500 are drawn.
@@ -25,5 +32,7 @@ def list_volumes(source: PhantomSource, data_root: Path) -> list[VolumeReference
             read = partial(
                 draw_volume, source.anatomy, patient_seed, source.matrix, source.slices, phase
             )
-            volumes.append(VolumeReference(f"phantom{number:03d}", "", phase, None, read))
+            volumes.append(
+                VolumeReference(f"phantom{number:03d}", "", phase, None, read, lambda: header)
+            )
     return volumes

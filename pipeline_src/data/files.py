@@ -1,0 +1,178 @@
+"""Looking for data files: what counts as one, and files that are there by name only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline_src.errors import InputError
+
+SYSTEM_NAMES = frozenset(
+    {"@eadir", "__macosx", "lost+found", "$recycle.bin", "#recycle", "thumbs.db", "desktop.ini"}
+    | {"system volume information"}
+)
+DOWNLOADS = frozenset({".part", ".crdownload", ".partial", ".filepart", ".download", ".aria2"})
+
+# Git LFS and git-annex leave a short text in a file's place.
+POINTER_SIZE = 1024
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether any component is hidden or a system's own; such are never looked at."""
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part.lower() in SYSTEM_NAMES
+        for part in path.parts
+    )
+
+
+def require_folder(path: Path, what: str) -> Path:
+    """``path``, if it is a folder that can be listed.
+
+    Raises:
+        InputError: it is missing, is no folder, or may not be read.
+    """
+    try:
+        if not path.is_dir():
+            problem = "is not a folder" if path.exists() else "does not exist"
+            raise InputError(f"{path}: {what} {problem}; set data_root or the source's path")
+        next(path.iterdir(), None)
+    except PermissionError:
+        raise InputError(f"{path}: {what} may not be read (no permission)") from None
+    return path
+
+
+def entries(folder: Path, what: str) -> list[Path]:
+    """What lies in a folder, sorted, without what is hidden; broken links are among it.
+
+    Raises:
+        InputError: see `require_folder`.
+    """
+    return sorted(p for p in require_folder(folder, what).iterdir() if not is_hidden(Path(p.name)))
+
+
+def subfolders(folder: Path, what: str) -> list[Path]:
+    """The folders in a folder, sorted, and broken links, which may be folders.
+
+    Raises:
+        InputError: see `require_folder`.
+    """
+    return [path for path in entries(folder, what) if path.is_dir() or is_broken_link(path)]
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Paths below ``folder`` that a glob finds, sorted; nothing hidden, but broken links too.
+
+    Raises:
+        InputError: ``pattern`` is no glob, or a file that it would match is still being
+            downloaded.
+    """
+    # A component without a wildcard is only found where it exists, which a broken link does not.
+    wild = "/".join(
+        part if re.search(r"[*?[]", part) else re.sub(r"([A-Za-z0-9])", r"[\1]", part, count=1)
+        for part in pattern.split("/")
+    )
+    try:
+        matched = set(folder.glob(wild))
+        found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
+    except (NotImplementedError, ValueError) as error:
+        raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
+    seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
+    refuse_unfinished(seen)
+    return [path for path in seen if path in matched]
+
+
+def name_when_finished(path: Path) -> str:
+    """The name of a file, without what programs add while they download it."""
+    return path.stem if path.suffix.lower() in DOWNLOADS else path.name
+
+
+def refuse_unfinished(paths: Iterable[Path]) -> None:
+    """Refuse files that are still being downloaded.
+
+    Raises:
+        InputError: there are some.
+    """
+    unfinished = [path for path in paths if name_when_finished(path) != path.name]
+    if unfinished:
+        raise InputError(
+            f"{_named(unfinished, 'is still being downloaded')}; wait for the download, start it "
+            "again, or delete what is left of it"
+        )
+
+
+def refuse_two_suffixes(path: Path) -> None:
+    """Refuse a volume that lies in its folder as `.nii.gz` and as `.nii`.
+
+    Raises:
+        InputError: both are there.
+    """
+    other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    if other.suffixes and (other.exists() or other.is_symlink()):
+        raise InputError(
+            f"{path}: lies there as {other.name} too, and only one of them can be the volume; "
+            "move the other away"
+        )
+
+
+def refuse_absent(
+    paths: Sequence[Path], otherwise: str = ", or leave their patients out of the split"
+) -> None:
+    """Refuse files that are there by name only, and tell how to get what they hold.
+
+    ``otherwise`` is how to do without them.
+
+    Raises:
+        InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the line
+            names the first three of a kind.
+    """
+    absent: dict[tuple[str, str], list[Path]] = {}
+    for path in paths:
+        reason = _why_absent(path)
+        if reason:
+            absent.setdefault(reason, []).append(path)
+    for (what, remedy), names in absent.items():
+        raise InputError(f"{_named(names, what)}; {remedy}{otherwise}")
+
+
+def is_broken_link(path: Path) -> bool:
+    """Whether a link leads nowhere."""
+    return path.is_symlink() and not path.exists()
+
+
+def _named(paths: list[Path], what: str) -> str:
+    others = paths[1:]
+    if not others:
+        return f"{paths[0]}: {what}"
+    shown = ", ".join(str(path) for path in others[:2]) + (", ..." if len(others) > 2 else "")
+    return f"{paths[0]}: {what} (of {len(paths)} such files; also {shown})"
+
+
+ANNEX = "its content is not fetched (git-annex)", "use `datalad get` or `git annex get`"
+LFS = "its content is not fetched (Git LFS)", "use `git lfs pull`"
+
+
+def _why_absent(path: Path) -> tuple[str, str] | None:
+    """What is wrong with a file that holds nothing, and the way out; None for any other."""
+    if is_broken_link(path):
+        if "annex/objects" in path.readlink().as_posix():
+            return ANNEX
+        return "is a link to nowhere", "mend the links"
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            return "is a folder, not a file", "make the source's pattern more precise"
+        if size == 0:
+            return "is empty (0 bytes)", "copy or download the files again"
+        if size > POINTER_SIZE:
+            return None
+        start = path.read_bytes()
+    except FileNotFoundError:
+        return "does not exist", "copy the files there"
+    except OSError:
+        return None  # whoever reads it tells
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return LFS
+    if b"/annex/objects/" in start and b"\0" not in start:
+        return ANNEX
+    return None

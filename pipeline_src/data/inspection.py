@@ -1,0 +1,202 @@
+"""What a data set holds, seen before any pixel is read: its patients, its split, its headers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.data.files import refuse_absent
+from pipeline_src.data.sources import list_volumes
+from pipeline_src.data.splits import PARTS, split_patients
+from pipeline_src.data.volume import VolumeReference
+from pipeline_src.errors import InputError
+from pipeline_src.files import sha256_file
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The volumes of a data set, and those that its split uses.
+
+    Attributes:
+        volumes: all, sorted.
+        parts: patient to `train`, `validation` or `test`, for those who have one.
+        used: the volumes of those patients, one part after the other.
+    """
+
+    volumes: list[VolumeReference]
+    parts: dict[str, str]
+    used: list[VolumeReference]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a data set holds.
+
+    Attributes:
+        volumes: how many there are.
+        patients: how many were recognised.
+        examples: the first patients, each with the frame and the label of every volume.
+        parts: how many patients are in each part of the split.
+        without_volume: patients who are left out for having none.
+        repeated: a sentence for each file that is also that of another patient of the same part.
+    """
+
+    volumes: int
+    patients: int
+    examples: dict[str, list[tuple[str, str]]]
+    parts: dict[str, int]
+    without_volume: list[str]
+    repeated: list[str]
+
+
+def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
+    """Look at a data set as its preparation would, but for the pixels.
+
+    Files of equal size are compared by their digests; nothing else of a file is read than its
+    header.
+
+    Raises:
+        InputError: the data is not there, the split does not fit it, a header tells that its
+            volume cannot be used, or patients of two parts have one file.
+    """
+    chosen = choose_volumes(dataset, data_root)
+    repeated = equal_files(chosen)
+    frames: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for volume in chosen.volumes:
+        frames[volume.patient].append((volume.frame, volume.missing or volume.label))
+    return Inspection(
+        volumes=sum(not volume.missing for volume in chosen.volumes),
+        patients=len(frames),
+        examples=dict(list(frames.items())[:EXAMPLES]),
+        parts={part: list(chosen.parts.values()).count(part) for part in PARTS},
+        without_volume=[volume.patient for volume in chosen.volumes if volume.missing],
+        repeated=repeated,
+    )
+
+
+def choose_volumes(dataset: Dataset, data_root: Path) -> Chosen:
+    """List and split a data set, and check the headers of the volumes that the split uses.
+
+    Raises:
+        InputError: see `inspect_dataset`, but for equal files.
+    """
+    volumes = list_volumes(dataset.source, data_root)
+    parts = split_patients(volumes, dataset.split)
+    # Training first, then validation, then test: each part is one block of the store.
+    used = [
+        volume
+        for part in PARTS
+        for volume in volumes
+        if parts.get(volume.patient) == part and not volume.missing
+    ]
+    refuse_absent([volume.path for volume in used if volume.path])
+    for volume in used:
+        check_shape(volume.shape(), dataset.preparation, volume.label)
+    refuse_mixed_orientations(used)
+    return Chosen(volumes, parts, used)
+
+
+def chosen_slices(count: int, preparation: Preparation, label: str) -> range:
+    """Indices of the configured slices among ``count``.
+
+    Raises:
+        InputError: there are none.
+    """
+    slices = preparation.slices
+    chosen = range(count)[slices.start : slices.stop : slices.step]
+    if not chosen:
+        raise InputError(f"{label}: has {count} slices, none of them in preparation.slices")
+    return chosen
+
+
+def check_shape(shape: tuple[int, int, int], preparation: Preparation, label: str) -> bool:
+    """Whether a volume of rows, columns and slices is prepared; False if it is too small, and
+    volumes that are too small are dropped.
+
+    Raises:
+        InputError: it is too small where that is an error, or has no slice in the configured
+            range.
+    """
+    chosen_slices(shape[2], preparation, label)
+    rows, columns = preparation.matrix
+    height, width = (size // preparation.downscale for size in shape[:2])
+    if (height >= rows and width >= columns) or preparation.undersized == "pad":
+        return True
+    if preparation.undersized == "error":
+        raise InputError(
+            f"{label}: slices of {height}x{width} are smaller than preparation.matrix "
+            f"{rows}x{columns}; set preparation.undersized to pad or drop"
+        )
+    return False
+
+
+def refuse_mixed_orientations(volumes: list[VolumeReference]) -> None:
+    """Slices of a data set must be of one plane: refuse axes that point different ways.
+
+    Raises:
+        InputError: they do; the files of the rarer orientations are named.
+    """
+    found: dict[str, list[VolumeReference]] = defaultdict(list)
+    for volume in volumes:
+        orientation = volume.header().orientation
+        if orientation is not None:
+            found[orientation].append(volume)
+    if len(found) < 2:
+        return
+    usual, *others = sorted(found, key=lambda axes: len(found[axes]), reverse=True)
+    odd = [f"{volume.label} ({axes})" for axes in others for volume in found[axes]]
+    more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
+    raise InputError(
+        f"{', '.join(odd[:EXAMPLES])}{more}: axes point another way than those of the other "
+        f"{len(found[usual])} volumes ({usual}), so slices would be of different planes or turned; "
+        f"set orientation: {usual} (every file is turned) or orientation: as_stored of a source of "
+        "kind: nifti"
+    )
+
+
+def equal_files(chosen: Chosen) -> list[str]:
+    """Sentences about files that two patients of one part share; see `same_image`.
+
+    Raises:
+        InputError: patients of two parts share one.
+    """
+    sizes: dict[int, list[tuple[VolumeReference, Path]]] = defaultdict(list)
+    for volume in chosen.used:
+        if volume.path:
+            sizes[volume.path.stat().st_size].append((volume, volume.path))
+    found = []
+    for alike in sizes.values():
+        if len({volume.patient for volume, _ in alike}) > 1:
+            seen: dict[str, VolumeReference] = {}
+            for volume, path in alike:
+                first = seen.setdefault(sha256_file(path), volume)
+                found.append(same_image(first, volume, chosen.parts))
+    return [sentence for sentence in found if sentence]
+
+
+def same_image(first: VolumeReference, second: VolumeReference, parts: dict[str, str]) -> str:
+    """What is to be said of two volumes with one image; empty if one patient has both.
+
+    Within a part, one person counts as two: public data has such cases, so it is said and not
+    refused. Across parts, the network would be tested on what it has learnt.
+
+    Raises:
+        InputError: they are of two patients in different parts of the split.
+    """
+    if first.patient == second.patient:
+        return ""
+    ours, theirs = parts[second.patient], parts[first.patient]
+    same = (
+        f"{second.label}: patient {second.patient!r} of {ours} has the same image as patient "
+        f"{first.patient!r} of {theirs} ({first.label})"
+    )
+    if ours != theirs:
+        raise InputError(
+            f"{same}; leave one of them out (name the patients of each part in `split`), or "
+            "remove the file that is wrong"
+        )
+    return same

@@ -1,0 +1,173 @@
+"""Reading NIfTI files: their headers first, then their pixels."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    io_orientation,
+    ornt_transform,
+)
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from pipeline_src.data.volume import Header, VolumeReference, volume_shape
+from pipeline_src.errors import InputError
+
+# Nibabel logs a bad header to stderr before it raises; our one line says it.
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
+
+# The orientation of a source that leaves axes as they are stored and compares none.
+AS_STORED = "as_stored"
+# Bytes that a compressed file may hold beyond what its header tells.
+SPARE_BYTES = 1 << 20
+
+
+def nifti_volume(
+    patient: str,
+    partition: str,
+    frame: str,
+    path: Path,
+    slice_axis: int = 2,
+    orientation: str | None = None,
+) -> VolumeReference:
+    """A volume that is read from a NIfTI file; see `read_nifti`."""
+    return VolumeReference(
+        patient,
+        partition,
+        frame,
+        path,
+        partial(read_nifti, path, slice_axis, orientation),
+        cache(partial(read_nifti_header, path, slice_axis, orientation)),
+    )
+
+
+def read_nifti(
+    path: Path, slice_axis: int = 2, orientation: str | None = None
+) -> NDArray[np.float32]:
+    """The image of a 3-D NIfTI file as `(rows, columns, slices)`, float32, in scanner units.
+
+    ``orientation`` such as `RAS` turns the axes of the file to point there before ``slice_axis``
+    is taken for the slices; None and `as_stored` leave them as they are.
+
+    Raises:
+        InputError: the file is missing, empty, truncated, not NIfTI, not 3-D, or unreadable.
+    """
+    with _reading(path):
+        image = _open(path)
+        _read_through(path, image)
+        shape = volume_shape(image.shape, str(path))
+        data = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
+        return _turned(data.reshape(shape), path, image, slice_axis, orientation)
+
+
+def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
+    """Shape and orientation of what `read_nifti` reads.
+
+    The orientation is that of the file; None where the file does not say, or where
+    ``orientation`` is given.
+
+    Raises:
+        InputError: see `read_nifti`; what lies behind the header is not looked at.
+    """
+    with _reading(path):
+        image = _open(path)
+        shape = volume_shape(image.shape, str(path))
+        # Takes no memory, whatever its shape.
+        like: NDArray[np.float32] = np.broadcast_to(np.float32(0), shape)
+        rows, columns, slices = _turned(like, path, image, slice_axis, orientation).shape
+    return Header((rows, columns, slices), _orientation(image) if orientation is None else None)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What nibabel raises, as one line that names the file."""
+    try:
+        yield
+    except PermissionError:
+        raise InputError(f"{path}: may not be read (no permission)") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist") from None
+    except (
+        ImageFileError,
+        HeaderDataError,
+        EOFError,
+        OSError,
+        ValueError,
+        OverflowError,
+        MemoryError,
+        zlib.error,
+    ) as error:
+        raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
+
+
+def _open(path: Path) -> Any:
+    """The image before its pixels are read."""
+    # Nibabel takes a file that it may not open for one of another type.
+    with path.open("rb") as stream:
+        if not stream.read(1):
+            raise InputError(f"{path}: is empty (0 bytes), not a NIfTI volume")
+    image: Any = nibabel.load(path)
+    if image.get_data_dtype().kind not in "iuf":
+        kind = "complex" if image.get_data_dtype().kind == "c" else "colour"
+        raise InputError(f"{path}: holds {kind} values; a magnitude image is needed")
+    return image
+
+
+def _read_through(path: Path, image: Any) -> None:
+    """Read a compressed file to its end: nibabel stops before the checksum.
+
+    Raises:
+        InputError: it unpacks to less than its header tells, or to far more.
+    """
+    if path.suffix != ".gz":
+        return
+    told = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
+    read = 0
+    with gzip.open(path) as unpacked:
+        while block := unpacked.read(1 << 20):
+            read += len(block)
+            if read > told + SPARE_BYTES:
+                raise InputError(
+                    f"{path}: unpacks to more than the {told} bytes that its header tells; "
+                    "it is damaged"
+                )
+    if read < told:
+        raise EOFError(f"{read} bytes of the {told} that its header tells")
+
+
+def _orientation(image: Any) -> str | None:
+    """Where the axes point, as `RAS`; None where the header does not say."""
+    codes = [image.header.get(f"{form}form_code", 0) for form in "sq"]
+    if not any(int(code) for code in codes) or not np.isfinite(image.affine).all():
+        return None
+    axes = aff2axcodes(image.affine)
+    return None if None in axes else "".join(axes)
+
+
+def _turned(
+    data: NDArray[np.float32], path: Path, image: Any, slice_axis: int, orientation: str | None
+) -> NDArray[np.float32]:
+    if orientation not in (None, AS_STORED):
+        if _orientation(image) is None:
+            raise InputError(
+                f"{path}: cannot be turned to {orientation}, because its header gives no "
+                "orientation; set orientation: as_stored, or write the file's orientation into it"
+            )
+        turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(orientation))
+        data = apply_orientation(data, turn)
+    return np.moveaxis(data, slice_axis, 2)
