@@ -184,7 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         help="address of the licence of the results (default: %(default)s)",
     )
 
-    add("check", commands.check, "Check a configuration and the files it names.")
+    sub = add("check", commands.check, "Check a configuration, the files it names and its data.")
+    sub.add_argument("--no-data", action="store_true", help="leave out the data sets")
+    sub.add_argument(
+        "--cluster", action="store_true", help="trainings run elsewhere: ask for no GPU here"
+    )
 
     sub = add("estimate", commands.estimate, "Tell what a study takes, before it is started.")
     sub.add_argument(

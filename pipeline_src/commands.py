@@ -246,19 +246,27 @@ def cost(options: argparse.Namespace) -> Made:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Check a configuration and its files."""
+    """Check a configuration, the files that it names and the data."""
     from pipeline_src.distillation.base import build_loss
-    from pipeline_src.preflight import check_files
+    from pipeline_src.preflight import check_files, describe_data, inspect_data, missing_gpu
 
     study = _study(options)
     models = check_files(study)
+    if not options.cluster and (problem := missing_gpu(study)):
+        raise InputError(f"{problem}; give --cluster if trainings run on another one's")
+    for name, found in [] if options.no_data else inspect_data(study):
+        if isinstance(found, InputError):
+            raise InputError(
+                f"data set {name}: {found} (--no-data checks the configuration without its data)"
+            )
+        print("\n".join(describe_data(name, found)))
     for name, method in study.methods.items():
         build_loss(name, method, study.networks)
     counts = [len(models.names(setting)) for setting in study.settings()]
-    models_each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(
-        f"{options.config}: good; {len(counts)} settings x {models_each} models x "
-        f"{len(study.seeds)} seeds = {sum(counts) * len(study.seeds)} trainings"
+        f"{options.config}: ok; settings: {len(counts)}, models per setting: {each}, seeds: "
+        f"{len(study.seeds)}; {sum(counts) * len(study.seeds)} trainings"
     )
 
 

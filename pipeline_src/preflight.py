@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.sampling.masks import study_mask
@@ -13,11 +15,13 @@ from pipeline_src.training.interruption import PARENT_VARIABLE
 
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
+    from pipeline_src.data.inspection import Inspection
 
 
 def check_files(study: Study) -> Models:
-    """Refuse masks that do not fit their data set's matrix, losses that are not there, and
-    ablations that make no study; returns the models of a study that is good.
+    """Refuse masks that do not fit their data set's matrix, losses and sources that are not there
+    or lack what the report needs of them, and ablations that make no study; returns the models of a
+    study that is good.
 
     Raises:
         InputError: one line about the first that does not.
@@ -26,7 +30,50 @@ def check_files(study: Study) -> Models:
         study_mask(study, dataset, acceleration)
     for name, method in study.methods.items():
         method.source(name)
+    for section in study.datasets.values():
+        check_source(section.source)
     return Models(study)
+
+
+def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
+    """Each data set of a study, and what it holds, or why it cannot be used."""
+    from pipeline_src.data.inspection import inspect_dataset
+
+    for name, dataset in study.datasets.items():
+        try:
+            yield name, inspect_dataset(dataset, Path(study.data_root))
+        except InputError as error:
+            yield name, error
+
+
+def describe_data(name: str, found: Inspection) -> list[str]:
+    """What was recognised in a data set, so that a person sees a pattern that is wrong."""
+    parts = ", ".join(f"{part} {count}" for part, count in found.parts.items() if count)
+    lines = [
+        f"data set {name}: {_count(found.volumes, 'volume')} of "
+        f"{_count(found.patients, 'patient')}; {parts}"
+    ]
+    for patient, volumes in found.examples.items():
+        shown = "; ".join(f"{frame}: {label}" if frame else label for frame, label in volumes[:3])
+        more = f"; and {len(volumes) - 3} more" if len(volumes) > 3 else ""
+        lines.append(f"  such as patient {patient!r}: {shown}{more}")
+    if found.without_volume:
+        names = ", ".join(found.without_volume[:3])
+        lines.append(
+            f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
+        )
+    return [*lines, *(f"  look: {sentence}" for sentence in found.repeated)]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def missing_gpu(study: Study) -> str:
+    """Why the device that trainings ask for is not here; empty where it is."""
+    if study.training.device == "cuda" and not any(Path("/dev").glob("nvidia[0-9]*")):
+        return "training.device: 'cuda' asked for, but this machine has no GPU"
+    return ""
 
 
 def announce_parent() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from pipeline_src.config.section import Section
+from pipeline_src.config.section import PathText, Section
 
 # Pixels; anything larger is a slip of the finger, found before memory is asked for.
 LARGEST_SIDE = 2**14
@@ -35,7 +35,7 @@ class NiftiSource(Section):
     """NIfTI files found by a pattern: any folder, or a BIDS tree."""
 
     kind: Literal["nifti"] = Field(description="chooses this source")
-    path: str = Field(description="folder of the files, relative to data_root")
+    path: PathText = Field(description="folder of the files, relative to data_root")
     pattern: str = Field(
         default="sub-*/anat/*_T1w.nii.gz",
         description="glob below path that finds the volumes; hidden files and folders are not "
@@ -94,7 +94,9 @@ class AcdcSource(Section):
     """The ACDC challenge's layout: `training/` and `testing/` with `patientNNN` folders."""
 
     kind: Literal["acdc"] = Field(description="chooses this source")
-    path: str = Field(description="folder that holds training/ and testing/, relative to data_root")
+    path: PathText = Field(
+        description="folder that holds training/ and testing/, relative to data_root"
+    )
     frames: list[Literal["ED", "ES"]] = Field(
         default=["ED", "ES"],
         min_length=1,
@@ -107,7 +109,7 @@ class MrbrainsSource(Section):
     """T1 volumes of the MRBrainS challenge in the layout of either release."""
 
     kind: Literal["mrbrains"] = Field(description="chooses this source")
-    path: str = Field(description="folder of the release, relative to data_root")
+    path: PathText = Field(description="folder of the release, relative to data_root")
     release: Literal["2013", "2018"] = Field(
         default="2018",
         description="2018: training/*/pre/reg_T1.nii.gz; 2013: TrainingData/*/T1.nii",
@@ -118,7 +120,7 @@ class AuthorsHdf5Source(Section):
     """Volumes prepared by the paper's authors, one HDF5 file each with the key `volfs`."""
 
     kind: Literal["authors_hdf5"] = Field(description="chooses this source")
-    path: str = Field(
+    path: PathText = Field(
         description="folder that holds {train,validation}/acc_{R}x/*.h5, relative to data_root"
     )
     acceleration: int = Field(

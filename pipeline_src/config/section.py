@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -23,6 +25,22 @@ class Section(BaseModel):
                 if key not in cls.model_fields:
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
         return data
+
+
+def _expanded(path: str) -> str:
+    """A path with `~` and environment variables put in, as a shell would."""
+    # Not by Path, which would change the rest of the text.
+    expanded = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111
+    unknown = re.search(r"\$(\w+|\{[^}]*\})", expanded)
+    if unknown and unknown[0] in path:
+        raise ValueError(f"the environment variable {unknown[0]} is not set")
+    if expanded.startswith("~"):
+        raise ValueError(f"there is no home folder for {path.partition('/')[0]}")
+    return expanded
+
+
+#: A folder or file; `~` and environment variables in it are expanded.
+PathText = Annotated[str, AfterValidator(_expanded)]
 
 
 def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:

@@ -21,7 +21,7 @@ from pipeline_src.config.method import (
     available_methods,
 )
 from pipeline_src.config.presets import apply_preset
-from pipeline_src.config.section import Section
+from pipeline_src.config.section import PathText, Section
 
 Recipe = Literal["std_kd", "sft_kd"]
 Control = Literal["student_matched", "student_sft_start"]
@@ -72,8 +72,10 @@ class Study(Section):
         description="authors: every option as the published code has it; paper: as its text has "
         "it; null: the defaults below, the authors' forms without their padding",
     )
-    data_root: str = Field(
-        default=".", description="folder that the `path` of every source is relative to"
+    data_root: PathText = Field(
+        default=".",
+        description="folder that the `path` of every source is relative to; `~` and $VARIABLES in "
+        "it are expanded",
     )
     outdated: Literal["remake", "refuse"] = Field(
         default="remake",

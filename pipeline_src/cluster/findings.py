@@ -1,0 +1,23 @@
+"""What the doctor found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "look", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        verdict: `ok`; `look` for what may be meant; `bad` for what will not run.
+        what: what was found.
+        advice: what to do about it.
+    """
+
+    verdict: Verdict
+    what: str
+    advice: str = ""
