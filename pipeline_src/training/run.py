@@ -15,7 +15,7 @@ from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.dccnn import count_parameters
-from pipeline_src.models.weights import save_weights
+from pipeline_src.models.weights import SFT_STUDENT, save_weights
 from pipeline_src.provenance import Sitting, code_digest, package_versions, write_manifest
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
@@ -95,7 +95,7 @@ def run_training(
         if reason:
             print(f"convolutions: torch's; {reason}", file=sys.stderr)
         builder, histories = _train(plan, inputs, store, mask, device, keeping, not reason)
-        written = _write_results(output, builder, histories)
+        written = _write_results(output, plan.model, builder, histories)
         final = histories[plan.stages[-1]]
         manifest = output / "manifest.json"
         model, training = split_model_name(plan.model)
@@ -164,16 +164,18 @@ def _train(
     return builder, histories
 
 
-def _write_results(output: Path, builder: Builder, histories: dict[str, list[Epoch]]) -> list[Path]:
+def _write_results(
+    output: Path, model: str, builder: Builder, histories: dict[str, list[Epoch]]
+) -> list[Path]:
     files = []
     for name, rows in histories.items():
         files.append(output / f"history_{name}.csv")
         _write_history(files[-1], rows)
     files.append(output / "weights.safetensors")
-    save_weights(files[-1], builder.network)
+    save_weights(files[-1], builder.network, model=model)
     if builder.sft is not None:
         files.append(output / "student_weights.safetensors")
-        save_weights(files[-1], builder.sft.student)
+        save_weights(files[-1], builder.sft.student, model=f"{SFT_STUDENT}{model}")
     return files
 
 
