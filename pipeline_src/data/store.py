@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +29,24 @@ def write_store(path: Path, prepared: PreparedData, description: dict[str, Any])
     Layout: `images` (slices, rows, columns) float32; JSON tables `slices`, `volumes`, `dropped`
     and `description` as attributes of the file; `digest`, the SHA-256 over images and index.
     """
-    images = np.stack(prepared.images)
-    digest = hashlib.sha256(images.tobytes())
-    digest.update(json.dumps(prepared.slices).encode())
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]))
+    size, digest = prepared.images[0].shape, hashlib.sha256()
+    # HDF5 crashes where a disk is full, so the file is made in memory and written as a whole.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        shape, chunk = (len(prepared.images), *size), (1, *size)
+        images = file.create_dataset("images", shape, np.float32, chunks=chunk)
+        for number, image in enumerate(prepared.images):
+            images[number] = image
+            digest.update(np.ascontiguousarray(image, np.float32))
+        digest.update(json.dumps(prepared.slices).encode())
         for name in ("slices", "volumes", "dropped"):
             # A dataset, not an attribute: attributes end at 64 KiB.
             file.create_dataset(name, data=json.dumps(getattr(prepared, name)))
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = digest.hexdigest()
         file.attrs["description"] = json.dumps(description)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,17 @@ def read_store(path: Path) -> Store:
         InputError: the file is missing, damaged, or not a store.
     """
     try:
-        with h5py.File(path, "r") as file:
+        # Without HDF5's own lock, which not every file system has: a store is never changed.
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
                     f"{path}: is not a volume store; make one with the prepare command"
                 )
+            for name in ("images", "slices", "volumes", "dropped"):
+                if isinstance(file.get(name, getlink=True), h5py.ExternalLink) or (
+                    isinstance(file[name], h5py.Dataset) and file[name].external
+                ):
+                    raise InputError(f"{path}: {name} lies in another file; stores are whole")
             tables = {
                 name: pd.DataFrame(json.loads(file[name][()]))
                 for name in ("slices", "volumes", "dropped")

@@ -39,10 +39,7 @@ def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Itera
     try:
         yield waited
     finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-        with suppress(OSError):  # where nothing came of it, not even a folder is left
-            folder.rmdir()
+        _give_up(handle, path)
 
 
 def _take(path: Path) -> int | None:
@@ -57,11 +54,22 @@ def _take(path: Path) -> int | None:
         if not _try_lock(handle, path) or not _is_current(handle, path):
             os.close(handle)
             return None
-        locks.sign(handle)
     except OSError as error:
         os.close(handle)
         raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        locks.sign(handle)
+    except OSError as error:  # a full disk, on which no training is worth its start
+        _give_up(handle, path)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return handle
+
+
+def _give_up(handle: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(handle)
+    with suppress(OSError):  # where nothing came of it, not even a folder is left
+        path.parent.rmdir()
 
 
 def is_locked(folder: Path) -> bool:

@@ -23,7 +23,7 @@ def read_authors_volume(path: Path) -> NDArray[np.float32]:
         InputError: the file is no HDF5, may not be read, or lacks the key.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             if TARGET_KEY not in file:
                 raise InputError(
                     f"{path}: has no key {TARGET_KEY!r} (keys: {', '.join(file) or 'none'})"
