@@ -37,7 +37,7 @@ def write_store(path: Path, prepared: PreparedData, description: dict[str, Any])
         images = file.create_dataset("images", shape, np.float32, chunks=chunk)
         for number, image in enumerate(prepared.images):
             images[number] = image
-            digest.update(np.ascontiguousarray(image, np.float32))
+            digest.update(np.ascontiguousarray(image, np.float32).data)
         digest.update(json.dumps(prepared.slices).encode())
         for name in ("slices", "volumes", "dropped"):
             # A dataset, not an attribute: attributes end at 64 KiB.
