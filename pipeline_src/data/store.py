@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline_src.data.hdf5 import lies_elsewhere
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 
@@ -97,9 +98,7 @@ def read_store(path: Path) -> Store:
                     f"{path}: is not a volume store; make one with the prepare command"
                 )
             for name in ("images", "slices", "volumes", "dropped"):
-                if isinstance(file.get(name, getlink=True), h5py.ExternalLink) or (
-                    isinstance(file[name], h5py.Dataset) and file[name].external
-                ):
+                if lies_elsewhere(file, name):
                     raise InputError(f"{path}: {name} lies in another file; stores are whole")
             tables = {
                 name: pd.DataFrame(json.loads(file[name][()]))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.config.data import AuthorsHdf5Source
+from pipeline_src.data.hdf5 import lies_elsewhere
 from pipeline_src.data.volume import VolumeReference, require_folder
 from pipeline_src.errors import InputError
 
@@ -27,6 +28,10 @@ def read_authors_volume(path: Path) -> NDArray[np.float32]:
             if TARGET_KEY not in file:
                 raise InputError(
                     f"{path}: has no key {TARGET_KEY!r} (keys: {', '.join(file) or 'none'})"
+                )
+            if lies_elsewhere(file, TARGET_KEY):
+                raise InputError(
+                    f"{path}: {TARGET_KEY} lies in another file; copy it into this one"
                 )
             dataset = file.get(TARGET_KEY)
             if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
