@@ -177,7 +177,7 @@ def test_unusable_store_is_named(
 
 
 NO_FLOCK = (
-    "#include <errno.h>\nint flock(int f, int o) { (void)f; (void)o; errno = ENOSYS; return -1; }"
+    "#include <errno.h>\nint flock(int f, int o) { (void)f; (void)o; errno = ENOLCK; return -1; }"
 )
 READ = """
 import sys
