@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline_src import commands
-from pipeline_src.errors import InputError, Interrupted
+from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
 from pipeline_src.planning.code import digests
 from pipeline_src.provenance import PACKAGE, Sitting, write_manifest
@@ -31,9 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _write_manifest(result, options.command_name, sitting)
         sys.stdout.flush()
         return status
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 75
@@ -41,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as head, has seen enough; Python must not write what is left at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (InputError, OSError, MemoryError) as error:
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
+        return 2
 
 
 def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None:

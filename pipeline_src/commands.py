@@ -290,12 +290,12 @@ def parity(options: argparse.Namespace) -> None:
 
 def import_weights(options: argparse.Namespace) -> None:
     """Turn the authors' checkpoint into safetensors."""
-    from pipeline_src.models.authors import import_checkpoint
+    from pipeline_src.models.authors import import_checkpoint, imported_path
 
     networks = import_checkpoint(options.checkpoint, options.padding, options.output)
     for role, network in networks.items():
         print(
-            f"{options.output / role}.safetensors: {network.network.name}, "
+            f"{imported_path(options.output, role)}: {network.network.name}, "
             f"{len(network.state_dict())} tensors"
         )
 

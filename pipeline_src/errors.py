@@ -14,6 +14,16 @@ class InputError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+def in_one_line(error: Exception) -> str:
+    """What is wrong, also where it is the system that refuses something."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text})" if text else "not enough memory"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())
+
+
 class Interrupted(Exception):  # noqa: N818 - not an error
     """A training was asked to stop and has saved its state.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,26 +18,20 @@ from pipeline_src.errors import InputError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that is renamed to it when the block succeeds.
 
-    The temporary name is unique to the process and keeps the suffix, so two writers never mix
-    their bytes and libraries that look at the suffix still know the format. When the block
-    raises, nothing is left behind.
+    The temporary file is there and empty. Its name is unique to the process and keeps the suffix,
+    so two writers never mix their bytes and libraries that look at the suffix still know the
+    format. When the block raises, nothing is left behind.
 
     Raises:
         InputError: the folder cannot be created or written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
-        )
+        temporary = _make_empty(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes private files; results follow the user's umask like any other file.
-        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -45,6 +39,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make_empty(path: Path) -> Path:
+    """A new file of a random name beside ``path``.
+
+    The `tempfile` module would make it private; results follow the user's umask like other files,
+    and the system alone applies it without changing it for the process's other threads.
+    """
+    while True:
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(temporary, flags, 0o666))
+        except FileExistsError:
+            continue
+        return temporary
 
 
 def leftovers(path: Path) -> list[Path]:
@@ -57,12 +67,6 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
     for path in paths:
         for leftover in leftovers(path):
             leftover.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

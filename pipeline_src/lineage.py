@@ -138,7 +138,7 @@ def describe(step: Step) -> str:
         times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
         made = (
             f"{step.manifest['command']}, {sittings[0]['started'][:19]}, {seconds:.0f} s{times}, "
-            f"code {(by['commit'] or 'outside git')[:12]}"
+            f"code {(by['commit'] or '')[:12] or by.get('commit_problem', 'outside git')}"
         )
     place = "/".join(step.path.parts[-4:]) if step.depth else str(step.path)
     role = f"{step.role}: " if step.role else ""

@@ -16,7 +16,6 @@ It works around what snakemake-executor-plugin-slurm 2.8.0 and Snakemake 9.27 we
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -30,6 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from pipeline_src import locks
 from pipeline_src.cluster import slurm
 from pipeline_src.cluster.supervision import (
     Patience,
@@ -96,23 +96,21 @@ class Launcher:
         """Hold the folder's launcher lock, which the system lets go of when this process ends."""
         place = self.folder / ".snakemake"
         place.mkdir(exist_ok=True)
-        with (place / "launcher.lock").open("a+") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.seek(0)
-                raise InputError(
-                    f"{self.folder}: {stream.read().strip()} is launching here already"
-                ) from None
-            except OSError as error:
-                raise InputError(
-                    f"{stream.name}: cannot be locked ({error.strerror}); launch from a folder on "
-                    "a file system with locks"
-                ) from None
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            stream.flush()
+        path = place / "launcher.lock"
+        try:
+            handle = locks.hold(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be locked ({error.strerror}); launch from a folder on a file "
+                "system with locks"
+            ) from None
+        if handle is None:
+            raise InputError(f"{self.folder}: {locks.holder(path)} is launching here already")
+        try:
+            locks.sign(handle)
             yield
+        finally:
+            os.close(handle)
 
     @property
     def _record(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # preparing imports much that no training needs
     from pipeline_src.data.preparation import PreparedData
 
 FORMAT = "sft-kd-recon volume store 1"
+TABLES = ("slices", "volumes", "dropped")
 
 
 def write_store(path: Path, prepared: PreparedData, description: dict[str, Any]) -> None:
@@ -28,17 +31,24 @@ def write_store(path: Path, prepared: PreparedData, description: dict[str, Any])
     Layout: `images` (slices, rows, columns) float32; JSON tables `slices`, `volumes`, `dropped`
     and `description` as attributes of the file; `digest`, the SHA-256 over images and index.
     """
-    images = np.stack(prepared.images)
-    digest = hashlib.sha256(images.tobytes())
-    digest.update(json.dumps(prepared.slices).encode())
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]))
-        for name in ("slices", "volumes", "dropped"):
+    size, digest = prepared.images[0].shape, hashlib.sha256()
+    # HDF5 crashes where a disk is full, so the file is made in memory and written as a whole.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        shape, chunk = (len(prepared.images), *size), (1, *size)
+        images = file.create_dataset("images", shape, np.float32, chunks=chunk)
+        for number, image in enumerate(prepared.images):
+            images[number] = image
+            digest.update(np.ascontiguousarray(image, np.float32).data)
+        digest.update(json.dumps(prepared.slices).encode())
+        for name in TABLES:
             # A dataset, not an attribute: attributes end at 64 KiB.
             file.create_dataset(name, data=json.dumps(getattr(prepared, name)))
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = digest.hexdigest()
         file.attrs["description"] = json.dumps(description)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 @dataclass(frozen=True)
@@ -81,23 +91,21 @@ def read_store(path: Path) -> Store:
     Raises:
         InputError: the file is missing, damaged, or not a store.
     """
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; make it with the prepare command")
     try:
-        with h5py.File(path, "r") as file:
+        with reading_hdf5(path) as file:
             if file.attrs.get("format") != FORMAT:
                 raise InputError(
                     f"{path}: is not a volume store; make one with the prepare command"
                 )
-            tables = {
-                name: pd.DataFrame(json.loads(file[name][()]))
-                for name in ("slices", "volumes", "dropped")
-            }
+            found = {name: own_dataset(path, file, name) for name in ("images", *TABLES)}
+            tables = {name: pd.DataFrame(json.loads(found[name][()])) for name in TABLES}
             return Store(
-                images=np.asarray(file["images"]),
+                images=np.asarray(found["images"]),
                 description=json.loads(file.attrs["description"]),
                 digest=str(file.attrs["digest"]),
                 **tables,
             )
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist; make it with the prepare command") from None
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged or no volume store ({error})") from None

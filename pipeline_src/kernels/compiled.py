@@ -1,7 +1,8 @@
 """This folder's C code, compiled for this processor when it is first asked for, and loaded.
 
 The library is kept in the user's cache folder under a name that says what it was made of, so that
-every later process loads it at once, also one that has no compiler.
+every later process loads it at once, also one that has no compiler. It is code: only a file that no
+other user can have written is loaded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import os
 import shlex
 import shutil
+import stat
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +56,9 @@ KINDS = {
 OPTIONS = ["-std=gnu11", "-O3", "-fno-fast-math", "-ffp-contract=fast", "-fPIC", "-shared"]
 
 
+OTHERS, OTHERS_WRITE = stat.S_IRWXG | stat.S_IRWXO, stat.S_IWGRP | stat.S_IWOTH
+
+
 class CompilationError(Exception):
     """The kernels cannot be had here; the message says why."""
 
@@ -72,7 +78,8 @@ def load(features: int, kind: str) -> ctypes.CDLL:
     """The kernels for a number of features, of one of `KINDS`.
 
     Raises:
-        CompilationError: they are not there yet and cannot be compiled or kept.
+        CompilationError: they are not there yet and cannot be compiled or kept, or their folder is
+            not this user's own.
     """
     options = [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
     digest = hashlib.sha256("\0".join(options).encode())
@@ -81,14 +88,65 @@ def load(features: int, kind: str) -> ctypes.CDLL:
     name = f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
     try:
         library = user_cache_path("sft-kd-recon", appauthor=False) / name
-        if not library.exists():
+        _make_private(library.parent)
+        handle = _open_own(library)
+        if handle is None:
             compiler = find_compiler()
             with atomic_path(library) as temporary:
                 _compile([*compiler, *options, "-o", str(temporary), str(SOURCES / "cascade.c")])
-        return ctypes.CDLL(str(library))
+                temporary.chmod(0o600)
+            handle = _open_own(library)
+        if handle is None:
+            raise CompilationError(f"{library}: was replaced while it was written")
+        # The file that was looked at is the one that is loaded. It stays open, because the loader
+        # takes a second library of the same name for the first.
+        place = Path(f"/proc/self/fd/{handle}")
+        return ctypes.CDLL(str(place if place.exists() else library))
     # platformdirs raises RuntimeError for a user without a home.
     except (InputError, OSError, RuntimeError) as error:
         raise CompilationError(str(error)) from error
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, for this user alone; what lay in one that others could write to is gone.
+
+    Raises:
+        CompilationError: it is another user's, or a link.
+        OSError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise CompilationError(
+            f"{folder}: is not this user's own folder; let XDG_CACHE_HOME name another place"
+        )
+    if status.st_mode & OTHERS_WRITE:
+        folder.chmod(0o700)
+        for library in folder.glob("*.so"):
+            library.unlink()
+    elif status.st_mode & OTHERS:
+        with suppress(OSError):  # on a disk that cannot be written to, all may read it
+            folder.chmod(0o700)
+
+
+def _open_own(library: Path) -> int | None:
+    """The open file, or None where there is none that this user alone can have written."""
+    try:
+        handle = os.open(library, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    status = os.fstat(handle)
+    regular = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    if not regular or status.st_uid != os.geteuid() or status.st_mode & OTHERS_WRITE:
+        os.close(handle)
+        return None
+    if status.st_mode & OTHERS:
+        with suppress(OSError):
+            os.fchmod(handle, 0o600)
+    return handle
 
 
 def find_compiler() -> list[str]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from pipeline_src.config.method import Network
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path
+from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.checkpoints import read_checkpoint_tensors
 from pipeline_src.models.dccnn import DCCNN
-from pipeline_src.models.weights import load_network, load_tensors, save_weights
+from pipeline_src.models.weights import (
+    SFT_STUDENT,
+    build_network,
+    load_network,
+    read_metadata,
+    save_weights,
+)
+from pipeline_src.planning.names import split_model_name
 
 Role = Literal["teacher", "student"]
 AUTHORS_NAME = re.compile(r"([ts])cascade(\d+)\.conv(\d+)\.(weight|bias)")
@@ -56,26 +65,28 @@ def network_from_authors(
         raise InputError(
             f"{origin}: {authors_name('cascades.0.convolutions.0.weight', role)!r} is missing"
         )
-    network = DCCNN(
-        Network(
+    try:
+        network = Network(
             depth=max(int(p[3]) for p in parts) + 1,
             cascades=max(int(p[1]) for p in parts) + 1,
-            features=first.shape[0],
+            features=first.shape[0] if first.ndim else 0,
             padding=padding,
         )
-    )
-    load_tensors(network, own, origin=origin)
-    return network
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise InputError(f"{origin}: {problem['loc'][0]} of its {role}: {problem['msg']}") from None
+    return build_network(network, own, origin=origin)
 
 
 def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCNN]:
-    """Write the networks of an authors' checkpoint as `{teacher,student}.safetensors`.
+    """Write the networks of an authors' checkpoint as `{teacher,student}/weights.safetensors`.
 
     A checkpoint of student-friendly training holds both. Every tensor of it goes into one of the
-    networks.
+    networks. Each folder is one that the evaluate command takes.
 
     Raises:
-        InputError: the checkpoint cannot be read, holds a foreign tensor, or no whole network.
+        InputError: the checkpoint cannot be read, holds a foreign tensor, or no whole network, or
+            a training's result lies where one is to be written.
     """
     tensors = read_checkpoint_tensors(path)
     foreign = [name for name in tensors if not AUTHORS_NAME.fullmatch(name)]
@@ -87,22 +98,72 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
         own = {name: t for name, t in tensors.items() if name.startswith(role[0])}
         if own:
             networks[role] = network_from_authors(own, role, padding, origin=str(path))
+    for role in networks:
+        if (manifest := folder / role / "manifest.json").exists():
+            raise InputError(f"{manifest}: a training's result lies there; name another folder")
     for role, network in networks.items():
-        save_weights(folder / f"{role}.safetensors", network)
+        save_weights(imported_path(folder, role), network, model=role)
     return networks
+
+
+def imported_path(folder: Path, role: Role) -> Path:
+    """Where `import_checkpoint` writes a network."""
+    return folder / role / "weights.safetensors"
 
 
 def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
     """Write networks as a checkpoint with the authors' names under `model`; returns its tensors.
 
     Raises:
-        InputError: a weights file cannot be read.
+        InputError: a weights file cannot be read, or is not of the role that it is given for.
     """
+    for role, path in weights.items():
+        _check_role(path, role)
     state = {
         authors_name(name, role): tensor.contiguous()
         for role, path in weights.items()
         for name, tensor in load_network(path).state_dict().items()
     }
+    # Written by torch itself, a full disk would end in an error that names neither file nor disk.
+    buffer = io.BytesIO()
+    torch.save({"model": state}, buffer)
     with atomic_path(output) as temporary:
-        torch.save({"model": state}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
     return len(state)
+
+
+def _check_role(path: Path, role: Role) -> None:
+    """Compare what a weights file and the manifest beside it say of the model with the role.
+
+    Raises:
+        InputError: either names a model of the other role.
+    """
+    told = {path: read_metadata(path).get("model")}
+    manifest = path.parent / "manifest.json"
+    if path.name == "weights.safetensors" and manifest.exists():
+        told[manifest] = _name_of(read_json(manifest))
+    for source, model in told.items():
+        if isinstance(model, str) and (known := role_of(model)) and known != role:
+            raise InputError(
+                f"{path}: holds the weights of a {known} ({source} says {model}); give it with "
+                f"--{known}"
+            )
+
+
+def _name_of(manifest: Any) -> Any:
+    """The model's name in a training's manifest; None in one that is none."""
+    match manifest:
+        case {"name": name} | {"plan": {"model": name}}:
+            return name
+    return None
+
+
+def role_of(model: str) -> Role | None:
+    """Which of the two networks a model is, by its name; None for one that is not known."""
+    if model.startswith(SFT_STUDENT):
+        return "student"
+    try:
+        name, _ = split_model_name(model)
+    except ValueError:
+        return None
+    return "teacher" if name == "teacher" else "student"

@@ -1,28 +1,40 @@
-"""Reading tensors out of a pickled checkpoint without running anything in it."""
+"""Reading tensors out of a pickled checkpoint without running anything in it.
+
+Both formats of `torch.save` are read here, byte for byte, and not by `torch.load`: that would hand
+archives of other kinds to loaders that run what is in them, or unpack them to files.
+"""
 
 from __future__ import annotations
 
 import collections
+import math
 import pickle
+import pickletools
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline_src.errors import InputError
 
-#: All that a checkpoint may name: the parts that tensors and their containers are made of.
-ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
-# torch's own loader resolves the types of storages before it asks for anything else.
-STORAGES = {f"{kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int")}
+#: How a checkpoint that is no archive begins, and which of its kind is known.
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 class Inert:
@@ -52,19 +64,155 @@ class Inert:
         """Filled as a list would be."""
 
 
+def _tensor(
+    storage: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> Tensor | Inert:
+    """A view of a storage, which must have at least as many numbers as the view shows."""
+    if not isinstance(storage, Tensor):
+        return Inert()
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if min((offset, *size, *stride)) < 0 or (
+        all(size) and max(last + 1, math.prod(size)) > storage.numel()
+    ):
+        raise ValueError(f"a tensor of {size} reaches beyond the {storage.numel()} numbers it has")
+    return torch.as_strided(storage, size, stride, offset)
+
+
+def _parameter(tensor: object, *_: object) -> object:
+    return tensor
+
+
+#: All that a checkpoint may name: the parts that tensors and their containers are made of.
+ALLOWED = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    **{("torch", name): dtype for name, dtype in STORAGES.items()},
+}
+
+
 class _TensorsOnly(pickle.Unpickler):
+    """Makes tensors of the storages of a reader, and nothing else."""
+
+    def __init__(self, stream: IO[bytes], reader: _Archive | _Stream) -> None:
+        super().__init__(stream, encoding="utf-8")
+        self._reader = reader
+
     def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in STORAGES:
-            return super().find_class(module, name)
         return ALLOWED.get((module, name), Inert)
 
+    def persistent_load(self, identity: Any) -> Tensor | Inert:
+        match identity:
+            case ("storage", torch.dtype() as dtype, str() as key, _, int() as count, *view):
+                storage = self._reader.storage(dtype, key, count)
+                if view and view[0] is not None:
+                    _, start, length = view[0]
+                    storage = storage[start : start + length]
+                return storage
+        return Inert()
 
-def _load(stream: Any, **options: Any) -> Any:
-    return _TensorsOnly(stream, **options).load()
+
+def _unpickle(stream: IO[bytes], reader: _Archive | _Stream, limit: int) -> Any:
+    """The next object of a stream of ``limit`` bytes.
+
+    The C unpickler makes room for as many numbers as a place in its memory is told to have.
+    """
+    start = stream.tell()
+    for operation, argument, _ in pickletools.genops(stream):
+        if operation.name.endswith("PUT") and int(argument or 0) > limit:
+            raise ValueError("an object's number is beyond the file's size")
+    stream.seek(start)
+    return _TensorsOnly(stream, reader).load()
 
 
-# What torch.load takes as a pickle module.
-_TENSORS_ONLY = SimpleNamespace(Unpickler=_TensorsOnly, load=_load, __name__="tensors_only")
+class _Archive:
+    """A checkpoint as torch has written it since version 1.6: an uncompressed zip."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._left = size
+        self._zip = zipfile.ZipFile(stream)
+        names = self._zip.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise ValueError("it is a TorchScript program; save a state_dict with torch.save")
+        pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("an archive without a data.pkl; save a state_dict with torch.save")
+        self._folder = pickles[0].removesuffix("data.pkl")
+        self._swapped = (
+            f"{self._folder}byteorder" in names and self._bytes("byteorder").strip() == b"big"
+        )
+        self._storages: dict[str, Tensor] = {}
+
+    def content(self) -> Any:
+        """The object that was saved."""
+        entry = self._entry("data.pkl")
+        with self._zip.open(entry) as stream:
+            return _unpickle(stream, self, entry.file_size)
+
+    def storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
+        """The numbers of a storage."""
+        if key not in self._storages:
+            self._storages[key] = _numbers(
+                self._bytes(f"data/{key}"), dtype, count, swapped=self._swapped
+            )
+        return self._storages[key]
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        entry = self._zip.getinfo(self._folder + name)
+        # Parts that share their bytes, or are compressed, can be far larger than the file.
+        self._left -= entry.file_size
+        if entry.compress_type != zipfile.ZIP_STORED or self._left < 0:
+            raise ValueError(
+                f"its part {name} is compressed or larger than the file; torch.save writes neither"
+            )
+        return entry
+
+    def _bytes(self, name: str) -> bytes:
+        return self._zip.read(self._entry(name))
+
+
+class _Stream:
+    """A checkpoint as torch wrote it before: pickles one after another, then the numbers."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._stream, self._size, self._left = stream, size, size
+        self._storages: dict[str, Tensor] = {}
+
+    def content(self) -> Any:
+        """The object that was saved."""
+        if self._next() != MAGIC or self._next() != PROTOCOL:
+            raise ValueError("neither an archive nor a stream of torch.save")
+        system = self._next()
+        swapped = isinstance(system, dict) and system.get("little_endian") is False
+        content, keys = self._next(), self._next()
+        for key in keys:
+            storage = self._storages[key]
+            count = int.from_bytes(self._stream.read(8), "little")
+            if count != storage.numel():
+                raise ValueError(f"storage {key} has {count} numbers, not {storage.numel()}")
+            data = self._stream.read(count * storage.itemsize)
+            storage.copy_(_numbers(data, storage.dtype, count, swapped=swapped))
+        return content
+
+    def storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
+        """Room for the numbers of a storage, which come at the end."""
+        if key not in self._storages:
+            self._left -= count * dtype.itemsize
+            if count < 0 or self._left < 0:
+                raise ValueError("its tensors are larger than the file")
+            self._storages[key] = torch.zeros(count, dtype=dtype)
+        return self._storages[key]
+
+    def _next(self) -> Any:
+        return _unpickle(self._stream, self, self._size)
+
+
+def _numbers(data: bytes, dtype: torch.dtype, count: int, *, swapped: bool) -> Tensor:
+    if len(data) != count * dtype.itemsize:
+        raise ValueError(f"{len(data)} bytes where {count} numbers of {dtype} are due")
+    words = np.frombuffer(data, f"u{dtype.itemsize}").copy()
+    return torch.from_numpy(words.byteswap() if swapped else words).view(dtype)
 
 
 def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
@@ -72,16 +220,19 @@ def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
 
     They are the checkpoint itself, or stand under `model` or `state_dict` in it; a `module.` that
     parallel training put before the names is taken off. Whatever else was pickled with them (an
-    argparse object, an optimiser) is neither imported nor run.
+    argparse object, an optimiser) is neither imported nor run, and what is read is never larger
+    than the file.
 
     Raises:
         InputError: the file cannot be read or holds no tensors there.
     """
     try:
-        content = torch.load(
-            path, map_location="cpu", pickle_module=_TENSORS_ONLY, weights_only=False
-        )
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:
+        with path.open("rb") as stream:
+            size, zipped = path.stat().st_size, stream.read(4) == b"PK\x03\x04"
+            stream.seek(0)
+            content = (_Archive(stream, size) if zipped else _Stream(stream, size)).content()
+    # A pickle that is no checkpoint can make any of Python's own errors.
+    except Exception as error:
         raise InputError(f"{path}: checkpoint cannot be read ({error})") from None
     if isinstance(content, Mapping):
         for key in ("model", "state_dict"):

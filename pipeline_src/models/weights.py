@@ -17,13 +17,45 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 from pipeline_src.models.dccnn import DCCNN
 
+#: How the name begins that the student blocks of student-friendly training go by.
+SFT_STUDENT = "student blocks of "
 
-def save_weights(path: Path, network: DCCNN) -> None:
-    """Write a network's tensors, and its shape (``Network``) as metadata, atomically."""
+
+def save_weights(path: Path, network: DCCNN, *, model: str = "") -> None:
+    """Write a network's tensors atomically; its shape (``Network``) and, where it is given, the
+    model's name are metadata."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    metadata = {"network": json.dumps(network.network.model_dump())}
+    if model:
+        metadata["model"] = model
     with atomic_path(path) as temporary:
-        content = save(tensors, {"network": json.dumps(network.network.model_dump())})
-        temporary.write_bytes(content)
+        temporary.write_bytes(_in_order(save(tensors, metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: the library leaves their order to chance.
+
+    The file begins with the length of its header, eight bytes, and the header in JSON, at whose end
+    the format allows spaces.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return content[:8] + text.ljust(end - 8) + content[end:]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a weights file says of itself: `network`, and `model` where it names one.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: weights cannot be read ({error})") from None
 
 
 def load_network(path: Path) -> DCCNN:
@@ -41,12 +73,30 @@ def load_network(path: Path) -> DCCNN:
     if described is None:
         raise InputError(f"{path}: does not say which network its weights are of")
     try:
-        network = DCCNN(Network.model_validate_json(described))
+        network = Network.model_validate_json(described)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"]
         raise InputError(f"{path}: its description of the network is damaged ({problem})") from None
-    load_tensors(network, tensors, origin=str(path))
-    return network
+    return build_network(network, tensors, origin=str(path))
+
+
+def build_network(network: Network, tensors: Mapping[str, Tensor], *, origin: str) -> DCCNN:
+    """A network of the tensors, none of which is left over; made only once they are seen to fit,
+    since a description may be of any size.
+
+    Raises:
+        InputError: they do not fit it.
+    """
+    if network.depth * network.cascades > len(tensors):
+        raise InputError(
+            f"{origin}: weights do not fit {network.name}: it has {network.cascades} cascades of "
+            f"{network.depth} convolutions, and there are {len(tensors)} tensors"
+        )
+    with torch.device("meta"):
+        load_tensors(DCCNN(network), tensors, origin=origin)
+    built = DCCNN(network)
+    load_tensors(built, tensors, origin=origin)
+    return built
 
 
 def load_tensors(

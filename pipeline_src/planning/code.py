@@ -24,6 +24,7 @@ NEUTRAL = (
     "config",
     "errors",
     "files",
+    "locks",
     "planning",
     "provenance",
     "starting",

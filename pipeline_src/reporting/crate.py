@@ -62,8 +62,8 @@ def write_crate(results: Path, output: Path, license_url: str = MIT) -> None:
         license_url: under which the results are given away, as a web address.
 
     Raises:
-        InputError: the study is unfinished, a manifest is damaged, or a file is not what a manifest
-            says of it; the line names the first such file.
+        InputError: the study is unfinished, a manifest is damaged, a file is not what a manifest
+            says of it, or is a link that leaves the results; the line names the first such file.
     """
     content = read_results(results)
     metadata = crate_metadata(content, license_url)

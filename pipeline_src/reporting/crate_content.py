@@ -189,6 +189,7 @@ def read_results(results: Path) -> Content:
         _require(results, name)
     included, manifests = [], []
     for name in _described_files(results, study):
+        _check_inside(results, name)
         if name.endswith("manifest.json"):
             manifest = read_manifest(results, name)
             if manifest.command == "crate":
@@ -209,6 +210,16 @@ def read_results(results: Path) -> Content:
 def _require(results: Path, name: str) -> None:
     if not (results / name).is_file():
         raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
+
+
+def _check_inside(results: Path, name: str) -> None:
+    """A link may lead to any file of this machine, and a crate is given away."""
+    place = (results / name).resolve()
+    if not place.is_relative_to(results.resolve()):
+        raise InputError(
+            f"{results / name}: is a link to {place}, outside the results; put the file itself in "
+            "its place, or remove it"
+        )
 
 
 def _described_files(results: Path, study: Study) -> Iterator[str]:

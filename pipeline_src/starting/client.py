@@ -13,6 +13,7 @@ import os
 import signal
 import site
 import socket
+import struct
 import sys
 import zlib
 from contextlib import suppress
@@ -31,6 +32,7 @@ THREADS = "1"
 #: Seconds within which a server answers; it has nothing else to do.
 PATIENCE = 30.0
 _NUMBER_BYTES = 8
+_CREDENTIALS = struct.Struct("=iII")
 
 
 def socket_name() -> str:
@@ -80,11 +82,13 @@ def hand_over() -> int | None:
 
 
 def _ask(connection: socket.socket, address: str) -> int | None:
-    """The process number of a fork, or None where nobody answers."""
+    """The process number of a fork, or None where nobody answers, or another user does: it would
+    be sent this process's environment and open files."""
     connection.settimeout(PATIENCE)
     try:
         connection.connect(address)
-        return receive_number(connection)
+        _, user = peer(connection)
+        return receive_number(connection) if user == os.geteuid() else None
     except OSError:
         return None
     finally:
@@ -123,6 +127,19 @@ def end(status: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end.
+
+    Raises:
+        OSError: it is not known.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise OSError("the system does not tell who answers")
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    process, user, _group = _CREDENTIALS.unpack(told)
+    return process, user
 
 
 def send_number(connection: socket.socket, number: int) -> None:

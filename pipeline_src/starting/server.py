@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from pipeline_src.starting.client import (
     THREADS,
     VARIABLE,
     end,
+    peer,
     receive_request,
     send_number,
     socket_name,
@@ -58,6 +60,8 @@ LOADED = (
 )
 #: A server takes as long to start as some steps.
 FEWEST_STEPS = 10
+#: Seconds between two tries to accept a client.
+SHORTLY = 0.05
 _PR_SET_PDEATHSIG = 1
 #: Those that this process has started; each lives as long as its standard input is open.
 servers: list[subprocess.Popen[bytes]] = []
@@ -143,7 +147,13 @@ class _Server:
                 elif isinstance(key.data, _Fork):
                     self._hear_of(key.data, key.fd)
                 elif self._listener:
-                    self._accept(self._listener.accept()[0])
+                    try:
+                        connection = self._listener.accept()[0]
+                    except OSError:
+                        # The client has gone, or there is no room for another open file: it waits.
+                        time.sleep(SHORTLY)
+                    else:
+                        self._accept(connection)
 
     def _stop_listening(self) -> None:
         assert self._listener
@@ -153,13 +163,13 @@ class _Server:
         self._listener = None
 
     def _accept(self, connection: socket.socket) -> None:
-        client = int.from_bytes(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder
-        )
         server = os.getpid()
         with suppress(OSError), ExitStack() as undo:
             # Any failure, such as no room for another process, leaves the command to the client.
             undo.callback(connection.close)
+            client, user = peer(connection)
+            if user != os.geteuid():
+                return
             client_ended = os.pidfd_open(client)
             undo.callback(os.close, client_ended)
             process = os.fork()

@@ -8,6 +8,7 @@ is taken back by the training itself, if it is still the same.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,16 @@ from pipeline_src.files import read_json, sha256_file
 
 NAME = "finished"
 MANIFEST = "manifest.json"
+#: What a training writes; a manifest that names something else is not followed.
+_OUTPUT = re.compile(r"(student_)?weights\.safetensors|history_\w+\.csv", re.ASCII)
 
 
 def is_complete(folder: Path, digest: str) -> bool:
     """Whether the folder holds the whole result of the training that has this digest."""
     manifest = _manifest(folder)
+    names = _files(manifest)
+    if folder.is_symlink() or not names or not all(_is_own_file(folder / name) for name in names):
+        return False
     try:
         return manifest["training_sha256"] == digest and all(
             sha256_file(folder / name) == sha256 for name, sha256 in manifest["outputs"].items()
@@ -36,10 +42,12 @@ def set_aside(folder: Path) -> None:
 
     Where the folder holds no whole result, what was set aside before stays.
     """
+    if not is_whole(folder):
+        return
     fresh = folder / f"{NAME}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    for name in (*_manifest(folder).get("outputs", {}), MANIFEST):
+    for name in _files(_manifest(folder)):
         try:
             os.link(folder / name, fresh / name)
         except FileNotFoundError:
@@ -58,7 +66,7 @@ def take_back(folder: Path, digest: str) -> bool:
     wanted = is_complete(aside, digest)
     if wanted:
         # The manifest last, as when it was written.
-        for name in (*_manifest(aside)["outputs"], MANIFEST):
+        for name in _files(_manifest(aside)):
             os.utime(aside / name)
             (aside / name).replace(folder / name)
     forget(folder)
@@ -72,8 +80,8 @@ def forget(folder: Path) -> None:
 
 def is_whole(folder: Path) -> bool:
     """Whether all files of a result are there, unread."""
-    names = (*_manifest(folder).get("outputs", {}), MANIFEST)
-    return all((folder / name).exists() for name in names)
+    names = _files(_manifest(folder))
+    return bool(names) and all((folder / name).exists() for name in names)
 
 
 def trained_folders(results: Path) -> Iterator[Path]:
@@ -81,6 +89,18 @@ def trained_folders(results: Path) -> Iterator[Path]:
     for manifest in sorted(results.glob(f"*/*/*x/seed*/*/{MANIFEST}")):
         if "training_sha256" in _manifest(manifest.parent):
             yield manifest.parent
+
+
+def _is_own_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _files(manifest: dict[str, Any]) -> list[str]:
+    """Names of the files that a training's manifest tells of, itself last; none where it names a
+    file that trainings do not write beside it."""
+    outputs = manifest.get("outputs", {})
+    expected = isinstance(outputs, dict) and all(map(_OUTPUT.fullmatch, outputs))
+    return [*outputs, MANIFEST] if expected else []
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

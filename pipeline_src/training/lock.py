@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from pipeline_src import locks
 from pipeline_src.errors import InputError
+from pipeline_src.locks import lock_problem as lock_problem  # for those who look at a folder
 from pipeline_src.training.interruption import Interruption
 
 NAME = "training.lock"
@@ -23,69 +22,78 @@ def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Itera
     """Hold the folder's lock; waits for a process that has it, and yields whether it had to.
 
     The system lets go of the lock when its process ends, however that happens; the file says who
-    holds it.
+    holds it. On a file system without locks it goes on without, and says so.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or the lock's name is taken.
         Interrupted: a signal came while waiting.
     """
     path, waited = folder / NAME, False
-    while (stream := _take(path)) is None:
+    while (handle := _take(path)) is None:
         if not waited:
-            holder = path.read_text().strip() if path.exists() else "another process"
-            print(f"{folder}: waiting for {holder}, which trains it now", file=sys.stderr)
+            other = locks.holder(path) or "another process"
+            print(f"{folder}: waiting for {other}, which trains it now", file=sys.stderr)
         waited = True
         interruption.leave(f"while waiting for {path}")
         time.sleep(poll)
-    with stream:
-        try:
-            yield waited
-        finally:
-            path.unlink(missing_ok=True)
-            with suppress(OSError):  # where nothing came of it, not even a folder is left
-                folder.rmdir()
+    try:
+        yield waited
+    finally:
+        _give_up(handle, path)
 
 
-def _take(path: Path) -> IO[str] | None:
+def _take(path: Path) -> int | None:
     """The lock's open file, or None where another process has it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+")
-        # Its holder may have removed the file since it was opened.
-        if not _try_lock(stream.fileno()) or not _is_current(stream.fileno(), path):
-            stream.close()
-            return None
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
+        handle = locks.open_lock(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
-    return stream
+    try:
+        # Its holder may have removed the file since it was opened.
+        if not _try_lock(handle, path) or not _is_current(handle, path):
+            os.close(handle)
+            return None
+    except OSError as error:
+        os.close(handle)
+        raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        locks.sign(handle)
+    except OSError as error:  # a full disk, on which no training is worth its start
+        _give_up(handle, path)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return handle
+
+
+def _give_up(handle: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(handle)
+    with suppress(OSError):  # where nothing came of it, not even a folder is left
+        path.parent.rmdir()
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a process trains in this folder now; asks without the right to write."""
+    return locks.is_locked(folder / NAME)
+
+
+def _try_lock(handle: int, path: Path) -> bool:
     try:
-        with (folder / NAME).open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return locks.try_lock(handle)
+    except OSError as error:
+        if error.errno not in locks.NO_LOCKS:
+            raise
+        print(
+            f"{path.parent}: trains without a lock ({error.strerror}); see to it that no other "
+            "process trains there",
+            file=sys.stderr,
+        )
         return True
-    except OSError:
-        pass
-    return False
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_current(handle: int, path: Path) -> bool:
     """Whether the open file is still the one under that name."""
     try:
-        return os.fstat(handle).st_ino == path.stat().st_ino
+        return os.fstat(handle).st_ino == path.lstat().st_ino
     except FileNotFoundError:
         return False

@@ -91,7 +91,7 @@ def run_training(
             progress=Progress(plan.model),
             keeping=keeping,
         )
-        written = write_results(output, builder, histories)
+        written = write_results(output, plan.model, builder, histories)
         final = histories[plan.stages[-1]]
         manifest = output / "manifest.json"
         model, training = split_model_name(plan.model)

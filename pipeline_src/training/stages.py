@@ -14,7 +14,7 @@ import torch
 
 from pipeline_src.data.store import Store
 from pipeline_src.files import atomic_path
-from pipeline_src.models.weights import save_weights
+from pipeline_src.models.weights import SFT_STUDENT, save_weights
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask
@@ -96,17 +96,19 @@ def train_stages(
     return builder, histories
 
 
-def write_results(output: Path, builder: Builder, histories: dict[str, list[Epoch]]) -> list[Path]:
+def write_results(
+    output: Path, model: str, builder: Builder, histories: dict[str, list[Epoch]]
+) -> list[Path]:
     """Write weights and a history per stage to the folder ``output``; returns the files."""
     files = []
     for name, rows in histories.items():
         files.append(output / f"history_{name}.csv")
         _write_history(files[-1], rows)
     files.append(output / "weights.safetensors")
-    save_weights(files[-1], builder.network)
+    save_weights(files[-1], builder.network, model=model)
     if builder.sft is not None:
         files.append(output / "student_weights.safetensors")
-        save_weights(files[-1], builder.sft.student)
+        save_weights(files[-1], builder.sft.student, model=f"{SFT_STUDENT}{model}")
     return files
 
 

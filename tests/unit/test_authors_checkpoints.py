@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_checkpoint_is_imported_and_its_pickled_objects_are_not_run(
     assert main(["import-weights", str(path), "--padding", "5", "--output", str(tmp_path)]) == 0
     assert not trace.exists()
     for role, network in (("teacher", teacher), ("student", student)):
-        imported = load_network(tmp_path / f"{role}.safetensors")
+        imported = load_network(tmp_path / role / "weights.safetensors")
         assert imported.network == network.network
         for name, tensor in network.state_dict().items():
             assert torch.equal(imported.state_dict()[name], tensor)
@@ -110,3 +111,50 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         read_checkpoint_tensors(tmp_path / "pickle.pt")
     assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "role"),
+    [
+        ("teacher", "teacher"),
+        ("sft_teacher@terms.alone", "teacher"),
+        ("student", "student"),
+        ("sft_kd_at", "student"),
+        ("student blocks of sft_teacher", "student"),
+        ("", ""),
+        ("a name of others", ""),
+    ],
+)
+@pytest.mark.parametrize("told_by", ["weights", "manifest", "plan"])
+def test_weights_are_exported_as_what_they_are(
+    told_by: str, model: str, role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, DCCNN(STUDENT), model=model if told_by == "weights" else "")
+    if told_by != "weights":
+        told = {"name": model} if told_by == "manifest" else {"plan": {"model": model}}
+        (tmp_path / "manifest.json").write_text(json.dumps(told))
+    for asked in ("teacher", "student"):
+        output = tmp_path / f"{asked}.pt"
+        status = main(["export-weights", f"--{asked}", str(path), "--output", str(output)])
+        said = capsys.readouterr().err
+        assert (status == 0) == output.exists() == (role in ("", asked))
+        if status:
+            assert said.startswith(f"error: {path}: holds the weights of a {role} (")
+            assert said.endswith(f" says {model}); give it with --{role}\n")
+
+
+def test_student_blocks_beside_a_teacher_are_a_students(tmp_path: Path) -> None:
+    save_weights(tmp_path / "student_weights.safetensors", DCCNN(STUDENT))
+    (tmp_path / "manifest.json").write_text(json.dumps({"name": "sft_teacher"}))
+    paths = {"student": tmp_path / "student_weights.safetensors"}
+    assert export_checkpoint(paths, tmp_path / "out.pt") == 8
+
+
+def test_a_trainings_result_is_not_overwritten(tmp_path: Path) -> None:
+    torch.save(authors_state(DCCNN(TEACHER), DCCNN(STUDENT)), tmp_path / "c.pt")
+    (tmp_path / "seed0/student").mkdir(parents=True)
+    (tmp_path / "seed0/student/manifest.json").write_text("{}")
+    with pytest.raises(InputError, match=r"student/manifest\.json: a training's result lies there"):
+        import_checkpoint(tmp_path / "c.pt", 5, tmp_path / "seed0")
+    assert not (tmp_path / "seed0/teacher").exists()

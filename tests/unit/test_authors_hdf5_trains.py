@@ -193,9 +193,12 @@ def test_exported_weights_come_back_equal(
     tensors = 2 * 2 * sum({"teacher": 3, "student": 2}[role] for role in roles)
     assert capsys.readouterr().out == f"{checkpoint}: {tensors} tensors\n"
     run("import-weights", checkpoint, "--padding", "5", "--output", tmp_path / "back")
-    assert {p.name for p in (tmp_path / "back").iterdir()} == {f"{r}.safetensors" for r in roles}
+    assert {p.name for p in (tmp_path / "back").iterdir()} == set(roles)
     for role, path in given.items():
-        first, back = load_network(path), load_network(tmp_path / f"back/{role}.safetensors")
+        first, back = (
+            load_network(path),
+            load_network(tmp_path / f"back/{role}/weights.safetensors"),
+        )
         assert back.network == first.network
         for name, tensor in first.state_dict().items():
             assert torch.equal(back.state_dict()[name], tensor)
@@ -211,13 +214,26 @@ def test_an_imported_teacher_distils_and_starts_a_student(root: Path, tmp_path: 
     digests = []
     for folder, teacher, student in (
         ("own", given["teacher"], given["student"]),
-        ("imported", tmp_path / "teacher.safetensors", tmp_path / "student.safetensors"),
+        ("imported", *(tmp_path / f"{role}/weights.safetensors" for role in given)),
     ):
         start = ("--teacher", teacher, "--warm-start", student)
         output = tmp_path / folder
         run("train", "--config", root / "study.yaml", *files, *named, *start, "--output", output)
         digests.append((output / "weights.safetensors").read_bytes())
     assert digests[0] == digests[1]
+
+
+def test_an_imported_network_is_evaluated_as_it_is(root: Path, tmp_path: Path) -> None:
+    weights = root / "teacher/weights.safetensors"
+    run("export-weights", "--teacher", weights, "--output", tmp_path / "authors.pt")
+    run("import-weights", tmp_path / "authors.pt", "--padding", "5", "--output", tmp_path)
+    files = ("--data", root / "volumes.h5", "--mask", root / "mask.npz")
+    named = ("--dataset", "cardiac", "--acceleration", "4x", "--part", "validation")
+    run("evaluate", tmp_path / "teacher", *files, *named)
+    table = pd.read_csv(tmp_path / "teacher/volumes.csv")
+    assert set(table["model"]) == {"teacher"}
+    own = pd.read_csv(root / "teacher/volumes.csv")
+    assert table["psnr_db"].tolist() == own["psnr_db"].tolist()
 
 
 def test_export_without_any_network_is_refused(

@@ -359,3 +359,21 @@ def test_a_write_that_fails_leaves_nothing(
     with pytest.raises(InputError, match="No space left"):
         write_crate(results, output)
     assert list(output.parent.iterdir()) == []
+
+
+def test_a_link_out_of_the_results_is_not_packed(results: Path, tmp_path: Path) -> None:
+    secret = put(tmp_path / "secret", SECRET)
+    (results / "tables/note.csv").symlink_to(secret)
+    with pytest.raises(InputError) as caught:
+        write_crate(results, tmp_path / "out/x.zip")
+    line = f"{results / 'tables/note.csv'}: is a link to {secret.resolve()}, outside the results"
+    assert str(caught.value).startswith(line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_within_the_results_and_to_them_are_followed(results: Path, tmp_path: Path) -> None:
+    (results / "tables/main.md").symlink_to("main.csv")
+    (tmp_path / "elsewhere").symlink_to(results)
+    write_crate(tmp_path / "elsewhere", tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as file:
+        assert file.read("tables/main.md") == file.read("tables/main.csv")

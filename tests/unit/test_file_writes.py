@@ -55,6 +55,18 @@ def test_written_file_follows_the_umask_of_the_user(umask: int, tmp_path: Path) 
         os.umask(before)
 
 
+def test_the_umask_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be writing a file at that moment."""
+    monkeypatch.setattr(os, "umask", None)
+    files.write_text(tmp_path / "a.txt", "text")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_writer_left_is_known_by_its_name(tmp_path: Path) -> None:
+    with files.atomic_path(tmp_path / "a.txt") as temporary:
+        assert files.leftovers(tmp_path / "a.txt") == [temporary]
+
+
 def test_json_round_trip_and_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     value = {"b": [1, None, "ü"], "a": {}}

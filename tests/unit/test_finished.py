@@ -81,3 +81,55 @@ def test_trained_folders_are_those_with_a_training_manifest(folder: Path, tmp_pa
     other.mkdir()
     (other / "manifest.json").write_text("{}")
     assert list(trained_folders(tmp_path / "results")) == [folder]
+
+
+@pytest.mark.parametrize(
+    "name", ["../victim", "../../../../../../victim", "/victim", "training.lock", "a/b", "..", ""]
+)
+def test_a_manifest_that_names_other_files_moves_none(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    """Results of a stranger, in which the digest is that of the training that is to be run."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    aside = folder / "finished"
+    aside.mkdir()
+    name = str(victim) if name == "/victim" else name
+    if name not in ("..", ""):
+        planted = aside / ("planted" if "victim" in name else name)
+        planted.parent.mkdir(exist_ok=True)
+        planted.write_text("theirs")
+        outputs = {name: sha256_file(victim if "victim" in name else planted)}
+    else:
+        outputs = {name: "0"}
+    text = json.dumps({"training_sha256": "mine", "outputs": outputs})
+    (aside / "manifest.json").write_text(text)
+    before = sorted(p.name for p in folder.iterdir() if p.name != "finished")
+    assert not take_back(folder, "mine")
+    assert victim.read_text() == "mine"
+    assert sorted(p.name for p in folder.iterdir()) == before
+    (folder / "manifest.json").write_text(text)
+    assert not is_complete(folder, "mine")
+    set_aside(folder)
+    assert not (folder / "finished").exists()
+
+
+@pytest.mark.parametrize("linked", ["finished", "finished/weights.safetensors"])
+def test_links_are_not_taken_back(linked: str, folder: Path, tmp_path: Path) -> None:
+    set_aside(folder)
+    (folder / linked).rename(tmp_path / "elsewhere")
+    (folder / linked).symlink_to(tmp_path / "elsewhere")
+    for name in ("weights.safetensors", "manifest.json"):
+        (folder / name).unlink()
+    assert not take_back(folder, "mine")
+    assert not (folder / "weights.safetensors").exists()
+    assert (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("outputs", [3, ["weights.safetensors"], None, "text"])
+def test_a_manifest_of_another_shape_is_no_result(outputs: object, folder: Path) -> None:
+    text = json.dumps({"training_sha256": "mine", "outputs": outputs})
+    (folder / "manifest.json").write_text(text)
+    assert not is_complete(folder, "mine")
+    set_aside(folder)
+    assert not (folder / "finished").exists()

@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from pipeline_src.training.interruption import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="fork servers are for Linux")
 
 
@@ -312,3 +315,77 @@ def run_python() -> Callable[..., str]:
         ).stdout
 
     return run
+
+
+# Who is at the other end.
+
+LISTENS = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+listener.bind(sys.argv[1])
+listener.listen()
+print("ready", flush=True)
+connection, _ = listener.accept()
+connection.sendall((1 << 22).to_bytes(8, "big"))
+try:
+    print(len(connection.recv(100)))
+except ConnectionResetError:
+    print(0)
+"""
+ASKS = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.setresuid(65534, 65534, 65534)
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[2])
+print(len(client.recv(8)))
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user reaches; pytest's own are private."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@needs_root
+def test_nothing_is_sent_to_another_user(open_folder: Path, run_python: Callable[..., str]) -> None:
+    address = open_folder / socket_name()
+    command = [sys.executable, "-c", LISTENS, str(address)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "ready\n"
+        line = "from pipeline_src.starting import client; print(client.hand_over())"
+        environment = {VARIABLE: str(address), "OMP_NUM_THREADS": "1"}
+        assert run_python(line, environment=environment) == "None\n"
+        assert other.stdout.read() == "0\n"
+
+
+@needs_root
+def test_no_command_is_taken_from_another_user(own: Server) -> None:
+    own.address.parent.chmod(0o777)
+    own.address.chmod(0o777)
+    command = [sys.executable, "-c", ASKS, str(own.address.parent), own.address.name]
+    assert subprocess.check_output(command, text=True, timeout=60) == "0\n"
+    assert not own.forks()
+
+
+def test_a_server_without_room_for_open_files_goes_on(own: Server) -> None:
+    """It neither ends nor takes its folder away; who asked waits."""
+    process = psutil.Process(own.process.pid)
+    limit = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), limit[1]))
+    step = own.begin("--help")
+    time.sleep(0.5)
+    assert own.process.poll() is None
+    assert own.address.exists()
+    assert step.poll() is None
+    process.rlimit(psutil.RLIMIT_NOFILE, limit)
+    output, _ = step.communicate(timeout=60)
+    assert output.startswith("usage")
+    assert step.returncode == 0

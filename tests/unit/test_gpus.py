@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_src import locks
 from pipeline_src.errors import InputError
 from pipeline_src.training.device import choose_device
 from pipeline_src.training.gpus import one_gpu, visible_gpus
@@ -19,6 +20,8 @@ from pipeline_src.training.gpus import one_gpu, visible_gpus
 HOLD = """
 import os, sys, time
 from pathlib import Path
+from pipeline_src import locks
+locks.SHARED = Path(sys.argv[2])
 from pipeline_src.training.gpus import one_gpu
 with one_gpu(poll=0.05) as name:
     Path(sys.argv[1]).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
@@ -32,7 +35,7 @@ class Holder:
 
     def __init__(self, note: Path) -> None:
         self.note = note
-        command = [sys.executable, "-c", HOLD, str(note)]
+        command = [sys.executable, "-c", HOLD, str(note), str(note.parent)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def gpu(self) -> str:
@@ -54,8 +57,7 @@ class Holder:
 @pytest.fixture(autouse=True)
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(locks, "SHARED", tmp_path)
     for name in ("SLURM_JOB_ID", "SLURM_STEP_GPUS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from unit_helpers import GOOD, rewrite
 
 from pipeline_src.config.data import Dataset
 from pipeline_src.data.preparation import (
@@ -17,10 +23,12 @@ from pipeline_src.data.preparation import (
 from pipeline_src.data.splits import PARTS
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.errors import InputError
+from pipeline_src.kernels.compiled import CompilationError, find_compiler
 
 pytest_plugins = ["shared_fixtures"]
 
 
+ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTION = {"dataset": "heads", "title": "Köpfe", "synthetic": False, "split": {"train": 2}}
 
 
@@ -166,3 +174,53 @@ def test_unusable_store_is_named(
     with pytest.raises(InputError) as caught:
         read_store(path)
     assert str(caught.value).startswith(f"{path}: {fragment}")
+
+
+NO_FLOCK = (
+    "#include <errno.h>\nint flock(int f, int o) { (void)f; (void)o; errno = ENOLCK; return -1; }"
+)
+READ = """
+import sys
+from pathlib import Path
+from pipeline_src.data.sources.authors_hdf5 import read_authors_volume
+from pipeline_src.data.store import read_store
+from pipeline_src.estimate.work import slices_of_store
+store, volume = map(Path, sys.argv[1:])
+print(read_store(store).digest, slices_of_store(store).rows, read_authors_volume(volume).shape)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="flock is replaced as on Linux")
+def test_files_are_read_where_there_are_no_locks(prepared: PreparedData, tmp_path: Path) -> None:
+    try:
+        compiler = find_compiler()
+    except CompilationError as error:
+        pytest.skip(f"flock cannot be replaced: {error}")
+    (tmp_path / "no.c").write_text(NO_FLOCK)
+    library = tmp_path / "no.so"
+    command = [*compiler, "-shared", "-fPIC", "-o", library, tmp_path / "no.c"]
+    subprocess.run(command, check=True)
+    store, volume = tmp_path / "volumes.h5", tmp_path / "volume.h5"
+    write_store(store, prepared, DESCRIPTION)
+    rewrite(volume, volfs=GOOD)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(store), str(volume)],
+        env={**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{read_store(store).digest} {prepared.images[0].shape[0]} (8, 8, 2)\n"
+
+
+def test_digest_is_that_of_earlier_stores(tmp_path: Path) -> None:
+    """Manifests and states of trainings name it."""
+    images = [np.arange(6, dtype=np.float32).reshape(2, 3) + n for n in range(2)]
+    slices = [{"part": "test", "slice": n} for n in range(2)]
+    write_store(tmp_path / "v.h5", PreparedData(images=images, slices=slices), {})
+    whole = hashlib.sha256(np.stack(images).tobytes() + json.dumps(slices).encode())
+    assert read_store(tmp_path / "v.h5").digest == whole.hexdigest()
+    # A slice that lies otherwise in memory is the same slice.
+    turned = [np.asfortranarray(image) for image in images]
+    write_store(tmp_path / "t.h5", PreparedData(images=turned, slices=slices), {})
+    assert (tmp_path / "t.h5").read_bytes() == (tmp_path / "v.h5").read_bytes()

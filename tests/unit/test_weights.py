@@ -13,7 +13,12 @@ from torch import Tensor
 from pipeline_src.config.method import Network
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN
-from pipeline_src.models.weights import load_network, load_tensors, save_weights
+from pipeline_src.models.weights import (
+    load_network,
+    load_tensors,
+    read_metadata,
+    save_weights,
+)
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 
 pytest_plugins = ["shared_fixtures"]
@@ -193,3 +198,45 @@ def test_stored_tensors_are_named_by_cascade_and_convolution(tmp_path: Path) -> 
         for d in (0, 1)
         for kind in ("weight", "bias")
     }
+
+
+def test_the_models_name_is_kept_and_the_file_the_same_in_every_process(tmp_path: Path) -> None:
+    """The library writes metadata in an order that differs from process to process."""
+    network = DCCNN(Network(depth=2, cascades=1, features=3))
+    save_weights(tmp_path / "w.safetensors", network, model="std_kd_ü")
+    assert read_metadata(tmp_path / "w.safetensors") == {
+        "model": "std_kd_ü",
+        "network": json.dumps(network.network.model_dump()),
+    }
+    header = (tmp_path / "w.safetensors").read_bytes()[8:]
+    assert header.startswith(b'{"__metadata__":{"model":')
+    for name, value in load_network(tmp_path / "w.safetensors").state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
+
+
+def test_a_file_that_names_no_model_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "w.safetensors", tensors_of())
+    assert "model" not in read_metadata(path)
+    assert load_network(path).network == STUDENT
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Network(depth=3, cascades=10**9, features=4), Network(depth=3, cascades=5, features=10**5)],
+    ids=["cascades", "features"],
+)
+def test_a_description_of_a_huge_network_makes_none(network: Network, tmp_path: Path) -> None:
+    path = written(tmp_path / "w.safetensors", tensors_of(), network)
+    with pytest.raises(InputError, match="weights do not fit"):
+        load_network(path)
+
+
+def test_loading_draws_as_many_numbers_as_making_a_network(tmp_path: Path) -> None:
+    """What is drawn afterwards does not depend on how the fit was looked at."""
+    save_weights(tmp_path / "w.safetensors", DCCNN(STUDENT))
+    torch.manual_seed(3)
+    DCCNN(STUDENT)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    load_network(tmp_path / "w.safetensors")
+    assert torch.equal(torch.rand(1), expected)
