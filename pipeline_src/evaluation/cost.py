@@ -27,13 +27,13 @@ from torch import Tensor
 from pipeline_src.config.method import Network
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path
 from pipeline_src.models.dccnn import DCCNN, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask
+from pipeline_src.tabular import write_rows
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.device import choose_device
 from pipeline_src.training.run import check_mask_fits
@@ -108,8 +108,7 @@ def write_cost(
     check_mask_fits(sampling, prepared, Inputs(store, mask))
     image = prepared.images[len(prepared.images) // 2]
     table = measure(weights, image, sampling, threads, repeats, choose_device(device))
-    with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
+    write_rows(output, table)
 
 
 def measure(

@@ -14,11 +14,12 @@ from pipeline_src.config.plans import split_model_name, split_variant
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.results import DATA_DIGITS, METRICS
 from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
+from pipeline_src.tabular import write_rows
 
 
 @dataclass(frozen=True)
@@ -88,25 +89,29 @@ class Evaluation:
         self._part = part
         self._images, self._rows = self._store.part(part)
         self._data_range = self._store.volume_maxima(part)
-        self._fidelity = data_fidelity(read_mask(mask))
+        sampling = read_mask(mask)
+        self._fidelity = data_fidelity(sampling)
+        self._source: dict[str, str | float] = {
+            "data": self._store.digest[:DATA_DIGITS],
+            "sampled": float(sampling.samples.mean()),
+        }
 
     def evaluate(self, subject: Subject, labels: dict[str, str | int]) -> list[Path]:
         """Evaluate one model and write to its folder; returns what was written.
 
         Writes `slices.csv` and `volumes.csv`, a row a slice or volume with all metrics, ``labels``
-        (`dataset`, `acceleration`) and those of the subject, and `panel.npz` with the slice that
-        the pictures show.
+        (`dataset`, `acceleration`), those of the subject and `results.SOURCE`, and `panel.npz` with
+        the slice that the pictures show.
         """
         torch.set_num_threads(subject.threads)
         reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
         slices = slice_metrics(self._images, reconstructions, self._data_range)
         slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
         volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
-        identity = {**labels, **subject.labels, "part": self._part}
+        identity = {**labels, **subject.labels, "part": self._part, **self._source}
         for name, table in (("slices", slices), ("volumes", volumes)):
             named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-            with atomic_path(subject.folder / f"{name}.csv") as temporary:
-                named.to_csv(temporary, index=False)
+            write_rows(subject.folder / f"{name}.csv", named)
         self._write_panel(subject, reconstructions, slices)
         return [subject.folder / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
 

@@ -114,6 +114,7 @@ EVALUATION_CODE = (
     "evaluation/evaluate.py",
     "evaluation/metrics.py",
     "evaluation/results.py",
+    "tabular.py",
 )
 TABLE_CODE = (
     "evaluation/results.py",
@@ -123,23 +124,29 @@ TABLE_CODE = (
     "reporting/differences.py",
     "reporting/formats.py",
     "reporting/labels.py",
+    "reporting/missing.py",
     "reporting/names.py",
     "reporting/numbers.py",
     "reporting/paper.py",
     "reporting/study_tables.py",
     "reporting/tables.py",
+    "tabular.py",
+    "text.py",
 )
 REPORT_CODE = (
     "reporting/report.py",
     "reporting/methods_text.py",
     "reporting/names.py",
     "reporting/verdicts.py",
+    "tabular.py",
 )
 FIGURE_CODE = (
     "reporting/style.py",
     "reporting/names.py",
     "reporting/figures/__init__.py",
     "reporting/figures/kinds.py",
+    "tabular.py",
+    "text.py",
 )
 
 

@@ -86,12 +86,12 @@ SETTING_FIGURES = {
     "boxplot_ssim": (
         "SSIM box plot of",
         metric_files(*SETTING, "slices.csv"),
-        ["evaluation/results.py"],
+        ["evaluation/results.py", "reporting/missing.py"],
     ),
     "boxplot_psnr": (
         "PSNR box plot of",
         metric_files(*SETTING, "slices.csv"),
-        ["evaluation/results.py"],
+        ["evaluation/results.py", "reporting/missing.py"],
     ),
     "curves": (
         "learning curves of",
