@@ -53,9 +53,20 @@ def read_rows(
         InputError: the file cannot be read, or something in a column of numbers is none.
     """
     try:
+        with path.open("rb") as stream:
+            heading = stream.readline()
+        # Where lines end plainly, a carriage return is a character of an id.
+        plain = heading.endswith(b"\n") and not heading.endswith(b"\r\n")
         # Rows of more cells than there are headings would else lose some, with a warning.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(path, dtype=str, na_filter=False, index_col=False, comment=comment)
+            table = pd.read_csv(
+                path,
+                dtype=str,
+                na_filter=False,
+                index_col=False,
+                comment=comment,
+                lineterminator="\n" if plain else None,
+            )
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: {what} cannot be read ({error})") from None
     for column in table.columns:

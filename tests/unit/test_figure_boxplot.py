@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
