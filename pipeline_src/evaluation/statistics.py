@@ -77,16 +77,14 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -
     for one, other in ((ours, theirs), (theirs, ours)):
         missing = [volume for volume in other.index if volume not in one.index]
         if missing:
-            raise NotMeasuredError(
-                f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
-            )
+            gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
+            raise NotMeasuredError(gap)
     matrix = (ours - theirs).unstack(["patient", "frame"])
     gaps = np.argwhere(matrix.isna().to_numpy())
     if len(gaps):
         missing = [(matrix.index[row], *matrix.columns[column]) for row, column in gaps]
-        raise NotMeasuredError(
-            f"{ours.name}: not measured, but with another seed: {_listed(missing)}"
-        )
+        gap = f"{ours.name}: not measured, but with another seed: {_listed(missing)}"
+        raise NotMeasuredError(gap)
     return matrix.T.groupby(level="patient", dropna=False).mean().T
 
 

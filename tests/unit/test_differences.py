@@ -200,16 +200,6 @@ def test_a_pair_not_measured_alike_is_told_and_the_others_are_compared() -> None
         assert shown == ["\N{EN DASH}"] * 3 + ["cannot tell"]
 
 
-def test_reasons_that_the_notes_have_no_room_for_are_counted() -> None:
-    table = difference_table(measured({STD_AT: 30.0, SFT_AT: 31.0}), ONE_SETTING)
-    rows = pd.concat([table.head(1)] * 8).assign(
-        verdict="cannot tell", reason=[f"reason {number}" for number in range(8)]
-    )
-    *_, fifth, last = difference_notes(rows)
-    assert fifth == "Cannot tell: reason 5."
-    assert last == "Cannot tell: 2 more reasons in the column reason of the CSV file."
-
-
 def test_neither_variants_nor_zero_filling_are_compared() -> None:
     rows = measured({STD_AT: 30.0, SFT_AT: 30.5}, patients=4)
     zero = measured({ZERO: 20.0}, seeds=[0], patients=4).assign(seed=None)

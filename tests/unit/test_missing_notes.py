@@ -7,7 +7,7 @@ import math
 import pandas as pd
 from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
 
-from pipeline_src.reporting.differences import difference_table
+from pipeline_src.reporting.differences import difference_notes, difference_table
 from pipeline_src.reporting.labels import DatasetLabel, Labels
 from pipeline_src.reporting.missing import (
     claim_gap_notes,
@@ -71,3 +71,13 @@ def test_comparisons_that_another_setting_has_are_named() -> None:
         "Compared in other settings alone, since a model is missing: 2 "
         "(Heart 4x Std-KD AT less Student; Heart 4x Std-KD AT less Teacher)."
     ]
+
+
+def test_reasons_that_the_notes_have_no_room_for_are_counted() -> None:
+    table = difference_table(measured({TEACHER: 30.0, STUDENT: 31.0}, (0,), 2), ONE_SETTING)
+    rows = pd.concat([table.head(1)] * 8).assign(
+        verdict="cannot tell", reason=[f"reason {number}" for number in range(8)]
+    )
+    *_, fifth, last = difference_notes(rows)
+    assert fifth == "Cannot tell: reason 5."
+    assert last == "Cannot tell: 2 more reasons in the column reason of the CSV file."
