@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pipeline_src.text import printable
+
 
 class InputError(Exception):
     """Something the user gave is wrong.
 
     The message is one line: what is wrong, in which file or key, and what would be right. The
-    command line prints it without a traceback and exits with status 2.
+    command line prints it without a traceback and exits with status 2. A control character in a
+    text that it cites is written out.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 def in_one_line(error: Exception) -> str:

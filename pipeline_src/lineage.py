@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file
+from pipeline_src.text import printable
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def _matches(source: Path, where: Mapping[str, str]) -> bool:
 
 
 def describe(step: Step) -> str:
-    """A step as one line, indented by how far back it is."""
+    """A step as one line, indented by how far back it is; what manifests and file names hold of
+    control characters is written out."""
     if step.manifest is None:
         made = "given"
     else:
@@ -146,4 +148,4 @@ def describe(step: Step) -> str:
         f"  {step.problem.upper()}" if step.problem else ""
     )
     digest = (step.expected or sha256_file(step.path))[:12]
-    return f"{'  ' * step.depth}{role}{place}  [{digest}]  {made}{marks}"
+    return printable(f"{'  ' * step.depth}{role}{place}  [{digest}]  {made}{marks}")

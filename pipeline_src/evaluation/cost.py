@@ -27,13 +27,13 @@ from torch import Tensor
 from pipeline_src.config.method import Network
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path
 from pipeline_src.models.dccnn import DCCNN, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask, require_size
+from pipeline_src.tabular import write_rows
 from pipeline_src.training.device import choose_device
 
 #: Columns that are the same on every machine ...
@@ -106,8 +106,7 @@ def write_cost(
     require_size(sampling, mask, prepared.images.shape[1:], store)
     image = prepared.images[len(prepared.images) // 2]
     table = measure(weights, image, sampling, threads, repeats, choose_device(device))
-    with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
+    write_rows(output, table)
 
 
 def measure(

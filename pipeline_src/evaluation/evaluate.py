@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.results import DATA_DIGITS, METRICS
 from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
+from pipeline_src.tabular import write_rows
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,10 @@ class Evaluation:
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
+        self._source: dict[str, str | float] = {
+            "data": self._store.digest[:DATA_DIGITS],
+            "sampled": float(self._mask.samples.mean()),
+        }
 
     def refuse_foreign(self, subject: Subject) -> None:
         """Refuse to put metrics where those of other data belong.
@@ -143,18 +148,18 @@ class Evaluation:
         """Evaluate one model and write to the folder ``output``; returns what was written.
 
         Writes `slices.csv` and `volumes.csv`, a row per slice or volume with all metrics, the
-        labels and those of the subject, and `panel.npz` with the slice that the pictures show.
+        labels, those of the subject and `results.SOURCE`, and `panel.npz` with the slice that the
+        pictures show.
         """
         torch.set_num_threads(subject.threads)
         reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
         slices = slice_metrics(self._images, reconstructions, self._data_range)
         slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
         volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
-        identity = {**self._labels, **subject.labels, "part": self._part}
+        identity = {**self._labels, **subject.labels, "part": self._part, **self._source}
         for name, table in (("slices", slices), ("volumes", volumes)):
             named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-            with atomic_path(output / f"{name}.csv") as temporary:
-                named.to_csv(temporary, index=False)
+            write_rows(output / f"{name}.csv", named)
         self._write_panel(subject, output, reconstructions, slices)
         return [output / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
 

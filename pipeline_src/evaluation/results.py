@@ -8,37 +8,72 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
+from pipeline_src.tabular import read_rows
 
 KEYS = ["dataset", "acceleration", "model", "training"]
 METRICS = ("psnr_db", "ssim", "nmse", "hfn", "vif")
+#: Columns that say what was measured on, which files from before do not have: the first
+#: `DATA_DIGITS` digits of the store's digest, and the fraction of k-space that the mask samples.
+SOURCE = ("data", "sampled")
+DATA_DIGITS = 12
+NUMBERS = ("seed", "sampled", *METRICS)
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     """Metric files of the evaluation, one under the other.
 
+    All columns but `NUMBERS` are text, empty where a file does not have them; `sampled` is NaN
+    where it is not known.
+
     Raises:
-        InputError: there is none, or one is unreadable, empty or lacks a column.
+        InputError: there is none; one is unreadable, empty or lacks a column; or those of one data
+            set were measured on different data, or those of one setting with different masks.
     """
     if not paths:
         raise InputError("no metrics file given")
     tables = []
     for path in paths:
-        try:
-            table = pd.read_csv(path, dtype={"patient": str, "frame": str, "variant": str})
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: metrics cannot be read ({error})") from None
+        table = read_rows(path, "metrics", NUMBERS)
         missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
         if missing:
             raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
-        for column in ("seed", *METRICS):
-            if not pd.api.types.is_numeric_dtype(table[column]):
-                raise InputError(f"{path}: {column} has a value that is no number")
+        # An empty cell, or a file without the column, is the study as configured, the one volume
+        # of a patient, or data that is not told.
+        for column in ("variant", "frame", "data"):
+            if column not in table:
+                table[column] = ""
+        if "sampled" not in table:
+            table["sampled"] = float("nan")
         tables.append(table)
-    metrics = pd.concat(tables, ignore_index=True)
-    # An empty cell, or a file without the column, is the study as configured, or the one volume
-    # of a patient.
-    for column in ("variant", "frame"):
-        metrics[column] = metrics[column].fillna("") if column in metrics else ""
-    return metrics
+    _check_one_source(paths, tables)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> None:
+    """What is compared was measured on the same data and with the same mask, where that is told."""
+    first: dict[tuple[str, ...], tuple[Path, object]] = {}
+    for path, table in zip(paths, tables, strict=True):
+        told = table[["dataset", "acceleration", *SOURCE]].drop_duplicates()
+        for dataset, acceleration, data, sampled in told.itertuples(index=False):
+            if data:
+                _agree(first, (dataset,), path, data, "on other data than")
+            if pd.notna(sampled):
+                setting = (dataset, acceleration)
+                _agree(first, setting, path, round(sampled, 9), "with another mask than")
+
+
+def _agree(
+    first: dict[tuple[str, ...], tuple[Path, object]],
+    what: tuple[str, ...],
+    path: Path,
+    found: object,
+    differs: str,
+) -> None:
+    other, known = first.setdefault(what, (path, found))
+    if found != known:
+        raise InputError(
+            f"{path}: {' '.join(what)} was measured {differs} in {other} ({found}, not {known}); "
+            "evaluate both again with one store and mask, or give one data set another name"
+        )

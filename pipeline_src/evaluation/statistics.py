@@ -30,6 +30,10 @@ Verdict = Literal["better", "worse", "no difference shown", "cannot tell"]
 SMALLEST_P = 1e-12
 
 
+class NotMeasuredError(InputError):
+    """Two models cannot be compared: one lacks a seed, a volume or a finite value of the metric."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One model beside another.
@@ -61,8 +65,9 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -
     Both tables are rows of volumes as the evaluation writes them, each of one model.
 
     Raises:
-        InputError: the two are not of one setting, or not measured on the same volumes with the
-            same seeds; or the metric is not a finite number everywhere.
+        NotMeasuredError: the two are not measured on the same volumes with the same seeds, or the
+            metric is not a finite number everywhere.
+        InputError: the two are not of one setting, or one was measured twice.
     """
     for column in ("dataset", "acceleration", "part"):
         values = sorted({*first[column].astype(str), *second[column].astype(str)})
@@ -72,13 +77,15 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -
     for one, other in ((ours, theirs), (theirs, ours)):
         missing = [volume for volume in other.index if volume not in one.index]
         if missing:
-            raise InputError(f"{one.name}: not measured, but {other.name} is: {_listed(missing)}")
+            gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
+            raise NotMeasuredError(gap)
     matrix = (ours - theirs).unstack(["patient", "frame"])
     gaps = np.argwhere(matrix.isna().to_numpy())
     if len(gaps):
         missing = [(matrix.index[row], *matrix.columns[column]) for row, column in gaps]
-        raise InputError(f"{ours.name}: not measured, but with another seed: {_listed(missing)}")
-    return matrix.T.groupby(level="patient").mean().T
+        gap = f"{ours.name}: not measured, but with another seed: {_listed(missing)}"
+        raise NotMeasuredError(gap)
+    return matrix.T.groupby(level="patient", dropna=False).mean().T
 
 
 def _by_volume(rows: pd.DataFrame, metric: str) -> pd.Series:
@@ -90,7 +97,7 @@ def _by_volume(rows: pd.DataFrame, metric: str) -> pd.Series:
     if len(names) != 1:
         raise InputError(f"rows of one model are compared, not of {' and '.join(names) or 'none'}")
     if rows["seed"].isna().any():
-        raise InputError(f"{names[0]}: has no seed; only trained models are compared")
+        raise NotMeasuredError(f"{names[0]}: has no seed; only trained models are compared")
     frames = rows["frame"].astype(object).fillna("").astype(str)
     index = pd.MultiIndex.from_arrays(
         [rows["seed"].astype(int), rows["patient"].astype(str), frames],
@@ -103,7 +110,9 @@ def _by_volume(rows: pd.DataFrame, metric: str) -> pd.Series:
     values = pd.Series(rows[metric].to_numpy(np.float64), index=index, name=names[0])
     infinite = ~np.isfinite(values.to_numpy())
     if infinite.any():
-        raise InputError(f"{names[0]}: {metric} is no finite number: {_listed(index[infinite])}")
+        raise NotMeasuredError(
+            f"{names[0]}: {metric} is no finite number: {_listed(index[infinite])}"
+        )
     return values
 
 

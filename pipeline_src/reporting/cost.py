@@ -7,19 +7,20 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
+from pipeline_src.tabular import read_rows
 
 #: Rows: title, column of `evaluation.cost`, what to divide by, decimals, column of the ratio.
 ROWS = (
     ("Parameters", "parameters", 1, 0, "parameters_ratio"),
     (
-        "Multiply-adds a slice, convolutions (millions)",
+        "Multiply-adds per slice, convolutions (millions)",
         "convolution_multiply_adds_a_slice",
         1e6,
         0,
         "convolution_multiply_adds_ratio",
     ),
     (
-        "Multiply-adds a slice, data fidelity (millions)",
+        "Multiply-adds per slice, data fidelity (millions)",
         "fidelity_multiply_adds_a_slice",
         1e6,
         0,
@@ -27,27 +28,26 @@ ROWS = (
     ),
     ("Weights file (KiB)", "weights_bytes", 1024, 0, "weights_bytes_ratio"),
     (
-        "Run time a slice, one thread (ms)",
+        "Run time per slice, one thread (ms)",
         "milliseconds_a_slice_one_thread_median",
         1,
         2,
         "milliseconds_one_thread_ratio",
     ),
-    ("Run time a slice (ms)", "milliseconds_a_slice_median", 1, 2, "milliseconds_ratio"),
+    ("Run time per slice (ms)", "milliseconds_a_slice_median", 1, 2, "milliseconds_ratio"),
     ("Memory while reconstructing (MiB)", "peak_extra_memory_mib", 1, 1, "peak_extra_memory_ratio"),
 )
+NUMBERS = [name for _, column, *_, ratio in ROWS for name in (column, ratio) if name]
+NUMBERS += ["rows", "columns", "threads", "repeats"]
 
 
 def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Tidy table, layout and notes of a measurement by the `cost` command.
 
     Raises:
-        InputError: the file cannot be read or lacks a column.
+        InputError: the file cannot be read, lacks a column or has a value that is no number.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cost cannot be read ({error})") from None
+    table = read_rows(path, "cost", NUMBERS)
     missing = [column for _, column, *_ in ROWS if column not in table]
     if missing:
         raise InputError(f"{path}: columns missing: {', '.join(missing)}")

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from pipeline_src.evaluation.statistics import compare_family, paired_differences
+from pipeline_src.evaluation.statistics import (
+    NotMeasuredError,
+    compare_family,
+    paired_differences,
+)
 from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import (
     FAMILIES,
@@ -22,6 +26,8 @@ TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("s
 MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
 #: Tests are made on these; the others stand in tables of their own.
 TESTED = ("psnr_db", "ssim")
+#: Of `statistics.Comparison`.
+FOUND = ["effect", "low", "high", "p", "p_holm", "patients", "seeds", "verdict", "reason"]
 COLUMNS = [
     "dataset",
     "dataset_title",
@@ -34,18 +40,12 @@ COLUMNS = [
     "second_training",
     "second_title",
     "metric",
-    "effect",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "patients",
-    "seeds",
-    "verdict",
-    "reason",
+    *FOUND,
 ]
 CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
 RESAMPLING_SEED = 0
+#: How many reasons the notes tell.
+MOST_REASONS = 6
 
 
 def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
@@ -71,13 +71,14 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
 
 
 def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """One row a comparison and metric, with effect, interval, corrected p and verdict.
+    """One row per comparison and metric, with effect, interval, corrected p and verdict.
 
     The effect is the mean over patients and seeds of first minus second; Holm's correction is
-    over the comparisons of a family in one setting and metric.
+    over the comparisons of a family in one setting and metric. Where two models were not measured
+    on the same volumes and seeds, the verdict is `cannot tell` with the reason, without numbers.
 
     Raises:
-        InputError: two models were not measured on the same volumes and seeds.
+        InputError: a volume was measured twice, or patients of two parts are mixed.
     """
     own = volumes[volumes["variant"] == ""]
     rows = []
@@ -85,22 +86,22 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         here = of_setting(own, dataset, acceleration)
         groups = {
             (str(model), str(training)): cells
-            for (model, training), cells in here.groupby(["model", "training"], sort=False)
+            for (model, training), cells in here.groupby(
+                ["model", "training"], dropna=False, sort=False
+            )
+        }
+        setting = {
+            "dataset": dataset,
+            "dataset_title": labels.title(dataset),
+            "acceleration": acceleration,
         }
         for family in FAMILIES:
             compared = list(pairs_of(family, list(groups)))
             for metric in TESTED:
-                matrices = {
-                    (first, second): paired_differences(groups[first], groups[second], metric)
-                    for first, second in compared
-                }
-                results = compare_family(matrices, seed=RESAMPLING_SEED)
-                for (first, second), found in results.items():
+                for (first, second), found in _compared(groups, compared, metric).items():
                     rows.append(
-                        {
-                            "dataset": dataset,
-                            "dataset_title": labels.title(dataset),
-                            "acceleration": acceleration,
+                        setting
+                        | {
                             "family": family,
                             "first": first[0],
                             "first_training": first[1],
@@ -109,22 +110,37 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                             "second_training": second[1],
                             "second_title": full_title(*second),
                             "metric": metric,
-                            "effect": found.effect,
-                            "low": found.low,
-                            "high": found.high,
-                            "p": found.p,
-                            "p_holm": found.p_holm,
-                            "patients": found.patients,
-                            "seeds": found.seeds,
-                            "verdict": found.verdict,
-                            "reason": found.reason,
                         }
+                        | found
                     )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    # Whole numbers, of which some may be missing.
+    return table.astype({"patients": "Int64", "seeds": "Int64"})
+
+
+def _compared(
+    groups: dict[Model, pd.DataFrame], pairs: list[tuple[Model, Model]], metric: str
+) -> dict[tuple[Model, Model], dict[str, object]]:
+    """What is found for each pair of a family, in their order; a pair that cannot be compared has
+    no numbers, and does not count in the correction."""
+    matrices, reasons = {}, {}
+    for first, second in pairs:
+        try:
+            matrices[first, second] = paired_differences(groups[first], groups[second], metric)
+        except NotMeasuredError as error:
+            reasons[first, second] = str(error)
+    results = compare_family(matrices, seed=RESAMPLING_SEED)
+    found: dict[tuple[Model, Model], dict[str, object]] = {}
+    for pair in pairs:
+        if pair in results:
+            found[pair] = {name: getattr(results[pair], name) for name in FOUND}
+        else:
+            found[pair] = {"verdict": "cannot tell", "reason": reasons[pair]}
+    return found
 
 
 def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """A comparison a row, with each metric's effect, interval, corrected p and verdict."""
+    """One comparison per row, with each metric's effect, interval, corrected p and verdict."""
     several = len(list(labels.settings())) > 1
     rows: dict[str, dict[tuple[str, str], str]] = {}
     for _, row in table.iterrows():
@@ -134,7 +150,9 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         heading = METRIC_TITLES[metric]
         rows.setdefault(name, {}).update(
             {
-                (heading, "difference"): value_text(row["effect"], metric, "+"),
+                (heading, "difference"): (
+                    MISSING if pd.isna(row["effect"]) else value_text(row["effect"], metric, "+")
+                ),
                 (heading, "95 % interval"): (
                     MISSING
                     if pd.isna(row["low"])
@@ -166,8 +184,14 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
         "patients and seeds, Holm-corrected within each family "
         f"({'; '.join(FAMILIES.values())}) of a setting.",
         "better or worse: corrected p below 0.05 and an interval without 0; cannot tell: too few "
-        "seeds or patients for any outcome to count.",
+        "seeds or patients for any outcome to count, or some that were not measured.",
     ]
     untold = table[table["verdict"] == "cannot tell"]
-    notes += [f"Cannot tell: {reason}." for reason in sorted(untold["reason"].unique())[:6]]
+    reasons = sorted(untold["reason"].unique())
+    notes += [f"Cannot tell: {reason}." for reason in reasons[:MOST_REASONS]]
+    if len(reasons) > MOST_REASONS:
+        notes.append(
+            f"Cannot tell: {len(reasons) - MOST_REASONS} more reasons in the column reason of the "
+            "CSV file."
+        )
     return notes

@@ -1,4 +1,8 @@
-"""A table as CSV, Markdown, LaTeX and HTML that sorts."""
+"""A table as CSV, Markdown, LaTeX and HTML that sorts.
+
+Titles and ids in it are others' text. Each writer escapes what its language would take for more
+than text, and no more, so that a plain title stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import pandas as pd
 
 from pipeline_src.files import write_text
 from pipeline_src.provenance import PACKAGE
+from pipeline_src.tabular import csv_text
+from pipeline_src.text import one_line, printable
 
 #: Formats of every table, by suffix.
 FORMATS = ("csv", "md", "tex", "html")
@@ -21,15 +27,23 @@ MATHEMATICS = {
     "<": "$<$",
     ">": "$>$",
 }
+#: What Markdown reads as the beginning of a tag, reference, link, emphasis, code or escape.
+MARKDOWN = re.compile(
+    r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
+    r"|(?<![^\W_])_|_(?![^\W_])"
+)
 SORTING = PACKAGE / "reporting" / "sortable.js"
 
 
 def write_table(
     stem: Path, tidy: pd.DataFrame, layout: pd.DataFrame, notes: list[str]
 ) -> list[Path]:
-    """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`."""
+    """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`.
+
+    The CSV is one that people open in a spreadsheet; see `tabular`.
+    """
     contents = {
-        "csv": tidy.to_csv(index=False, float_format="%.9g"),
+        "csv": csv_text(tidy, float_format="%.9g", for_spreadsheet=True),
         "md": _markdown(layout, notes),
         "tex": _latex(layout, notes),
         "html": html_table(layout, notes),
@@ -50,19 +64,27 @@ def _flat(layout: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
-    flat = _flat(layout).map(_bars).rename(index=_bars, columns=_bars)
+    flat = _flat(layout).map(_markdown_text).rename(index=_markdown_text, columns=_markdown_text)
     table = flat.to_markdown(disable_numparse=True)
-    return table + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+    return table + "\n\n" + "\n".join(f"- {_markdown_text(note)}" for note in notes) + "\n"
 
 
-def _bars(text: str) -> str:
-    """Bars as Markdown has them within a cell."""
-    return str(text).replace("|", r"\|")
+def _markdown_text(text: object) -> str:
+    """Text within a cell or a line; a break in it is written as its reference, which shows as a
+    space."""
+    escaped = MARKDOWN.sub(_markdown_escape, str(text))
+    return printable(re.sub(r"[\n\r\t]", lambda found: f"&#{ord(found[0])};", escaped))
+
+
+def _markdown_escape(found: re.Match[str]) -> str:
+    sign = found[0]
+    return {"<": "&lt;", "&": "&amp;"}.get(sign, f"\\{sign}")
 
 
 def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
     """A booktabs table; needs the packages booktabs and multirow."""
-    styled = layout.style.format(escape="latex")
+    lines = layout.map(_line).rename(index=_line, columns=_line)
+    styled = lines.style.format(escape="latex")
     for axis in (0, 1):
         styled = styled.format_index(escape="latex", axis=axis)
     body = styled.to_latex(
@@ -70,11 +92,18 @@ def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
         column_format="l" + "c" * layout.shape[1],
         multicol_align="c",
     )
-    comments = "".join(f"% {note}\n" for note in notes)
+    # A line break would end the comment, and what follows would be LaTeX.
+    comments = "".join(f"% {one_line(note)}\n" for note in notes)
     for plain, escaped in MATHEMATICS.items():
         body = body.replace(plain, escaped)
+    # The end of the row before takes these for its option.
+    body = re.sub(r"^([\[*])", r"{\1}", body, flags=re.MULTILINE)
     # A number's hyphen is a minus.
     return comments + re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
+
+
+def _line(text: object) -> str:
+    return one_line(str(text))
 
 
 def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
@@ -82,8 +111,11 @@ def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
 
     A click on a heading sorts by that column.
     """
-    table = layout.to_html(classes="results sortable", border=0, justify="center")
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    lines = layout.map(_line).rename(index=_line, columns=_line)
+    # Else pandas cuts long cells off.
+    with pd.option_context("display.max_colwidth", None):
+        table = lines.to_html(classes="results sortable", border=0, justify="center")
+    items = "".join(f"<li>{escape(one_line(note))}</li>" for note in notes)
     script = SORTING.read_text(encoding="utf-8")
     return (
         f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'

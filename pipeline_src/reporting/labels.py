@@ -72,4 +72,5 @@ class Labels:
 
     def title(self, dataset: str, acceleration: str = "") -> str:
         """A data set or setting as people read it."""
-        return f"{self.datasets[dataset].title} {acceleration}".strip()
+        title = self.datasets[dataset].title
+        return f"{title} {acceleration}" if acceleration else title

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Rows of the paper's table.
 MODEL_TITLES = {
     "zero_filled": "Zero-filled",
@@ -79,3 +81,10 @@ def value_text(value: float, metric: str, sign: str = "") -> str:
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:
     """PSNR and SSIM in one cell."""
     return f"{value_text(psnr_db, 'psnr_db', sign)} / {value_text(ssim, 'ssim', sign)}"
+
+
+def counted(numbers: Iterable[int], noun: str) -> str:
+    """`3 seeds`, `1 patient`, or `18 to 20 patients` where the numbers differ."""
+    low, high = min(found := [int(n) for n in numbers]), max(found)
+    plural = "" if high == 1 else "s"
+    return f"{low} {noun}{plural}" if low == high else f"{low} to {high} {noun}{plural}"

@@ -7,30 +7,32 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS, METRICS
-from pipeline_src.files import atomic_path
+from pipeline_src.evaluation.results import KEYS, METRICS, SOURCE
+from pipeline_src.tabular import write_rows
 
 #: Columns that tell one number from another, besides `metric`.
 IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
 
 
 def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
-    """Every number in long form: the columns of `IDENTITY`, then `metric` and `value`.
+    """Every number in long form: the columns of `IDENTITY` and `SOURCE`, then `metric`, `value`.
 
-    One row a volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
-    as in `METRICS`. `seed` is a whole number, empty for zero filling; `variant` and `frame` are
-    empty text where there is none. PSNR is in dB, the others have no unit. Values are unrounded;
-    NaN is a metric that a volume does not have.
+    One row per volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
+    as in `METRICS`. `seed` is a whole number, empty for zero filling; `variant`, `frame` and `data`
+    are empty text where there is none, `sampled` is NaN where it is not known. PSNR is in dB, the
+    others have no unit. Values are unrounded; NaN is a metric that a volume does not have.
 
     Raises:
         InputError: a number is there twice, or a seed or value is none.
     """
     table = volumes.reset_index(drop=True)
-    for column in ("variant", "frame"):
+    for column in ("variant", "frame", "data"):
         table[column] = table[column].fillna("") if column in table else ""
+    if "sampled" not in table:
+        table["sampled"] = float("nan")
     try:
         table["seed"] = pd.to_numeric(table["seed"]).astype("Int64")
-        long = table.melt(IDENTITY, list(METRICS), "metric", "value")
+        long = table.melt([*IDENTITY, *SOURCE], list(METRICS), "metric", "value")
         long["value"] = long["value"].astype("float64")
     except (TypeError, ValueError) as error:
         raise InputError(f"metrics: a seed or a value is no number ({error})") from None
@@ -50,11 +52,9 @@ def _sortable(column: pd.Series) -> pd.Series:
 
 
 def write_tidy(volumes: pd.DataFrame, output: Path) -> None:
-    """Write `tidy_numbers` as CSV; each value reads back as it was.
+    """Write `tidy_numbers` as CSV for programs; every id and value reads back as it was.
 
     Raises:
         InputError: a number is there twice, or a seed or value is none.
     """
-    table = tidy_numbers(volumes)
-    with atomic_path(output) as temporary:
-        table.to_csv(temporary, index=False)
+    write_rows(output, tidy_numbers(volumes))

@@ -10,6 +10,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import full_title, model_order, pair_text, value_text
+from pipeline_src.tabular import read_rows
 
 #: A cell agrees with the paper where it differs by no more; most of the paper's effects are
 #: smaller than this.
@@ -28,12 +29,9 @@ def read_paper(path: Path) -> pd.DataFrame:
     """The paper's main table, `config/paper_results.csv`.
 
     Raises:
-        InputError: the file cannot be read or lacks a column.
+        InputError: the file cannot be read, lacks a column or has a value that is no number.
     """
-    try:
-        table = pd.read_csv(path, comment="#")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: the paper's results cannot be read ({error})") from None
+    table = read_rows(path, "the paper's results", tuple(TOLERANCES), comment="#")
     missing = sorted({*KEYS, *TOLERANCES} - set(table.columns))
     if missing:
         raise InputError(f"{path}: columns missing: {', '.join(missing)}")
@@ -204,7 +202,7 @@ def claim_notes(labels: Labels) -> list[str]:
     """How to read the claims."""
     notes = [
         "Directions only, by mean PSNR: a count is of comparisons that went the paper's way (0 or "
-        "more). The paper has one training a cell and no test.",
+        "more). The paper has one training per cell and no test.",
         "Closing the gap: mean over methods of how far a student stays below the standard teacher "
         "(0 where it is above), Std-KD less SFT-KD-Recon.",
     ]

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 from docutils.core import publish_parts
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -22,8 +21,9 @@ from pipeline_src.planning.code import package_digest
 from pipeline_src.provenance import PACKAGE, record
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.names import TABLE_TITLES
-from pipeline_src.reporting.verdicts import Verdict, verdicts
+from pipeline_src.reporting.names import TABLE_TITLES, counted
+from pipeline_src.reporting.verdicts import NUMBERS, Verdict, verdicts
+from pipeline_src.tabular import read_rows
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
 #: Kinds of figure for the first screen: the first of these that there is.
@@ -56,7 +56,9 @@ def caption_html(name: str, wildcards: dict[str, str]) -> Markup:
     path = CAPTIONS / f"{name}.rst"
     template = Template(_text(path, "caption"), undefined=StrictUndefined)
     text = template.render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(**wildcards)))
-    return Markup(publish_parts(text, writer="html5")["body"])
+    # A name that is no plain word must not bring in HTML or files of its own.
+    safe = {"raw_enabled": False, "file_insertion_enabled": False}
+    return Markup(publish_parts(text, writer="html5", settings_overrides=safe)["body"])
 
 
 def _text(path: Path, what: str) -> str:
@@ -117,11 +119,10 @@ def _verdicts(tables: Sequence[Path]) -> list[Verdict]:
     """From the CSV files beside the tables `claims` and `differences`."""
     beside = {path.stem: path.with_suffix(".csv") for path in tables}
     try:
-        return verdicts(pd.read_csv(beside["claims"]), pd.read_csv(beside["differences"]))
+        paths = beside["claims"], beside["differences"]
     except KeyError as error:
         raise InputError(f"report: the table {error} is not among --tables") from None
-    except OSError as error:
-        raise InputError(f"{error.filename}: table cannot be read ({error.strerror})") from None
+    return verdicts(*(read_rows(path, "table", NUMBERS, of_spreadsheet=True) for path in paths))
 
 
 def write_report(
@@ -156,6 +157,7 @@ def write_report(
     headings = dict.fromkeys(kind.heading for kind in KINDS.values())
     page = environment.get_template("report.html.j2").render(
         study=study,
+        counted=counted,
         title=study.title or study.study,
         synthetic=[study.dataset_title(n) for n, d in study.datasets.items() if d.synthetic],
         reported_on_validation=[

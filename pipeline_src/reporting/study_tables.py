@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline_src.config.study import Study
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.ablations import ablation_layout, ablation_table
+from pipeline_src.reporting.ablations import ablation_layout, ablation_notes, ablation_table
 from pipeline_src.reporting.cost import cost_table
 from pipeline_src.reporting.differences import (
     difference_layout,
@@ -18,6 +18,13 @@ from pipeline_src.reporting.differences import (
 )
 from pipeline_src.reporting.formats import write_table
 from pipeline_src.reporting.labels import Labels
+from pipeline_src.reporting.missing import (
+    claim_gap_notes,
+    comparison_notes,
+    gap_notes,
+    measured_notes,
+    value_notes,
+)
 from pipeline_src.reporting.names import TABLES
 from pipeline_src.reporting.numbers import write_tidy
 from pipeline_src.reporting.paper import (
@@ -78,30 +85,47 @@ def write_study_tables(
 def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> dict[str, Table]:
     """Each of `TABLES`: tidy, in its layout, and the notes below it."""
     main = main_table(volumes, labels)
+    own = volumes[volumes["variant"] == ""]
+    lacking = measured_notes(own, labels)
     notes = table_notes(main, labels)
     differences = difference_table(volumes, labels)
     claims = claim_table(main, differences, labels, paper)
     gaps, cells = gap_table(main), cell_table(main, labels, paper)
     made: dict[str, Table] = {
-        "main": (main, paper_layout(main, labels), notes),
-        "claims": (claims, claim_layout(claims, labels), claim_notes(labels)),
+        "main": (
+            main,
+            paper_layout(main, labels),
+            [*notes, *lacking, *value_notes(own, labels, ("psnr_db", "ssim"))],
+        ),
+        "claims": (
+            claims,
+            claim_layout(claims, labels),
+            [*claim_notes(labels), *claim_gap_notes(main, labels)],
+        ),
         "differences": (
             differences,
             difference_layout(differences, labels),
-            difference_notes(differences),
+            [*difference_notes(differences), *comparison_notes(differences, labels)],
         ),
-        "gap": (gaps, gap_layout(gaps, labels), GAP_NOTES),
+        "gap": (gaps, gap_layout(gaps, labels), [*GAP_NOTES, *gap_notes(main, labels)]),
         "paper": (cells, cell_layout(cells, labels), PAPER_NOTES),
     }
     for metric in ("hfn", "vif", "nmse"):
         layout = metric_layout(main, labels, metric)
-        made[metric] = (main, layout, [*metric_notes(metric), *notes])
+        gone = [*lacking, *value_notes(own, labels, (metric,))]
+        made[metric] = (main, layout, [*metric_notes(metric), *notes, *gone])
     return {name: made[name] for name in TABLES}
 
 
 def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) -> Table:
     table = ablation_table(volumes, study, name)
-    notes = [*table_notes(table, labels), "A row changes what it names and nothing else."]
+    own = volumes["variant"].map(lambda variant: variant.split(".")[0] in ("", name))
+    notes = [
+        *table_notes(table, labels),
+        *ablation_notes(table, study, name),
+        *measured_notes(volumes[own], labels),
+        *value_notes(volumes[own], labels, ("psnr_db", "ssim")),
+    ]
     return table, ablation_layout(table, study, name), notes
 
 

@@ -13,9 +13,12 @@ mpl.use("Agg")
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from pipeline_src.files import atomic_path
+from pipeline_src.text import one_line
 
 #: Colour of a training, of Okabe & Ito's palette: told apart by colour-blind readers and, by
 #: lightness, in grey (L* of 33, 46, 54 and 71 from standard to SFT-KD).
@@ -53,6 +56,8 @@ _SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
     "text.color": _INK,
+    # Titles and names are others' text, in which a dollar begins no formula.
+    "text.parse_math": False,
     "xtick.bottom": False,
     "xtick.color": _INK,
     "xtick.labelsize": SMALL,
@@ -68,9 +73,32 @@ def apply_style() -> None:
 
 
 def head(figure: Figure, title: str, *details: str) -> None:
-    """The heading of a figure, one line each, from its left edge."""
-    lines = [line for line in (title, *details) if line]
+    """The heading of a figure, one line each, from its left edge; one that is too long for the
+    figure goes on below, and the figure grows by as much."""
+    given = [line for line in (title, *details) if line]
+    lines = [part for line in given for part in fitted(line, figure.get_figwidth() - 0.15)]
     figure.suptitle("\n".join(lines), x=0.008, ha="left", fontsize=NORMAL)
+    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (len(lines) - len(given)))
+
+
+def fitted(text: str, inches: float) -> list[str]:
+    """Text in the heading's size as lines that fit a width; words are broken only where one alone
+    does not fit."""
+    text, length = one_line(text), LINE_LENGTH
+    if _inches(text) <= inches:
+        return [text]
+    while length > 1:
+        lines = wrap(text, length, break_on_hyphens=False)
+        widest = max(map(_inches, lines))
+        if widest <= inches:
+            return lines
+        length = min(length - 1, int(length * inches / widest))
+    return list(text)
+
+
+def _inches(text: str) -> float:
+    font = FontProperties(family="DejaVu Sans", size=NORMAL)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
 def told(parts: Iterable[str], start: str = "") -> list[str]:
@@ -86,13 +114,6 @@ def told(parts: Iterable[str], start: str = "") -> list[str]:
         *full, rest = wrap(lines[-1] + glue + part, LINE_LENGTH)
         lines[-1:] = [*full, rest]
     return [line for line in lines if line]
-
-
-def counted(numbers: Iterable[int], noun: str) -> str:
-    """`3 seeds`, `1 patient`, or `18 to 20 patients` where the numbers differ."""
-    low, high = min(found := [int(n) for n in numbers]), max(found)
-    plural = "" if high == 1 else "s"
-    return f"{low} {noun}{plural}" if low == high else f"{low} to {high} {noun}{plural}"
 
 
 def save(figure: Figure, path: Path) -> None:

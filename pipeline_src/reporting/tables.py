@@ -1,4 +1,4 @@
-"""The tables that have a model a row: tidy, and as the paper prints them."""
+"""The tables of one row per model: tidy, and as the paper prints them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline_src.reporting.names import (
     METRIC_TITLES,
     MISSING,
     RECIPE_TITLES,
+    counted,
     model_order,
     model_title,
     pair_text,
@@ -65,12 +66,16 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                     f"({', '.join(values)})"
                 )
     keys = [*KEYS, "variant"]
+    if "sampled" not in volumes:
+        volumes = volumes.assign(sampled=float("nan"))
     groups = volumes.groupby([*keys, "part", "seed"], dropna=False, sort=False)
     a_seed = groups[list(METRICS)].mean()
-    counts = groups.agg(volumes=("patient", "size"), patients=("patient", "nunique"))
+    counts = groups.agg(
+        volumes=("patient", "size"), patients=("patient", "nunique"), sampled=("sampled", "max")
+    )
     cells = a_seed.join(counts).reset_index()
     rows = []
-    for (*identity, part), cell in cells.groupby([*keys, "part"], sort=False):
+    for (*identity, part), cell in cells.groupby([*keys, "part"], dropna=False, sort=False):
         row: dict[str, object] = dict(zip(KEYS, identity[:-1], strict=True))
         row |= {metric: cell[metric].mean() for metric in METRICS}
         row |= {f"{metric}_sd": cell[metric].std(ddof=1) for metric in METRICS}
@@ -81,6 +86,7 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             "part": part,
             "synthetic": labels.datasets[str(identity[0])].synthetic,
             "variant": identity[-1],
+            "sampled": cell["sampled"].max(),
         }
         rows.append(row)
     return pd.DataFrame(rows)
@@ -180,21 +186,36 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
     notes = []
     for dataset in table["dataset"].unique():
         row = table[table["dataset"] == dataset].iloc[0]
-        chosen = (
-            "test patients"
-            if row["part"] == "test"
-            else ("validation patients, on which the weights were chosen too (the paper's choice)")
-        )
+        chosen, also = f"{row['part']} patient", ""
+        if row["part"] == "validation":
+            also = ", on which the weights were chosen too (the paper's choice)"
         notes.append(
             f"{labels.title(dataset)}: {kinds[labels.datasets[dataset].synthetic]}; mean over "
-            f"{row['volumes']} volumes of {row['patients']} {chosen}."
+            f"{counted([row['volumes']], 'volume')} of {counted([row['patients']], chosen)}{also}."
         )
     if labels.options:
         notes.append(f"Method: {labels.options}.")
+    return [*notes, *_sampling_notes(table, labels), *_seed_notes(table)]
+
+
+def _sampling_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
+    """How much of k-space the masks sample, which the acceleration gives only about."""
+    known = table.dropna(subset=["sampled"]).drop_duplicates(["dataset", "acceleration"])
+    told = [
+        f"{labels.title(row['dataset'], row['acceleration'])}: {100 * row['sampled']:.1f} %"
+        for _, row in known.iterrows()
+    ]
+    return [f"{'; '.join(told)} of k-space sampled."] if told else []
+
+
+def _seed_notes(table: pd.DataFrame) -> list[str]:
+    """How many trainings a cell is the mean of; nothing where there is no trained model."""
     trained = table[table["training"] != "none"]
-    seeds = sorted(trained["seeds"].unique()) or [1]
-    many = seeds[-1] > 1
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    spread = "; ± is the standard deviation over seeds" if many else ""
-    notes.append(f"{count} seed{'s' if many else ''} a model{spread}.")
+    known = trained.loc[trained["seeds"] > 0, "seeds"]
+    notes = []
+    if len(known):
+        spread = "; ± is the standard deviation over seeds" if known.max() > 1 else ""
+        notes.append(f"{counted(known, 'seed')} per model{spread}.")
+    if len(known) < len(trained):
+        notes.append(f"Of {len(trained) - len(known)} of {len(trained)} models no seed is known.")
     return notes

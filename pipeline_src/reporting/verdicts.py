@@ -15,6 +15,8 @@ QUESTIONS = (
     ("SFT-KD-Recon against the SFT-started student without distillation", "sft_start", "sft_kd"),
     ("Std-KD against a student trained for as many epochs", "matched", "std_kd"),
 )
+#: What is read as a number of both tables.
+NUMBERS = ("effect",)
 ORDER = ("better", "no difference shown", "worse", "cannot tell")
 
 
@@ -71,8 +73,7 @@ def _tested(question: str, rows: pd.DataFrame) -> Verdict:
         tone = "yes"
     elif counts["worse"] and not counts["better"]:
         tone = "no"
-    low, high = (value_text(rows["effect"].agg(end), "psnr_db", "+") for end in ("min", "max"))
-    effects = low if len(rows) == 1 else f"{low} to {high}"
-    return Verdict(
-        question, f"{', '.join(named)} of {len(rows)}", f"tested; effects {effects} dB", tone
-    )
+    found = rows["effect"].dropna()
+    ends = [value_text(end, "psnr_db", "+") for end in (found.min(), found.max())]
+    effects = f"effects {' to '.join(ends[: min(len(found), 2)])} dB" if len(found) else "no effect"
+    return Verdict(question, f"{', '.join(named)} of {len(rows)}", f"tested; {effects}", tone)

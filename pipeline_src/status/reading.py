@@ -20,6 +20,7 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
+from pipeline_src.text import one_line
 from pipeline_src.training.lock import is_locked
 
 #: Names that `training.state` gives its files; kept here too because it imports torch.
@@ -333,8 +334,7 @@ def _error_line(log: Path, since: float) -> str:
     if not lines or about.st_mtime < since:
         return ""
     line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
-    # What a terminal would take for a command is no text.
-    return "".join(c if c.isprintable() else " " for c in line).strip()
+    return one_line(line)
 
 
 def _exception(lines: list[str]) -> str:

@@ -21,6 +21,7 @@ from rich.text import Text
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.status.reading import NOTABLE, STATES, TrainingStatus, look, plan
+from pipeline_src.text import printable
 
 #: Seconds between two looks at the files.
 REFRESH = 2.0
@@ -93,10 +94,11 @@ _STYLES = {"running": "cyan", "failed": "red", "stopped": "yellow", "done": "gre
 
 
 def _cells(training: TrainingStatus) -> list[str]:
-    """A text for each column, without blanks, so that other programs can split a line."""
+    """A text for each column, without blanks, so that other programs can split a line, and without
+    what a terminal would obey."""
     at = training.position
     psnr, loss = training.validation_psnr_db, training.validation_loss
-    return [
+    cells = [
         training.setting,
         training.model,
         str(training.seed),
@@ -109,6 +111,7 @@ def _cells(training: TrainingStatus) -> list[str]:
         "-" if loss is None else f"{loss:.3e}",
         _duration(training.seconds),
     ]
+    return ["_".join(printable(cell).split()) for cell in cells]
 
 
 def _duration(seconds: float | None) -> str:
@@ -140,7 +143,9 @@ def plain_table(found: Sequence[TrainingStatus]) -> str:
     rows = [_cells(t) for t in found]
     widths = _widths(rows)
     lines = [f"{_aligned(list(_COLUMNS), widths)}  note"]
-    lines += [f"{_aligned(row, widths)}  {t.note}" for row, t in zip(rows, found, strict=True)]
+    lines += [
+        f"{_aligned(row, widths)}  {printable(t.note)}" for row, t in zip(rows, found, strict=True)
+    ]
     lines += ["", f"{len(found)} trainings: {_counts(found)}; {_epochs(found)}"]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -230,6 +235,6 @@ def _line(item: TrainingStatus | Counted, setting: str, widths: Sequence[int]) -
     names = _aligned(cells[: _NAMES - 1], widths)
     line = Text.assemble(names, "  ", (f"{item.state:{widths[_NAMES - 1]}}", style), "  ")
     if item.state in ("failed", "stopped"):
-        return line.append(item.note, style=style)
+        return line.append(printable(item.note), style=style)
     numbers = _aligned(cells, widths)[len(line.plain) :]
-    return line.append(f"{numbers}  {item.note}" if item.note else numbers)
+    return line.append(f"{numbers}  {printable(item.note)}" if item.note else numbers)

@@ -14,6 +14,7 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.evaluation.results import METRICS
 from pipeline_src.provenance import Sitting, write_manifest
 from pipeline_src.reporting.labels import DatasetLabel, Labels
+from pipeline_src.tabular import write_rows
 
 METHODS = ("fitnets", "at", "cc", "fsp", "sp")
 Model = tuple[str, str]
@@ -109,7 +110,7 @@ def measured(
     models: Mapping[Model, Value],
     seeds: Sequence[int] = (0, 1, 2),
     patients: int = 12,
-    **columns: str,
+    **columns: object,
 ) -> pd.DataFrame:
     """Volumes made by hand: a model's PSNR is its value, or that of its seed and patient's number,
     over what is the patient's own; SSIM follows at a 64th.
@@ -147,7 +148,7 @@ def written_metrics(rows: pd.DataFrame, folder: Path) -> list[Path]:
     paths = []
     for number, (_, cells) in enumerate(rows.groupby(keys, dropna=False)):
         paths.append(folder / f"{number:03}.csv")
-        cells.to_csv(paths[-1], index=False)
+        write_rows(paths[-1], cells)
     return paths
 
 

@@ -11,7 +11,7 @@ from pipeline_src.config import check_study
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import METRICS
 from pipeline_src.planning.names import split_model_name, split_variant
-from pipeline_src.reporting.ablations import ablation_layout, ablation_table
+from pipeline_src.reporting.ablations import ablation_layout, ablation_notes, ablation_table
 
 ABLATION: dict[str, Any] = {
     "models": ["student", "sft_teacher", "sft_kd_at"],
@@ -98,12 +98,43 @@ def test_each_table_takes_the_variants_of_its_own_ablation(ablated: Any) -> None
     assert table["psnr_db"].tolist() == [32.0, 50.0]
 
 
-@pytest.mark.parametrize("name", ["student", "sft_teacher@a.one", "sft_kd_at@a.joint"])
-def test_missing_metrics_are_an_error_that_names_the_model(name: str, ablated: Any) -> None:
-    volumes = ablated_volumes([n for n in PSNR if n != name])
-    with pytest.raises(InputError) as caught:
-        ablation_table(volumes, ablated, "a")
-    assert str(caught.value) == f"ablation a: no metrics of {name} for heads 4x"
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("student", [(row, "Student") for row in ("four branches", "one branch", "joint")]),
+        ("sft_teacher@a.one", [("one branch", "SFT teacher")]),
+        ("sft_kd_at@a.joint", [("joint", "SFT-KD-Recon AT")]),
+    ],
+)
+def test_a_model_without_metrics_is_a_dash_and_named_below(
+    name: str, cells: list[tuple[str, str]], ablated: Any
+) -> None:
+    table = ablation_table(ablated_volumes([n for n in PSNR if n != name]), ablated, "a")
+    layout = ablation_layout(table, ablated, "a")["heads 4x"]
+    dashes = [
+        (row, model)
+        for row in layout.index
+        for model in layout.columns
+        if layout.loc[row, model] == "\N{EN DASH}"
+    ]
+    assert dashes == cells
+    assert ablation_notes(table, ablated, "a")[1:] == [
+        f"Without metrics, and so a dash: 1 (heads 4x {name})."
+    ]
+
+
+def test_an_ablation_without_any_metrics_is_a_table_of_dashes(ablated: Any) -> None:
+    table = ablation_table(ablated_volumes(["zero_filled"]), ablated, "a")
+    layout = ablation_layout(table, ablated, "a")
+    assert layout.eq("\N{EN DASH}").all(axis=None)
+    [_, note] = ablation_notes(table, ablated, "a")
+    assert note.startswith("Without metrics, and so a dash: 6 (heads 4x student; ")
+    assert note.endswith("; ...).")
+
+
+def test_nothing_is_said_of_an_ablation_that_is_complete(ablated: Any) -> None:
+    table = ablation_table(ablated_volumes(list(PSNR)), ablated, "a")
+    assert len(ablation_notes(table, ablated, "a")) == 1
 
 
 def test_layout_has_the_rows_titles_and_a_column_a_model(ablated: Any) -> None:

@@ -48,11 +48,11 @@ def test_each_cost_is_a_row_in_units_that_people_read(tmp_path: Path) -> None:
     assert list(layout.columns) == ["teacher (D5C5)", "student (D3C5)", "student / teacher"]
     rows = {title: list(row) for title, row in layout.iterrows()}
     assert rows["Parameters"] == ["141,765", "49,285", "0.35"]
-    assert rows["Multiply-adds a slice, convolutions (millions)"] == ["3,175", "1,100", "0.35"]
+    assert rows["Multiply-adds per slice, convolutions (millions)"] == ["3,175", "1,100", "0.35"]
     # No ratio is measured for data fidelity; it is that of the numbers.
-    assert rows["Multiply-adds a slice, data fidelity (millions)"] == ["17", "17", "1.00"]
+    assert rows["Multiply-adds per slice, data fidelity (millions)"] == ["17", "17", "1.00"]
     assert rows["Weights file (KiB)"] == ["556", "195", "0.35"]
-    assert rows["Run time a slice (ms)"] == ["44.12", "17.50", "0.40"]
+    assert rows["Run time per slice (ms)"] == ["44.12", "17.50", "0.40"]
     assert len(rows) == 7
     assert notes == [
         "One slice of 150 x 150. Run time and memory as measured on some processor (cpu), 2 "

@@ -16,7 +16,6 @@ from reporting_helpers import (
     measured,
 )
 
-from pipeline_src.errors import InputError
 from pipeline_src.reporting.differences import (
     FAMILIES,
     difference_layout,
@@ -173,15 +172,32 @@ def test_frames_of_a_patient_are_averaged_first() -> None:
     assert found["patients"] == 2
 
 
-def test_volumes_that_are_not_paired_are_refused_and_named() -> None:
-    rows = measured({STD_AT: 30.0, SFT_AT: 31.0}, patients=8)
-    lacking = (rows["training"] == "sft_kd") & (rows["patient"] == "p03") & (rows["seed"] == 1)
-    with pytest.raises(
-        InputError, match=r"^at sft_kd: not measured, but at std_kd is: seed 1, pat"
+def test_a_pair_not_measured_alike_is_told_and_the_others_are_compared() -> None:
+    models = {STD_AT: 30.0, SFT_AT: 31.0, STD_SP: 30.0, SFT_SP: 31.0}
+    rows = measured(models, patients=8)
+    sft_at = (rows["model"] == "at") & (rows["training"] == "sft_kd")
+    lacking = sft_at & (rows["patient"] == "p03") & (rows["seed"] == 1)
+    volume = "at sft_kd: not measured, but at std_kd is: seed 1, patient p03"
+    of_seed = "at sft_kd: not measured, but at std_kd is: seed 2, patient p00 and 7 more"
+    for left, reason in (
+        (rows[~lacking], volume),
+        (rows[~(sft_at & (rows["seed"] == 2))], of_seed),
+        (
+            rows.assign(psnr_db=rows["psnr_db"].where(~lacking)),
+            "at sft_kd: psnr_db is no finite number: seed 1, patient p03",
+        ),
     ):
-        difference_table(rows[~lacking], ONE_SETTING)
-    with pytest.raises(InputError, match="seed 2"):
-        difference_table(rows[(rows["training"] == "sft_kd") | (rows["seed"] < 2)], ONE_SETTING)
+        table = difference_table(left, ONE_SETTING)
+        found = row(table, SFT_AT, STD_AT)
+        assert (found["verdict"], found["reason"]) == ("cannot tell", reason)
+        assert found[["effect", "low", "high", "p", "p_holm", "patients", "seeds"]].isna().all()
+        # It does not count in the correction of the other's p: 2 / 2^8.
+        other = row(table, SFT_SP, STD_SP)
+        assert (other["verdict"], other["p_holm"]) == ("better", pytest.approx(2 / 2**8))
+        assert f"Cannot tell: {reason}." in difference_notes(table)
+        layout = difference_layout(table, ONE_SETTING)["PSNR (dB)"]
+        shown = layout.loc["SFT-KD-Recon AT less Std-KD AT"].tolist()
+        assert shown == ["\N{EN DASH}"] * 3 + ["cannot tell"]
 
 
 def test_neither_variants_nor_zero_filling_are_compared() -> None:

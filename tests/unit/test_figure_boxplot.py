@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_boxes_hold_the_quartiles_of_all_seeds_together() -> None:
     ends = boxes(figure)[0].get_path().get_extents()
     quartiles = np.quantile(teacher["psnr_db"], [0.25, 0.75])
     assert [ends.x0, ends.x1] == pytest.approx(quartiles)
-    assert "2 seeds pooled (6 values a box)" in heading(figure)
+    assert "2 seeds pooled (6 values per box)" in heading(figure)
     assert "3 slices of 2 patients" in heading(figure)
 
 
@@ -136,10 +137,26 @@ BOTH = pd.concat([rows_of(STD_AT, MEANS["std"]), rows_of(SFT_AT, MEANS["sft"])])
 def test_patients_mean_is_over_slices_then_volumes_then_seeds() -> None:
     means = patient_means(BOTH, "ssim")
     assert list(means.columns) == ["std_kd", "sft_kd"]
-    # p3 has no pair.
-    assert list(means.index) == ["p1", "p2"]
+    assert list(means.index) == ["p1", "p2", "p3"]
     assert means.loc["p1"].to_list() == pytest.approx([((0.5 + 0.7) / 2 + 0.9) / 2, 0.8])
     assert means.loc["p2"].to_list() == pytest.approx([0.8, 0.7])
+    # p3 has no pair.
+    assert means.loc["p3"].to_list() == pytest.approx([math.nan, 0.6], nan_ok=True)
+
+
+def test_a_patient_of_one_recipe_alone_is_named() -> None:
+    figure = draw(BOTH, "Heart 4x", "ssim")
+    assert len(patient_lines(figure)) == 2
+    assert "Patients of one recipe alone, not joined: 1 (p3 (AT))." in heading(figure)
+    pairs = draw(BOTH[BOTH["patient"] != "p3"], "Heart 4x", "ssim")
+    assert "recipe alone" not in heading(pairs)
+
+
+def test_a_training_of_unknown_seed_has_a_box() -> None:
+    """Such as weights of others, which come without a manifest."""
+    said = heading(draw(rows_of(STD_AT, MEANS["std"]).assign(seed=math.nan), "Heart 4x", "ssim"))
+    assert "8 slices of 2 patients" in said
+    assert "seed" not in said
 
 
 def test_frame_that_is_left_empty_is_a_volume_too() -> None:
@@ -196,7 +213,7 @@ def test_many_patients_and_a_method_of_ones_own_fit() -> None:
 def test_variants_are_not_mixed_with_the_study_as_configured() -> None:
     variant = HEART.assign(variant="terms.teacher_only", ssim=0.1)
     figure = draw(pd.concat([HEART, variant]), "Heart 4x", "ssim")
-    assert "(6 values a box)" in heading(figure)
+    assert "(6 values per box)" in heading(figure)
     assert figure.axes[0].dataLim.x0 > 0.5
 
 

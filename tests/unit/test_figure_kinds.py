@@ -15,7 +15,8 @@ from matplotlib.colors import to_rgb
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.figures import draw_figure
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
-from pipeline_src.reporting.style import COLORS, LINE_LENGTH, counted, told
+from pipeline_src.reporting.names import counted
+from pipeline_src.reporting.style import COLORS, LINE_LENGTH, told
 
 HEAVY = ("matplotlib", "numpy", "pandas", "seaborn", "torch")
 

@@ -93,4 +93,4 @@ def test_notes_without_a_study_claim_nothing_of_images_or_method() -> None:
     assert len(notes) == 3
     assert notes[0].startswith("brain: kind of images not stated; mean over 3 volumes")
     assert notes[1].startswith("heart: kind of images not stated; mean over 3 volumes")
-    assert notes[2].startswith("2 seeds a model")
+    assert notes[2].startswith("2 seeds per model")

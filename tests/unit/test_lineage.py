@@ -316,3 +316,18 @@ def test_every_command_writes_the_manifest_of_what_it_made(
     assert main(["provenance", str(tables / "main.md")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [sum(f"sub-{p}.nii" in line for line in lines) for p in "abc"] == [1, 1, 1]
+
+
+def test_what_a_manifest_holds_moves_no_cursor(tmp_path: Path) -> None:
+    """A manifest may come from anyone."""
+    path = tmp_path / "a\x1b[2Jb.txt"
+    path.write_text("x")
+    manifest = {
+        "command": "train\x1b]0;title\x07\nerror: none",
+        "sittings": [{"started": "2026-01-01\x9b", "seconds": 1.0}],
+        "made_by": {"commit": "\x1b[31m"},
+        "outputs": {},
+    }
+    line = describe(Step(0, "role\r", path, None, manifest, False))
+    assert line.isprintable()
+    assert r"train\x1b]0;title\x07\nerror: none" in line

@@ -15,7 +15,8 @@ from pipeline_src.reporting.numbers import tidy_numbers, write_tidy
 
 LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]
 KEYS = [*LABELS, "part", "patient", "frame", "metric"]
-COLUMNS = [*KEYS, "value"]
+SOURCE = ["data", "sampled"]
+COLUMNS = [*KEYS[:-1], *SOURCE, "metric", "value"]
 
 
 def written(tmp_path: Path, *tables: pd.DataFrame) -> pd.DataFrame:

@@ -277,16 +277,16 @@ def test_notes_name_synthetic_images_and_validation_patients_where_they_are() ->
     assert "mean over 3 volumes of 2 validation patients" in brain
     assert "weights were chosen" in brain
     assert "synthetic" not in brain
-    assert seeds == "2 seeds a model; ± is the standard deviation over seeds."
+    assert seeds == "2 seeds per model; ± is the standard deviation over seeds."
 
 
 def test_notes_of_one_seed_speak_of_no_spread() -> None:
     labels = Labels.of_study(study_with(seeds=[0]))
     notes = table_notes(main_table(volume_rows((0,)), labels), labels)
-    assert notes[-1] == "1 seed a model."
+    assert notes[-1] == "1 seed per model."
 
 
 def test_notes_give_the_range_where_models_have_different_numbers_of_seeds() -> None:
     rows = pd.concat([measured({TEACHER: 40}), measured({STUDENT: 39}, seeds=(0,))])
     notes = table_notes(main_table(rows, ONE_SETTING), ONE_SETTING)
-    assert notes[-1] == "1 to 3 seeds a model; ± is the standard deviation over seeds."
+    assert notes[-1] == "1 to 3 seeds per model; ± is the standard deviation over seeds."

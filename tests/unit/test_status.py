@@ -211,7 +211,7 @@ def test_looking_changes_nothing_and_leaves_no_lock(study: Study, results: Path)
         ),
         ("usage: x\npython -m pipeline_src: error: bad", "python -m pipeline_src: error: bad"),
         (TRACEBACK, "RuntimeError: CUDA error: an illegal memory access was encountered"),
-        ("error: \x1b[31mred [bold]\x1b[0m \x07", "error:  [31mred [bold] [0m"),
+        ("error: \x1b[31mred [bold]\x1b[0m \x07", r"error: \x1b[31mred [bold]\x1b[0m \x07"),
         ("stopped by SIGTERM in stage features\n", None),
         ("Traceback (most recent call last):\n  File\nKeyboardInterrupt\n", None),
         (f"Exception ignored in: <function f>\n{TRACEBACK}", None),

@@ -20,8 +20,8 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_json, write_text
 from pipeline_src.status import reading
-from pipeline_src.status.reading import TrainingStatus, trainings
-from pipeline_src.status.showing import Counted, arranged, show, view
+from pipeline_src.status.reading import Position, TrainingStatus, trainings
+from pipeline_src.status.showing import Counted, arranged, plain_table, show, view
 
 pytest_plugins = ["status_fixtures"]
 
@@ -286,3 +286,17 @@ def test_the_command_prints_once_when_piped(
     assert main(["status", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.count(" waiting ") == len(study.model_names())
+
+
+def test_what_a_state_or_log_holds_moves_no_cursor() -> None:
+    at = Position("\x1b[2Jfeat\tures", 1, 2, 1, 4, 0, 8)
+    found = TrainingStatus(
+        "heads", "4x", 0, "student", "stopped", 0.0, 8, at, note="why\x1b]0;title\x07\r\nmore"
+    )
+    text = plain_table([found])
+    assert r"\x1b[2Jfeat\tures:1/2" in text
+    assert text.splitlines()[1].endswith(r"why\x1b]0;title\x07\r\nmore")
+    stream = io.StringIO()
+    Console(file=stream, width=200, color_system=None).print(view("tiny", [found], 200, 20))
+    for shown in (text, stream.getvalue()):
+        assert not {c for c in shown if not c.isprintable()} - {"\n"}

@@ -22,14 +22,22 @@ from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.names import METRIC_TITLES, RECIPE_TITLES, full_title, model_order
+from pipeline_src.reporting.missing import note_of
+from pipeline_src.reporting.names import (
+    METRIC_TITLES,
+    RECIPE_TITLES,
+    counted,
+    full_title,
+    model_order,
+    model_title,
+)
 from pipeline_src.reporting.style import (
     COLORS,
     PAGE_WIDTH,
     TINY,
-    counted,
     head,
 )
+from pipeline_src.text import one_line
 
 #: Trainings in the order of a model's boxes.
 TRAININGS = ("standard", "sft", "std_kd", "sft_kd")
@@ -80,22 +88,28 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
     boxes = places(trained)
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, ROW_HEIGHT * boxes[-1].row + 1.5))
     _draw_boxes(axis, boxes, trained, metric)
-    paired = False
+    paired, single = False, []
     for first, second in pairwise(boxes):
         if first.model != second.model:
             axis.axhline((first.row + second.row) / 2, color="0.8", linewidth=0.5)
         elif (first.training, second.training) == tuple(MARKERS):
             means = patient_means(trained[trained["model"] == first.model], metric)
-            _draw_patients(axis, first.row, second.row, means)
+            alone = means.isna().any(axis=1)
+            single += [f"{patient} ({model_title(first.model)})" for patient in means.index[alone]]
+            _draw_patients(axis, first.row, second.row, means[~alone])
             paired = True
     axis.set(
         xlabel=f"{METRIC_TITLES[metric]} of a slice",
         yticks=[box.row for box in boxes],
-        yticklabels=[full_title(box.model, box.training) for box in boxes],
+        yticklabels=[one_line(full_title(box.model, box.training)) for box in boxes],
         ylim=(boxes[-1].row + 0.7, -0.7),
     )
     axis.grid(visible=False, axis="y")
-    head(figure, f"{title}: {METRIC_TITLES[metric].split()[0]} by slice", *_counts(slices, metric))
+    details = [
+        *_counts(slices, metric),
+        *note_of("Patients of one recipe alone, not joined", single),
+    ]
+    head(figure, f"{title}: {METRIC_TITLES[metric].split()[0]} by slice", *details)
     if paired:
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
@@ -118,14 +132,15 @@ def places(trained: pd.DataFrame) -> list[Box]:
 
 
 def patient_means(of_method: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row a patient measured with both recipes, a column a recipe: the mean over the slices of
-    each volume, then over the patient's volumes, then over seeds."""
+    """A row a patient, a column a recipe: the mean over the slices of each volume, then over the
+    patient's volumes, then over seeds; NaN where a patient was measured with one recipe alone."""
     frames = of_method.assign(frame=of_method["frame"].fillna(""))
-    means = frames.groupby(["training", "patient", "seed", "frame"])[metric].mean()
+    levels = ["training", "patient", "seed", "frame"]
+    means = frames.groupby(levels, dropna=False)[metric].mean()
     for level in ("frame", "seed"):
         keep = [name for name in means.index.names if name != level]
-        means = means.groupby(level=keep).mean()
-    return means.unstack("training")[list(MARKERS)].dropna()
+        means = means.groupby(level=keep, dropna=False).mean()
+    return means.unstack("training")[list(MARKERS)]
 
 
 def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str) -> None:
@@ -182,13 +197,13 @@ def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) 
 def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
     """What a box stands for, in words, and the median of zero filling."""
     trained, not_trained = (slices[(slices["training"] == "none") == is_none] for is_none in (0, 1))
-    models = trained.groupby(["model", "training"])
+    models = trained.groupby(["model", "training"], dropna=False)
     seeds = models["seed"].nunique()
-    a_seed = trained.groupby(["model", "training", "seed"]).size()
+    a_seed = trained.groupby(["model", "training", "seed"], dropna=False).size()
     lines = [f"{counted(a_seed, 'slice')} of {counted(models['patient'].nunique(), 'patient')}"]
     if seeds.max() > 1:
-        lines[0] += f"; {counted(seeds, 'seed')} pooled ({counted(models.size(), 'value')} a box)"
-    else:
+        lines[0] += f"; {counted(seeds, 'seed')} pooled ({counted(models.size(), 'value')} per box)"
+    elif seeds.max() == 1:
         lines[0] += "; one seed"
     if len(not_trained):
         median = not_trained[metric].median()

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.data.store import Store, read_store
-from pipeline_src.reporting.style import PAGE_WIDTH, TINY, counted, head, upright
+from pipeline_src.reporting.names import counted
+from pipeline_src.reporting.style import PAGE_WIDTH, TINY, head, upright
+from pipeline_src.text import one_line
 
 COLUMNS = 10
 #: Inches that a page holds, and of them for what is no tile; for the label above one.
@@ -108,7 +110,8 @@ def _draw_tile(axis: Axes, store: Store, at: int) -> None:
     frame = FRAMES[str(row["part"])]
     for spine in axis.spines.values():
         spine.set(color=frame.color, linewidth=1.6, linestyle=frame.dashes, capstyle="butt")
-    axis.set_title(shortened(f"{row['patient']} {row['frame']}".strip()), fontsize=TINY, pad=2)
+    label = one_line(f"{row['patient']} {row['frame']}")
+    axis.set_title(shortened(label), fontsize=TINY, pad=2)
 
 
 def _counts(store: Store) -> str:

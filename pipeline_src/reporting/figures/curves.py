@@ -27,8 +27,9 @@ from matplotlib.ticker import (
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.planning.names import split_model_name
-from pipeline_src.reporting.names import full_title, model_order
-from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, counted, head, told
+from pipeline_src.reporting.names import counted, full_title, model_order
+from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, told
+from pipeline_src.tabular import read_rows
 
 #: Told apart in grey by marker and dashes.
 MARKERS = {"standard": "o", "sft": "s", "std_kd": "^", "sft_kd": "D"}
@@ -102,10 +103,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 
 
 def _read_history(path: Path) -> pd.DataFrame:
-    try:
-        history = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: history cannot be read ({error})") from None
+    history = read_rows(path, "history", ("epoch", *QUANTITIES))
     if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
         raise InputError(f"{path}: is no history; columns missing: {', '.join(missing)}")
     return history
@@ -133,7 +131,6 @@ def draw(curves: list[Curve], title: str) -> Figure:
     if any(curve.distils for curve in curves):
         axes[0].set_ylabel("validation loss")
     details = _details(curves, first)
-    head(figure, f"{title}: learning curves on the validation patients", *details)
     columns = _legend_columns(axes[0], curves)
     figure.legend(
         handles=[handle for column in columns for handle in column],
@@ -142,6 +139,7 @@ def draw(curves: list[Curve], title: str) -> Figure:
         handlelength=3,
     )
     figure.set_figheight(2.5 + LINE_HEIGHT * (len(details) + len(columns[0])))
+    head(figure, f"{title}: learning curves on the validation patients", *details)
     return figure
 
 

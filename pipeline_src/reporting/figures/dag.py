@@ -15,7 +15,7 @@ from pipeline_src.config import load_study
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
+from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, fitted
 
 #: Places of the columns and half the width of a box, in units of the page's width.
 COLUMNS = {
@@ -106,7 +106,7 @@ def draw(nodes: list[Node], title: str) -> Figure:
         _draw_box(axis, places[node.key], node)
     axis.set(xlim=(-0.02, 1.01), ylim=(-0.1, most + 0.1))
     axis.set_axis_off()
-    axis.set_title(title, loc="left")
+    axis.set_title("\n".join(fitted(title, PAGE_WIDTH - 0.3)), loc="left")
     return figure
 
 

@@ -16,16 +16,17 @@ from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
 from pipeline_src.reporting import names
-from pipeline_src.reporting.names import DECIMALS, METRIC_TITLES, MISSING
+from pipeline_src.reporting.names import DECIMALS, METRIC_TITLES, MISSING, counted
 from pipeline_src.reporting.style import (
     LINE_HEIGHT,
     PAGE_WIDTH,
     SMALL,
     TINY,
-    counted,
     head,
     told,
 )
+from pipeline_src.tabular import read_rows
+from pipeline_src.text import one_line
 
 COLUMNS = (
     "dataset",
@@ -43,12 +44,15 @@ COLUMNS = (
     "verdict",
     "reason",
 )
+NUMBERS = ("effect", "low", "high", "p", "p_holm", "patients", "seeds")
 #: Families in the order of the figure, each with its heading.
 FAMILIES = {
     family: question[0].upper() + question[1:] for family, question in names.FAMILIES.items()
 }
 FAMILIES["recipe"] += " of the same method"
 ROW_HEIGHT = 0.142
+#: How many reasons stand above the figure.
+MOST_REASONS = 12
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,7 @@ def from_files(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"acceleration": str, "reason": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: differences cannot be read ({error})") from None
+    table = read_rows(path, "differences", NUMBERS, of_spreadsheet=True)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InputError(f"{path}: is no file of differences; missing: {', '.join(missing)}")
@@ -133,7 +134,7 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
     for heading, members in groups:
         _draw_heading(axis, top, heading)
         for place, (_, row) in enumerate(members.iterrows(), start=1):
-            labels[top + place] = str(row["first_title"])
+            labels[top + place] = one_line(row["first_title"])
             _draw_row(axis, top + place, row, DECIMALS[metric])
         top += len(members) + 1
     _beside(axis, -1, "difference [95 % interval]", "p")
@@ -247,10 +248,15 @@ def _details(rows: pd.DataFrame) -> list[str]:
         for noun in ("patient", "seed")
         if len(found := rows[f"{noun}s"].dropna())
     ]
-    said = f"{', '.join(counts)}; p: corrected by Holm's method within each group"
+    said = "; ".join(
+        filter(None, (", ".join(counts), "p: corrected by Holm's method within each group"))
+    )
     reasons = rows.loc[rows["verdict"] == "cannot tell", "reason"].dropna()
     why = dict.fromkeys(part for reason in reasons for part in reason.split("; ") if part)
-    return [said, *(told(why, "Cannot tell: ") if why else [])]
+    shown = list(why)[:MOST_REASONS]
+    if len(why) > len(shown):
+        shown.append(f"{len(why) - len(shown)} more reasons in the table of differences")
+    return [said, *(told(shown, "Cannot tell: ") if why else [])]
 
 
 def _legend(verdicts: list[str]) -> list[Line2D]:

@@ -1,0 +1,129 @@
+"""CSV files, read and written in one way: text is text, and only numbers may be missing.
+
+A patient may be called `NA`, `007` or `1e5`, and an id may hold commas, quotes and line breaks; all
+read back as they were. There are two kinds of file. Those that programs read (metrics, histories,
+`all_numbers.csv`) hold every text as it is. Those that people open in a spreadsheet (the tables of
+a study) have an apostrophe before a text that a spreadsheet would run as a formula; `read_rows`
+takes it away again where it is told of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import write_text
+
+#: What stands for a missing number, in files of others too.
+_NO_NUMBER = frozenset(
+    ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
+)
+#: A text that a spreadsheet runs, whatever apostrophes are before it; signed numbers are none.
+_FORMULA = re.compile(r"'*(?![-+.\d ]*\Z)[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def read_rows(
+    path: Path,
+    what: str,
+    numbers: Collection[str],
+    *,
+    comment: str | None = None,
+    of_spreadsheet: bool = False,
+) -> pd.DataFrame:
+    """The rows of a CSV file: the columns of ``numbers`` as numbers, all others as text.
+
+    A column of ``numbers`` that the file does not have is left out. Missing numbers are NaN,
+    missing text is empty.
+
+    Args:
+        path: the file.
+        what: what it holds, for the error.
+        numbers: names of the columns of numbers.
+        comment: the character that begins a comment, if any does.
+        of_spreadsheet: the file is written by `csv_text` ``for_spreadsheet``.
+
+    Raises:
+        InputError: the file cannot be read, or something in a column of numbers is none.
+    """
+    try:
+        with path.open("rb") as stream:
+            heading = stream.readline()
+        # Where lines end plainly, a carriage return is a character of an id.
+        plain = heading.endswith(b"\n") and not heading.endswith(b"\r\n")
+        # Rows of more cells than there are headings would else lose some, with a warning.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            table = pd.read_csv(
+                path,
+                dtype=str,
+                na_filter=False,
+                index_col=False,
+                comment=comment,
+                lineterminator="\n" if plain else None,
+            )
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        raise InputError(f"{path}: {what} cannot be read ({error})") from None
+    for column in table.columns:
+        if column in numbers:
+            try:
+                table[column] = _as_numbers(table[column])
+            except ValueError:
+                raise InputError(f"{path}: {column} has a value that is no number") from None
+        elif of_spreadsheet:
+            table[column] = [_unguarded(text) for text in table[column]]
+    return table
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """The texts as whole numbers where all are, else as numbers."""
+    texts = [text.strip() for text in column]
+    try:
+        return pd.Series([int(text) for text in texts], index=column.index, dtype="int64")
+    except (ValueError, OverflowError):
+        pass
+    values = [math.nan if text in _NO_NUMBER else float(text) for text in texts]
+    return pd.Series(values, index=column.index, dtype="float64")
+
+
+def csv_text(
+    table: pd.DataFrame, float_format: str | None = None, for_spreadsheet: bool = False
+) -> str:
+    """A table as CSV without its index; numbers are exact unless ``float_format`` rounds them."""
+    if for_spreadsheet:
+        table = table.copy()
+        for name, column in table.items():
+            if any(isinstance(value, str) for value in column):
+                table[name] = column.map(_guarded)
+    text = table.to_csv(index=False, float_format=float_format, lineterminator="\n")
+    if "\r" in text:
+        # Python's writer leaves a carriage return bare, at which readers would end the row.
+        text = table.to_csv(
+            index=False,
+            float_format=float_format,
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC,
+        )
+    return text
+
+
+def write_rows(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV for programs, atomically; every text and number reads back as it was.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write_text(path, csv_text(table))
+
+
+def _guarded(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def _unguarded(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

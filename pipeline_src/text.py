@@ -1,0 +1,32 @@
+"""Text of others (titles, ids, messages) where it is shown: nothing in it may act."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Categories of characters that a terminal obeys or cannot show: controls, halves of a pair, and
+#: separators of lines and paragraphs.
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+#: What turns the direction of the text that follows it, so that a line reads as what it is not.
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BREAKS = re.compile(r"\s*[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+def printable(text: str) -> str:
+    r"""The text with every control character written out, such as `\x1b` and `\n`.
+
+    For terminals and logs, which would obey it. All else, letters of any language among it, stays
+    as it is.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if c in _TURNING or unicodedata.category(c) in _UNSEEN
+        else c
+        for c in text
+    )
+
+
+def one_line(text: str) -> str:
+    """The text on one line: a break or tab is a space, any other control character written out."""
+    return printable(_BREAKS.sub(" ", text).strip())
