@@ -108,4 +108,4 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
         volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root))
     except InputError:
         return []
-    return [str(volume.path) for volume in volumes if volume.path and volume.path.exists()]
+    return [str(path) for volume in volumes for path in volume.files]

@@ -181,7 +181,11 @@ def write_manifest(
             "command": command,
             **facts,
             "inputs": {
-                role: {"path": os.path.relpath(file.resolve(), folder), "sha256": sha256_file(file)}
+                role: {
+                    "path": os.path.relpath(file.resolve(), folder),
+                    "size": file.stat().st_size,
+                    "sha256": sha256_file(file),
+                }
                 for role, file in inputs.items()
             },
             "outputs": {

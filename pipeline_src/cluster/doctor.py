@@ -18,6 +18,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.preflight import check_files, describe_data, gpu_wanted, inspect_data
+from pipeline_src.provenance import commit_problem
 from pipeline_src.training.lock import lock_problem
 
 #: GB below which a disk is called nearly full.
@@ -33,6 +34,9 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
         yield from _convolutions(study)
     yield from _data(study)
     yield from _disk()
+    problem = commit_problem()
+    if problem:
+        yield Finding("look", f"manifests will name no commit of the code: {problem}")
     if on_cluster:
         yield from examine_plugin()
         yield from examine_slurm(study, settings)

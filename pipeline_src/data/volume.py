@@ -59,6 +59,19 @@ class VolumeReference:
         """How messages name the volume."""
         return str(self.path) if self.path else f"{self.patient} {self.frame}".strip()
 
+    @property
+    def files(self) -> list[Path]:
+        """All files that it is read from: a header may have its pixels beside it."""
+        if self.path is None:
+            return []
+        pairs = ((".hdr", ".img"), (".img", ".hdr"))
+        beside = [
+            self.path.with_name(self.path.name.replace(own, other))
+            for own, other in pairs
+            if own in self.path.suffixes
+        ]
+        return [path for path in (self.path, *beside) if path.exists()]
+
     def shape(self) -> tuple[int, int, int]:
         """Rows, columns and slices, without reading the pixels.
 

@@ -7,6 +7,7 @@ otherwise was made for another study, or by other code.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,17 @@ from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
+from pipeline_src.files import read_json, sha256_file
 from pipeline_src.planning.code import digests, sources
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.preflight import source_files_of
 from pipeline_src.reporting.figures.kinds import figure_kind
 from pipeline_src.reporting.method_options import method_options
+from pipeline_src.sampling.masks import mask_file
+
+#: Bytes up to which a given file is compared by its digest whenever a study is started.
+SMALL_FILE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,12 @@ class Step:
     Attributes:
         settings: values of the configuration, JSON-serialisable.
         code: source files.
+        given: files from outside the results; None where they are not at hand.
     """
 
     settings: Mapping[str, Any]
     code: list[Path] = field(repr=False)
+    given: list[Path] | None = None
 
 
 def prepare_step(study: Study, dataset: str) -> Step:
@@ -40,7 +48,8 @@ def prepare_step(study: Study, dataset: str) -> Step:
     chosen = study.datasets[dataset]
     settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
     source = f"data.sources.{chosen.source.kind}"
-    return Step(settings, sources("data.preparation", "data.store", source))
+    volumes = [Path(path) for path in source_files_of(study, dataset)]
+    return Step(settings, sources("data.preparation", "data.store", source), volumes or None)
 
 
 def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
@@ -56,7 +65,8 @@ def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
             else study.sampling.model_dump(mode="json")
         ),
     }
-    return Step(settings, sources("sampling.masks"))
+    file = mask_file(given) if given else None
+    return Step(settings, sources("sampling.masks"), [file] if file and file.exists() else None)
 
 
 def train_step(plan: TrainingPlan) -> Step:
@@ -151,12 +161,37 @@ def why_outdated(step: Step, manifest: Path) -> str:
     asked = json.loads(json.dumps(dict(step.settings)))
     if settings != asked:
         return f"was made with {_first_difference(settings, asked)}"
+    if step.given is not None and (other := _other_file(made.get("inputs"), step.given)):
+        return f"was made from {other}"
     now = digests(step.code)
     changed = sorted(name for name in code.keys() | now.keys() if code.get(name) != now.get(name))
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"was made by other code ({changed[0]}{more})"
     return ""
+
+
+def _other_file(inputs: Any, given: list[Path]) -> str:
+    """What differs between the given files that a manifest lists and those that are there, in a few
+    words; empty if nothing does. Small files are compared by digest, large ones by name and size.
+    """
+
+    def known(name: str, size: int, sha256: str | None) -> tuple[str, int, str | None]:
+        return name, size, sha256 if size <= SMALL_FILE else None
+
+    try:
+        listed = [(Path(i["path"]).name, i["size"], i["sha256"]) for i in inputs.values()]
+    except (AttributeError, KeyError, TypeError):
+        return "files of which nothing is known"
+    read = Counter(known(*one) for one in listed)
+    there = Counter(
+        known(path.name, size, sha256_file(path) if size <= SMALL_FILE else None)
+        for path in given
+        for size in [path.stat().st_size]
+    )
+    if read.total() != there.total():
+        return f"{read.total()} files where there are {there.total()} now"
+    return "".join(f"another {name}" for name, *_ in sorted(there - read)[:1])
 
 
 def _first_difference(made: Any, asked: Any, key: str = "") -> str:

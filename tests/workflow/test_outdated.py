@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 
+import nibabel
+import numpy as np
 import pytest
+import yaml
 from conftest import Checkout
 
 TEACHER = "results/tiny/heart/4x/seed0/teacher"
@@ -103,3 +106,31 @@ def test_a_model_that_is_gone_is_trained_anew(copied: Checkout) -> None:
     assert [p for p in planned if p.startswith("Training")] == [
         "Training sft_kd_sp: heart 4x seed 0"
     ]
+
+
+def test_another_file_of_the_data_prepares_anew(fresh: Checkout) -> None:
+    folder = fresh.root / "scans"
+    rng = np.random.default_rng(0)
+
+    def scan(patient: str, pixels: str) -> None:
+        image = nibabel.Nifti1Pair(rng.random((32, 32, 2), dtype=np.float32), np.eye(4))
+        nibabel.save(image, folder / f"sub-{patient}.{pixels}")
+
+    folder.mkdir()
+    for patient in "abc":
+        scan(patient, "img")
+    content = yaml.safe_load((fresh.root / "tiny.yaml").read_text())
+    content["datasets"]["heart"] |= {
+        "source": {"kind": "nifti", "path": "scans", "pattern": "sub-*.hdr"},
+        "split": {"train": 1, "validation": 1, "test": 1},
+    }
+    (fresh.root / "tiny.yaml").write_text(yaml.safe_dump(content))
+    store = "results/tiny/heart/volumes.h5"
+    assert fresh.tiny(store).returncode == 0
+    shutil.rmtree(fresh.root / ".snakemake")
+    assert fresh.planned(store) == []
+    # The pixels of a header that stays, and older than the store.
+    scan("b", "img")
+    for path in folder.iterdir():
+        shutil.copystat(fresh.root / "tiny.yaml", path)
+    assert fresh.planned(store) == ["Preparing heart"]
