@@ -187,6 +187,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("check", commands.check, "Check a configuration, the files it names and its data.")
     sub.add_argument("--no-data", action="store_true", help="leave out the data sets")
     sub.add_argument(
+        "--import",
+        dest="run_modules",
+        action="store_true",
+        help="import the modules of methods (their code runs) and check what they register",
+    )
+    sub.add_argument(
         "--cluster", action="store_true", help="trainings run elsewhere: ask for no GPU here"
     )
 

@@ -261,7 +261,11 @@ def check(options: argparse.Namespace) -> None:
             )
         print("\n".join(describe_data(name, found)))
     for name, method in study.methods.items():
-        build_loss(name, method, study.networks)
+        if method.module is None or options.run_modules:
+            build_loss(name, method, study.networks)
+        else:
+            place = method.source(name)
+            print(f"method {name}: {place}, which a run imports; --import does it now")
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(

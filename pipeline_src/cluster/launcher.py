@@ -38,6 +38,7 @@ from pipeline_src.cluster.supervision import (
     keep_finished,
     say,
 )
+from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
 
@@ -72,6 +73,9 @@ class Launcher:
                 raise InputError(f"launch: {word}: leave it out; launch reads what Snakemake says")
             if word.startswith(("--directory", "-d=")) or word == "-d":
                 raise InputError(f"launch: {word}: go to that folder and launch there")
+        for path in _configuration_files(self.arguments):
+            # Before Snakemake reads it, and with it may run code.
+            read_yaml(path)
         with self._alone():
             fruitless = 0
             while fruitless < MAX_STARTS:
@@ -243,6 +247,24 @@ def snakemake_in(folder: Path) -> int | None:
         if snakemake and place == folder and b"--nolock" not in command:
             return int(process.name)
     return None
+
+
+def _configuration_files(arguments: Sequence[str]) -> list[Path]:
+    """Files given with --configfile, which takes every word that follows it."""
+    found: list[Path] = []
+    taking = False
+    for word in arguments:
+        option, _, value = word.partition("=")
+        if word.startswith("-"):
+            taking = option in ("--configfile", "--configfiles")
+            found += [Path(value)] if taking and value else []
+        elif taking:
+            found.append(Path(word))
+            if not found[-1].exists():
+                raise InputError(
+                    f"launch: {word}: no such configuration file; targets go before --configfile"
+                )
+    return found
 
 
 def _without_targets(arguments: Sequence[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
+import regex
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from pipeline_src.config.section import PathText, Section
@@ -25,8 +25,8 @@ class PhantomSource(Section):
     anatomy: Literal["brain", "cardiac"] = Field(
         description="brain: T1-like axial slices; cardiac: short-axis slices at ED and ES"
     )
-    patients: PositiveInt = Field(description="number of patients to draw")
-    slices: PositiveInt = Field(description="slices a volume")
+    patients: int = Field(ge=1, le=100_000, description="number of patients to draw")
+    slices: int = Field(ge=1, le=10_000, description="slices per volume")
     matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
     seed: int = Field(default=0, description="seed from which every patient is drawn")
 
@@ -72,8 +72,8 @@ class NiftiSource(Section):
     @classmethod
     def _is_a_regular_expression(cls, value: str | None) -> str | None:
         try:
-            re.compile(value or "")
-        except re.error as error:
+            regex.compile(value or "")
+        except regex.error as error:
             raise ValueError(f"is no regular expression ({error})") from None
         return value
 

@@ -88,6 +88,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: holds no mapping of keys to values")
+    if "__use_yte__" in data:
+        raise InputError(
+            f"{path}: __use_yte__ has Snakemake run the code in this file as soon as it is read; "
+            "write the values themselves, and do not give the file to Snakemake before"
+        )
     return data
 
 

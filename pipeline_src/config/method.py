@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from pydantic import (
 
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
+from pipeline_src.modules import locate
 
 LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
 
@@ -40,13 +40,16 @@ class Network(Section):
 
     depth: int = Field(
         ge=2,
+        le=100,
         description="3x3 convolutions a cascade (d); where not given, 5 for a teacher and 3 for a "
         "student",
     )
-    cascades: PositiveInt = Field(default=5, description="cascades (c)")
-    features: PositiveInt = Field(default=32, description="channels between convolutions")
-    padding: NonNegativeInt = Field(
+    cascades: int = Field(default=5, ge=1, le=100, description="cascades (c)")
+    features: int = Field(default=32, ge=1, le=4096, description="channels between convolutions")
+    padding: int = Field(
         default=0,
+        ge=0,
+        le=1000,
         description="zero pixels added on each side of a cascade's input and cropped before "
         "data fidelity; the authors' cardiac code has 5",
     )
@@ -128,13 +131,10 @@ class Method(Section):
         """
         if self.module is None:
             return LOSSES_FOLDER / f"{name}.py"
-        try:
-            spec = find_spec(self.module)
-        except ImportError:
-            spec = None
-        if spec is None or spec.origin is None:
+        found = locate(self.module)
+        if found is None:
             raise InputError(f"methods.{name}.module: no module {self.module!r} found from here")
-        return Path(spec.origin)
+        return found
 
 
 class Distillation(Section):
@@ -172,7 +172,7 @@ class Distillation(Section):
 class Training(Section):
     """One stage of training, the same for every model: Adam with StepLR on mini-batches."""
 
-    epochs: PositiveInt = Field(default=150, description="epochs a stage")
+    epochs: int = Field(default=150, ge=1, le=1_000_000, description="epochs per stage")
     batch_size: PositiveInt = Field(default=4, description="slices a batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's initial rate")
     lr_step: PositiveInt = Field(default=40, description="epochs between reductions of the rate")

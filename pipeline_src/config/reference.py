@@ -120,7 +120,8 @@ def reference_markdown() -> str:
 
 REFERENCE_HEADING = """# Configuration
 
-`config.yaml` is the embedded demo and the default; `paper.yaml` is the paper; `replication.yaml`
+`own.yaml` is the one to copy for your own data; `config.yaml` is the embedded demo and the default;
+`paper.yaml` is the paper; `replication.yaml`
 runs real data at a scale that two CPU cores finish in about an hour; `ablations.yaml` measures
 what each choice of the method does on a synthetic phantom. A file given with
 `--configfile` stands alone; single keys are laid over it with `--config key=value`.

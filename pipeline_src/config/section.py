@@ -5,17 +5,32 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
+
+#: Characters that turn the direction of what follows, so that text reads otherwise than it is.
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Section(BaseModel):
     """A mapping in the configuration file whose keys are all known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="after")
+    def _is_plain_text(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            try:
+                for text in _texts(value):
+                    refuse_control_characters(text)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -25,6 +40,27 @@ class Section(BaseModel):
                 if key not in cls.model_fields:
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
         return data
+
+
+def refuse_control_characters(text: str) -> None:
+    """Refuse text that would reach a terminal, a table or a file name as something else.
+
+    Raises:
+        ValueError: it holds a control character, or one that turns the direction of text.
+    """
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in TURNING:
+            raise ValueError(f"holds the character {character!a}; use plain text on one line")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from (text for part in pair for text in _texts(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in _texts(part))
 
 
 def _expanded(path: str) -> str:

@@ -27,14 +27,14 @@ Recipe = Literal["std_kd", "sft_kd"]
 Control = Literal["student_matched", "student_sft_start"]
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
 # A name becomes a folder, a wildcard and a cell of a table.
-NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 
 
 def _refuse_bad_name(name: str, what: str) -> None:
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ValueError(
-            f"{what} name {name!r} cannot name a folder; use lower-case letters, digits and "
-            "underscores, a letter first"
+            f"{what} name {name!r} cannot name a folder; use up to 64 lower-case letters, digits "
+            "and underscores, a letter first"
         )
 
 

@@ -10,12 +10,11 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline_src.files import sha256_file, sha256_json
+from pipeline_src.modules import PACKAGE, locate
 
-PACKAGE = Path(__file__).resolve().parent.parent
 NAME = PACKAGE.name
 #: What no result depends on. Configuration and plans act by their values, which every result
 #: records; the others write files, keep a process alive or tell what was done.
@@ -25,6 +24,7 @@ NEUTRAL = (
     "errors",
     "files",
     "locks",
+    "modules",
     "planning",
     "provenance",
     "starting",
@@ -47,13 +47,13 @@ def sources(*modules: str) -> list[Path]:
         ModuleNotFoundError: there is no such module.
     """
     found: dict[str, Path] = {}
-    waiting = [f"{NAME}.{name}" if _locate(f"{NAME}.{name}") else name for name in modules]
+    waiting = [f"{NAME}.{name}" if locate(f"{NAME}.{name}") else name for name in modules]
     packages = {NAME, *(name.partition(".")[0] for name in waiting)}
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
-        path = _locate(name)
+        path = locate(name)
         if path is None:
             raise ModuleNotFoundError(name)
         found[name] = path
@@ -93,29 +93,6 @@ def is_neutral(module: str) -> bool:
 
 
 @cache
-def _locate(name: str) -> Path | None:
-    """The file of a module; of this package without importing anything."""
-    top, *parts = name.split(".")
-    if top == NAME:
-        base = PACKAGE.joinpath(*parts)
-        candidates = [base.with_suffix(".py"), base / "__init__.py"]
-        return next((path for path in candidates if path.is_file()), None)
-    try:
-        # Without importing the module; of a package, its folder is asked for first.
-        spec = find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    origin = Path(spec.origin)
-    if not parts:
-        return origin
-    base = origin.parent.joinpath(*parts)
-    candidates = [base.with_suffix(".py"), base / "__init__.py"]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-@cache
 def _imports(name: str, path: Path) -> tuple[str, ...]:
     """Full names of the modules that a module imports, wherever in its code, except for types."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -130,9 +107,9 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
             found[base] = None
             # What is imported may be a module itself.
             for alias in node.names:
-                if _is_ours(base, package) and _locate(f"{base}.{alias.name}"):
+                if _is_ours(base, package) and locate(f"{base}.{alias.name}"):
                     found[f"{base}.{alias.name}"] = None
-    return tuple(module for module in found if _is_ours(module, package) and _locate(module))
+    return tuple(module for module in found if _is_ours(module, package) and locate(module))
 
 
 def _is_ours(module: str, package: str) -> bool:

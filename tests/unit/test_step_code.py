@@ -10,7 +10,7 @@ import pytest
 from training_helpers import study_with
 
 from pipeline_src.config.reference import source_kinds
-from pipeline_src.planning import code
+from pipeline_src.modules import locate
 from pipeline_src.planning.code import PACKAGE, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import (
@@ -170,7 +170,7 @@ def loaded_by(*arguments: str) -> set[str]:
     return {
         name.removeprefix("pipeline_src.")
         for name in line.split()[1:]
-        if not is_neutral(name) and (code._locate(name) or Path()).read_text().strip()
+        if not is_neutral(name) and (locate(name) or Path()).read_text().strip()
     } - {"reporting", "reporting.figures"}
 
 

@@ -22,7 +22,7 @@ from pipeline_src.errors import InputError
 DESCRIPTION = "the ACDC challenge"
 DISPLAY_QUARTER_TURNS = 1
 
-FRAME_FILE = re.compile(r"(patient\d+)_frame(\d+)\.nii(\.gz)?$")
+FRAME_FILE = re.compile(r"(patient\d+)_frame(\d+)\.nii(\.gz)?")
 
 
 def list_volumes(source: AcdcSource, data_root: Path) -> list[VolumeReference]:
@@ -70,7 +70,7 @@ def _frames(folder: Path) -> dict[str, Path]:
     """The ED and ES files of one patient."""
     files: dict[int, Path] = {}
     for path in entries(folder, "the patient's folder"):
-        match = FRAME_FILE.match(name_when_finished(path))
+        match = FRAME_FILE.fullmatch(name_when_finished(path))
         if not match:
             continue
         refuse_unfinished([path])

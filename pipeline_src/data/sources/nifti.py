@@ -7,6 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
+
+import regex
 
 from pipeline_src.config.data import NiftiSource
 from pipeline_src.data.files import matching, refuse_two_suffixes, require_folder, subfolders
@@ -17,6 +20,8 @@ from pipeline_src.errors import InputError
 DESCRIPTION = "NIfTI volumes"
 DISPLAY_QUARTER_TURNS = 1
 
+#: Seconds that a pattern may take for one path.
+PATIENCE = 1.0
 # Sessions, runs and echoes are several volumes of one patient, not several patients.
 VISIT = re.compile(r"(?:ses|run|echo)-[A-Za-z0-9]+")
 # Entities of BIDS that tell apart what was acquired, where the above leave two volumes alike.
@@ -78,9 +83,24 @@ def list_volumes(source: NiftiSource, data_root: Path) -> list[VolumeReference]:
     return volumes + _patients_without_volume(source, folder, set(patients))
 
 
+def _search(pattern: str, name: str, key: str) -> Any:
+    """The first match of a pattern in a path, or None.
+
+    Raises:
+        InputError: the pattern tries so many ways that it takes for ever.
+    """
+    try:
+        return regex.search(pattern, name, timeout=PATIENCE)
+    except TimeoutError:
+        raise InputError(
+            f"{key}: {pattern!r} tries too many ways to match {name}; repeat nothing that repeats, "
+            "as in (a+)+"
+        ) from None
+
+
 def _patient(source: NiftiSource, name: str) -> tuple[str, int] | None:
     """The patient's id in a path, and where it ends; None where there is none."""
-    match = re.search(source.patient_pattern, name)
+    match = _search(source.patient_pattern, name, "patient_pattern")
     if match is None:
         return None
     # Of alternatives, only one takes part.
@@ -91,7 +111,7 @@ def _patient(source: NiftiSource, name: str) -> tuple[str, int] | None:
 def _frames(source: NiftiSource, files: list[_Found]) -> list[str]:
     """What distinguishes each of one patient's files."""
     if source.frame_pattern is not None:
-        matches = [re.search(source.frame_pattern, file.stem) for file in files]
+        matches = [_search(source.frame_pattern, file.stem, "frame_pattern") for file in files]
         return ["_".join(g for g in m.groups() if g) or m[0] if m else "" for m in matches]
     frames = ["_".join(dict.fromkeys(VISIT.findall(file.stem))) for file in files]
     if len(set(frames)) == len(files):
@@ -130,8 +150,11 @@ def _refuse_ids_cut_short(source: NiftiSource, files: list[_Found]) -> None:
 
 def _rest(source: NiftiSource, file: _Found) -> list[str]:
     """The words of a file's path without its frame."""
-    frame = ENTITY if source.frame_pattern is None else re.compile(source.frame_pattern)
-    return [word for word in re.split(r"[\W_]+", frame.sub(" ", file.stem)) if word]
+    if source.frame_pattern is None:
+        left = ENTITY.sub(" ", file.stem)
+    else:
+        left = regex.sub(source.frame_pattern, " ", file.stem, timeout=PATIENCE)
+    return [word for word in re.split(r"[\W_]+", left) if word]
 
 
 def _patients_without_volume(
