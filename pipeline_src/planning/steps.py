@@ -1,5 +1,7 @@
 """What defines each result of a study: its settings, and the source files that shape it.
 
+What lists data or reads masks is imported where it is needed: most commands do neither.
+
 Snakemake takes both for every rule, and every manifest records them. A result whose manifest says
 otherwise was made for another study, or by other code.
 """
@@ -19,10 +21,8 @@ from pipeline_src.files import read_json, sha256_file
 from pipeline_src.planning.code import digests, sources
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
-from pipeline_src.preflight import source_files_of
 from pipeline_src.reporting.figures.kinds import figure_kind
 from pipeline_src.reporting.method_options import method_options
-from pipeline_src.sampling.masks import mask_file
 
 #: Bytes up to which a given file is compared by its digest whenever a study is started.
 SMALL_FILE = 1 << 16
@@ -45,6 +45,8 @@ class Step:
 
 def prepare_step(study: Study, dataset: str) -> Step:
     """A data set's store."""
+    from pipeline_src.preflight import source_files_of
+
     chosen = study.datasets[dataset]
     settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
     source = f"data.sources.{chosen.source.kind}"
@@ -54,6 +56,8 @@ def prepare_step(study: Study, dataset: str) -> Step:
 
 def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
     """The mask of a setting."""
+    from pipeline_src.sampling.masks import mask_file
+
     chosen = study.datasets[dataset]
     given = chosen.masks.get(acceleration)
     settings = {

@@ -94,7 +94,7 @@ def test_tiny_study_is_good(
     assert main(["check", "--config", str(write_config(tiny_study))]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "1 settings x 15 models x 1 seeds = 15 trainings" in captured.out
+    assert "models per setting: 15, seeds: 1; 15 trainings" in captured.out
 
 
 def test_override_replaces_one_key_and_keeps_its_neighbours(

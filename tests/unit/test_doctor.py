@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline_src.cli import main
-from pipeline_src.cluster import doctor
+from pipeline_src.cluster import doctor_slurm
 from pipeline_src.cluster.doctor import Finding, examine
 from pipeline_src.config.load import check_study
 
@@ -162,7 +162,7 @@ def test_without_a_profile_the_cluster_is_not_asked(tiny_study: dict[str, Any]) 
     ],
 )
 def test_time_limits_are_read(limit: str, minutes: float) -> None:
-    assert doctor._minutes(limit) == minutes
+    assert doctor_slurm._minutes(limit) == minutes
 
 
 def test_command_tells_how_much_is_to_mend(

@@ -132,9 +132,10 @@ def test_ids_of_a_store_come_out_of_the_evaluation_as_they_are(seed: int, tmp_pa
         prepared.slices.append(place | {"part": "test"})
     write_store(tmp_path / "volumes.h5", prepared, {"display_quarter_turns": 0})
     write_mask(tmp_path / "mask.npz", drawn_mask((16, 16), 4, 0, 2))
-    evaluation = Evaluation(tmp_path / "volumes.h5", tmp_path / "mask.npz", "test")
     labels = {"dataset": ids[0], "acceleration": "4x"}
-    volumes, slices, _ = evaluation.evaluate(Subject(tmp_path / "zero", "zero_filled"), labels)
+    evaluation = Evaluation(tmp_path / "volumes.h5", tmp_path / "mask.npz", "test", labels)
+    subject = Subject(tmp_path / "zero", "zero_filled")
+    volumes, slices, _ = evaluation.evaluate(subject, subject.folder)
     for path in (volumes, slices):
         found = read_metrics([path])
         assert found["patient"].tolist() == ids

@@ -182,8 +182,8 @@ def test_a_preset_laid_over_a_file_conflicts_with_it_in_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        f"error: {path}: preset 'authors' sets sft.imitation_normalisation to 'numel', but 'mean' "
-        "is given; leave one of them out\n"
+        f"error: {path} with --set: preset 'authors' sets sft.imitation_normalisation to 'numel', "
+        "but 'mean' is given; leave one of them out\n"
     )
 
 

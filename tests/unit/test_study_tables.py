@@ -287,7 +287,9 @@ def test_the_manifest_names_every_table_and_metric(
     manifest = json.loads((tmp_path / "out" / "main.manifest.json").read_text(encoding="utf-8"))
     given = {role: value["sha256"] for role, value in manifest["inputs"].items()}
     expected = {f"metrics/{number}": sha256_file(path) for number, path in enumerate(files)}
-    expected |= {"paper": sha256_file(paper), "config": sha256_file(config)}
+    # Of the configuration, what was used stands among the settings.
+    expected |= {"paper": sha256_file(paper)}
     assert given == expected
     assert set(manifest["outputs"]) == names(*TABLES)
+    assert list(manifest["settings"]["datasets"]) == ["heart", "brain"]
     assert manifest["study"] == "tiny"

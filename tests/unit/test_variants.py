@@ -316,4 +316,4 @@ def test_check_counts_the_trainings_of_ablations(
     assert main(["check", "--config", str(write_config(tiny_study))]) == 0
     # Three networks, two controls, AT from either teacher, and the SFT teacher and its student with
     # one branch.
-    assert "1 settings x 9 models x 2 seeds = 18 trainings" in capsys.readouterr().out
+    assert "models per setting: 9, seeds: 2; 18 trainings" in capsys.readouterr().out
