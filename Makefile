@@ -1,11 +1,12 @@
 # make demo: the embedded demo to its finished report.  make test: the tests.
+# make install LOCKED=1: exactly the packages of requirements.lock, checked by their hashes.
 # make bench: how fast the engine is.  make faults: trainings killed again and again.
 PYTHON ?= python3
 VENV := .venv
 # Put the environment first, so that the pipeline's own shell lines find it too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: install demo test check bench faults clean
+.PHONY: install demo test check bench faults lock audit clean
 
 install: $(VENV)/.installed
 
@@ -15,7 +16,12 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+endif
 	@touch $@
 
 demo: install
@@ -43,6 +49,15 @@ check: install
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+# Anew from pyproject.toml, and what is known of holes in these packages, with a bill of materials
+# (sbom.json). Both ask the package index; they need uv and pip-audit.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet -o requirements.lock
+
+audit:
+	pip-audit --require-hashes --requirement requirements.lock --format cyclonedx-json --output sbom.json
 
 clean:
 	rm -rf $(VENV) results/demo

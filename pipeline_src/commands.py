@@ -151,14 +151,16 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
         raise InputError("evaluate: give models' folders, or --zero-filled")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     evaluation = Evaluation(options.data, options.mask, options.part, labels)
-    if options.output is None:
-        for subject in subjects:
-            evaluation.refuse_foreign(subject)
-    elif len({subject.folder.name for subject in subjects}) < len(subjects):
+    outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]
+    if len(set(outputs)) < len(outputs):
         raise InputError("evaluate: two models' folders have one name; give them one at a time")
+    for subject, output in zip(subjects, outputs, strict=True):
+        if options.output is None:
+            evaluation.refuse_foreign(subject)
+        evaluation.refuse_place(output)
     made = []
-    for subject in tqdm(subjects, desc="evaluating", unit="model", disable=None):
-        output = options.output / subject.folder.name if options.output else subject.folder
+    pairs = list(zip(subjects, outputs, strict=True))
+    for subject, output in tqdm(pairs, desc="evaluating", unit="model", disable=None):
         written = evaluation.evaluate(subject, output)
         inputs = {"store": options.data, "mask": options.mask}
         if subject.weights:
@@ -203,7 +205,7 @@ def figure(options: argparse.Namespace) -> Made:
     if KINDS[options.kind].shows_plan:
         # The file tells of more than is shown; what is shown stands among the settings.
         inputs, models = {}, Models(load_study(options.inputs[0]))
-    step = figure_step(options.kind, options.title, setting, models)
+    step = figure_step(options.kind, options.title, len(options.inputs), setting, models)
     return Made(inputs, outputs, step, facts)
 
 

@@ -105,7 +105,8 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     from pipeline_src.data.sources import list_volumes
 
     try:
-        volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root))
+        # However its folder is spelled, a file is the same.
+        volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root).resolve())
     except InputError:
         return []
     return [str(path) for volume in volumes for path in volume.files]

@@ -184,6 +184,7 @@ def write_manifest(
                 role: {
                     "path": os.path.relpath(file.resolve(), folder),
                     "size": file.stat().st_size,
+                    "modified": file.stat().st_mtime_ns,
                     "sha256": sha256_file(file),
                 }
                 for role, file in inputs.items()

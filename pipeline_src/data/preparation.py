@@ -77,12 +77,7 @@ def prepare(
             drop(volume, "patient is in no part of the split")
     for volume in progress(chosen.used):
         image = volume.read()
-        # Of the pixels: the bytes of a file depend on its compression too.
-        digest = hashlib.sha256(str(image.shape).encode())
-        digest.update(image.tobytes())
-        repeated = same_image(seen.setdefault(digest.hexdigest(), volume), volume, parts)
-        if repeated:
-            prepared.repeated.append(repeated)
+        repeated: dict[str, None] = {}
         maximum = check_image(image, volume.label)
         taken = take_slices(image / maximum, dataset.preparation, volume.label)
         if taken is None:
@@ -96,6 +91,9 @@ def prepare(
                 drop(volume, "slice is empty (all zero) after cropping", index)
                 continue
             kept += 1
+            # Of the prepared pixels: files of one image differ in compression and scale.
+            digest = hashlib.sha256(slice_image.tobytes()).hexdigest()
+            repeated[same_image(seen.setdefault(digest, volume), volume, parts)] = None
             prepared.images.append(slice_image)
             prepared.slices.append(
                 {
@@ -106,6 +104,7 @@ def prepare(
                     "volume": number,
                 }
             )
+        prepared.repeated += filter(None, repeated)
         if not kept:
             drop(volume, "no slice left")
             continue

@@ -51,10 +51,17 @@ class Subject:
         """
         if (folder / "manifest.json").exists():
             manifest = read_json(folder / "manifest.json")
-            plan = manifest["settings"]
-            # The plan of a variant has its values and not its name.
-            name = manifest.get("name", plan["model"])
-            return cls(folder, name, plan["seed"], plan["training"]["threads"], manifest)
+            try:
+                plan = manifest["settings"]
+                # The plan of a variant has its values and not its name.
+                name = str(manifest.get("name", plan["model"]))
+                split_model_name(name)
+                seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{folder}/manifest.json: is no manifest of a training ({error!r})"
+                ) from None
+            return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)
         except ValueError:
@@ -107,6 +114,7 @@ class Evaluation:
         self._fidelity = data_fidelity(self._mask)
         self._source: dict[str, str | float] = {
             "data": self._store.digest[:DATA_DIGITS],
+            "mask": self._mask.digest[:DATA_DIGITS],
             "sampled": float(self._mask.samples.mean()),
         }
 
@@ -114,8 +122,7 @@ class Evaluation:
         """Refuse to put metrics where those of other data belong.
 
         Raises:
-            InputError: the subject was trained on another store or under another mask, or its
-                folder lies in the results of other files.
+            InputError: the subject was trained on another store or under another mask.
         """
         remedy = "give --output FOLDER to measure it on these"
         theirs = subject.made.get("data_digest", self._store.digest)
@@ -134,14 +141,21 @@ class Evaluation:
                 raise InputError(
                     f"{subject.folder}: is of {key} {subject.made[key]}, not {value}; {remedy}"
                 )
-        # In the results of a study, its store and masks lie above each model.
-        for parent in subject.folder.resolve().parents[:3]:
+
+    def refuse_place(self, folder: Path) -> None:
+        """Refuse a folder in the results of other files: a study's store and masks lie above each
+        of its models.
+
+        Raises:
+            InputError: it lies there.
+        """
+        for parent in folder.resolve().parents[:3]:
             for name, given in self._files.items():
                 own = parent / name
                 if own.exists() and not own.samefile(given):
                     raise InputError(
-                        f"{subject.folder}: lies in the results of {own}, not of {given}; give "
-                        "another folder"
+                        f"{folder}: lies in the results of {own}, not of {given}; give another "
+                        "folder with --output"
                     )
 
     def evaluate(self, subject: Subject, output: Path) -> list[Path]:

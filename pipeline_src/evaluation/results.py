@@ -13,8 +13,9 @@ from pipeline_src.tabular import read_rows
 KEYS = ["dataset", "acceleration", "model", "training"]
 METRICS = ("psnr_db", "ssim", "nmse", "hfn", "vif")
 #: Columns that say what was measured on, which files from before do not have: the first
-#: `DATA_DIGITS` digits of the store's digest, and the fraction of k-space that the mask samples.
-SOURCE = ("data", "sampled")
+#: `DATA_DIGITS` digits of the digests of store and mask, and the fraction of k-space that the mask
+#: samples.
+SOURCE = ("data", "mask", "sampled")
 DATA_DIGITS = 12
 NUMBERS = ("seed", "sampled", *METRICS)
 
@@ -41,7 +42,7 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             raise InputError(f"{path}: has no metrics, only headings")
         # An empty cell, or a file without the column, is the study as configured, the one volume
         # of a patient, or data that is not told.
-        for column in ("variant", "frame", "data"):
+        for column in ("variant", "frame", "data", "mask"):
             if column not in table:
                 table[column] = ""
         if "sampled" not in table:
@@ -56,11 +57,13 @@ def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> 
     first: dict[tuple[str, ...], tuple[Path, object]] = {}
     for path, table in zip(paths, tables, strict=True):
         told = table[["dataset", "acceleration", *SOURCE]].drop_duplicates()
-        for dataset, acceleration, data, sampled in told.itertuples(index=False):
+        for dataset, acceleration, data, mask, sampled in told.itertuples(index=False):
+            setting = (dataset, acceleration)
             if data:
                 _agree(first, (dataset,), path, data, "on other data than")
+            if mask:
+                _agree(first, (*setting, "mask"), path, mask, "with another mask than")
             if pd.notna(sampled):
-                setting = (dataset, acceleration)
                 _agree(first, setting, path, round(sampled, 9), "with another mask than")
 
 
@@ -74,6 +77,7 @@ def _agree(
     other, known = first.setdefault(what, (path, found))
     if found != known:
         raise InputError(
-            f"{path}: {' '.join(what)} was measured {differs} in {other} ({found}, not {known}); "
-            "evaluate both again with one store and mask, or give one data set another name"
+            f"{path}: {' '.join(what[:2])} was measured {differs} in {other} ({found}, not "
+            f"{known}); evaluate both again with one store and mask, or give one data set another "
+            "name"
         )

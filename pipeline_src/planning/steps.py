@@ -24,9 +24,6 @@ from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.reporting.figures.kinds import figure_kind
 from pipeline_src.reporting.method_options import method_options
 
-#: Bytes up to which a given file is compared by its digest whenever a study is started.
-SMALL_FILE = 1 << 16
-
 
 @dataclass(frozen=True)
 class Step:
@@ -110,6 +107,8 @@ def tables_step(study: Study | None) -> Step:
                 for name, dataset in study.datasets.items()
             },
             "accelerations": study.accelerations,
+            "seeds": study.seeds,
+            "models": study.model_names(),
             "ablations": {
                 name: ablation.model_dump(mode="json") for name, ablation in study.ablations.items()
             },
@@ -119,10 +118,14 @@ def tables_step(study: Study | None) -> Step:
 
 
 def figure_step(
-    kind: str, title: str, setting: tuple[str, str] | None = None, models: Models | None = None
+    kind: str,
+    title: str,
+    shown: int = 1,
+    setting: tuple[str, str] | None = None,
+    models: Models | None = None,
 ) -> Step:
-    """A figure; ``models`` for one that shows how they hang together."""
-    settings: dict[str, Any] = {"kind": kind, "title": title}
+    """A figure of so many files; ``models`` for one that shows how they hang together."""
+    settings: dict[str, Any] = {"kind": kind, "title": title, "shown": shown}
     settings["setting"] = list(setting) if setting else None
     if models is not None:
         settings["models"] = {
@@ -165,7 +168,9 @@ def why_outdated(step: Step, manifest: Path) -> str:
     asked = json.loads(json.dumps(dict(step.settings)))
     if settings != asked:
         return f"was made with {_first_difference(settings, asked)}"
-    if step.given is not None and (other := _other_file(made.get("inputs"), step.given)):
+    if step.given is not None and (
+        other := _other_file(list(dict(made["inputs"]).values()), step.given)
+    ):
         return f"was made from {other}"
     now = digests(step.code)
     changed = sorted(name for name in code.keys() | now.keys() if code.get(name) != now.get(name))
@@ -177,25 +182,28 @@ def why_outdated(step: Step, manifest: Path) -> str:
 
 def _other_file(inputs: Any, given: list[Path]) -> str:
     """What differs between the given files that a manifest lists and those that are there, in a few
-    words; empty if nothing does. Small files are compared by digest, large ones by name and size.
+    words; empty if nothing does. A file of the same name, size and date is taken for the same; else
+    its digest decides, as in a copy of the data.
     """
-
-    def known(name: str, size: int, sha256: str | None) -> tuple[str, int, str | None]:
-        return name, size, sha256 if size <= SMALL_FILE else None
-
     try:
-        listed = [(Path(i["path"]).name, i["size"], i["sha256"]) for i in inputs.values()]
+        listed = [(Path(i["path"]).name, i["size"], i["modified"], i["sha256"]) for i in inputs]
     except (AttributeError, KeyError, TypeError):
         return "files of which nothing is known"
-    read = Counter(known(*one) for one in listed)
-    there = Counter(
-        known(path.name, size, sha256_file(path) if size <= SMALL_FILE else None)
-        for path in given
-        for size in [path.stat().st_size]
-    )
-    if read.total() != there.total():
-        return f"{read.total()} files where there are {there.total()} now"
-    return "".join(f"another {name}" for name, *_ in sorted(there - read)[:1])
+    if len(listed) != len(given):
+        return f"{len(listed)} files where there are {len(given)} now"
+    dated = Counter(one[:3] for one in listed)
+    by_date = {one[:3]: one[3] for one in listed}
+    left = Counter((name, sha256) for name, _, _, sha256 in listed)
+    for path in given:
+        file = path.resolve()
+        state = file.stat()
+        one = (file.name, state.st_size, state.st_mtime_ns)
+        # Files of one name, such as T1.nii of every patient, may share a date only by its copy.
+        sha256 = by_date[one] if dated[one] == 1 else sha256_file(file)
+        if not left[file.name, sha256]:
+            return f"another {path.name}"
+        left[file.name, sha256] -= 1
+    return ""
 
 
 def _first_difference(made: Any, asked: Any, key: str = "") -> str:

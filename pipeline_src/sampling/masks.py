@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -37,6 +38,13 @@ class Mask:
 
     samples: NDArray[np.bool_]
     description: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples and their shape."""
+        digest = hashlib.sha256(str(self.samples.shape).encode())
+        digest.update(np.packbits(self.samples).tobytes())
+        return digest.hexdigest()
 
     @property
     def lines(self) -> NDArray[np.bool_] | None:
@@ -198,7 +206,7 @@ def _array_from_npy(path: Path) -> NDArray[Any]:
 
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
-    table = pd.read_csv(path, comment="#")
+    table = pd.read_csv(path, comment="#", index_col=False)
     if "line" in table:
         indices = table["line"].to_numpy()
     elif {"acceleration", "matrix_size", "sampled_lines"} <= set(table.columns):

@@ -57,9 +57,9 @@ def from_here(path):
 
 
 def code(step):
-    """The source files of a step as its input: the step reruns when its own code changes and not
-    when another's does. It also reruns where the manifest of its result says that it was made with
-    other settings or code, whatever Snakemake remembers."""
+    """The source files of a step as its input. The step reruns where the manifest of its result
+    says that it was made with other settings, code or given files, whatever Snakemake remembers: when
+    its own code changes, and not when another's does."""
 
     def input_of(wildcards):
         asked, *made = step(wildcards)
@@ -67,7 +67,8 @@ def code(step):
             force_outdated(workflow, study, asked, *made)
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
-        return [from_here(path) for path in asked.code]
+        # Digests in the manifest tell what has changed, not dates: those are new in a new checkout.
+        return [ancient(from_here(path)) for path in asked.code]
 
     return input_of
 
@@ -158,14 +159,16 @@ def report_of(wildcards):
     )
 
 
-def figure_of(kind, path, title=lambda wildcards: study.setting_title(**wildcards)):
-    """A figure without its suffix, such as `cardiac/4x/panel`."""
+def figure_of(
+    kind, path, shown=1, title=lambda wildcards: study.setting_title(**wildcards)
+):
+    """A figure without its suffix, such as `cardiac/4x/panel`, of so many files."""
 
     def defined(wildcards):
         setting = tuple(wildcards) if KINDS[kind].picks_setting else None
         file = f"{RESULTS}/figures/{path.format(**wildcards)}"
-        shown = models if KINDS[kind].shows_plan else None
-        step = steps.figure_step(kind, title(wildcards), setting, shown)
+        plan = models if KINDS[kind].shows_plan else None
+        step = steps.figure_step(kind, title(wildcards), shown, setting, plan)
         return step, f"{file}.manifest.json", f"{file}.png"
 
     return defined
@@ -194,12 +197,17 @@ def start_options(wildcards, input):
     return [word for option, path in options.items() if path for word in (option, path)]
 
 
+def volumes_of(wildcards):
+    """Files of a data set; as for source files, the manifest tells whether they have changed."""
+    return [ancient(path) for path in source_files_of(study, wildcards.dataset)]
+
+
 def given_mask(wildcards):
     """The mask file that a setting is given, where it is."""
     given = study.datasets[wildcards.dataset].masks.get(
         int(wildcards.acceleration[:-1])
     )
-    return [from_here(mask_file(given))] if given else []
+    return [ancient(from_here(mask_file(given)))] if given else []
 
 
 def weights_of(wildcards, model, name="weights.safetensors"):

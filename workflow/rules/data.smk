@@ -1,6 +1,6 @@
 rule prepare:
     input:
-        volumes=lambda wildcards: source_files_of(study, wildcards.dataset),
+        volumes=volumes_of,
         code=code(prepare_of),
     output:
         f"{RESULTS}/{{dataset}}/volumes.h5",

@@ -104,7 +104,8 @@ SETTING_FIGURES = {
 }
 
 for kind, (what, shown) in SETTING_FIGURES.items():
-    defined = figure_of(kind, f"{{dataset}}/{{acceleration}}/{kind}")
+    count = 1 if isinstance(shown, str) else len(shown)
+    defined = figure_of(kind, f"{{dataset}}/{{acceleration}}/{kind}", count)
 
     rule:
         name:
@@ -160,7 +161,9 @@ use rule figure_mask as figure_contact_sheet with:
         "Figure: contact sheet of {wildcards.dataset}"
 
 
-DAG_FIGURE = figure_of("dag", "dag", lambda wildcards: "Steps of one setting and seed")
+DAG_FIGURE = figure_of(
+    "dag", "dag", title=lambda wildcards: "Steps of one setting and seed"
+)
 
 
 use rule figure_mask as figure_dag with:
