@@ -28,7 +28,7 @@ class PhantomSource(Section):
     patients: PositiveInt = Field(description="number of patients to draw")
     slices: PositiveInt = Field(description="slices a volume")
     matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
-    seed: int = Field(default=0, description="seed from which every patient is drawn")
+    seed: NonNegativeInt = Field(default=0, description="seed from which every patient is drawn")
 
 
 class NiftiSource(Section):
@@ -181,7 +181,7 @@ class Split(Section):
     train: PatientChoice = Field(description="patients to train on")
     validation: PatientChoice = Field(description="patients on which the weights are chosen")
     test: PatientChoice = Field(default=0, description="patients never seen by training")
-    seed: int = Field(default=0, description="seed of the draw, where numbers are given")
+    seed: NonNegativeInt = Field(default=0, description="seed of the draw, where numbers are given")
 
     @field_validator("train", "validation", "test", mode="before")
     @classmethod

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import tokenize
+import warnings
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -150,7 +153,7 @@ def mask_from_file(
             raise InputError(f"{path}: a mask is a .npy or a .csv file")
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, OverflowError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, OverflowError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: is no mask ({error})") from None
     if samples.dtype.kind not in "biuf":
         raise InputError(f"{path}: holds values of type {samples.dtype}; a mask has 0 and 1 alone")
@@ -189,18 +192,25 @@ def mask_from_file(
 
 
 def _array_from_npy(path: Path) -> NDArray[Any]:
-    # Mapped, so that an array that is larger than its file or than the memory is refused.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InputError(f"{path}: is no mask (an archive, not an array)")
-    return array
+    try:
+        # Headers that Python 2 wrote are read with a warning.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            # Mapped, so that an array that is larger than its file or than the memory is refused.
+            return np.lib.format.open_memmap(path, mode="r")
+    except (TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError) as error:
+        # The header is Python's text.
+        raise InputError(f"{path}: is no mask (its header cannot be read: {error})") from None
 
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
-    table = pd.read_csv(path, comment="#")
+    # Rows of more cells than there are headings would else give other columns, or a warning.
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        table = pd.read_csv(path, comment="#", dtype=str, na_filter=False, index_col=False)
+    for column in ("line", "acceleration", "matrix_size", "sampled_lines"):
+        if f"{column}.1" in table:  # so pandas names a second one
+            raise InputError(f"{path}: has two columns {column!r}; leave one of them out")
     if "line" in table:
-        indices = table["line"].to_numpy()
+        texts = table["line"].tolist()
     elif {"acceleration", "matrix_size", "sampled_lines"} <= set(table.columns):
         size = f"{matrix[0]}x{matrix[1]}"
         rows = table[(table["acceleration"] == f"{acceleration}x") & (table["matrix_size"] == size)]
@@ -208,15 +218,17 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
             raise InputError(
                 f"{path}: {len(rows)} masks of {size} at {acceleration}x; exactly one is needed"
             )
-        indices = np.array(str(rows["sampled_lines"].iloc[0]).split(), dtype=int)
+        texts = rows["sampled_lines"].iloc[0].split()
     else:
         raise InputError(
             f"{path}: needs a column 'line', or 'acceleration', 'matrix_size' and 'sampled_lines'"
         )
-    if not len(indices):
+    if not texts:
         raise InputError(f"{path}: mask samples nothing")
-    if not np.issubdtype(indices.dtype, np.integer):
-        raise InputError(f"{path}: is no mask (lines are given by whole numbers)")
+    odd = next((text for text in texts if not re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", text)), None)
+    if odd is not None:
+        raise InputError(f"{path}: is no mask ({odd!r} is no line; whole numbers are needed)")
+    indices = np.array([int(text) for text in texts])
     outside = indices[(indices < 0) | (indices >= matrix[0])]
     if len(outside) and indices.min() == 1 and indices.max() == matrix[0]:
         raise InputError(
