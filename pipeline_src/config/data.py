@@ -10,8 +10,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from pipeline_src.config.section import PathText, Section
 
-# Pixels; anything larger is a slip of the finger, found before memory is asked for.
+# Pixels, and patients that are drawn; anything larger is a slip of the finger, found before memory
+# is asked for.
 LARGEST_SIDE = 2**14
+MOST_PATIENTS = 100_000
 
 AXES = ("LR", "PA", "IS")
 
@@ -25,7 +27,7 @@ class PhantomSource(Section):
     anatomy: Literal["brain", "cardiac"] = Field(
         description="brain: T1-like axial slices; cardiac: short-axis slices at ED and ES"
     )
-    patients: PositiveInt = Field(description="number of patients to draw")
+    patients: int = Field(gt=0, le=MOST_PATIENTS, description="number of patients to draw")
     slices: PositiveInt = Field(description="slices a volume")
     matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
     seed: NonNegativeInt = Field(default=0, description="seed from which every patient is drawn")

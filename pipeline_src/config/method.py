@@ -18,6 +18,8 @@ from pydantic import (
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 
+# Anything larger is a slip of the finger, found before memory is asked for.
+MOST_LAYERS = 1000
 LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
 
 
@@ -40,10 +42,11 @@ class Network(Section):
 
     depth: int = Field(
         ge=2,
+        le=MOST_LAYERS,
         description="3x3 convolutions a cascade (d); where not given, 5 for a teacher and 3 for a "
         "student",
     )
-    cascades: PositiveInt = Field(default=5, description="cascades (c)")
+    cascades: int = Field(default=5, gt=0, le=MOST_LAYERS, description="cascades (c)")
     features: PositiveInt = Field(default=32, description="channels between convolutions")
     padding: NonNegativeInt = Field(
         default=0,
