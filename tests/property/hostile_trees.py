@@ -136,7 +136,7 @@ def broken_link(tree: Tree) -> None:
 
 def good_link(tree: Tree) -> None:
     path = tree.one()
-    path.symlink_to(path.rename(tree.root / f"elsewhere{path.name}"))
+    path.symlink_to(path.rename(tree.root / f"{tree.rng.getrandbits(32)}{path.name}"))
 
 
 def unfinished(tree: Tree) -> None:
