@@ -1,12 +1,13 @@
 # make demo: the embedded demo to its finished report.  make test: the tests.
 # make install LOCKED=1: exactly the packages of requirements.lock, checked by their hashes.
 # make bench: how fast the engine is.  make faults: trainings killed again and again.
+# make hostile: inputs as strangers, accidents and ill will make them.
 PYTHON ?= python3
 VENV := .venv
 # Put the environment first, so that the pipeline's own shell lines find it too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: install demo test check bench faults lock audit clean
+.PHONY: install demo test check bench faults hostile lock audit clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +42,10 @@ bench: install
 # about as many at places drawn between two file operations.
 faults: install
 	FAULT_KILLS=50 python -m pytest tests/faults
+
+# The tests of hostile inputs at their full length: 2,000 drawn configurations, folders and files.
+hostile: install
+	HOSTILE_INPUTS=2000 python -m pytest tests/property/test_hostile_inputs.py
 
 # The quality gates.
 check: install

@@ -27,6 +27,7 @@ from pipeline_src.planning.steps import (
     report_step,
     tables_step,
 )
+from pipeline_src.text import printable
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,11 @@ def prepare(options: argparse.Namespace) -> Made:
     write_store(options.output, prepared, description)
     print(
         f"{name}: {len(prepared.images)} slices of {len(prepared.volumes)} volumes, "
-        f"{len(prepared.dropped)} left out (see `dropped` in {options.output})"
+        f"{len(prepared.dropped)} left out (see `dropped` in "
+        f"{printable(str(options.output))})"
     )
     for sentence in prepared.repeated:
-        print(f"look: {sentence}")
+        print(printable(f"look: {sentence}"))
     sources = [Path(path) for path in source_files_of(study, name)]
     inputs = _numbered("volumes", sources)
     return Made(inputs, [options.output], prepare_step(study, name), description)
@@ -103,7 +105,8 @@ def prepare(options: argparse.Namespace) -> Made:
 
 def mask(options: argparse.Namespace) -> Made:
     """Draw or read a sampling mask."""
-    from pipeline_src.sampling.masks import mask_file, study_mask, write_mask
+    from pipeline_src.sampling.given_masks import mask_file, study_mask
+    from pipeline_src.sampling.masks import write_mask
 
     study = _study(options)
     name = _dataset(options, study)
@@ -271,8 +274,8 @@ def check(options: argparse.Namespace) -> None:
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(
-        f"{options.config}: ok; settings: {len(counts)}, models per setting: {each}, seeds: "
-        f"{len(study.seeds)}; {sum(counts) * len(study.seeds)} trainings"
+        f"{printable(str(options.config))}: ok; settings: {len(counts)}, models per setting: "
+        f"{each}, seeds: {len(study.seeds)}; {sum(counts) * len(study.seeds)} trainings"
     )
 
 

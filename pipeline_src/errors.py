@@ -24,7 +24,7 @@ def in_one_line(error: Exception) -> str:
         text = f"not enough memory ({text})" if text else "not enough memory"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

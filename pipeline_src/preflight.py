@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
-from pipeline_src.sampling.masks import study_mask
+from pipeline_src.sampling.given_masks import study_mask
+from pipeline_src.text import printable
 from pipeline_src.training.interruption import PARENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def describe_data(name: str, found: Inspection) -> list[str]:
         lines.append(
             f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
         )
-    return [*lines, *(f"  look: {sentence}" for sentence in found.repeated)]
+    lines += [f"  look: {sentence}" for sentence in found.repeated]
+    return [printable(line) for line in lines]
 
 
 def _count(number: int, what: str) -> str:

@@ -17,6 +17,12 @@ from numpy.typing import ArrayLike
 # Their assertions are to explain themselves like those of the tests.
 pytest.register_assert_rewrite(
     "cluster_helpers",
+    "hostile_configurations",
+    "hostile_headers",
+    "hostile_masks",
+    "hostile_running",
+    "hostile_stores",
+    "hostile_studies",
     "loss_helpers",
     "snakemake_helpers",
     "status_helpers",

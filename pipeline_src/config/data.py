@@ -10,9 +10,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from pipeline_src.config.section import PathText, Section
 
-# Pixels; anything larger is a slip of the finger, found before memory is asked for.
-LARGEST_SIDE = 2**14
+# Pixels, and patients that are drawn; anything larger is a slip of the finger, found before memory
+# is asked for.
 
+# A configuration or a header that claims more is a slip or ill will.
+LARGEST_SIDE = 2**14
 AXES = ("LR", "PA", "IS")
 
 Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
@@ -28,7 +30,7 @@ class PhantomSource(Section):
     patients: int = Field(ge=1, le=100_000, description="number of patients to draw")
     slices: int = Field(ge=1, le=10_000, description="slices per volume")
     matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
-    seed: int = Field(default=0, description="seed from which every patient is drawn")
+    seed: NonNegativeInt = Field(default=0, description="seed from which every patient is drawn")
 
 
 class NiftiSource(Section):
@@ -181,7 +183,7 @@ class Split(Section):
     train: PatientChoice = Field(description="patients to train on")
     validation: PatientChoice = Field(description="patients on which the weights are chosen")
     test: PatientChoice = Field(default=0, description="patients never seen by training")
-    seed: int = Field(default=0, description="seed of the draw, where numbers are given")
+    seed: NonNegativeInt = Field(default=0, description="seed of the draw, where numbers are given")
 
     @field_validator("train", "validation", "test", mode="before")
     @classmethod

@@ -21,7 +21,33 @@ LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets the second of two equal keys win without a word; here it is an error."""
+    """YAML lets the second of two equal keys win without a word, and takes 010 for 8 and 1:30 for
+    90; here these are errors."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        # At once, since what is read ahead grows with the depth.
+        if self._depth > DEEPEST:
+            raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        number: int | float
+        if node.tag.endswith(":int"):
+            number = self.construct_yaml_int(node)
+        else:
+            number = self.construct_yaml_float(node)
+        if re.match(r"[-+]?0[0-9_]|.*:", node.value) and number != 0:
+            raise yaml.YAMLError(
+                f"{node.value} in line {node.start_mark.line + 1} is {number} to YAML; write "
+                f"{number} if it is that, no leading zero or colon if it is another number, or "
+                f"{node.value!r} in quotes if it is text"
+            )
+        return number
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -36,6 +62,10 @@ class _UniqueKeys(yaml.SafeLoader):
                 raise yaml.YAMLError(f"key {key!r} is given a second time in line {line}")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+for _kind in ("int", "float"):
+    _UniqueKeys.add_constructor(f"tag:yaml.org,2002:{_kind}", _UniqueKeys.construct_number)
 
 
 def _load_yaml(text: str) -> Any:

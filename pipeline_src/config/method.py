@@ -29,7 +29,7 @@ def available_methods() -> list[str]:
 class Sampling(Section):
     """Cartesian masks of whole phase-encode lines, with the kt-FOCUSS density of DC-CNN."""
 
-    seed: int = Field(default=0, description="seed of the drawn lines")
+    seed: NonNegativeInt = Field(default=0, description="seed of the drawn lines")
     center_lines: NonNegativeInt = Field(
         default=10, description="lowest frequencies that are always sampled"
     )

@@ -19,7 +19,9 @@ TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 class Section(BaseModel):
     """A mapping in the configuration file whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="after")
     def _is_plain_text(self) -> Self:
@@ -39,6 +41,7 @@ class Section(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
+                _refuse_truth_for_a_number(key, data[key], cls.model_fields[key].annotation)
         return data
 
 
@@ -61,6 +64,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from (text for part in pair for text in _texts(part))
     elif isinstance(value, list | tuple):
         yield from (text for part in value for text in _texts(part))
+
+
+def _refuse_truth_for_a_number(key: str, value: Any, annotation: Any) -> None:
+    """Pydantic takes `true`, which YAML also makes of `yes` and `on`, for 1 where a number is
+    asked for, also within a list."""
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(one, bool) for one in values) and "bool" not in str(annotation):
+        raise ValueError(f"{key}: {value!r} is given, which is no number and no text")
 
 
 def _expanded(path: str) -> str:

@@ -11,11 +11,18 @@ import h5py
 from pipeline_src.errors import InputError
 
 MOST_LINKS = 16
+# What is stored takes at least this share of what is claimed: deflate packs 1032 bytes to one.
+LEAST_SHARE = 1 / 2000
+SMALL_BYTES = 1 << 26
 
 
 @contextmanager
-def reading_hdf5(path: Path) -> Iterator[h5py.File]:
+def reading_hdf5(
+    path: Path, otherwise: str = "is truncated or no HDF5 file"
+) -> Iterator[h5py.File]:
     """An HDF5 file, open for reading without a lock: data often lies on disks that have none.
+
+    ``otherwise`` is what a message says of a file that cannot be read.
 
     Raises:
         InputError: it is no HDF5 file, is truncated, or may not be read; what goes wrong in the
@@ -28,15 +35,17 @@ def reading_hdf5(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"{path}: may not be read (no permission)") from None
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist") from None
-    except OSError as error:
-        raise InputError(f"{path}: is truncated or no HDF5 file ({error})") from None
+    # Of a damaged file, the library raises any of these.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {otherwise} ({error})") from None
 
 
 def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     """The array of that name whose values lie in ``file`` itself; ``path`` is for messages.
 
     Raises:
-        InputError: there is none, or a link or its storage leads to another file.
+        InputError: there is none, a link or its storage leads to another file, or it claims far
+            more values than were written.
     """
     at, pending, links = file, [name], 0
     while pending:
@@ -62,6 +71,12 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         raise _elsewhere(path, name, f"stored in {at.external[0][0]}")
     if at.is_virtual:
         raise _elsewhere(path, name, "a virtual data set made of others")
+    stored = at.id.get_storage_size()
+    if (at.size or 0) * at.dtype.itemsize > max(SMALL_BYTES, stored / LEAST_SHARE):
+        shape = "x".join(map(str, at.shape))
+        raise InputError(
+            f"{path}: {name}: claims a shape of {shape}, but only {stored} bytes of it were written"
+        )
     return at
 
 

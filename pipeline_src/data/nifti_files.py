@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
 from nibabel.orientations import (
     aff2axcodes,
     apply_orientation,
@@ -95,9 +97,10 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What nibabel raises, as one line that names the file."""
+    """What nibabel raises, as one line that names the file; its warnings are of no consequence."""
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
     except FileNotFoundError:
@@ -125,7 +128,26 @@ def _open(path: Path) -> Any:
     if image.get_data_dtype().kind not in "iuf":
         kind = "complex" if image.get_data_dtype().kind == "c" else "colour"
         raise InputError(f"{path}: holds {kind} values; a magnitude image is needed")
+    if isinstance(image, nibabel.Nifti1Image):
+        _refuse_two_types(path, image)
     return image
+
+
+def _refuse_two_types(path: Path, image: Any) -> None:
+    """Nibabel reads by `datatype` alone; what was damaged there would be other numbers.
+
+    Raises:
+        InputError: `bitpix` tells another size of a value; 0 tells nothing.
+    """
+    with ImageOpener(str(path)) as stream:
+        told = int(type(image.header).from_fileobj(stream, check=False)["bitpix"])
+    bits = 8 * image.get_data_dtype().itemsize
+    if told not in (0, bits):
+        raise InputError(
+            f"{path}: is truncated or no NIfTI file (its header says datatype "
+            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it anew with both "
+            "alike)"
+        )
 
 
 def _read_through(path: Path, image: Any) -> None:

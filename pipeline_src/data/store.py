@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # preparing imports much that no training needs
 
 FORMAT = "sft-kd-recon volume store 1"
 TABLES = ("slices", "volumes", "dropped")
+COLUMNS = {"patient": str, "frame": str, "part": str, "slice": int, "volume": int | str}
 
 
 def write_store(path: Path, prepared: PreparedData, description: dict[str, Any]) -> None:
@@ -93,19 +94,29 @@ def read_store(path: Path) -> Store:
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; make it with the prepare command")
-    try:
-        with reading_hdf5(path) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise InputError(
-                    f"{path}: is not a volume store; make one with the prepare command"
-                )
-            found = {name: own_dataset(path, file, name) for name in ("images", *TABLES)}
-            tables = {name: pd.DataFrame(json.loads(found[name][()])) for name in TABLES}
-            return Store(
-                images=np.asarray(found["images"]),
-                description=json.loads(file.attrs["description"]),
-                digest=str(file.attrs["digest"]),
-                **tables,
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged or no volume store ({error})") from None
+    with reading_hdf5(path, otherwise="is damaged or no volume store") as file:
+        if not np.array_equal(file.attrs.get("format"), FORMAT):
+            raise InputError(f"{path}: is not a volume store; make one with the prepare command")
+        if missing := {"images", *TABLES} - set(file):
+            raise KeyError(f"it has no {', '.join(sorted(missing))}")
+        found = {name: own_dataset(path, file, name) for name in ("images", *TABLES)}
+        texts = {name: bytes(found[name][()]) for name in TABLES}
+        images, rows = found["images"], json.loads(texts["slices"])
+        if images.ndim != 3 or images.dtype != np.float32 or len(images) != len(rows):
+            raise ValueError(f"images {images.shape} of {images.dtype} for {len(rows)} slices")
+        for row in rows:
+            if not all(isinstance(row[name], kind) for name, kind in COLUMNS.items()):
+                raise ValueError(f"a slice is of {row}")
+        store = Store(
+            images=np.asarray(images),
+            description=dict(json.loads(file.attrs["description"])),
+            digest=str(file.attrs["digest"]),
+            **{name: pd.DataFrame(json.loads(text)) for name, text in texts.items()},
+        )
+        digest = hashlib.sha256(store.images.data)
+        digest.update(texts["slices"])
+        if digest.hexdigest() != store.digest:
+            raise ValueError("it is not as it was written; make it anew with the prepare command")
+        if not np.isfinite(store.images).all():
+            raise ValueError("its images hold NaN or infinity")
+        return store

@@ -196,7 +196,7 @@ class Evaluation:
                 training=subject.labels["training"],
                 patient=self._rows["patient"][shown],
                 slice=self._rows["slice"][shown],
-                quarter_turns=self._store.description["display_quarter_turns"],
+                quarter_turns=self._store.description.get("display_quarter_turns", 0),
             )
 
 

@@ -53,7 +53,7 @@ def prepare_step(study: Study, dataset: str) -> Step:
 
 def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
     """The mask of a setting."""
-    from pipeline_src.sampling.masks import mask_file
+    from pipeline_src.sampling.given_masks import mask_file
 
     chosen = study.datasets[dataset]
     given = chosen.masks.get(acceleration)
@@ -67,7 +67,9 @@ def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
         ),
     }
     file = mask_file(given) if given else None
-    return Step(settings, sources("sampling.masks"), [file] if file and file.exists() else None)
+    return Step(
+        settings, sources("sampling.given_masks"), [file] if file and file.exists() else None
+    )
 
 
 def train_step(plan: TrainingPlan) -> Step:

@@ -1,26 +1,20 @@
-"""Cartesian sampling masks: drawn with the kt-FOCUSS density, or read from a file."""
+"""Cartesian sampling masks, drawn with the kt-FOCUSS density."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, sha256_file
-from pipeline_src.provenance import PACKAGE
-from pipeline_src.sampling.unusual_masks import unusual
+from pipeline_src.files import atomic_path
 
 if TYPE_CHECKING:  # drawing a mask needs no data
     from pipeline_src.data.store import Store
@@ -116,129 +110,11 @@ def drawn_mask(matrix: tuple[int, int], acceleration: int, seed: int, center_lin
         "seed": seed,
         "center_lines": center_lines,
     }
-    return _mask(lines_mask(lines, matrix[1]), description)
+    return described_mask(lines_mask(lines, matrix[1]), description)
 
 
-def _mask(samples: NDArray[np.bool_], description: dict[str, Any]) -> Mask:
+def described_mask(samples: NDArray[np.bool_], description: dict[str, Any]) -> Mask:
     return Mask(samples, description | {"sampled_fraction": float(samples.mean())})
-
-
-def mask_file(given: str) -> Path:
-    """The file that a data set's `masks` name: `~` and environment variables are expanded.
-
-    A relative one is looked for where the pipeline runs, then in the project's folder.
-    """
-    path = Path(os.path.expandvars(given))
-    with suppress(RuntimeError):  # there is no such user, and so no such file
-        path = path.expanduser()
-    of_project = PACKAGE.parent / path
-    return of_project if not path.exists() and of_project.exists() else path
-
-
-def mask_from_file(
-    path: Path, matrix: tuple[int, int], acceleration: int, allow_unusual: bool = False
-) -> Mask:
-    """A given mask in FFT order: `.npy` of `(rows,)` or `(rows, columns)`, or `.csv`.
-
-    A CSV has either a column `line` (a sampled phase-encode index a row), or the columns
-    `acceleration` (`4x`), `matrix_size` (`150x150`) and `sampled_lines` (indices separated by
-    spaces), of which the row for this matrix and acceleration is taken.
-
-    With ``allow_unusual`` the description tells what `unusual` finds; else it is refused.
-
-    Raises:
-        InputError: the file cannot be read, or its mask is of another size, empty or unusual.
-    """
-    try:
-        if path.suffix == ".npy":
-            samples = _array_from_npy(path)
-        elif path.suffix == ".csv":
-            samples = _lines_from_csv(path, matrix, acceleration)
-        else:
-            raise InputError(f"{path}: a mask is a .npy or a .csv file")
-    except OSError as error:
-        raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, OverflowError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is no mask ({error})") from None
-    if samples.dtype.kind not in "biuf":
-        raise InputError(f"{path}: holds values of type {samples.dtype}; a mask has 0 and 1 alone")
-    if samples.shape not in (matrix, matrix[:1]):
-        transposed = "its transpose" if samples.shape == matrix[::-1] else "a mask of that size"
-        raise InputError(
-            f"{path}: mask of {'x'.join(map(str, samples.shape))}, but preparation.matrix is "
-            f"{matrix[0]}x{matrix[1]}; give {transposed}"
-        )
-    if samples.dtype != np.bool_ and not np.isin(samples, (0, 1)).all():
-        raise InputError(
-            f"{path}: holds values other than 0 and 1 (the indices of sampled lines belong in a "
-            ".csv file)"
-        )
-    samples = np.array(samples, dtype=np.bool_)
-    if samples.ndim == 1:
-        samples = lines_mask(samples, matrix[1])
-    if not samples.any():
-        raise InputError(f"{path}: mask samples nothing")
-    found = unusual(samples, acceleration)
-    if found and not allow_unusual:
-        raise InputError(
-            f"{path}: mask {'; it '.join(found)}; if it is meant to be so, set the data set's "
-            "allow_unusual_masks: true"
-        )
-    return _mask(
-        samples,
-        {
-            "kind": "given",
-            "file": path.name,
-            "sha256": sha256_file(path),
-            "acceleration": acceleration,
-        }
-        | ({"unusual": found} if found else {}),
-    )
-
-
-def _array_from_npy(path: Path) -> NDArray[Any]:
-    # Mapped, so that an array that is larger than its file or than the memory is refused.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InputError(f"{path}: is no mask (an archive, not an array)")
-    return array
-
-
-def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
-    table = pd.read_csv(path, comment="#", index_col=False)
-    if "line" in table:
-        indices = table["line"].to_numpy()
-    elif {"acceleration", "matrix_size", "sampled_lines"} <= set(table.columns):
-        size = f"{matrix[0]}x{matrix[1]}"
-        rows = table[(table["acceleration"] == f"{acceleration}x") & (table["matrix_size"] == size)]
-        if len(rows) != 1:
-            raise InputError(
-                f"{path}: {len(rows)} masks of {size} at {acceleration}x; exactly one is needed"
-            )
-        indices = np.array(str(rows["sampled_lines"].iloc[0]).split(), dtype=int)
-    else:
-        raise InputError(
-            f"{path}: needs a column 'line', or 'acceleration', 'matrix_size' and 'sampled_lines'"
-        )
-    if not len(indices):
-        raise InputError(f"{path}: mask samples nothing")
-    if not np.issubdtype(indices.dtype, np.integer):
-        raise InputError(f"{path}: is no mask (lines are given by whole numbers)")
-    outside = indices[(indices < 0) | (indices >= matrix[0])]
-    if len(outside) and indices.min() == 1 and indices.max() == matrix[0]:
-        raise InputError(
-            f"{path}: line {matrix[0]} is outside the {matrix[0]} lines of preparation.matrix; "
-            "lines count from 0: subtract 1 from each"
-        )
-    if len(outside):
-        raise InputError(
-            f"{path}: line {int(outside[0])} is outside the {matrix[0]} lines of "
-            "preparation.matrix; give a mask of that size"
-        )
-    lines = np.zeros(matrix[0], dtype=np.bool_)
-    lines[indices] = True
-    return lines
 
 
 def write_mask(path: Path, mask: Mask) -> None:
@@ -296,19 +172,3 @@ def require_labels(labels: Mapping[str, Any], store: Store, mask: Mask, files: l
                 f"--{key} {labels[key]}: {path} is of {key} {own}; give the file of {labels[key]}, "
                 f"or --{key} {own}"
             )
-
-
-def study_mask(study: Study, dataset: str, acceleration: int) -> Mask:
-    """The mask of a setting: the given file where there is one, else a drawn one.
-
-    Raises:
-        InputError: the given file is unusable.
-    """
-    section = study.datasets[dataset]
-    matrix = section.preparation.matrix
-    given = section.masks.get(acceleration)
-    if given is not None:
-        mask = mask_from_file(mask_file(given), matrix, acceleration, section.allow_unusual_masks)
-    else:
-        mask = drawn_mask(matrix, acceleration, study.sampling.seed, study.sampling.center_lines)
-    return replace(mask, description=mask.description | {"dataset": dataset})

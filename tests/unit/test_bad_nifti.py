@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ def flip_a_byte_of_the_data(whole: bytes) -> bytes:
             lambda whole: whole[:70] + b"\xff\x7f" + whole[72:],  # the header's data type
             "is truncated or no NIfTI file",
         ),
+        (
+            ".nii",
+            lambda whole: whole[:70] + b"\x02" + whole[71:],  # the data type alone
+            "is truncated or no NIfTI file (its header says datatype uint8 of 8 bits, but bitpix",
+        ),
+        (
+            ".nii",
+            lambda whole: whole[:72] + b"\x08" + whole[73:],  # the bits of a value alone
+            "is truncated or no NIfTI file (its header says datatype float32 of 32 bits",
+        ),
         (".nii.gz", flip_a_byte_of_the_data, "is truncated or no NIfTI file"),
     ],
     ids=[
@@ -72,6 +83,8 @@ def flip_a_byte_of_the_data(whole: bytes) -> bytes:
         "nii, text",
         "nii.gz, text",
         "nii, unknown data type",
+        "nii, a smaller data type",
+        "nii, another number of bits",
         "nii.gz, wrong checksum",
     ],
 )
@@ -232,3 +245,23 @@ def test_more_patients_asked_for_than_there_are(
 ) -> None:
     nifti_study["datasets"]["heads"]["split"]["train"] = 2
     assert_refused(prepare(nifti_study), tmp_path / "out", "2 train", "only 3 are free")
+
+
+def test_name_that_is_no_utf_8(
+    nifti_study: dict[str, Any], prepare: Prepare, tmp_path: Path, write_nifti: Any
+) -> None:
+    write_nifti(tmp_path / "data/sub-\udcff.nii", GOOD)
+    nifti_study["datasets"]["heads"]["source"]["patient_pattern"] = r"sub-(.*)\.nii"
+    assert_refused(prepare(nifti_study), tmp_path / "out", "sub-\\udcff.nii", "is no UTF-8")
+
+
+def test_header_that_nibabel_warns_about_gives_no_further_line(
+    nifti_study: dict[str, Any], prepare: Prepare, tmp_path: Path
+) -> None:
+    path = tmp_path / "data/sub-b.nii"
+    whole = bytearray(path.read_bytes())
+    # An extension of 17 bytes, where multiples of 16 are asked for.
+    whole[108:112] = struct.pack("<f", 384)
+    whole[348:352] = b"\1\0\0\0" + struct.pack("<ii", 17, 6) + bytes(24)
+    path.write_bytes(whole)
+    assert prepare(nifti_study) == (0, "")

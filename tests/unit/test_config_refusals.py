@@ -108,6 +108,15 @@ WRONG_VALUE: list[Case] = [
     ("training.epochs", "many", ("training.epochs", "'many'", "integer")),
     ("training.epochs", 1.5, ("training.epochs", "1.5", "integer")),
     ("training.epochs", 0, ("training.epochs", "0", "greater than 0")),
+    ("training.epochs", True, ("training", "epochs: True is given", "no number")),
+    ("seeds", [True], ("seeds: [True] is given", "no number")),
+    ("training.learning_rate", float("inf"), ("training.learning_rate", "inf", "finite")),
+    ("datasets.heads.source.patients", 10**9, ("patients", "less than or equal to 100000")),
+    ("networks.teacher.cascades", 10**8, ("networks.teacher.cascades", "equal to 1000")),
+    ("networks.student.depth", 10**9, ("networks.student.depth", "equal to 1000")),
+    ("sampling.seed", -1, ("sampling.seed", "-1", "greater than or equal to 0")),
+    ("datasets.heads.source.seed", -1, ("heads.source.seed", "-1", "equal to 0")),
+    ("datasets.heads.split.seed", -1, ("heads.split.seed", "-1", "equal to 0")),
     ("training.device", "gpu", ("training.device", "'gpu'", "'cuda'")),
     ("training.lr_factor", 2, ("training.lr_factor", "2", "less than or equal to 1")),
     ("training", 3, ("training:", "3", "dictionary")),
@@ -251,3 +260,20 @@ def test_missing_mask_is_refused_before_any_job(tiny_study: dict[str, Any], tmp_
     put(tiny_study, "datasets.heads.masks", {4: str(mask)})
     with pytest.raises(InputError, match=r"nowhere\.npy: mask cannot be read"):
         check_files(check_study(tiny_study))
+
+
+@pytest.mark.parametrize(("number", "taken"), [("010", 8), ("1:30", 90), ("-010", -8)])
+def test_number_that_yaml_takes_for_another_is_refused(
+    number: str,
+    taken: int,
+    tiny_study: dict[str, Any],
+    write_config: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write_config(tiny_study)
+    said = f"{number} in line 1 is {taken} to YAML; write {taken} if it is that"
+    assert main(["check", "--config", str(path), "--set", f"seeds=[{number}]"]) == 2
+    assert said in capsys.readouterr().err
+    path.write_text(f"seeds: [{number}]\n{path.read_text()}")
+    assert main(["check", "--config", str(path)]) == 2
+    assert said in capsys.readouterr().err

@@ -13,11 +13,8 @@ from scipy import stats
 
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
-from pipeline_src.sampling.masks import (
-    draw_lines,
-    drawn_mask,
-    mask_from_file,
-)
+from pipeline_src.sampling.given_masks import mask_from_file
+from pipeline_src.sampling.masks import draw_lines, drawn_mask
 
 AUTHORS_COUNTS = [(150, 4, 37), (150, 5, 30), (240, 4, 60), (240, 5, 48)]
 

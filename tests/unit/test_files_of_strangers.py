@@ -23,7 +23,8 @@ from pipeline_src.data.sources.authors_hdf5 import read_authors_volume
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.parity import compare_all
-from pipeline_src.sampling.masks import mask_from_file, read_mask
+from pipeline_src.sampling.given_masks import mask_from_file
+from pipeline_src.sampling.masks import read_mask
 
 
 class Bomb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
-from pipeline_src.sampling.masks import (
-    Mask,
-    drawn_mask,
-    lines_mask,
-    mask_from_file,
-    read_mask,
-    write_mask,
-)
+from pipeline_src.sampling.given_masks import mask_from_file
+from pipeline_src.sampling.masks import Mask, drawn_mask, lines_mask, read_mask, write_mask
 
 # --- masks from files --------------------------------------------------------------------
 
@@ -78,6 +73,11 @@ def test_description_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
     assert first.description["sha256"] != second.description["sha256"]
 
 
+def npy_header(text: str) -> bytes:
+    """The beginning of a .npy file with this text for a header."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fragment"),
     [
@@ -98,6 +98,11 @@ def test_description_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
         ("m.csv", "line\n0.5\n1\n", "is no mask"),
         ("m.csv", "line\nfirst\n", "is no mask"),
         ("m.csv", "line\nTrue\nFalse\n", "is no mask"),
+        ("m.csv", "line\n0,7\n1,7\n", "is no mask"),
+        ("m.csv", "line,line\n0,7\n1,7\n", "two columns 'line'"),
+        ("m.npy", npy_header("-" * 9000 + "1"), "is no mask (its header"),
+        ("m.npy", npy_header("'''"), "is no mask (its header"),
+        ("m.npy", b"PK\x03\x04", "is no mask"),
         ("m.csv", "", "is no mask"),
         ("m.csv", b"\x80\x81\x82", "is no mask"),
         ("m.csv", "row\n0\n", "needs a column 'line'"),
@@ -105,7 +110,7 @@ def test_description_changes_with_the_bytes_of_the_file(tmp_path: Path) -> None:
         ("m.csv", TABLE + "4x,8x6,0 1\n4x,8x6,2 3\n", "2 masks of 8x6 at 4x"),
         ("m.csv", TABLE + "4x,8x6,0 8\n", "line 8 is outside the 8 lines"),
         ("m.csv", TABLE + "4x,8x6,0 x\n", "is no mask"),
-        ("m.csv", TABLE + "4x,8x6,\n", "is no mask"),
+        ("m.csv", TABLE + "4x,8x6,\n", "mask samples nothing"),
         ("m.txt", "0 1 2", "a mask is a .npy or a .csv file"),
         ("m.npy", None, "mask cannot be read (No such file or directory)"),
         ("m.csv", None, "mask cannot be read (No such file or directory)"),

@@ -138,6 +138,17 @@ def foreign_file(path: Path) -> None:
         file["volfs"] = np.ones((2, 2, 2))
 
 
+def another_pixel(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file["images"][0, 1, 1] += 0.25
+
+
+def not_written(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["images"]
+        file.create_dataset("images", (1024, 1024, 512), np.float32, chunks=(64, 64, 1))
+
+
 @pytest.mark.parametrize(
     ("damage", "fragment"),
     [
@@ -149,6 +160,10 @@ def foreign_file(path: Path) -> None:
         (lambda p: replace_dataset(p, "slices", None), "has no key 'slices'"),
         (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or no volume store"),
         (lambda p: replace_dataset(p, "slices", 3), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "slices", "[" * 20000), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "images", np.ones((2, 2))), "is damaged or no volume store"),
+        (another_pixel, "is damaged or no volume store (it is not as it was written"),
+        (not_written, "images: claims a shape of 1024x1024x512, but only 0 bytes"),
         (foreign_file, "is not a volume store; make one with the prepare command"),
         (other_format, "is not a volume store; make one with the prepare command"),
     ],
@@ -161,6 +176,10 @@ def foreign_file(path: Path) -> None:
         "no index",
         "index is no JSON",
         "index is a number",
+        "index nests deep",
+        "images are 2-D",
+        "another pixel",
+        "images not written",
         "another HDF5 file",
         "another version",
     ],
@@ -216,7 +235,8 @@ def test_files_are_read_where_there_are_no_locks(prepared: PreparedData, tmp_pat
 def test_digest_is_that_of_earlier_stores(tmp_path: Path) -> None:
     """Manifests and states of trainings name it."""
     images = [np.arange(6, dtype=np.float32).reshape(2, 3) + n for n in range(2)]
-    slices = [{"part": "test", "slice": n} for n in range(2)]
+    place = {"patient": "a", "frame": "", "part": "test", "volume": 0}
+    slices = [place | {"slice": n} for n in range(2)]
     write_store(tmp_path / "v.h5", PreparedData(images=images, slices=slices), {})
     whole = hashlib.sha256(np.stack(images).tobytes() + json.dumps(slices).encode())
     assert read_store(tmp_path / "v.h5").digest == whole.hexdigest()

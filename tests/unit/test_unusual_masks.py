@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 from pipeline_src.config.load import check_study
 from pipeline_src.errors import InputError
 from pipeline_src.provenance import PACKAGE
-from pipeline_src.sampling.masks import (
-    drawn_mask,
-    lines_mask,
-    mask_file,
-    mask_from_file,
-    study_mask,
-)
+from pipeline_src.sampling.given_masks import mask_file, mask_from_file, study_mask
+from pipeline_src.sampling.masks import drawn_mask, lines_mask
 
 MATRIX = (48, 40)
 FFT = [0, 1, 2, 3, 10, 17, 25, 31, 40, 45, 46, 47]

@@ -18,7 +18,7 @@ from pipeline_src.planning import steps
 from pipeline_src.preflight import announce_parent, gpu_wanted, source_files_of
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.names import TABLES
-from pipeline_src.sampling.masks import mask_file
+from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
     models_of_run,

@@ -64,11 +64,20 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     ``source`` is one of the configuration's source sections.
 
     Raises:
-        InputError: the data is not there, or two volumes claim one patient and frame.
+        InputError: the data is not there, or two volumes claim one patient and frame, or a name
+            is no UTF-8.
     """
     volumes = refuse_duplicates(check_source(source).list_volumes(source, data_root))
     if not volumes:
         raise InputError(
             f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"
         )
+    for volume in volumes:
+        try:
+            f"{volume.patient}{volume.frame}{volume.path}".encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{volume.label}: this name is no UTF-8, and neither tables nor manifests could "
+                "hold it; rename the file or its folder"
+            ) from None
     return volumes
