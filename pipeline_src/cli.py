@@ -12,7 +12,12 @@ from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
 from pipeline_src.planning.code import digests
-from pipeline_src.provenance import PACKAGE, Sitting, write_manifest
+from pipeline_src.provenance import (
+    PACKAGE,
+    Sitting,
+    refuse_manifest_of_other,
+    write_manifest,
+)
 from pipeline_src.reporting.figures.kinds import KINDS
 
 Command = Callable[[argparse.Namespace], commands.Made | list[commands.Made] | int | None]
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None:
     path = made.outputs[0].with_suffix(".manifest.json")
+    refuse_manifest_of_other(path, command)
     write_manifest(
         path,
         command=command,
@@ -313,7 +319,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _factor(text: str) -> int:
-    factor = int(text.removesuffix("x"))
+    digits = text.removesuffix("x")
+    factor = int(digits) if digits.isdecimal() else 0
     if factor < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is impossible; it must be 2x or more")
     return factor

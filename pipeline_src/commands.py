@@ -16,6 +16,7 @@ from typing import Any
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.names import split_variant
 from pipeline_src.planning.steps import (
     Step,
     cost_step,
@@ -131,6 +132,13 @@ def train(options: argparse.Namespace) -> None:
     study = _study(options)
     _dataset(options, study)
     plan = Models(study).plan(options.model, options.seed)
+    models = Models(study)
+    for path, model in (
+        (options.teacher, models.teacher(options.model)),
+        (options.warm_start, models.warm_start(options.model)),
+    ):
+        if path and model:
+            refuse_other_weights(path, model, options)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {
         "dataset": options.dataset,
@@ -139,6 +147,33 @@ def train(options: argparse.Namespace) -> None:
     }
     with one_gpu() if plan.training.device != "cpu" else nullcontext():
         run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
+
+
+def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) -> None:
+    """Refuse weights of another model, seed or setting than a training starts from, as far as they
+    say what they are.
+
+    Raises:
+        InputError: they say so.
+    """
+    from pipeline_src.files import read_json
+    from pipeline_src.models.weights import SFT_STUDENT, read_metadata
+
+    own = read_metadata(path).get("model", "").removeprefix(SFT_STUDENT)
+    told: dict[str, Any] = {"model": own} if own else {}
+    wanted: dict[str, Any] = {"model": split_variant(model)[0]}
+    manifest = path.parent / "manifest.json"
+    if manifest.exists() and isinstance(made := read_json(manifest), dict):
+        keys = ("seed", "dataset", "acceleration", "name")
+        told |= {key: made[key] for key in keys if key in made}
+        wanted |= {"seed": options.seed, "dataset": options.dataset, "name": model}
+        wanted["acceleration"] = options.acceleration
+    for key, value in wanted.items():
+        if told.get(key, value) != value:
+            raise InputError(
+                f"{path}: is of {key} {told[key]}, but {options.model} needs {key} {value}; give "
+                "those, or weights without a manifest, as import-weights writes them"
+            )
 
 
 def evaluate(options: argparse.Namespace) -> list[Made]:
@@ -197,9 +232,13 @@ def tables(options: argparse.Namespace) -> Made:
 
 def figure(options: argparse.Namespace) -> Made:
     """Draw one figure."""
+    from pipeline_src.provenance import refuse_manifest_of_other
     from pipeline_src.reporting.figures import draw_figure
     from pipeline_src.reporting.figures.kinds import KINDS
 
+    if options.output.suffix != ".png":
+        raise InputError(f"--output {options.output}: give a name that ends with .png")
+    refuse_manifest_of_other(options.output.with_suffix(".manifest.json"), "figure")
     setting = (options.dataset, options.acceleration) if options.dataset else None
     draw_figure(options.kind, options.inputs, options.title, options.output, setting)
     outputs = [options.output, options.output.with_suffix(".pdf")]

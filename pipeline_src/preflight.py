@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ from pipeline_src.training.interruption import PARENT_VARIABLE
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
     from pipeline_src.data.inspection import Inspection
+
+
+#: What a visit may be called at the end of an id.
+VISIT_IN_ID = r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
 
 
 def check_files(study: Study) -> Models:
@@ -42,7 +47,9 @@ def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
 
     for name, dataset in study.datasets.items():
         try:
-            yield name, inspect_dataset(dataset, Path(study.data_root))
+            found = inspect_dataset(dataset, Path(study.data_root))
+            source_files_of(study, name)
+            yield name, found
         except InputError as error:
             yield name, error
 
@@ -64,16 +71,39 @@ def describe_data(name: str, found: Inspection) -> list[str]:
             f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
         )
     lines += [f"  look: {sentence}" for sentence in found.repeated]
+    lines += [f"  look: {sentence}" for sentence in _alike(found.ids)]
     return [printable(line) for line in lines]
+
+
+def _alike(patients: list[str]) -> Iterator[str]:
+    """A sentence where ids differ only in what may be a visit, in case or in leading zeros."""
+    groups: dict[str, list[str]] = {}
+    for patient in patients:
+        person = re.sub(VISIT_IN_ID, "", patient.casefold())
+        person = re.sub(r"(?<!\d)0+(?=\d)", "", person)
+        groups.setdefault(person, []).append(patient)
+    suspect = [ids for ids in groups.values() if len(ids) > 1]
+    if suspect:
+        examples = "; ".join(", ".join(map(repr, ids[:3])) for ids in suspect[:3])
+        groups_of_ids = f"{_count(len(suspect), 'group')} of ids"
+        yield (
+            f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not be in two parts: leave the visit out of patient_pattern and name "
+            "it by frame_pattern"
+        )
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def gpu_here() -> bool:
+    """Whether this machine has the device file of an NVIDIA GPU."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
 def missing_gpu(study: Study) -> str:
     """Why the device that trainings ask for is not here; empty where it is."""
-    if study.training.device == "cuda" and not any(Path("/dev").glob("nvidia[0-9]*")):
+    if study.training.device == "cuda" and not gpu_here():
         return "training.device: 'cuda' asked for, but this machine has no GPU"
     return ""
 
@@ -94,7 +124,7 @@ def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
     Looks for the driver's device files, since importing torch to ask would cost seconds.
     """
     device = study.training.device
-    seen = elsewhere or any(Path("/dev").glob("nvidia[0-9]*"))
+    seen = elsewhere or gpu_here()
     return device == "cuda" or (device == "auto" and seen)
 
 
@@ -111,4 +141,20 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
         volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root).resolve())
     except InputError:
         return []
-    return [str(path) for volume in volumes for path in volume.files]
+    files = [str(path) for volume in volumes for path in volume.files]
+    for file in files:
+        refuse_unplannable(file)
+    return files
+
+
+def refuse_unplannable(file: str) -> None:
+    """Refuse a path that Snakemake would not take for itself.
+
+    Raises:
+        InputError: it holds braces, or a word between angle brackets.
+    """
+    if found := re.search(r"[{}]|<[A-Za-z_]\w*>", file):
+        raise InputError(
+            f"{file}: Snakemake takes {found[0]!r} in a path for a placeholder; rename the file, "
+            "or name it by a link without"
+        )

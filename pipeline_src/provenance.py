@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src import IMPORT_STARTED
-from pipeline_src.files import sha256_file, write_json
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json, sha256_file, write_json
 from pipeline_src.starting.client import FORKED
 
 PACKAGE = Path(__file__).resolve().parent
@@ -149,6 +150,20 @@ def _energy_counters() -> dict[Path, float]:
 
 def _read_number(path: Path) -> float:
     return float(path.read_text())
+
+
+def refuse_manifest_of_other(path: Path, command: str) -> None:
+    """Refuse to put a manifest where that of another command's result lies.
+
+    Raises:
+        InputError: it lies there.
+    """
+    made = read_json(path) if path.exists() else {}
+    other = made.get("command", command) if isinstance(made, dict) else command
+    if other != command:
+        raise InputError(
+            f"{path}: tells what the command {other} made; give {command} another --output"
+        )
 
 
 def write_manifest(

@@ -79,7 +79,8 @@ def _convolutions(models: Models, workflow: Any) -> str:
         return wanted
     frozen = Path("results") / study.study / "config.yaml"
     if frozen.exists():
-        before = read_yaml(frozen).get("training", {}).get("convolutions")
+        training = read_yaml(frozen).get("training")
+        before = training.get("convolutions") if isinstance(training, dict) else None
         if before in ("compiled", "library"):
             return str(before)
     # Imported late: it takes as long as the rest of the plan, once for each study.

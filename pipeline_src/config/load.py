@@ -230,6 +230,10 @@ def _describe(error: ValidationError) -> str:
         line = f"{where}: this key is missing and has no default"
     else:
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
+            message = "is no text; write it in quotes"
+        elif first["type"] == "model_type" and first["input"] is None:
+            message = "this section is empty; give its keys, or leave it out"
         # A check over several keys names them itself; its input is the whole section.
         value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
         line = f"{where}: {value}{message}" if where else f"{value}{message}"

@@ -43,6 +43,7 @@ class Inspection:
         parts: how many patients are in each part of the split.
         without_volume: patients who are left out for having none.
         repeated: a sentence for each file that is also that of another patient of the same part.
+        ids: of all patients.
     """
 
     volumes: int
@@ -51,6 +52,7 @@ class Inspection:
     parts: dict[str, int]
     without_volume: list[str]
     repeated: list[str]
+    ids: list[str]
 
 
 def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
@@ -75,6 +77,7 @@ def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
         parts={part: list(chosen.parts.values()).count(part) for part in PARTS},
         without_volume=[volume.patient for volume in chosen.volumes if volume.missing],
         repeated=repeated,
+        ids=list(frames),
     )
 
 

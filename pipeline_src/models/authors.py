@@ -92,6 +92,9 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
     foreign = [name for name in tensors if not AUTHORS_NAME.fullmatch(name)]
     if foreign:
         raise InputError(f"{path}: tensors of no known place: {', '.join(foreign)}")
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise InputError(f"{path}: {name} holds numbers that are no weights (NaN or integers)")
     networks: dict[Role, DCCNN] = {}
     roles: tuple[Role, Role] = ("teacher", "student")
     for role in roles:
@@ -119,6 +122,8 @@ def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
     """
     for role, path in weights.items():
         _check_role(path, role)
+    if output.suffix == ".safetensors":
+        raise InputError(f"--output {output}: weights of this project go by that name; use .pt")
     state = {
         authors_name(name, role): tensor.contiguous()
         for role, path in weights.items()

@@ -114,6 +114,7 @@ def drawn_mask(matrix: tuple[int, int], acceleration: int, seed: int, center_lin
 
 
 def described_mask(samples: NDArray[np.bool_], description: dict[str, Any]) -> Mask:
+    """A mask `(rows, columns)` whose description tells the fraction of k-space that it samples."""
     return Mask(samples, description | {"sampled_fraction": float(samples.mean())})
 
 

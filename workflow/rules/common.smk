@@ -16,6 +16,7 @@ from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
 from pipeline_src.preflight import announce_parent, gpu_wanted, source_files_of
+from pipeline_src.reporting.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.names import TABLES
 from pipeline_src.sampling.given_masks import mask_file
@@ -48,6 +49,10 @@ def write_study_config():
     write_text(
         Path(CONFIG), yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
     )
+
+
+if workflow.is_main_process and Path(RESULTS).exists() and not Path(CONFIG).exists():
+    write_study_config()
 
 
 def from_here(path):
@@ -285,15 +290,6 @@ def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     folders = [f"{RESULTS}/{dataset}/{acceleration}/zero_filled"]
     folders += model_folders(dataset, acceleration, only or study.model_names(), seeds)
     return [f"{folder}/{name}" for folder in folders]
-
-
-def models_by_setting():
-    """Folders of everything that stands in a table, each once."""
-    found = []
-    for dataset, acceleration in study.settings():
-        names = models.names((dataset, acceleration))
-        found += model_folders(dataset, f"{acceleration}x", names)
-    return found
 
 
 def all_metrics():
