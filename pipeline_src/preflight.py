@@ -87,8 +87,8 @@ def _alike(patients: list[str]) -> Iterator[str]:
         examples = "; ".join(", ".join(map(repr, ids[:3])) for ids in suspect[:3])
         groups_of_ids = f"{_count(len(suspect), 'group')} of ids"
         yield (
-            f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not be in two parts: leave the visit out of patient_pattern and name "
-            "it by frame_pattern"
+            f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not "
+            "be in two parts: leave the visit out of patient_pattern and name it by frame_pattern"
         )
 
 

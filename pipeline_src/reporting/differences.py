@@ -13,6 +13,7 @@ from pipeline_src.evaluation.statistics import (
 )
 from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import (
+    ALL_METHODS,
     FAMILIES,
     METRIC_TITLES,
     MISSING,
@@ -53,7 +54,9 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
     methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
     std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
     distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
+    both = any((m, "std_kd") in models and (m, "sft_kd") in models for m in methods)
     candidates: dict[str, list[tuple[Model, Model]]] = {
+        "primary": [((ALL_METHODS, "sft_kd"), (ALL_METHODS, "std_kd"))] if both else [],
         "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
@@ -66,8 +69,18 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
         ],
     }
     for first, second in candidates[family]:
-        if first in models and second in models:
+        if all(model in models for pair in members_of((first, second), models) for model in pair):
             yield first, second
+
+
+def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Model, Model]]:
+    """The comparisons whose mean a pair is: itself, or those of every method that both recipes
+    have."""
+    (first, recipe), (_, other) = pair
+    if first != ALL_METHODS:
+        return [pair]
+    methods = model_order([m for m, training in models if training == recipe])
+    return [((m, recipe), (m, other)) for m in methods if (m, other) in models]
 
 
 def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -124,11 +137,15 @@ def _compared(
     """What is found for each pair of a family, in their order; a pair that cannot be compared has
     no numbers, and does not count in the correction."""
     matrices, reasons = {}, {}
-    for first, second in pairs:
+    for pair in pairs:
         try:
-            matrices[first, second] = paired_differences(groups[first], groups[second], metric)
+            members = [
+                paired_differences(groups[first], groups[second], metric)
+                for first, second in members_of(pair, list(groups))
+            ]
+            matrices[pair] = _mean(members)
         except NotMeasuredError as error:
-            reasons[first, second] = str(error)
+            reasons[pair] = str(error)
     results = compare_family(matrices, seed=RESAMPLING_SEED)
     found: dict[tuple[Model, Model], dict[str, object]] = {}
     for pair in pairs:
@@ -137,6 +154,19 @@ def _compared(
         else:
             found[pair] = {"verdict": "cannot tell", "reason": reasons[pair]}
     return found
+
+
+def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of matrices `(seeds, patients)`.
+
+    Raises:
+        NotMeasuredError: they are not of the same seeds and patients.
+    """
+    first = matrices[0]
+    for other in matrices[1:]:
+        if not (first.index.equals(other.index) and first.columns.equals(other.columns)):
+            raise NotMeasuredError("the methods are not all measured on the same volumes and seeds")
+    return sum(matrices[1:], start=first) / len(matrices)
 
 
 def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: Stands for the mean over all methods that both recipes have; no method can be called so.
+ALL_METHODS = "*"
 #: Rows of the paper's table.
 MODEL_TITLES = {
     "zero_filled": "Zero-filled",
@@ -16,6 +18,7 @@ MODEL_TITLES = {
     "cc": "CC",
     "fsp": "FSP",
     "sp": "SP",
+    ALL_METHODS: "mean over methods",
 }
 RECIPE_TITLES = {"std_kd": "Std-KD", "sft_kd": "SFT-KD-Recon"}
 METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
@@ -26,6 +29,7 @@ MISSING = "\N{EN DASH}"
 LOWER_IS_BETTER = ("hfn", "nmse")
 #: The questions asked, each a family of tests over the models of a setting.
 FAMILIES = {
+    "primary": "the primary question: SFT-KD-Recon against Std-KD, mean over methods",
     "recipe": "SFT-KD-Recon against Std-KD",
     "student": "against the plain student",
     "matched": "against the student trained for as many epochs",
@@ -63,7 +67,8 @@ def model_title(model: str) -> str:
 def full_title(model: str, training: str) -> str:
     """A model and how it was trained, in a few words: `Std-KD AT`, `SFT teacher`."""
     if training in RECIPE_TITLES:
-        return f"{RECIPE_TITLES[training]} {model_title(model)}"
+        comma = "," if model == ALL_METHODS else ""
+        return f"{RECIPE_TITLES[training]}{comma} {model_title(model)}"
     return "SFT teacher" if (model, training) == ("teacher", "sft") else model_title(model)
 
 

@@ -166,7 +166,7 @@ def differences(methods: Sequence[str] = METHODS, dataset: str = "heart") -> pd.
     distilled = [(method, recipe) for method in methods for recipe in ("std_kd", "sft_kd")]
     models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, *distilled]
     rows = []
-    for family in ("recipe", "student", "matched", "sft_start", "teacher"):
+    for family in ("primary", "recipe", "student", "matched", "sft_start", "teacher"):
         for first, second in pairs_of(family, models):
             verdict = VERDICTS[len(rows) // 2 % len(VERDICTS)]
             for metric, unit in (("psnr_db", 1.0), ("ssim", 0.01)):

@@ -24,10 +24,13 @@ from pipeline_src.reporting.differences import (
     pairs_of,
 )
 from pipeline_src.reporting.labels import DatasetLabel, Labels
+from pipeline_src.reporting.names import ALL_METHODS
 
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 STD_SP, SFT_SP = ("sp", "std_kd"), ("sp", "sft_kd")
 ZERO = ("zero_filled", "none")
+#: The mean over methods of SFT-KD-Recon less Std-KD.
+PRIMARY = ((ALL_METHODS, "sft_kd"), (ALL_METHODS, "std_kd"))
 #: As metrics may happen to list them.
 FULL = [SFT_SP, STD_SP, SFT_START, ZERO, SFT_AT, STD_AT, MATCHED, STUDENT, SFT_TEACHER, TEACHER]
 
@@ -42,6 +45,7 @@ def pairs(models: list[Model]) -> dict[str, list[tuple[Model, Model]]]:
 def test_pairs_of_a_full_set_of_models() -> None:
     distilled = [STD_AT, SFT_AT, STD_SP, SFT_SP]
     assert pairs(FULL) == {
+        "primary": [PRIMARY],
         "recipe": [(SFT_AT, STD_AT), (SFT_SP, STD_SP)],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
@@ -62,7 +66,14 @@ def test_sizes_of_the_families_of_the_papers_models() -> None:
     own = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START]
     found = pairs([*own, *((m, recipe) for m in METHODS for recipe in ("std_kd", "sft_kd"))])
     sizes = {family: len(compared) for family, compared in found.items()}
-    assert sizes == {"recipe": 5, "student": 12, "matched": 11, "sft_start": 5, "teacher": 12}
+    assert sizes == {
+        "primary": 1,
+        "recipe": 5,
+        "student": 12,
+        "matched": 11,
+        "sft_start": 5,
+        "teacher": 12,
+    }
     # No comparison stands in two families.
     together = [pair for compared in found.values() for pair in compared]
     assert len(set(together)) == sum(sizes.values())
@@ -80,6 +91,7 @@ PARTIAL: dict[str, tuple[list[Model], dict[str, list[tuple[Model, Model]]]]] = {
     "one method, no controls": (
         [TEACHER, SFT_TEACHER, STUDENT, STD_AT, SFT_AT],
         {
+            "primary": [PRIMARY],
             "recipe": [(SFT_AT, STD_AT)],
             "student": [(STD_AT, STUDENT), (SFT_AT, STUDENT)],
             "teacher": [
@@ -290,3 +302,31 @@ def test_notes_give_no_reason_where_every_verdict_is_given() -> None:
     notes = difference_notes(table)
     assert len(notes) == 3
     assert all(question in notes[1] for question in FAMILIES.values())
+
+
+# The primary question.
+
+
+def test_the_primary_comparison_is_the_mean_over_methods() -> None:
+    models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 29.0, SFT_SP: 28.75}
+    table = difference_table(measured(models), ONE_SETTING)
+    found = row(table, *PRIMARY, family="primary")
+    assert found["effect"] == pytest.approx((0.5 - 0.25) / 2)
+    assert found["first_title"] == "SFT-KD-Recon, mean over methods"
+    assert found["verdict"] == "better"
+
+
+def test_methods_of_one_recipe_alone_are_no_part_of_it() -> None:
+    models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 10.0}
+    table = difference_table(measured(models), ONE_SETTING)
+    assert row(table, *PRIMARY, family="primary")["effect"] == pytest.approx(0.5)
+
+
+def test_a_method_that_was_not_measured_everywhere_leaves_it_open() -> None:
+    models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 29.0, SFT_SP: 29.5}
+    rows = measured(models)
+    of_sp = (rows["model"] == "sp") & (rows["seed"] == rows["seed"].max())
+    table = difference_table(rows[~of_sp], ONE_SETTING)
+    found = row(table, *PRIMARY, family="primary")
+    assert found["verdict"] == "cannot tell"
+    assert "same volumes and seeds" in found["reason"]

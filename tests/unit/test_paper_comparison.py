@@ -21,6 +21,8 @@ from pipeline_src.errors import InputError
 from pipeline_src.reporting.differences import difference_table
 from pipeline_src.reporting.labels import DatasetLabel, Labels
 from pipeline_src.reporting.paper import (
+    CLAIMS,
+    NO_GAP,
     cell_layout,
     cell_table,
     claim_effects,
@@ -30,6 +32,7 @@ from pipeline_src.reporting.paper import (
     read_paper,
 )
 from pipeline_src.reporting.tables import main_table
+from pipeline_src.reporting.verdicts import verdicts
 
 KEYS = ["dataset", "acceleration", "model", "training"]
 #: The paper's data sets, and one that it does not have.
@@ -199,10 +202,13 @@ def test_the_claims_hold_on_the_papers_own_numbers(paper: pd.DataFrame) -> None:
     ours = paper.replace({"dataset": {"cardiac": "heart"}})
     claims = claim_table(ours, no_tests(), LABELS, paper)
     assert len(claims) == 4 * 3
-    assert (claims["verdict"] == "same direction").all()
-    assert (claims["here"] == claims["paper"]).all()
     counts = {"teacher": "1 of 1", "methods": "5 of 5", "gap": "1 of 1"}
-    assert claims["here"].tolist() == [counts[claim] for claim in claims["claim"]]
+    assert claims["paper"].tolist() == [counts[claim] for claim in claims["claim"]]
+    # Without tests nobody can say that there is a gap.
+    untested = claims["claim"] == "gap"
+    assert (claims["verdict"] == "same direction")[~untested].all()
+    assert (claims["here"] == claims["paper"])[~untested].all()
+    assert claims["verdict"][untested].str.startswith("no gap to close").all()
     # FitNets, AT, CC, FSP, SP of MRBrainS at 4x.
     of_methods = claims[claims["claim"] == "methods"].iloc[0]
     assert of_methods["effects_db"] == "+0.56 +0.31 +0.42 +0.56 +0.40"
@@ -212,21 +218,21 @@ def test_another_data_set_stands_beside_all_of_the_papers_settings(paper: pd.Dat
     models = {TEACHER: 40.0, SFT_TEACHER: 39.0, ("at", "std_kd"): 38.0, ("at", "sft_kd"): 38.5}
     claims = claim_table(cells(models), no_tests(), LABELS, paper)
     assert claims["paper"].tolist() == ["4 of 4", "20 of 20", "4 of 4"]
-    assert claims["here"].tolist() == ["0 of 1", "1 of 1", "1 of 1"]
-    assert claims["verdict"].tolist() == ["opposite direction", "same direction", "same direction"]
-    assert claims["effects_db"].tolist() == ["-1.00", "+0.50", "+0.50"]
+    assert claims["here"].tolist() == ["0 of 1", "1 of 1", "0 of 0"]
+    assert claims["verdict"].tolist() == ["opposite direction", "same direction", NO_GAP]
+    assert claims["effects_db"].tolist() == ["-1.00", "+0.50", ""]
 
 
 def test_effects_of_the_claims() -> None:
-    """FitNets by SFT-KD-Recon is above the teacher: nothing of its gap is left, and no more."""
+    """FitNets by SFT-KD-Recon is above the teacher, and counts as far as it is."""
     models = {TEACHER: 40.0, SFT_TEACHER: 40.25, STUDENT: 38.0}
     models |= {("at", "sft_kd"): 39.75, ("at", "std_kd"): 39.5}
     models |= {("fitnets", "sft_kd"): 41.0, ("fitnets", "std_kd"): 39.0, ("sp", "std_kd"): 20.0}
     table = cells(models)
     assert claim_effects("teacher", table) == [0.25]
     assert claim_effects("methods", table) == [2.0, 0.25]
-    # Shortfalls: 1 and 0.5 by Std-KD, 0 and 0.25 by SFT-KD-Recon; SP has only one of the two.
-    assert claim_effects("gap", table) == [(1.5 - 0.25) / 2]
+    # SP has only one of the two.
+    assert claim_effects("gap", table) == [(2.0 + 0.25) / 2]
 
 
 @pytest.mark.parametrize(
@@ -254,23 +260,54 @@ def test_directions_that_are_mixed_or_opposite_are_counted_and_tests_are_beside_
     claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
     assert claims["verdict"].to_dict() == {
         "teacher": "opposite direction",
-        # What is equal counts as held.
-        "methods": "same direction in 2 of 3",
-        "gap": "same direction",
+        # What is equal does not count as held.
+        "methods": "same direction in 1 of 3",
+        # No student is here that the teacher could be better than.
+        "gap": NO_GAP,
     }
-    found = claims[["shown", "untold", "tests"]].T.to_dict("list")
-    assert found == {"teacher": [0, 0, 1], "methods": [1, 0, 3], "gap": [0, 0, 0]}
+    found = claims[["shown", "opposed", "untold", "tests"]].T.to_dict("list")
+    assert found == {"teacher": [0, 1, 0, 1], "methods": [1, 1, 0, 3], "gap": [1, 0, 0, 1]}
 
     layout = claim_layout(claims.reset_index(), ONE_SETTING)
     shown = layout.loc["Heart 4x: Each method is better by SFT-KD-Recon than by Std-KD"]
     assert shown.to_dict() == {
         "paper": "20 of 20",
-        "here": "2 of 3 (+0.50 -0.25 +0.00 dB)",
-        "verdict": "same direction in 2 of 3",
+        "here": "1 of 3 (+0.50 -0.25 +0.00 dB)",
+        "verdict": "same direction in 1 of 3",
         "by test": "shown in 1 of 3",
     }
     gap = layout.loc["Heart 4x: SFT-KD-Recon closes the gap to the teacher"]
-    assert gap["by test"] == "not tested"
+    assert gap["verdict"] == NO_GAP
+
+
+def test_no_gap_is_closed_where_all_students_are_above_the_teacher(
+    paper: pd.DataFrame,
+) -> None:
+    """And SFT-KD-Recon is worse than Std-KD by 0.4 dB."""
+    models = {TEACHER: 30.0, SFT_TEACHER: 30.0, STUDENT: 30.5}
+    models |= {("at", "std_kd"): 31.0, ("at", "sft_kd"): 30.6}
+    rows = measured(models, patients=9)
+    main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+    claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
+    assert claims.loc["gap", "verdict"] == NO_GAP
+    assert claims.loc["gap", "here"] == "0 of 0"
+    # Equal teachers are no better ones.
+    assert claims.loc["teacher", "verdict"] == "opposite direction"
+    tones = {line.question: line.tone for line in verdicts(claims.reset_index(), tests)}
+    assert tones[CLAIMS["gap"]] == "open"
+    assert "yes" not in tones.values()
+
+
+def test_a_gap_that_is_there_is_closed_or_widened(paper: pd.DataFrame) -> None:
+    models = {TEACHER: 31.0, STUDENT: 30.0, ("at", "std_kd"): 30.2}
+    for by, verdict, tone in ((0.5, "same direction", "yes"), (-0.5, "opposite direction", "no")):
+        rows = measured(models | {("at", "sft_kd"): 30.2 + by}, patients=9)
+        main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+        claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
+        assert claims.loc["gap", "verdict"] == verdict
+        assert claims.loc["gap", "tests"] == 1
+        lines = {line.question: line.tone for line in verdicts(claims.reset_index(), tests)}
+        assert lines[CLAIMS["gap"]] == tone
 
 
 def test_what_the_tests_cannot_tell_is_counted_too(paper: pd.DataFrame) -> None:
