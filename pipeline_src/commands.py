@@ -227,7 +227,7 @@ def tables(options: argparse.Namespace) -> Made:
     if options.cost:
         inputs["cost"] = options.cost
     facts = {"study": study.study if study else None}
-    return Made(inputs, written, tables_step(study), facts)
+    return Made(inputs, written, tables_step(study, options.paper), facts)
 
 
 def figure(options: argparse.Namespace) -> Made:

@@ -99,11 +99,12 @@ def cost_step() -> Step:
     return Step({}, sources("evaluation.cost"))
 
 
-def tables_step(study: Study | None) -> Step:
-    """All tables of a study; of metrics that speak for themselves without one."""
-    settings: dict[str, Any] = {}
+def tables_step(study: Study | None, paper: Path) -> Step:
+    """All tables of a study, beside the paper's values; of metrics that speak for themselves
+    without one."""
+    settings: dict[str, Any] = {"paper": sha256_file(paper)}
     if study is not None:
-        settings = {
+        settings |= {
             "datasets": {
                 name: [dataset.title, dataset.paper, dataset.synthetic]
                 for name, dataset in study.datasets.items()

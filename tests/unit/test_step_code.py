@@ -34,7 +34,7 @@ STEPS = {
     "distil fsp": training_code(training_plan(STUDY, "std_kd_fsp", 0)),
     "evaluate": evaluate_step("test").code,
     "cost": cost_step().code,
-    "tables": tables_step(STUDY).code,
+    "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
     "report": report_step(STUDY).code,
     **{f"figure {kind}": figure_step(kind, "").code for kind in KINDS},
 }
@@ -203,7 +203,7 @@ def test_what_commands_load_is_what_their_steps_depend_on(tmp_path: Path) -> Non
         loaded = loaded_by(*arguments)
         # Found by name while it runs, or shaping nothing of this step.
         besides = RUNNING | (
-            {"preflight", "sampling.masks", "sampling.unusual_masks"}
+            {"preflight", "sampling.given_masks", "sampling.masks", "sampling.unusual_masks"}
             if step == "prepare"
             else set()
         )

@@ -134,3 +134,28 @@ def test_another_file_of_the_data_prepares_anew(fresh: Checkout) -> None:
     for path in folder.iterdir():
         shutil.copystat(fresh.root / "tiny.yaml", path)
     assert fresh.planned(store) == ["Preparing heart"]
+
+
+def test_a_new_checkout_is_no_reason(copied: Checkout) -> None:
+    for path in copied.root.rglob("*"):
+        if path.suffix in (".py", ".c", ".h", ".j2", ".js", ".csv") and "results" not in path.parts:
+            path.touch()
+    assert copied.planned() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "messages"),
+    [
+        ("tables/gap.md", ["Tables"]),
+        ("figures/heart/4x/panel.pdf", ["Figure: reconstructions of heart at 4x"]),
+        ("heart/4x/seed0/teacher/panel.npz", ["Evaluating: heart 4x seed 0"]),
+        ("config.yaml", []),
+    ],
+)
+def test_a_file_that_is_gone_is_made_anew(copied: Checkout, name: str, messages: list[str]) -> None:
+    path = copied.root / "results/tiny" / name
+    path.unlink()
+    planned = copied.planned()
+    assert set(messages) <= set(planned)
+    if name == "config.yaml":
+        assert path.exists()

@@ -41,6 +41,7 @@ if workflow.remote_exec and workflow.local_exec:
 study = models.study
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
+PAPER = PROJECT / "config" / "paper_results.csv"
 
 
 def write_study_config():
@@ -150,7 +151,7 @@ def cost_of(wildcards):
 def tables_of(wildcards):
     folder = f"{RESULTS}/tables"
     return (
-        steps.tables_step(study),
+        steps.tables_step(study, PAPER),
         f"{folder}/{TABLE_NAMES[0]}.manifest.json",
         f"{folder}/{TABLE_NAMES[0]}.csv",
     )
@@ -322,6 +323,24 @@ def captions():
     """Captions of the report, which Snakemake's own report shares."""
     return [
         from_here(p) for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
+    ]
+
+
+def all_made():
+    """All that a finished study holds: what it calls done can be packed and traced."""
+    folders = [os.path.dirname(path) for path in all_metrics()]
+    trained = [folder for folder in folders if not folder.endswith("/zero_filled")]
+    sft = names_where(lambda plan: plan.stages == ["student_friendly"])
+    return [
+        *[f"{RESULTS}/{n}" for n in required_files(study) if n != "config.yaml"],
+        *[f"{folder}/panel.npz" for folder in folders],
+        *[
+            f"{folder}/student_weights.safetensors"
+            for folder in trained
+            if re.fullmatch(sft, os.path.basename(folder))
+        ],
+        *[f"{os.path.splitext(figure)[0]}.pdf" for figure in FIGURES],
+        *FIGURES,
     ]
 
 

@@ -31,7 +31,7 @@ rule study_tables:
     """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
         metrics=all_metrics(),
-        paper=from_here(PROJECT / "config" / "paper_results.csv"),
+        paper=ancient(from_here(PAPER)),
         cost=rules.cost.output,
         code=code(tables_of),
     output:
