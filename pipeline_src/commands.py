@@ -16,7 +16,6 @@ from typing import Any
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_variant
 from pipeline_src.planning.steps import (
     Step,
     cost_step,
@@ -150,25 +149,23 @@ def train(options: argparse.Namespace) -> None:
 
 
 def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) -> None:
-    """Refuse weights of another model, seed or setting than a training starts from, as far as they
-    say what they are.
+    """Refuse weights of another model, seed or setting than a training starts from, as far as a
+    manifest beside them says.
 
     Raises:
-        InputError: they say so.
+        InputError: it does.
     """
     from pipeline_src.files import read_json
-    from pipeline_src.models.weights import SFT_STUDENT, read_metadata
 
-    own = read_metadata(path).get("model", "").removeprefix(SFT_STUDENT)
-    told: dict[str, Any] = {"model": own} if own else {}
-    wanted: dict[str, Any] = {"model": split_variant(model)[0]}
     manifest = path.parent / "manifest.json"
-    if manifest.exists() and isinstance(made := read_json(manifest), dict):
-        keys = ("seed", "dataset", "acceleration", "name")
-        told |= {key: made[key] for key in keys if key in made}
-        wanted |= {"seed": options.seed, "dataset": options.dataset, "name": model}
-        wanted["acceleration"] = options.acceleration
-    for key, value in wanted.items():
+    told = read_json(manifest) if manifest.exists() else {}
+    wanted = {
+        "name": model,
+        "seed": options.seed,
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+    }
+    for key, value in wanted.items() if isinstance(told, dict) else ():
         if told.get(key, value) != value:
             raise InputError(
                 f"{path}: is of {key} {told[key]}, but {options.model} needs {key} {value}; give "

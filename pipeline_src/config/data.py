@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import regex
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -179,6 +179,8 @@ class Split(Section):
     has partitions, such as `testing/*`), or a number of patients drawn with `seed` from those
     that no list names.
     """
+
+    any_text: ClassVar[bool] = True
 
     train: PatientChoice = Field(description="patients to train on")
     validation: PatientChoice = Field(description="patients on which the weights are chosen")

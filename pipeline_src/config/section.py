@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -23,8 +23,13 @@ class Section(BaseModel):
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
 
+    #: Whether its text may hold any character, as ids of patients do.
+    any_text: ClassVar[bool] = False
+
     @model_validator(mode="after")
     def _is_plain_text(self) -> Self:
+        if self.any_text:
+            return self
         for name in type(self).model_fields:
             value = getattr(self, name)
             try:

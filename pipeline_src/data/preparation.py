@@ -91,9 +91,11 @@ def prepare(
                 drop(volume, "slice is empty (all zero) after cropping", index)
                 continue
             kept += 1
-            # Of the prepared pixels: files of one image differ in compression and scale.
-            digest = hashlib.sha256(slice_image.tobytes()).hexdigest()
-            repeated[same_image(seen.setdefault(digest, volume), volume, parts)] = None
+            # Of the prepared pixels: files of one image differ in compression and scale. What is
+            # the same everywhere is nobody's image.
+            if slice_image.min() < slice_image.max():
+                digest = hashlib.sha256(slice_image.tobytes()).hexdigest()
+                repeated[same_image(seen.setdefault(digest, volume), volume, parts)] = None
             prepared.images.append(slice_image)
             prepared.slices.append(
                 {

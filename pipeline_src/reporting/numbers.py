@@ -26,7 +26,7 @@ def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
         InputError: a number is there twice, or a seed or value is none.
     """
     table = volumes.reset_index(drop=True)
-    for column in ("variant", "frame", "data"):
+    for column in ("variant", "frame", "data", "mask"):
         table[column] = table[column].fillna("") if column in table else ""
     if "sampled" not in table:
         table["sampled"] = float("nan")

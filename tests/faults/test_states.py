@@ -160,7 +160,7 @@ def test_loss_that_is_no_number_names_the_batch_and_keeps_the_last_good_state(
 ) -> None:
     prepared = prepared_data()
     # Patient b's second slice.
-    prepared.images[4] = np.full((SIZE, SIZE), np.inf, np.float32)
+    prepared.images[4] = np.full((SIZE, SIZE), 3e38, np.float32)
     write_store(tmp_path / "volumes.h5", prepared, {"dataset": "tiny"})
     bad = job("teacher", tmp_path / "out")
     bad = replace(bad, inputs=replace(bad.inputs, store=tmp_path / "volumes.h5"))

@@ -78,7 +78,7 @@ def dataset(tmp_path: Path, write_nifti: Any) -> Dataset:
 def nifti_study(tmp_path: Path, tiny_study: dict[str, Any], write_nifti: Any) -> dict[str, Any]:
     """A study of three good NIfTI files `sub-a`, `sub-b` and `sub-c` in the folder `data`."""
     for number, patient in enumerate("abc", start=1):
-        write_nifti(tmp_path / "data" / f"sub-{patient}.nii", GOOD * number)
+        write_nifti(tmp_path / "data" / f"sub-{patient}.nii", GOOD**number)
     tiny_study["data_root"] = str(tmp_path)
     tiny_study["datasets"]["heads"] |= {
         "source": {"kind": "nifti", "path": "data", "pattern": "sub-*.nii*"},

@@ -22,7 +22,7 @@ def hdf5_study(tmp_path: Path, nifti_study: dict[str, Any]) -> dict[str, Any]:
         path = tmp_path / "hdf5" / f"{name}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            file["volfs"] = GOOD * number
+            file["volfs"] = GOOD**number
     nifti_study["datasets"]["heads"]["source"] = {"kind": "authors_hdf5", "path": "hdf5"}
     return nifti_study
 

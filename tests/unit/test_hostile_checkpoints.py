@@ -144,7 +144,7 @@ def deep_names(path: Path, _trace: Path) -> str:
     state = {authors_name(k, "teacher"): v for k, v in DCCNN(SMALL).state_dict().items()}
     state[f"tcascade{10**9}.conv1.weight"] = state["tcascade1.conv1.weight"]
     torch.save(state, path)
-    return "weights do not fit"
+    return "cascades of its teacher"
 
 
 def no_width(path: Path, _trace: Path) -> str:

@@ -15,7 +15,7 @@ from pipeline_src.reporting.numbers import tidy_numbers, write_tidy
 
 LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]
 KEYS = [*LABELS, "part", "patient", "frame", "metric"]
-SOURCE = ["data", "sampled"]
+SOURCE = ["data", "mask", "sampled"]
 COLUMNS = [*KEYS[:-1], *SOURCE, "metric", "value"]
 
 

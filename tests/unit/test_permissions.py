@@ -51,12 +51,12 @@ def open_folder() -> Iterator[Path]:
 def open_study(open_folder: Path, tiny_study: dict[str, Any], write_nifti: Any) -> Path:
     """A configuration file in `open_folder`, on NIfTI and HDF5 files in its folder `data`."""
     for number, name in enumerate(("sub-a", "sub-b", "sub-c"), start=1):
-        write_nifti(open_folder / f"data/{name}.nii", GOOD * number)
+        write_nifti(open_folder / f"data/{name}.nii", GOOD**number)
     names = ("train/acc_4x/1", "train/acc_4x/2", "validation/acc_4x/1")
     for number, name in enumerate(names, start=1):
         path = open_folder / f"data/{name}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rewrite(path, volfs=GOOD * number)
+        rewrite(path, volfs=GOOD**number)
     (open_folder / "out").mkdir()
     tiny_study["data_root"] = str(open_folder)
     heads = tiny_study["datasets"]["heads"]

@@ -69,7 +69,7 @@ def test_ids_that_may_be_visits_are_pointed_out(
     for number, patient in enumerate((*ids, "other"), start=1):
         path = tmp_path / "data" / f"{patient}/scan.nii"
         path.parent.mkdir(parents=True)
-        write_nifti(path, GOOD * number)
+        write_nifti(path, GOOD**number)
     nifti_study["datasets"]["heads"]["source"] = {
         "kind": "nifti",
         "path": "data",

@@ -152,12 +152,12 @@ def not_written(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "fragment"),
     [
-        (lambda p: overwrite(p, b""), "is truncated or no HDF5 file"),
-        (lambda p: overwrite(p, b"not a store"), "is truncated or no HDF5 file"),
-        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is truncated or no HDF5 file"),
-        (lambda p: overwrite(p, p.read_bytes()[:500]), "is truncated or no HDF5 file"),
-        (lambda p: replace_dataset(p, "images", None), "has no key 'images'"),
-        (lambda p: replace_dataset(p, "slices", None), "has no key 'slices'"),
+        (lambda p: overwrite(p, b""), "is damaged or no volume store"),
+        (lambda p: overwrite(p, b"not a store"), "is damaged or no volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is damaged or no volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:500]), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "images", None), "is damaged or no volume store"),
+        (lambda p: replace_dataset(p, "slices", None), "is damaged or no volume store"),
         (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or no volume store"),
         (lambda p: replace_dataset(p, "slices", 3), "is damaged or no volume store"),
         (lambda p: replace_dataset(p, "slices", "[" * 20000), "is damaged or no volume store"),

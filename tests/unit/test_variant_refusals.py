@@ -12,7 +12,7 @@ WRONG: list[Any] = [
     ({"trainig": {"epochs": 2}}, ("trainig: unknown key", "did you mean 'training'")),
     ({"training": {"epoch": 2}}, ("training.epoch: unknown key", "'training.epochs'")),
     ({"epochs": 2}, ("epochs: unknown key", "'training.epochs'")),
-    ({"training": {"epochs": 0}}, ("training.epochs: 0", "greater than 0")),
+    ({"training": {"epochs": 0}}, ("training.epochs: 0", "greater than or equal to 1")),
     ({"seeds": [1]}, ("seeds cannot be changed",)),
     ({"accelerations": [2]}, ("accelerations cannot be changed",)),
     (
