@@ -126,6 +126,10 @@ runs real data at a scale that two CPU cores finish in about an hour; `ablations
 what each choice of the method does on a synthetic phantom. A file given with
 `--configfile` stands alone; single keys are laid over it with `--config key=value`.
 
+A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
+run imports the modules under `methods.NAME.module`. Look at it with `python -m pipeline_src check`
+first, which runs nothing ([more](../docs/security.md)).
+
 This reference is generated from the models in `pipeline_src/config` by
 `python -m pipeline_src schema .`, and so is `workflow/schemas/config.schema.json`. `NAME` stands
 for a name of your choice.

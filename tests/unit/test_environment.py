@@ -100,3 +100,16 @@ def test_every_training_rule_has_a_gpu_in_the_profiles(project_root: Path) -> No
 
 def test_doctor_knows_the_pinned_plugin(pyproject: dict[str, Any]) -> None:
     assert f"{PLUGIN}=={TESTED}" in pyproject["project"]["dependencies"]
+
+
+def test_every_pin_is_in_the_lock_file_with_hashes(
+    project_root: Path, pyproject: dict[str, Any]
+) -> None:
+    project = pyproject["project"]
+    pins = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    text = (project_root / "requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-zA-Z0-9._-]+==[^ ;\\]+).*\\\n\s+--hash=(sha256)", text, re.M))
+    assert {pin.lower() for pin in pins} <= {name.lower() for name in locked}
+    # Nothing without a version and hashes.
+    assert len(locked) == len(re.findall(r"^[a-zA-Z0-9]", text, re.M))
+    assert "http" not in text

@@ -38,6 +38,28 @@ def test_options_that_it_cannot_work_with(
     assert line in said
 
 
+def test_a_target_after_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("study: tiny\n")
+    words = ["--configfile", "study.yaml", "tables"]
+    with pytest.raises(InputError, match="tables: no such configuration file; targets go before"):
+        Launcher(tmp_path, words).run()
+
+
+@pytest.mark.parametrize("option", ["--configfile", "--configfiles", "--configfile="])
+def test_a_configuration_that_runs_code_is_not_given_to_snakemake(
+    option: str, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    code = [f"import os; os.mkdir({str(trace)!r})"]
+    (tmp_path / "study.yaml").write_text(
+        f"__use_yte__: true\n__definitions__: {json.dumps(code)}\n"
+    )
+    words = [f"{option}study.yaml"] if option.endswith("=") else [option, "study.yaml"]
+    with pytest.raises(InputError, match="__use_yte__"):
+        Launcher(tmp_path, words).run()
+    assert not trace.exists()
+
+
 def test_a_second_launcher(tmp_path: Path) -> None:
     (tmp_path / ".snakemake").mkdir()
     with (tmp_path / ".snakemake/launcher.lock").open("w") as stream:

@@ -1,0 +1,73 @@
+"""Configuration files: what is no configuration, and what YAML allows besides plain keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline_src.cli import main
+from pipeline_src.config import check_study, load_study
+from pipeline_src.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("study: a\nstudy: b\n", "a second time in line 2"),
+        ("? [1, 2]\n: y\n", "is no text"),
+        ("[" * 20_000, "deeper than"),
+        ("study: " + "[" * 60 + "]" * 60, "deeper than"),
+        (
+            "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
+            "unfold to more than",
+        ),
+        ("a: &a [*a]\n", "deeper than"),
+        ("study: x\n" * 200_000, "larger than 1 MiB"),
+        ("study: \x01\n", "is not valid YAML"),
+        ("__use_yte__: true\n", "run the code in this file"),
+    ],
+    ids=["twice", "list", "brackets", "deep", "bomb", "cycle", "large", "control", "yte"],
+)
+def test_a_file_that_is_no_configuration_is_one_line(
+    text: str, fragment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    assert main(["check", "--config", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {path}: ")
+    assert fragment in said
+    assert said.count("\n") == 1
+
+
+def test_merge_keys_and_anchors_are_understood(tiny_study: dict[str, Any], tmp_path: Path) -> None:
+    block = tiny_study.pop("datasets")["heads"]
+    text = yaml.safe_dump(tiny_study) + "datasets:\n  heads: &base " + json.dumps(block)
+    path = tmp_path / "study.yaml"
+    path.write_text(text + "\n  others:\n    <<: *base\n    title: Others\n")
+    study = load_study(path)
+    assert study.datasets["others"].source == study.datasets["heads"].source
+    assert study.datasets["others"].title == "Others"
+
+
+def test_paths_are_expanded(
+    tiny_study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SCANS", "scans")
+    assert check_study(tiny_study | {"data_root": "~/$SCANS"}).data_root == f"{tmp_path}/scans"
+    with pytest.raises(InputError, match="variable \\$NOSUCH is not set"):
+        check_study(tiny_study | {"data_root": "$NOSUCH/x"})
+    # What is no variable stays as it is.
+    assert check_study(tiny_study | {"data_root": "a$(b)"}).data_root == "a$(b)"
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x00", "\n", "\u2028", "\u202e"])
+def test_control_characters_are_refused(character: str, tiny_study: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="title: holds the character"):
+        check_study(tiny_study | {"title": f"a{character}b"})
