@@ -48,7 +48,7 @@ def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
     for name, dataset in study.datasets.items():
         try:
             found = inspect_dataset(dataset, Path(study.data_root))
-            source_files_of(study, name)
+            refuse_unplannable(source_files_of(study, name))
             yield name, found
         except InputError as error:
             yield name, error
@@ -141,20 +141,18 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
         volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root).resolve())
     except InputError:
         return []
-    files = [str(path) for volume in volumes for path in volume.files]
-    for file in files:
-        refuse_unplannable(file)
-    return files
+    return [str(path) for volume in volumes for path in volume.files]
 
 
-def refuse_unplannable(file: str) -> None:
-    """Refuse a path that Snakemake would not take for itself.
+def refuse_unplannable(files: list[str]) -> None:
+    """Refuse paths that Snakemake would not take for themselves.
 
     Raises:
-        InputError: it holds braces, or a word between angle brackets.
+        InputError: one holds braces, or a word between angle brackets.
     """
-    if found := re.search(r"[{}]|<[A-Za-z_]\w*>", file):
-        raise InputError(
-            f"{file}: Snakemake takes {found[0]!r} in a path for a placeholder; rename the file, "
-            "or name it by a link without"
-        )
+    for file in files:
+        if found := re.search(r"[{}]|<[A-Za-z_]\w*>", file):
+            raise InputError(
+                f"{file}: Snakemake takes {found[0]!r} in a path for a placeholder; rename the "
+                "file, or name it by a link without"
+            )

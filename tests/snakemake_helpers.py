@@ -140,7 +140,10 @@ class Study:
     def training_log(self) -> str:
         """What the last training has said."""
         path = self.root / "results/tiny/logs/train/heart_4x_seed0_teacher.log"
-        return path.read_text() if path.exists() else ""
+        try:
+            return path.read_text()
+        except FileNotFoundError:  # not begun, or removed by the next run
+            return ""
 
     def sittings(self) -> int:
         """How many processes took part in the weights."""

@@ -175,7 +175,8 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     rows: dict[str, dict[tuple[str, str], str]] = {}
     for _, row in table.iterrows():
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
-        name = f"{setting}{row['first_title']} less {row['second_title']}"
+        mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
+        name = f"{setting}{mean}{row['first_title']} less {row['second_title']}"
         metric = row["metric"]
         heading = METRIC_TITLES[metric]
         rows.setdefault(name, {}).update(

@@ -84,7 +84,7 @@ def test_the_studys_own_table_can_be_drawn(tmp_path: Path) -> None:
     table = tested.difference_table(volumes, ONE_SETTING)
     table.to_csv(tmp_path / "differences.csv", index=False)
     figure = from_files([tmp_path / "differences.csv"], "", "psnr_db", ("heart", "4x"))
-    assert len(markers(figure.axes[0])) == (table["metric"] == "psnr_db").sum() == 7
+    assert len(markers(figure.axes[0])) == (table["metric"] == "psnr_db").sum() == 8
     assert heading(figure).startswith("Heart 4x: differences")
     assert "12 patients, 3 seeds" in heading(figure)
 

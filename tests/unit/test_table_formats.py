@@ -228,6 +228,7 @@ def test_layout_has_a_comparison_a_row_and_both_metrics_beside_each_other() -> N
     table = difference_table(rows, ONE_SETTING)
     layout = difference_layout(table, ONE_SETTING)
     assert list(layout.index) == [
+        "mean over methods, SFT-KD-Recon less Std-KD",
         "SFT-KD-Recon AT less Std-KD AT",
         "Std-KD AT less Student",
         "SFT-KD-Recon AT less Student",
@@ -252,7 +253,9 @@ def test_rows_name_their_setting_where_there_are_several() -> None:
     rows = [measured(models, acceleration=a) for a in labels.accelerations]
     layout = difference_layout(difference_table(pd.concat(rows), labels), labels)
     assert list(layout.index) == [
+        "Heart 4x: mean over methods, SFT-KD-Recon less Std-KD",
         "Heart 4x: SFT-KD-Recon AT less Std-KD AT",
+        "Heart 5x: mean over methods, SFT-KD-Recon less Std-KD",
         "Heart 5x: SFT-KD-Recon AT less Std-KD AT",
     ]
     # 2 in 2^12.

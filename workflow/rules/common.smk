@@ -15,7 +15,12 @@ from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
-from pipeline_src.preflight import announce_parent, gpu_wanted, source_files_of
+from pipeline_src.preflight import (
+    announce_parent,
+    gpu_wanted,
+    refuse_unplannable,
+    source_files_of,
+)
 from pipeline_src.reporting.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.names import TABLES
@@ -205,7 +210,12 @@ def start_options(wildcards, input):
 
 def volumes_of(wildcards):
     """Files of a data set; as for source files, the manifest tells whether they have changed."""
-    return [ancient(path) for path in source_files_of(study, wildcards.dataset)]
+    files = source_files_of(study, wildcards.dataset)
+    try:
+        refuse_unplannable(files)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    return [ancient(path) for path in files]
 
 
 def given_mask(wildcards):
