@@ -159,3 +159,16 @@ def test_a_file_that_is_gone_is_made_anew(copied: Checkout, name: str, messages:
     assert set(messages) <= set(planned)
     if name == "config.yaml":
         assert path.exists()
+
+
+def test_what_convolves_is_settled_once_for_a_study(copied: Checkout) -> None:
+    path = copied.root / "results/tiny/config.yaml"
+    frozen = yaml.safe_load(path.read_text())
+    settled = frozen["training"]["convolutions"]
+    assert settled in ("compiled", "library")
+    other = {"compiled": "library", "library": "compiled"}[settled]
+    frozen["training"]["convolutions"] = other
+    path.write_text(yaml.safe_dump(frozen))
+    done = copied.tiny("-n")
+    # As though another machine had settled it: what was asked for stays `auto`.
+    assert f'convolutions "{settled}" where "{other}" is asked for' in done.stderr

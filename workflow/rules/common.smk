@@ -339,7 +339,7 @@ def captions():
 def all_made():
     """All that a finished study holds: what it calls done can be packed and traced."""
     folders = [os.path.dirname(path) for path in all_metrics()]
-    trained = [folder for folder in folders if not folder.endswith("/zero_filled")]
+    trained = [f for f in folders if os.path.basename(f) != "zero_filled"]
     sft = names_where(lambda plan: plan.stages == ["student_friendly"])
     return [
         *[f"{RESULTS}/{n}" for n in required_files(study) if n != "config.yaml"],
