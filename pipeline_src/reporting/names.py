@@ -28,7 +28,7 @@ MISSING = "\N{EN DASH}"
 LOWER_IS_BETTER = ("hfn", "nmse")
 #: The questions asked, each a family of tests over the models of a setting.
 FAMILIES = {
-    "primary": "the primary question: SFT-KD-Recon against Std-KD, mean over methods",
+    "primary": "primary: SFT-KD-Recon against Std-KD, mean over methods",
     "recipe": "SFT-KD-Recon against Std-KD",
     "student": "against the plain student",
     "matched": "against the student trained for as many epochs",
