@@ -264,6 +264,8 @@ def draw(rng: random.Random, folder: Path) -> Hostile:
         refused = False
     if any("\udcff" in patient for patient, _ in tree.volumes):
         refused = True  # tables could not hold it
+    elif command == "check" and any("{" in patient for patient, _ in tree.volumes):
+        refused = True  # Snakemake would take it for a wildcard; preparing by hand is possible
     return on_files(
         command,
         folder,
