@@ -71,7 +71,6 @@ def prepare(options: argparse.Namespace) -> Made:
     from pipeline_src.data.preparation import prepare
     from pipeline_src.data.sources import display_quarter_turns
     from pipeline_src.data.store import write_store
-    from pipeline_src.preflight import source_files_of
 
     study = _study(options)
     name = _dataset(options, study)
@@ -98,9 +97,8 @@ def prepare(options: argparse.Namespace) -> Made:
     )
     for sentence in prepared.repeated:
         print(printable(f"look: {sentence}"))
-    sources = [Path(path) for path in source_files_of(study, name)]
-    inputs = _numbered("volumes", sources)
-    return Made(inputs, [options.output], prepare_step(study, name), description)
+    step = prepare_step(study, name)
+    return Made(_numbered("volumes", step.given or []), [options.output], step, description)
 
 
 def mask(options: argparse.Namespace) -> Made:

@@ -10,9 +10,6 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from pipeline_src.config.section import PathText, Section
 
-# Pixels, and patients that are drawn; anything larger is a slip of the finger, found before memory
-# is asked for.
-
 # A configuration or a header that claims more is a slip or ill will.
 LARGEST_SIDE = 2**14
 AXES = ("LR", "PA", "IS")

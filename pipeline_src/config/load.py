@@ -84,14 +84,12 @@ def _load_yaml(text: str) -> Any:
         if _unfolded(node, {}, 0) > MOST_NODES:
             raise yaml.YAMLError(f"its aliases unfold to more than {MOST_NODES} values")
         return loader.construct_document(node)
-    except RecursionError:
-        raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels") from None
     finally:
         loader.dispose()
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many values a node stands for, its aliases unfolded."""
+    """How many values a node stands for, its aliases unfolded; these may lead back to it."""
     if depth > DEEPEST:
         raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels")
     if isinstance(node, yaml.ScalarNode):

@@ -33,6 +33,7 @@ NEUTRAL = (
 NOT_NEUTRAL = ("planning.names",)
 
 
+@cache
 def sources(*modules: str) -> list[Path]:
     """Source files of modules and of all that they import, within their own packages.
 
@@ -68,7 +69,13 @@ def sources(*modules: str) -> list[Path]:
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of source files, by path relative to the package or, outside it, by name."""
-    return {_name(path): sha256_file(path) for path in files}
+    return {_name(path): _digest(path, path.stat().st_mtime_ns) for path in files}
+
+
+@cache
+def _digest(path: Path, modified: int) -> str:
+    """Of a file as it was at that time: the steps of a plan share most of theirs."""
+    return sha256_file(path)
 
 
 def package_digest() -> str:
