@@ -122,6 +122,12 @@ class Method(Section):
         min_length=1,
         description="cascades whose features are compared, counted from 1; null: the paper's",
     )
+    weight: PositiveFloat | Literal["auto"] = Field(
+        default="auto",
+        description="weight of the feature loss beside the reconstruction loss in the joint "
+        "protocol; auto: balanced at the start to `distillation.gradient_ratio`, and told in the "
+        "manifest",
+    )
 
     def source(self, name: str) -> Path:
         """The file of the loss, which its trainings depend on.
@@ -145,18 +151,23 @@ class Distillation(Section):
         description="two_stage: the feature loss alone, then reconstruction (authors' code); "
         "joint: both in one stage (the paper's Algorithm 1)",
     )
-    start: Literal["recipe", "random", "sft"] = Field(
+    start: Literal["recipe", "random", "sft", "sft_trained"] = Field(
         default="recipe",
-        description="where a student starts: recipe: Std-KD from random weights, SFT-KD-Recon "
-        "from the SFT student blocks; random or sft: both from there",
+        description="where a student starts: recipe: from random weights or the SFT student "
+        "blocks, as its recipe says; sft_trained: likewise, but from a student that was first "
+        "trained on reconstruction from those blocks, for a whole stage (`studentSFTN`, what works "
+        "in the authors' code); random: all from random weights (what their feature scripts do as "
+        "published, which load nothing); sft: all from the blocks",
     )
     feature_stage_selection: Literal["best", "last"] = Field(
         default="best",
         description="weights that leave the feature stage of two_stage: those of the lowest "
         "validation feature loss (authors' code), or the last",
     )
-    feature_weight: PositiveFloat = Field(
-        default=1.0, description="weight of the feature loss in the joint protocol"
+    gradient_ratio: PositiveFloat = Field(
+        default=1.0,
+        description="where a method's `weight` is auto: norm of the weighted feature loss's "
+        "gradient over that of the reconstruction loss, at the student's start",
     )
     imitation_weight: NonNegativeFloat = Field(
         default=0.0,

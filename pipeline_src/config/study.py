@@ -21,10 +21,12 @@ from pipeline_src.config.method import (
     available_methods,
 )
 from pipeline_src.config.presets import apply_preset
+from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.section import PathText, Section
 
-Recipe = Literal["std_kd", "sft_kd"]
-Control = Literal["student_matched", "student_sft_start"]
+Control = Literal["student_matched", "student_sft_start", "student_as_long"]
+#: The student that the others start from under `distillation.start: sft_trained`.
+TRAINED_START = "student_sft"
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
 # A name becomes a folder, a wildcard and a cell of a table.
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
@@ -94,14 +96,17 @@ class Study(Section):
     sft: StudentFriendly = Field(
         default=StudentFriendly(), description="student-friendly training of the teacher"
     )
-    recipes: list[Recipe] = Field(
+    recipes: list[RecipeName] = Field(
         default=["std_kd", "sft_kd"],
-        description="std_kd: from the standard teacher; sft_kd: from the student-friendly one",
+        description="std_kd: standard teacher, student from random weights; sft_kd: "
+        "student-friendly teacher, student from its student blocks (SFT-KD-Recon); the other two "
+        "combinations, sft_teacher_only and sft_start_only, tell which of both matters",
     )
     controls: list[Control] = Field(
         default=["student_matched", "student_sft_start"],
-        description="students without distillation, trained for as many epochs as a distilled one: "
-        "student_matched from random weights; student_sft_start from the SFT student blocks",
+        description="students without distillation: student_matched from random weights for as "
+        "many epochs as a distilled one; student_sft_start likewise from the SFT student blocks; "
+        "student_as_long from random weights for as many as SFT and distillation together",
     )
     methods: dict[str, Method] = Field(
         default={name: Method() for name in PAPER_METHODS},
@@ -227,6 +232,12 @@ class Study(Section):
                 f"{teacher.cascades} cascades allow"
             )
         for name, method in self.methods.items():
+            if method.weight != "auto" and self.distillation.protocol != "joint":
+                raise ValueError(
+                    f"methods.{name}.weight: {method.weight:g} weighs nothing under "
+                    f"distillation.protocol {self.distillation.protocol!r}, where the feature loss "
+                    "stands alone; leave it out, or use the joint protocol"
+                )
             for cascade in method.cascades or []:
                 if cascade > student.cascades:
                     raise ValueError(
@@ -269,7 +280,22 @@ class Study(Section):
 
     def model_names(self) -> list[str]:
         """All trained models of one setting and seed, in the order of the paper's table."""
-        return ["teacher", "sft_teacher", "student", *self.controls, *self.distilled_names()]
+        started = [TRAINED_START] if self._has_trained_start() else []
+        return [
+            "teacher",
+            "sft_teacher",
+            "student",
+            *started,
+            *self.controls,
+            *self.distilled_names(),
+        ]
+
+    def _has_trained_start(self) -> bool:
+        """Whether some student starts from the SFT blocks by way of a stage of reconstruction."""
+        from_sft = any(RECIPES[recipe].sft_start for recipe in self.recipes) and bool(self.methods)
+        return self.distillation.start == "sft_trained" and (
+            from_sft or "student_sft_start" in self.controls
+        )
 
     def distilled_names(self) -> list[str]:
         """Distilled students as `{recipe}_{method}`."""

@@ -165,7 +165,7 @@ def _short_training(
     batch = plan.training.batch_size
     slices = Slices(2 * batch, batch, 0, rows, columns)
     training = plan.training.model_copy(update={"epochs": EPOCHS})
-    short = plan.model_copy(update={"training": training, "warm_start": False})
+    short = plan.model_copy(update={"training": training, "warm_start": None})
     folder.mkdir()
     _write_noise(folder / "noise.h5", slices)
     write_mask(folder / "mask.npz", drawn_mask((rows, columns), 4, 0, min(4, rows // 4)))

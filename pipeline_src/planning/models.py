@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipeline_src.config.load import check_study
 from pipeline_src.config.presets import preset_values
+from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import merge
-from pipeline_src.config.study import Study
+from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.planning.plans import TrainingPlan, training_plan
@@ -46,7 +49,9 @@ class Models:
         for key in ("seeds", "accelerations", "datasets", "sampling"):
             if getattr(changed, key) != getattr(own, key):
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
-        if set(changed.model_names()) != set(own.model_names()):
+        # Those of another start come with it.
+        listed = (set(changed.methods), changed.recipes, changed.controls)
+        if listed != (set(own.methods), own.recipes, own.controls):
             raise InputError(
                 f"{origin}: methods, recipes and controls cannot be added or removed here"
             )
@@ -79,14 +84,17 @@ class Models:
         """The frozen teacher that a model is distilled from, if it is distilled."""
         if self.plan(name, 0).distillation is None:
             return None
-        standard = split_model_name(name)[1] == "std_kd"
-        return self.resolve(self._beside("teacher" if standard else "sft_teacher", name))
+        recipe = split_model_name(name)[1]
+        return self.resolve(self._beside(RECIPES[recipe].teacher, name))
 
     def warm_start(self, name: str) -> str | None:
-        """The student-friendly training that a model starts from, if it does."""
-        if not self.plan(name, 0).warm_start:
+        """The training that a model starts from, if it does: the student-friendly one, of which it
+        takes the student blocks, or a student's."""
+        start = self.plan(name, 0).warm_start
+        if start is None:
             return None
-        return self.resolve(self._beside("sft_teacher", name))
+        source = TRAINED_START if start == "student" else "sft_teacher"
+        return self.resolve(self._beside(source, name))
 
     def resolve(self, name: str) -> str:
         """The name under which a model is trained: without its variant where that changes
@@ -116,10 +124,15 @@ class Models:
                 continue
             for row in self.ablated(ablation).values():
                 for name in row.values():
-                    for needed in (self.teacher(name), self.warm_start(name), name):
-                        if needed is not None:
-                            found[needed] = None
+                    found |= dict.fromkeys([*self._needed(name), name])
         return list(found)
+
+    def _needed(self, name: str) -> Iterator[str]:
+        """All trainings that a model hangs on, the first of them first."""
+        for needed in (self.teacher(name), self.warm_start(name)):
+            if needed is not None:
+                yield from self._needed(needed)
+                yield needed
 
     @staticmethod
     def _beside(model: str, name: str) -> str:

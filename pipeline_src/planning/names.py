@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline_src.config.recipes import RECIPES
+
 
 def split_variant(name: str) -> tuple[str, str]:
     """A model's name and its variant: `sft_teacher@terms.teacher_only`, or no variant (`""`)."""
@@ -20,11 +22,13 @@ def split_model_name(name: str) -> tuple[str, str]:
         return "zero_filled", "none"
     if model == "sft_teacher":
         return "teacher", "sft"
-    if model in ("teacher", "student", "student_matched"):
+    if model == "student_sft":
+        return "student", "sft"
+    if model in ("teacher", "student", "student_matched", "student_as_long"):
         return model, "standard"
     if model == "student_sft_start":
         return model, "sft"
-    for recipe in ("std_kd", "sft_kd"):
+    for recipe in RECIPES:
         if model.startswith(recipe + "_"):
             return model.removeprefix(recipe + "_"), recipe
     raise ValueError(f"not a model's name: {model!r}")

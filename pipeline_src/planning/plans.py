@@ -13,8 +13,9 @@ from pipeline_src.config.method import (
     StudentFriendly,
     Training,
 )
+from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import Section
-from pipeline_src.config.study import Study
+from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.planning.names import split_model_name
 
 
@@ -55,14 +56,25 @@ class TrainingPlan(Section):
         description="stages in order, and which weights each leaves: those of the lowest "
         "validation loss, or the last",
     )
-    warm_start: bool = Field(
-        default=False, description="whether the network starts from the student blocks of SFT"
+    warm_start: Literal["sft_blocks", "student"] | None = Field(
+        default=None,
+        description="what the network starts from: the student blocks of SFT, all but the first; "
+        "or a student that was trained from them; null: random weights",
     )
 
     @property
     def stages(self) -> list[str]:
         """Names of the training's stages, in order."""
         return list(self.selections)
+
+
+#: Stages of a student trained on reconstruction alone for as many stages as others.
+RECONSTRUCTIONS = ("first", "second", "third")
+
+
+def reconstruction_stages(count: int) -> list[str]:
+    """Names of so many stages on reconstruction; the last is called as in every other training."""
+    return [*(f"reconstruction_{nth}" for nth in RECONSTRUCTIONS[: count - 1]), "reconstruction"]
 
 
 def distillation_stages(options: Distillation) -> list[str]:
@@ -76,7 +88,8 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
     Raises:
         ValueError: the study has no such model.
     """
-    if model not in study.model_names():
+    # Any student can start from this one, by a variant too.
+    if model not in [*study.model_names(), TRAINED_START]:
         raise ValueError(f"model {model!r} is not in the study: {', '.join(study.model_names())}")
     networks, options = study.networks, study.distillation
     name, recipe = split_model_name(model)
@@ -88,32 +101,50 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
             selections={"student_friendly": "best"},
             **common,
         )
+    from_sft: Literal["sft_blocks", "student"] = (
+        "student" if options.start == "sft_trained" else "sft_blocks"
+    )
+    if model == TRAINED_START:
+        return TrainingPlan(
+            network=networks.student,
+            selections={"reconstruction": "best"},
+            warm_start="sft_blocks",
+            **common,
+        )
     if model in study.controls:
         stages = len(distillation_stages(options))
+        if model == "student_as_long":
+            # Of SFT, and of the student between it and distillation where there is one.
+            stages += 1 + (options.start == "sft_trained")
         return TrainingPlan(
             network=networks.student,
             control=ControlPlan(stages=stages),
-            selections=dict.fromkeys(["reconstruction_first", "reconstruction"][-stages:], "best"),
-            warm_start=recipe == "sft",
+            selections=dict.fromkeys(reconstruction_stages(stages), "best"),
+            warm_start=from_sft if recipe == "sft" else None,
             **common,
         )
     if recipe == "standard":
         return TrainingPlan(
             network=getattr(networks, name), selections={"reconstruction": "best"}, **common
         )
+    loss = study.methods[name]
+    settled: dict[str, Any] = {"start": "recipe"}
+    if options.protocol != "joint" or loss.weight != "auto":
+        settled["gradient_ratio"] = 1.0
+    warm = options.start == "sft" or (options.start != "random" and RECIPES[recipe].sft_start)
     return TrainingPlan(
         network=networks.student,
         distillation=DistillationPlan(
             teacher=networks.teacher,
             method=name,
-            loss=study.methods[name],
-            # The start is settled below; how it was asked for defines nothing.
-            options=options.model_copy(update={"start": "recipe"}),
+            loss=loss,
+            # What is settled here, or has no part in this training, defines nothing.
+            options=options.model_copy(update=settled),
         ),
         selections={
             stage: options.feature_stage_selection if stage == "features" else "best"
             for stage in distillation_stages(options)
         },
-        warm_start=options.start == "sft" or (options.start == "recipe" and recipe == "sft_kd"),
+        warm_start=from_sft if warm else None,
         **common,
     )

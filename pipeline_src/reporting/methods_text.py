@@ -7,14 +7,24 @@ from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
 from pipeline_src.reporting.names import RECIPE_TITLES, model_title
 
-CONTROL = (
-    " A control student was trained on reconstruction alone for as many stages and epochs as the "
-    "distilled ones"
-)
-SFT_START = (
-    "from the student blocks of student-friendly training: what SFT-KD-Recon gains over it is due "
-    "to distillation."
-)
+#: What each control is trained for.
+CONTROLS = {
+    "student_matched": "one trained on reconstruction alone for as many stages and epochs as the "
+    "distilled ones",
+    "student_sft_start": "one trained likewise from where SFT-KD-Recon students start, so that "
+    "what these gain over it is due to distillation",
+    "student_as_long": "one trained from random weights for as many stages as student-friendly "
+    "training and distillation have together",
+}
+BLOCKS = "the student blocks of student-friendly training, except the first cascade"
+#: Where students start, by `distillation.start`.
+STARTS = {
+    "recipe": f"students of a recipe with SFT start from {BLOCKS}, others from random weights",
+    "sft_trained": "students of a recipe with SFT start from a student that was trained on "
+    f"reconstruction for a stage, itself from {BLOCKS}; others from random weights",
+    "random": "all students start from random weights",
+    "sft": f"all students start from {BLOCKS}",
+}
 
 
 def methods_paragraphs(study: Study) -> list[str]:
@@ -117,7 +127,7 @@ def _distillation(study: Study) -> str:
         protocol = (
             f"first on the feature loss alone ({left}), then on reconstruction"
             if d.protocol == "two_stage"
-            else f"on reconstruction plus {d.feature_weight:g} times the feature loss"
+            else f"on reconstruction plus the feature loss, {_weights(study)}"
         )
         imitation = (
             f" plus {d.imitation_weight:g} times imitation of the teacher's output"
@@ -127,18 +137,27 @@ def _distillation(study: Study) -> str:
         recipes = _listed([RECIPE_TITLES[r] for r in study.recipes])
         text += (
             f" Students were distilled by {forms}, {protocol}{imitation}, as {recipes}; "
-            "SFT-KD-Recon students start from the student blocks of student-friendly training, "
-            "except the first cascade, Std-KD students from random weights."
+            f"{STARTS[d.start]}."
         )
     return text + _controls(study)
 
 
 def _controls(study: Study) -> str:
-    if "student_sft_start" not in study.controls:
-        return f"{CONTROL}." if study.controls else ""
-    if "student_matched" not in study.controls:
-        return f"{CONTROL}, {SFT_START}"
-    return f"{CONTROL}. Another did so {SFT_START}"
+    said = [CONTROLS[name] for name in CONTROLS if name in study.controls]
+    return f" Students without distillation: {'; '.join(said)}." if said else ""
+
+
+def _weights(study: Study) -> str:
+    """How the feature losses are weighted in the joint protocol."""
+    given = {name: m.weight for name, m in study.methods.items() if m.weight != "auto"}
+    told = [f"{model_title(name)} by {weight:g}" for name, weight in given.items()]
+    if len(given) < len(study.methods):
+        ratio = study.distillation.gradient_ratio
+        told.append(
+            f"{'others' if given else 'each'} weighted so that its gradient has {ratio:g} times "
+            "the norm of the reconstruction loss's at the start"
+        )
+    return _listed(told)
 
 
 def _form(method: Method) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.labels import Labels
-from pipeline_src.reporting.names import METRIC_TITLES, full_title
+from pipeline_src.reporting.names import METRIC_TITLES, PAPER_RECIPES, full_title
 
 MODEL = ["model", "training", "variant"]
 #: How many examples a note names.
@@ -86,7 +86,7 @@ def gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
 def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
     """Methods of the main table with one recipe alone, in settings where others have both."""
     names = []
-    distilled = table[table["training"].isin(["std_kd", "sft_kd"])]
+    distilled = table[table["training"].isin(PAPER_RECIPES)]
     for (dataset, acceleration), cells in distilled.groupby(
         ["dataset", "acceleration"], dropna=False, sort=False
     ):

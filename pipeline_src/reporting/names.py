@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline_src.config.recipes import RECIPES
+
 #: Stands for the mean over all methods that both recipes have; no method can be called so.
 ALL_METHODS = "*"
 #: Rows of the paper's table.
@@ -13,13 +15,18 @@ MODEL_TITLES = {
     "student": "Student",
     "student_matched": "Student, as many epochs",
     "student_sft_start": "Student from SFT blocks",
+    "student_as_long": "Student, as long as SFT and KD",
     "fitnets": "FitNets",
     "at": "AT",
     "cc": "CC",
     "fsp": "FSP",
     "sp": "SP",
 }
-RECIPE_TITLES = {"std_kd": "Std-KD", "sft_kd": "SFT-KD-Recon"}
+RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
+#: Columns of the paper's table.
+PAPER_RECIPES = [name for name, recipe in RECIPES.items() if recipe.of_paper]
+#: Models of one name that are trained with SFT too.
+SFT_TITLES = {"teacher": "SFT teacher", "student": "Student trained from SFT blocks"}
 METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
 #: Decimals of a metric in print.
 DECIMALS = {"psnr_db": 2, "ssim": 4, "hfn": 4, "vif": 4, "nmse": 4}
@@ -48,13 +55,13 @@ TABLE_TITLES = {
     "nmse": "Normalised mean squared error",
     "cost": "Cost of teacher and student",
 }
-#: Column of the paper's table that a training belongs to.
+#: Column of the main table that a training belongs to; each recipe has its own.
 COLUMN_OF_TRAINING = {
     "none": "std_kd",
     "standard": "std_kd",
     "std_kd": "std_kd",
     "sft": "sft_kd",
-    "sft_kd": "sft_kd",
+    **{name: name for name in RECIPES if name != "std_kd"},
 }
 
 
@@ -69,7 +76,7 @@ def full_title(model: str, training: str) -> str:
         recipe = RECIPE_TITLES[training]
         # The question says that it is the mean over methods.
         return recipe if model == ALL_METHODS else f"{recipe} {model_title(model)}"
-    return "SFT teacher" if (model, training) == ("teacher", "sft") else model_title(model)
+    return SFT_TITLES.get(model, model_title(model)) if training == "sft" else model_title(model)
 
 
 def model_order(models: list[str]) -> list[str]:

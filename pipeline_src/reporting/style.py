@@ -28,6 +28,8 @@ COLORS = {
     "std_kd": "#0072b2",
     "sft": "#d55e00",
     "sft_kd": "#e69f00",
+    "sft_teacher_only": "#cc79a7",
+    "sft_start_only": "#56b4e9",
 }
 #: Width in inches of a figure over a page's full text width.
 PAGE_WIDTH = 7.2

@@ -15,6 +15,7 @@ from pipeline_src.reporting.names import (
     LOWER_IS_BETTER,
     METRIC_TITLES,
     MISSING,
+    PAPER_RECIPES,
     RECIPE_TITLES,
     counted,
     model_order,
@@ -95,13 +96,16 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 def paper_layout(
     table: pd.DataFrame, labels: Labels, cell: Cell | None = None, corner: str = ""
 ) -> pd.DataFrame:
-    """A table as the paper prints it: a model a row, Std-KD beside SFT-KD-Recon.
+    """A table as the paper prints it: a model per row, Std-KD beside SFT-KD-Recon, and beside
+    them the recipes that the paper does not have, where there are any.
 
     ``cell`` gives a cell's text; by default `PSNR / SSIM`, with the spread over seeds.
     """
+    there = {COLUMN_OF_TRAINING[training] for training in table["training"]}
+    recipes = [r for r in RECIPE_TITLES if r in there or r in PAPER_RECIPES]
     columns: dict[tuple[str, str], dict[str, str]] = {}
     for dataset, acceleration in labels.settings():
-        for recipe in RECIPE_TITLES:
+        for recipe in recipes:
             heading = (labels.title(dataset, acceleration), RECIPE_TITLES[recipe])
             columns[heading] = {}
             for _, row in of_setting(table, dataset, acceleration).iterrows():

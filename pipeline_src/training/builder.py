@@ -16,6 +16,7 @@ from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.weights import load_network, load_tensors
 from pipeline_src.planning.plans import DistillationPlan, TrainingPlan
 from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.training.balance import balanced_weight
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import (
     Distillation,
@@ -31,8 +32,8 @@ from pipeline_src.training.teacher import FrozenTeacher
 class Inputs:
     """The files that a training reads.
 
-    ``teacher`` is the frozen teacher's weights of a distillation; ``warm_start`` the student
-    blocks of student-friendly training, whose cascades 2..c the student starts from.
+    ``teacher`` is the frozen teacher's weights of a distillation; ``warm_start`` what a student
+    starts from: the student blocks of student-friendly training, or a whole student.
     """
 
     store: Path
@@ -54,6 +55,8 @@ class Builder:
     Attributes:
         network: the network that is trained and reported.
         sft: the student-friendly training network around it, where the plan is of that kind.
+        feature_weight: weight of the feature loss beside the reconstruction loss, once the
+            objective of a stage that has both is made.
 
     Raises:
         InputError: a file that the plan needs is not given, or does not fit it.
@@ -76,6 +79,7 @@ class Builder:
         if inputs.warm_start and not plan.warm_start:
             raise InputError(f"{plan.model}: has no use for --warm-start {inputs.warm_start}")
         self.sft: SFTNetwork | None = None
+        self.feature_weight: float | None = None
         self._frozen: FrozenTeacher | None = None
         if plan.sft is not None:
             # Each network starts as it would on its own.
@@ -102,17 +106,18 @@ class Builder:
             set_arithmetic(module, torch.bfloat16)
 
     def _warm_start(self) -> None:
-        """Cascades 2..c from the SFT student blocks; the first is no part of any branch."""
+        """The SFT student blocks, whose first is no part of any branch and stays random; or all of
+        a student that was trained from them."""
         path = self.inputs.warm_start
+        blocks = self.plan.warm_start == "sft_blocks"
         if path is None:
-            raise InputError(
-                f"{self.plan.model}: starts from the student blocks of SFT; give --warm-start"
-            )
+            source = "the student blocks of SFT" if blocks else "a student trained from them"
+            raise InputError(f"{self.plan.model}: starts from {source}; give --warm-start")
         load_tensors(
             self.network,
             load_network(path).state_dict(),
             origin=str(path),
-            cascades=range(2, self.plan.network.cascades + 1),
+            cascades=range(2 if blocks else 1, self.plan.network.cascades + 1),
         )
 
     def objective(self, stage: str, parts: list[Slices]) -> Objective:
@@ -130,14 +135,22 @@ class Builder:
         weights = {
             "features": {"feature_weight": 1.0},
             "reconstruction": reconstruction,
-            "joint": {"feature_weight": options.feature_weight, **reconstruction},
+            "joint": {"feature_weight": 1.0, **reconstruction},
         }[stage]
         if stage == "reconstruction" and not options.imitation_weight:
             return Reconstruction(self.network, self.fidelity)
         if self._frozen is None:
             self._frozen = self._frozen_teacher(plan.distillation, parts)
         teacher = self._frozen
-        return Distillation(self.network, self.fidelity, teacher, teacher.loss, **weights)
+        objective = Distillation(self.network, self.fidelity, teacher, teacher.loss, **weights)
+        if stage == "joint":
+            wanted = plan.distillation.loss.weight
+            if wanted == "auto":
+                wanted = balanced_weight(
+                    objective, parts[0], plan.training.batch_size, options.gradient_ratio
+                )
+            self.feature_weight = objective.feature_weight = wanted
+        return objective
 
     def _frozen_teacher(self, plan: DistillationPlan, parts: list[Slices]) -> FrozenTeacher:
         path = self.inputs.teacher

@@ -175,28 +175,43 @@ class Distillation(Objective):
         last = max((tap.cascade for tap in self._taps), default=0)
         self._cascades = None if whole else last
 
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Of reconstruction, features and imitation."""
+        return self.reconstruction_weight, self.feature_weight, self.imitation_weight
+
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum."""
-        return self._loss_and_image(batch, self.feature_loss.compare, self._cascades)[0]
+        return self.weighted(batch, self.weights)
+
+    def weighted(self, batch: Batch, weights: tuple[float, float, float]) -> Tensor:
+        """The sum under other weights."""
+        return self._loss_and_image(batch, self.feature_loss.compare, weights, self._cascades)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weighted sum, with the feature loss that selects the weights."""
-        return self._loss_and_image(batch, self.feature_loss.compare_for_selection, None)
+        compare = self.feature_loss.compare_for_selection
+        return self._loss_and_image(batch, compare, self.weights, None)
 
     def _loss_and_image(
-        self, batch: Batch, compare: Callable[[Summary, Summary], Tensor], cascades: int | None
+        self,
+        batch: Batch,
+        compare: Callable[[Summary, Summary], Tensor],
+        weights: tuple[float, float, float],
+        cascades: int | None,
     ) -> tuple[Tensor, Tensor]:
         """The weighted sum, and the image after that many cascades."""
+        reconstruction, feature, imitation = weights
         with tapped(self.network, self._taps) as features:
             image = self.network(batch.zero_filled, self.fidelity, cascades=cascades)
         total = torch.zeros((), device=image.device)
-        if self.reconstruction_weight:
-            total = total + self.reconstruction_weight * F.l1_loss(image, batch.target)
-        if self.feature_weight:
+        if reconstruction:
+            total = total + reconstruction * F.l1_loss(image, batch.target)
+        if feature:
             summary = self.feature_loss.summarise(features)
             term = compare(summary, self.teacher.summary(batch))
-            total = total + self.feature_weight * term
-        if self.imitation_weight:
+            total = total + feature * term
+        if imitation:
             term = F.l1_loss(image, self.teacher.image(batch))
-            total = total + self.imitation_weight * term
+            total = total + imitation * term
         return total, image

@@ -112,6 +112,7 @@ def run_training(
                 "data_digest": store.digest,
                 "mask": mask.description,
                 "parameters": count_parameters(builder.network),
+                **({"feature_weight": builder.feature_weight} if builder.feature_weight else {}),
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),

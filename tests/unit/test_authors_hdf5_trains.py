@@ -210,15 +210,21 @@ def test_an_imported_teacher_distils_and_starts_a_student(root: Path, tmp_path: 
     run("export-weights", *options, "--output", tmp_path / "authors.pt")
     run("import-weights", tmp_path / "authors.pt", "--padding", "5", "--output", tmp_path)
     files = ("--data", root / "volumes.h5", "--mask", root / "mask.npz")
-    named = ("--dataset", "cardiac", "--acceleration", "4x", "--model", "sft_kd_at", "--seed", "0")
+    setting = ("--dataset", "cardiac", "--acceleration", "4x", "--seed", "0")
     digests = []
     for folder, teacher, student in (
         ("own", given["teacher"], given["student"]),
         ("imported", *(tmp_path / f"{role}/weights.safetensors" for role in given)),
     ):
-        start = ("--teacher", teacher, "--warm-start", student)
-        output = tmp_path / folder
-        run("train", "--config", root / "study.yaml", *files, *named, *start, "--output", output)
+        # As in the authors' code: a student from the blocks, and the distilled one from it.
+        started, output = tmp_path / folder / "student_sft", tmp_path / folder / "sft_kd_at"
+        begun = started / "weights.safetensors"
+        for model, start, to in (
+            ("student_sft", ("--warm-start", student), started),
+            ("sft_kd_at", ("--teacher", teacher, "--warm-start", begun), output),
+        ):
+            named = (*setting, "--model", model, *start, "--output", to)
+            run("train", "--config", root / "study.yaml", *files, *named)
         digests.append((output / "weights.safetensors").read_bytes())
     assert digests[0] == digests[1]
 

@@ -14,11 +14,11 @@ from pipeline_src.errors import InputError
 from pipeline_src.reporting.method_options import method_options
 
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
-#: Form of the losses, imitation, protocol, selection, padding of teacher and student.
-AUTHORS = ("authors", "numel", "two_stage", "best", 5, 5)
-PAPER = ("original", "mean", "joint", "best", 0, 0)
+#: Form of the losses, imitation, protocol, start, selection, padding of teacher and student.
+AUTHORS = ("authors", "numel", "two_stage", "sft_trained", "best", 5, 5)
+PAPER = ("original", "mean", "joint", "recipe", "best", 0, 0)
 #: Without a preset: the authors' forms without their padding.
-DEFAULTS = ("authors", "numel", "two_stage", "best", 0, 0)
+DEFAULTS = ("authors", "numel", "two_stage", "recipe", "best", 0, 0)
 
 every_preset = pytest.mark.parametrize(
     ("preset", "expected"), [("authors", AUTHORS), ("paper", PAPER)]
@@ -33,6 +33,7 @@ def options_of(study: Study) -> tuple[Any, ...]:
         forms.pop(),
         study.sft.imitation_normalisation,
         study.distillation.protocol,
+        study.distillation.start,
         study.distillation.feature_stage_selection,
         study.networks.teacher.padding,
         study.networks.student.padding,
@@ -72,8 +73,9 @@ def test_no_preset_leaves_the_defaults(given: dict[str, Any], tiny_study: dict[s
 def test_a_preset_sets_nothing_else(tiny_study: dict[str, Any]) -> None:
     plain = check_study(tiny_study).model_dump()
     authors = check_study(tiny_study | {"preset": "authors"}).model_dump()
-    for section, key in (("sft", "teacher_weight"), ("distillation", "start")):
+    for section, key in (("sft", "teacher_weight"), ("distillation", "imitation_weight")):
         assert authors[section][key] == plain[section][key]
+    authors["distillation"]["start"] = plain["distillation"]["start"]
     for role in ("teacher", "student"):
         authors["networks"][role]["padding"] = 0
     assert authors | {"preset": None} == plain
@@ -191,11 +193,15 @@ def test_a_preset_laid_over_a_file_conflicts_with_it_in_one_line(
 def test_an_equal_explicit_value_is_fine(
     preset: str, expected: tuple[Any, ...], tiny_study: dict[str, Any]
 ) -> None:
-    form, imitation, protocol, selection, padding, _ = expected
+    form, imitation, protocol, start, selection, padding, _ = expected
     given = {
         "methods": {"sp": {"form": form}, "at": {}},
         "sft": {"imitation_normalisation": imitation, "branches": 2},
-        "distillation": {"protocol": protocol, "feature_stage_selection": selection},
+        "distillation": {
+            "protocol": protocol,
+            "start": start,
+            "feature_stage_selection": selection,
+        },
         "networks": {"teacher": {"padding": padding}, "student": {"padding": padding}},
     }
     study = check_study(tiny_study | {"preset": preset} | given)

@@ -57,8 +57,13 @@ def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None
             "number of elements",
         ),
         (
-            {"distillation": {"protocol": "joint", "feature_weight": 0.25}},
-            "on reconstruction plus 0.25 times the feature loss",
+            {
+                "distillation": {"protocol": "joint", "gradient_ratio": 0.25},
+                "methods": {"at": {"weight": 3}, "cc": {}},
+                "evaluation": {"panel_methods": ["at"]},
+            },
+            "on reconstruction plus the feature loss, AT by 3 and others weighted so that its "
+            "gradient has 0.25 times",
             "feature loss alone",
         ),
         (
@@ -122,7 +127,8 @@ def test_methods_text_says_which_masks_were_given() -> None:
 
 
 MATCHED = "on reconstruction alone for as many stages and epochs as the distilled ones"
-SFT_START = "from the student blocks of student-friendly training: what SFT-KD-Recon gains"
+SFT_START = "from where SFT-KD-Recon students start, so that what these gain"
+AS_LONG = "as many stages as student-friendly training and distillation have together"
 
 
 @pytest.mark.parametrize(
@@ -130,8 +136,9 @@ SFT_START = "from the student blocks of student-friendly training: what SFT-KD-R
     [
         (["student_matched", "student_sft_start"], [MATCHED, SFT_START], []),
         (["student_matched"], [MATCHED], [SFT_START]),
-        (["student_sft_start"], [MATCHED, SFT_START], []),
-        ([], [], ["control", MATCHED, SFT_START]),
+        (["student_sft_start"], [SFT_START], [MATCHED]),
+        (["student_as_long"], [AS_LONG], [MATCHED, SFT_START]),
+        ([], [], ["without distillation", MATCHED, SFT_START, AS_LONG]),
     ],
 )
 def test_methods_text_tells_of_the_controls_that_were_trained(
@@ -140,16 +147,3 @@ def test_methods_text_tells_of_the_controls_that_were_trained(
     distillation = methods_paragraphs(study_with(controls=controls))[4]
     assert all(words in distillation for words in there)
     assert not any(words in distillation for words in not_there)
-
-
-def test_a_control_alone_is_not_called_another() -> None:
-    distillation = methods_paragraphs(study_with(controls=["student_sft_start"]))[4]
-    assert "Another" not in distillation
-    both, other_way = (
-        methods_paragraphs(study_with(controls=controls))[4]
-        for controls in (
-            ["student_matched", "student_sft_start"],
-            ["student_sft_start", "student_matched"],
-        )
-    )
-    assert both == other_way

@@ -15,6 +15,7 @@ from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
+from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.preflight import (
     announce_parent,
     gpu_wanted,
@@ -23,7 +24,7 @@ from pipeline_src.preflight import (
 )
 from pipeline_src.reporting.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.names import TABLES
+from pipeline_src.reporting.names import PAPER_RECIPES, TABLES
 from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
@@ -238,16 +239,22 @@ def teacher_weights(wildcards):
 
 
 def warm_start_weights(wildcards):
-    """Student blocks of SFT that a student starts from, where it does."""
+    """Student blocks of SFT, or the trained student, that a student starts from, where it does."""
     source = models.warm_start(wildcards.model)
-    return (
-        weights_of(wildcards, source, "student_weights.safetensors") if source else []
-    )
+    if not source:
+        return []
+    blocks = models.plan(source, 0).sft is not None
+    return weights_of(wildcards, source, f"{'student_' * blocks}weights.safetensors")
 
 
 def names_where(wanted):
     """Trained models that fulfil a condition on their plan, as a wildcard constraint."""
     return any_of(name for name in models.names() if wanted(models.plan(name, 0)))
+
+
+def histories_of(count):
+    """Histories of a training of so many stages on reconstruction."""
+    return [f"{MODEL}/history_{stage}.csv" for stage in reconstruction_stages(count)]
 
 
 def any_of(names):
@@ -321,11 +328,12 @@ def all_metrics():
 def shown_models():
     """Models in panels and curves: both teachers, the student, and the shown methods' students."""
     methods = study.evaluation.panel_methods or list(study.methods)[:1]
+    recipes = [r for r in study.recipes if r in PAPER_RECIPES] or study.recipes
     return [
         "teacher",
         "sft_teacher",
         "student",
-        *[f"{recipe}_{method}" for method in methods for recipe in study.recipes],
+        *[f"{recipe}_{method}" for method in methods for recipe in recipes],
     ]
 
 

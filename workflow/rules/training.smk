@@ -53,12 +53,25 @@ use rule train as train_control with:
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
-        histories=[
-            f"{MODEL}/history_reconstruction_first.csv",
-            f"{MODEL}/history_reconstruction.csv",
-        ],
+        histories=histories_of(2),
     wildcard_constraints:
-        model=names_where(
-            lambda plan: plan.stages == ["reconstruction_first", "reconstruction"]
-        ),
+        model=names_where(lambda plan: plan.stages == reconstruction_stages(2)),
     priority: 0
+
+
+use rule train_control as train_as_long with:
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=histories_of(3),
+    wildcard_constraints:
+        model=names_where(lambda plan: plan.stages == reconstruction_stages(3)),
+
+
+use rule train_control as train_as_long_with_start with:
+    output:
+        weights=f"{MODEL}/weights.safetensors",
+        manifest=f"{MODEL}/manifest.json",
+        histories=histories_of(4),
+    wildcard_constraints:
+        model=names_where(lambda plan: plan.stages == reconstruction_stages(4)),

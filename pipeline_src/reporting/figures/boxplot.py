@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.missing import note_of
@@ -40,7 +41,7 @@ from pipeline_src.reporting.style import (
 from pipeline_src.text import one_line
 
 #: Trainings in the order of a model's boxes.
-TRAININGS = ("standard", "sft", "std_kd", "sft_kd")
+TRAININGS = ("standard", "sft", *RECIPES)
 #: Markers of a patient's mean with either recipe.
 MARKERS = {"std_kd": "o", "sft_kd": "D"}
 #: Inches between one box and the next, and how many of them lie between the boxes of a method.

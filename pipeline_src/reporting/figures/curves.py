@@ -32,12 +32,20 @@ from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, 
 from pipeline_src.tabular import read_rows
 
 #: Told apart in grey by marker and dashes.
-MARKERS = {"standard": "o", "sft": "s", "std_kd": "^", "sft_kd": "D"}
+MARKERS = {
+    "standard": "o",
+    "sft": "s",
+    "std_kd": "^",
+    "sft_kd": "D",
+    "sft_teacher_only": "v",
+    "sft_start_only": "P",
+}
 DASHES = {
     "teacher": "-",
     "student": (0, (4, 1.5)),
     "student_matched": (0, (4, 1, 1, 1)),
     "student_sft_start": (0, (1, 1)),
+    "student_as_long": (0, (6, 1, 1, 1, 1, 1)),
 }
 #: Of the shown methods, one after the other.
 METHOD_DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
