@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline_src.config.recipes import RecipeName
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.modules import locate
@@ -121,6 +122,9 @@ class Method(Section):
         default=None,
         min_length=1,
         description="cascades whose features are compared, counted from 1; null: the paper's",
+    )
+    recipes: list[RecipeName] | None = Field(
+        default=None, min_length=1, description="recipes of this method; null: the study's"
     )
     weight: PositiveFloat | Literal["auto"] = Field(
         default="auto",

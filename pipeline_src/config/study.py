@@ -232,6 +232,11 @@ class Study(Section):
                 f"{teacher.cascades} cascades allow"
             )
         for name, method in self.methods.items():
+            repeated = sorted(
+                {r for r in self.recipes_of(name) if self.recipes_of(name).count(r) > 1}
+            )
+            if repeated:
+                raise ValueError(f"methods.{name}.recipes: {repeated[0]} is listed twice")
             if method.weight != "auto" and self.distillation.protocol != "joint":
                 raise ValueError(
                     f"methods.{name}.weight: {method.weight:g} weighs nothing under "
@@ -292,14 +297,18 @@ class Study(Section):
 
     def _has_trained_start(self) -> bool:
         """Whether some student starts from the SFT blocks by way of a stage of reconstruction."""
-        from_sft = any(RECIPES[recipe].sft_start for recipe in self.recipes) and bool(self.methods)
+        recipes = {recipe for method in self.methods for recipe in self.recipes_of(method)}
         return self.distillation.start == "sft_trained" and (
-            from_sft or "student_sft_start" in self.controls
+            any(RECIPES[r].sft_start for r in recipes) or "student_sft_start" in self.controls
         )
 
     def distilled_names(self) -> list[str]:
         """Distilled students as `{recipe}_{method}`."""
-        return [f"{recipe}_{method}" for method in self.methods for recipe in self.recipes]
+        return [f"{recipe}_{name}" for name in self.methods for recipe in self.recipes_of(name)]
+
+    def recipes_of(self, method: str) -> list[RecipeName]:
+        """The recipes that a method's students are trained by."""
+        return self.methods[method].recipes or self.recipes
 
     def settings(self, ablation: str | None = None) -> Iterator[tuple[str, int]]:
         """Data set and acceleration, every pair; or every pair that an ablation is run on."""

@@ -50,8 +50,10 @@ class Models:
             if getattr(changed, key) != getattr(own, key):
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         # Those of another start come with it.
-        listed = (set(changed.methods), changed.recipes, changed.controls)
-        if listed != (set(own.methods), own.recipes, own.controls):
+        if (set(changed.distilled_names()), changed.controls) != (
+            set(own.distilled_names()),
+            own.controls,
+        ):
             raise InputError(
                 f"{origin}: methods, recipes and controls cannot be added or removed here"
             )

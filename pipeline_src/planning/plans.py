@@ -137,7 +137,8 @@ def training_plan(study: Study, model: str, seed: int) -> TrainingPlan:
         distillation=DistillationPlan(
             teacher=networks.teacher,
             method=name,
-            loss=loss,
+            # The recipe is in the model's name.
+            loss=loss.model_copy(update={"recipes": None}),
             # What is settled here, or has no part in this training, defines nothing.
             options=options.model_copy(update=settled),
         ),

@@ -134,9 +134,8 @@ def _distillation(study: Study) -> str:
             if d.imitation_weight
             else ""
         )
-        recipes = _listed([RECIPE_TITLES[r] for r in study.recipes])
         text += (
-            f" Students were distilled by {forms}, {protocol}{imitation}, as {recipes}; "
+            f" Students were distilled by {forms}, {protocol}{imitation}, as {_recipes(study)}; "
             f"{STARTS[d.start]}."
         )
     return text + _controls(study)
@@ -145,6 +144,16 @@ def _distillation(study: Study) -> str:
 def _controls(study: Study) -> str:
     said = [CONTROLS[name] for name in CONTROLS if name in study.controls]
     return f" Students without distillation: {'; '.join(said)}." if said else ""
+
+
+def _recipes(study: Study) -> str:
+    """The recipes, each with its methods where not all have it."""
+    told = []
+    for recipe, title in RECIPE_TITLES.items():
+        having = [name for name in study.methods if recipe in study.recipes_of(name)]
+        some = f" ({_listed([model_title(n) for n in having])} alone)"
+        told += [title + some * (len(having) < len(study.methods))] if having else []
+    return _listed(told)
 
 
 def _weights(study: Study) -> str:

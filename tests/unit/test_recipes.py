@@ -135,3 +135,13 @@ def test_gradient_ratio_defines_nothing_where_nothing_is_balanced(
 
     assert plan(2, "two_stage") == plan(1, "two_stage")
     assert plan(2, "joint") != plan(1, "joint")
+
+
+def test_a_method_may_have_recipes_of_its_own(tiny_study: dict[str, Any]) -> None:
+    methods = {"methods": {"at": {"recipes": ["std_kd", "sft_start_only"]}, "cc": {}}}
+    study = check_study(tiny_study | methods)
+    assert study.distilled_names() == ["std_kd_at", "sft_start_only_at", "std_kd_cc", "sft_kd_cc"]
+    plain = check_study(tiny_study | {"methods": {"at": {}}})
+    assert Models(study).plan("std_kd_at", 0) == Models(plain).plan("std_kd_at", 0)
+    with pytest.raises(InputError, match=r"methods\.at\.recipes: std_kd is listed twice"):
+        check_study(tiny_study | {"methods": {"at": {"recipes": ["std_kd", "std_kd"]}}})

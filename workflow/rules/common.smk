@@ -15,6 +15,7 @@ from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
+from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.preflight import (
     announce_parent,
@@ -328,12 +329,16 @@ def all_metrics():
 def shown_models():
     """Models in panels and curves: both teachers, the student, and the shown methods' students."""
     methods = study.evaluation.panel_methods or list(study.methods)[:1]
-    recipes = [r for r in study.recipes if r in PAPER_RECIPES] or study.recipes
     return [
         "teacher",
         "sft_teacher",
         "student",
-        *[f"{recipe}_{method}" for method in methods for recipe in recipes],
+        *[
+            name
+            for name in study.distilled_names()
+            for method, recipe in [split_model_name(name)]
+            if method in methods and recipe in PAPER_RECIPES
+        ],
     ]
 
 
