@@ -150,9 +150,11 @@ def _recipes(study: Study) -> str:
     """The recipes, each with its methods where not all have it."""
     told = []
     for recipe, title in RECIPE_TITLES.items():
-        having = [name for name in study.methods if recipe in study.recipes_of(name)]
-        some = f" ({_listed([model_title(n) for n in having])} alone)"
-        told += [title + some * (len(having) < len(study.methods))] if having else []
+        having = [model_title(n) for n in study.methods if recipe in study.recipes_of(n)]
+        if len(having) == len(study.methods):
+            told.append(title)
+        elif having:
+            told.append(f"{title} ({_listed(having)} alone)")
     return _listed(told)
 
 
