@@ -376,9 +376,10 @@ def provenance(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Tell what a study takes."""
+    from pipeline_src.estimate.power import detectable_lines
     from pipeline_src.estimate.speed import calibrate, speed_of_results
     from pipeline_src.estimate.study import count_slices, estimate, shown, trainings
-    from pipeline_src.preflight import gpu_wanted
+    from pipeline_src.preflight import gpu_wanted, inspect_data
     from pipeline_src.training.gpus import one_gpu
 
     for name in ("gpus", "faster"):
@@ -402,6 +403,12 @@ def estimate(options: argparse.Namespace) -> None:
         job_overhead=options.job_overhead,
     )
     print(shown(found))
+    reported = {
+        name: looked.parts[study.datasets[name].report_on]
+        for name, looked in inspect_data(study)
+        if not isinstance(looked, InputError)
+    }
+    print("\nWhat it can show:", *detectable_lines(study, reported), sep="\n")
 
 
 def doctor(options: argparse.Namespace) -> int:

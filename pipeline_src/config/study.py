@@ -61,6 +61,10 @@ class Ablation(Section):
         default=None, min_length=1, description="accelerations it is run at; null: all"
     )
     base: str = Field(default="as configured", description="name of the unchanged row")
+    compare_with: str | None = Field(
+        default=None,
+        description="variant that the other rows are compared with; null: the unchanged row",
+    )
     variants: dict[str, Variant] = Field(min_length=1, description="changed studies by name")
 
 
@@ -180,6 +184,11 @@ class Study(Section):
             for title in titles:
                 if titles.count(title) > 1:
                     raise ValueError(f"two rows of {name} are titled {title!r}")
+            if ablation.compare_with not in (None, *ablation.variants):
+                raise ValueError(
+                    f"{name}.compare_with: no variant {ablation.compare_with!r}; there are "
+                    f"{', '.join(ablation.variants)}"
+                )
         return ablations
 
     @model_validator(mode="after")

@@ -112,6 +112,7 @@ def tables_step(study: Study | None, paper: Path) -> Step:
             "accelerations": study.accelerations,
             "seeds": study.seeds,
             "models": study.model_names(),
+            "margins": study.evaluation.margins.model_dump(),
             "ablations": {
                 name: ablation.model_dump(mode="json") for name, ablation in study.ablations.items()
             },

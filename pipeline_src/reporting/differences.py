@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TypeVar
 
 import pandas as pd
 
-from pipeline_src.evaluation.statistics import (
-    NotMeasuredError,
-    compare_family,
-    paired_differences,
-)
+from pipeline_src.evaluation.comparison import Comparison, compare_family
+from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
 from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import (
     ALL_METHODS,
     FAMILIES,
+    LOWER_IS_BETTER,
     METRIC_TITLES,
     MISSING,
+    counted,
     full_title,
     model_order,
     value_text,
 )
 
 Model = tuple[str, str]
+Label = TypeVar("Label", bound=Hashable)
 TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
 MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
-#: Tests are made on these; the others stand in tables of their own.
-TESTED = ("psnr_db", "ssim")
-#: Of `statistics.Comparison`.
-FOUND = ["effect", "low", "high", "p", "p_holm", "patients", "seeds", "verdict", "reason"]
+AS_LONG = ("student_as_long", "standard")
+#: Metrics of the table of differences, and those of a table beside it.
+TESTED, TESTED_MORE = ("psnr_db", "ssim"), ("hfn", "vif", "nmse")
+#: Of `comparison.Comparison`.
+FOUND = [f.name for f in fields(Comparison)]
 COLUMNS = [
     "dataset",
     "dataset_title",
@@ -54,36 +57,44 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
     methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
     std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
     distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
-    both = any((m, "std_kd") in models and (m, "sft_kd") in models for m in methods)
+    mean_std, mean_sft = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
+    others = [(ALL_METHODS, recipe) for recipe in ("sft_start_only", "sft_teacher_only")]
     candidates: dict[str, list[tuple[Model, Model]]] = {
-        "primary": [((ALL_METHODS, "sft_kd"), (ALL_METHODS, "std_kd"))] if both else [],
+        "gap": [(TEACHER, STUDENT)],
+        "primary": [(mean_sft, mean_std)],
+        "controls": [(mean_sft, second) for second in (*others, AS_LONG)],
+        "distillation": [(mean_std, MATCHED), (mean_sft, SFT_START)],
         "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
         "sft_start": [(first, SFT_START) for first in sft],
         "teacher": [
             (SFT_TEACHER, TEACHER),
-            (STUDENT, TEACHER),
             *((first, TEACHER) for first in std),
             *((first, SFT_TEACHER) for first in sft),
         ],
     }
     for first, second in candidates[family]:
-        if all(model in models for pair in members_of((first, second), models) for model in pair):
+        members = members_of((first, second), models)
+        if members and all(model in models for pair in members for model in pair):
             yield first, second
 
 
 def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Model, Model]]:
-    """The comparisons whose mean a pair is: itself, or those of every method that both recipes
-    have."""
-    (first, recipe), (_, other) = pair
+    """The comparisons whose mean a pair is: itself, or those of every method that has both
+    recipes, or the one recipe where the other model is no distilled one."""
+    (first, recipe), (second, other) = pair
     if first != ALL_METHODS:
         return [pair]
     methods = model_order([m for m, training in models if training == recipe])
+    if second != ALL_METHODS:
+        return [((m, recipe), (second, other)) for m in methods]
     return [((m, recipe), (m, other)) for m in methods if (m, other) in models]
 
 
-def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+def difference_table(
+    volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str] = TESTED
+) -> pd.DataFrame:
     """One row per comparison and metric, with effect, interval, corrected p and verdict.
 
     The effect is the mean over patients and seeds of first minus second; Holm's correction is
@@ -97,21 +108,18 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     rows = []
     for dataset, acceleration in labels.settings():
         here = of_setting(own, dataset, acceleration)
-        groups = {
-            (str(model), str(training)): cells
-            for (model, training), cells in here.groupby(
-                ["model", "training"], dropna=False, sort=False
-            )
-        }
+        groups = Groups(here, ["model", "training"])
+        models: list[Model] = [(model, training) for model, training in groups.there()]
         setting = {
             "dataset": dataset,
             "dataset_title": labels.title(dataset),
             "acceleration": acceleration,
         }
         for family in FAMILIES:
-            compared = list(pairs_of(family, list(groups)))
-            for metric in TESTED:
-                for (first, second), found in _compared(groups, compared, metric).items():
+            asked = {pair: members_of(pair, models) for pair in pairs_of(family, models)}
+            for metric in metrics:
+                margin = labels.margins[metric]
+                for (first, second), found in compared(groups, asked, metric, margin).items():
                     rows.append(
                         setting
                         | {
@@ -131,28 +139,63 @@ def difference_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     return table.astype({"patients": "Int64", "seeds": "Int64"})
 
 
-def _compared(
-    groups: dict[Model, pd.DataFrame], pairs: list[tuple[Model, Model]], metric: str
-) -> dict[tuple[Model, Model], dict[str, object]]:
-    """What is found for each pair of a family, in their order; a pair that cannot be compared has
-    no numbers, and does not count in the correction."""
+class Groups:
+    """Models by some of their columns; each is put in order once, when it is first compared."""
+
+    def __init__(self, rows: pd.DataFrame, keys: Sequence[str]) -> None:
+        grouped = rows.groupby(list(keys), dropna=False, sort=False)
+        self._rows = {tuple(map(str, key)): cells for key, cells in grouped}
+        self._measured: dict[tuple[str, ...], Measured] = {}
+
+    def there(self) -> list[tuple[str, ...]]:
+        """Those that there are."""
+        return list(self._rows)
+
+    def measured(self, key: tuple[str, ...]) -> Measured:
+        """A model's metrics.
+
+        Raises:
+            NotMeasuredError: there are none, or as `Measured`.
+            InputError: as `Measured`.
+        """
+        if key not in self._rows:
+            raise NotMeasuredError(f"{' '.join(filter(None, key))}: not measured")
+        if key not in self._measured:
+            self._measured[key] = Measured(self._rows[key])
+        return self._measured[key]
+
+
+def compared(
+    groups: Groups,
+    pairs: Mapping[Label, Sequence[tuple[tuple[str, ...], tuple[str, ...]]]],
+    metric: str,
+    margin: float | None,
+) -> dict[Label, dict[str, object]]:
+    """What is found for each label, the mean of its pairs, in their order, as one family; one that
+    cannot be compared has no numbers, and does not count in the correction."""
     matrices, reasons = {}, {}
-    for pair in pairs:
+    for label, members in pairs.items():
         try:
-            members = [
-                paired_differences(groups[first], groups[second], metric)
-                for first, second in members_of(pair, list(groups))
-            ]
-            matrices[pair] = _mean(members)
+            matrices[label] = _mean(
+                [
+                    paired_differences(groups.measured(first), groups.measured(second), metric)
+                    for first, second in members
+                ]
+            )
         except NotMeasuredError as error:
-            reasons[pair] = str(error)
-    results = compare_family(matrices, seed=RESAMPLING_SEED)
-    found: dict[tuple[Model, Model], dict[str, object]] = {}
-    for pair in pairs:
-        if pair in results:
-            found[pair] = {name: getattr(results[pair], name) for name in FOUND}
+            reasons[label] = str(error)
+    results = compare_family(
+        matrices,
+        seed=RESAMPLING_SEED,
+        higher_is_better=metric not in LOWER_IS_BETTER,
+        margin=margin,
+    )
+    found: dict[Label, dict[str, object]] = {}
+    for label in pairs:
+        if label in results:
+            found[label] = {name: getattr(results[label], name) for name in FOUND}
         else:
-            found[pair] = {"verdict": "cannot tell", "reason": reasons[pair]}
+            found[label] = {"verdict": "cannot tell", "reason": reasons[label]}
     return found
 
 
@@ -173,6 +216,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One comparison per row, with each metric's effect, interval, corrected p and verdict."""
     several = len(list(labels.settings())) > 1
     rows: dict[str, dict[tuple[str, str], str]] = {}
+    metrics = list(dict.fromkeys(table["metric"])) or list(TESTED)
     for _, row in table.iterrows():
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
         mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
@@ -194,7 +238,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             }
         )
     columns = pd.MultiIndex.from_product(
-        [[METRIC_TITLES[metric] for metric in TESTED], CELLS], names=[None, "comparison"]
+        [[METRIC_TITLES[metric] for metric in metrics], CELLS], names=[None, "comparison"]
     )
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
 
@@ -214,8 +258,11 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
         "p: the larger of Wilcoxon's signed-rank test over patients and the test of the mean over "
         "patients and seeds, Holm-corrected within each family "
         f"({'; '.join(FAMILIES.values())}) of a setting.",
-        "better or worse: corrected p below 0.05 and an interval without 0; cannot tell: too few "
-        "seeds or patients for any outcome to count, or some that were not measured.",
+        "better or worse: corrected p below 0.05 and an interval without 0; equivalent: shown to "
+        f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
+        "below 0.05); cannot tell: too few seeds for any outcome to count, or some that were not "
+        "measured.",
+        *_scope_notes(table),
     ]
     untold = table[table["verdict"] == "cannot tell"]
     reasons = sorted(untold["reason"].unique())
@@ -226,3 +273,23 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
             "CSV file."
         )
     return notes
+
+
+def _margins(table: pd.DataFrame) -> str:
+    """Each metric's margin, fixed in the configuration."""
+    known = table.dropna(subset=["margin"]).drop_duplicates("metric")
+    told = [f"{METRIC_TITLES[row['metric']]} {row['margin']:g}" for _, row in known.iterrows()]
+    return ", ".join(told) or "none is set"
+
+
+def _scope_notes(table: pd.DataFrame) -> list[str]:
+    """Which verdicts are about the measured patients alone."""
+    some = table[table["scope"] == "these patients"]
+    if some.empty:
+        return []
+    families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
+    return [
+        f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
+        "statement about others; tested over seeds alone, the verdicts hold for training anew and "
+        f"measuring the same patients ({'; '.join(families)})."
+    ]

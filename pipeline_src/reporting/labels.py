@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
+from pipeline_src.config.method import Margins
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.method_options import method_options
 
@@ -38,11 +39,13 @@ class Labels:
         datasets: by name, in the study's order.
         accelerations: such as `4x`, in the study's order.
         options: the line that says which reading of the method ran; empty where not known.
+        margins: of equivalence by metric; None: none is stated.
     """
 
     datasets: dict[str, DatasetLabel]
     accelerations: tuple[str, ...]
     options: str = ""
+    margins: Mapping[str, float | None] = field(default_factory=lambda: Margins().model_dump())
 
     @classmethod
     def of_study(cls, study: Study) -> Labels:
@@ -54,6 +57,7 @@ class Labels:
             },
             tuple(f"{factor}x" for factor in study.accelerations),
             method_options(study),
+            study.evaluation.margins.model_dump(),
         )
 
     @classmethod

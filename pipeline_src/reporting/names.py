@@ -35,7 +35,10 @@ MISSING = "\N{EN DASH}"
 LOWER_IS_BETTER = ("hfn", "nmse")
 #: The questions asked, each a family of tests over the models of a setting.
 FAMILIES = {
+    "gap": "the teacher against the student",
     "primary": "primary: SFT-KD-Recon against Std-KD, mean over methods",
+    "controls": "SFT-KD-Recon against what differs in one thing, mean over methods",
+    "distillation": "distilled or not, mean over methods: same start, as many epochs",
     "recipe": "SFT-KD-Recon against Std-KD",
     "student": "against the plain student",
     "matched": "against the student trained for as many epochs",
@@ -43,11 +46,24 @@ FAMILIES = {
     "teacher": "against the teacher (of a distilled student: its own)",
 }
 #: Tables of every study besides its ablations, in the order of the report.
-TABLES = ("main", "claims", "differences", "gap", "paper", "hfn", "vif", "nmse")
+TABLES = (
+    "main",
+    "answers",
+    "claims",
+    "differences",
+    "differences_more",
+    "gap",
+    "paper",
+    "hfn",
+    "vif",
+    "nmse",
+)
 TABLE_TITLES = {
     "main": "Image quality",
+    "answers": "The study's questions",
     "claims": "The paper's claims",
     "differences": "Differences and their tests",
+    "differences_more": "Differences in other metrics",
     "gap": "Gap to the teacher",
     "paper": "Beside the paper's values",
     "hfn": "High-frequency error norm",

@@ -177,8 +177,7 @@ def _tests_of(claim: str, tests: pd.DataFrame) -> pd.DataFrame:
 
 def _gap_shown(tests: pd.DataFrame) -> bool:
     """Whether the tests show the teacher to be better than the student."""
-    pair = (tests["first_title"] == "Student") & (tests["second_title"] == "Teacher")
-    return bool((tests[pair & (tests["family"] == "teacher")]["verdict"] == "worse").any())
+    return bool((tests[tests["family"] == "gap"]["verdict"] == "better").any())
 
 
 def _counted(effects: list[float]) -> str:

@@ -19,15 +19,25 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.planning.code import package_digest
 from pipeline_src.provenance import PACKAGE, record
+from pipeline_src.reporting.answers import (
+    CANNOT,
+    NOT_SHOWN,
+    NUMBERS,
+    REFUTED,
+    SHOWN,
+    answer_text,
+    by_question,
+)
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.names import TABLE_TITLES, counted
-from pipeline_src.reporting.verdicts import NUMBERS, Verdict, verdicts
 from pipeline_src.tabular import read_rows
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
 #: Kinds of figure for the first screen: the first of these that there is.
 FIRST_SCREEN = ("boxplot_ssim",)
+#: Classes of the page for the words of the answers.
+TONES = {SHOWN: "shown", REFUTED: "refuted", NOT_SHOWN: "open", CANNOT: "cannot"}
 
 
 @dataclass(frozen=True)
@@ -115,14 +125,30 @@ def _shown_table(study: Study, path: Path) -> Shown:
     return Shown(kind, "Ablations", title, fragment, caption_html("ablation_table", {}))
 
 
-def _verdicts(tables: Sequence[Path]) -> list[Verdict]:
-    """From the CSV files beside the tables `claims` and `differences`."""
-    beside = {path.stem: path.with_suffix(".csv") for path in tables}
-    try:
-        paths = beside["claims"], beside["differences"]
-    except KeyError as error:
-        raise InputError(f"report: the table {error} is not among --tables") from None
-    return verdicts(*(read_rows(path, "table", NUMBERS, of_spreadsheet=True) for path in paths))
+@dataclass(frozen=True)
+class Asked:
+    """Part of a question: what it asks, and the answer in each setting, as sign, setting, text."""
+
+    asks: str
+    answers: list[tuple[str, str, str]]
+
+
+def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
+    """From the CSV file beside the table `answers`."""
+    paths = [path.with_suffix(".csv") for path in tables if path.stem == "answers"]
+    if not paths:
+        raise InputError("report: the table 'answers' is not among --tables")
+    rows = read_rows(paths[0], "table", NUMBERS, of_spreadsheet=True)
+    several = len(list(study.settings())) > 1
+
+    def told(row: Any) -> tuple[str, str, str]:
+        setting = study.setting_title(row["dataset"], row["acceleration"]) if several else ""
+        return TONES[row["word"]], setting, answer_text(row).partition(" ")[2]
+
+    return {
+        question: [Asked(asks, [told(row) for _, row in part.iterrows()]) for asks, part in parts]
+        for question, parts in by_question(rows)
+    }
 
 
 def write_report(
@@ -164,9 +190,9 @@ def write_report(
             study.dataset_title(n) for n, d in study.datasets.items() if d.report_on != "test"
         ],
         main_table=main[0],
-        verdicts=_verdicts(tables),
+        questions=_questions(study, tables),
         first=first[0] if first else None,
-        # A wide table takes the width it needs, and the verdicts what is left beside it.
+        # A wide table takes the width it needs, and the answers what is left beside it.
         narrow=len(list(study.settings())) <= 2,
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),

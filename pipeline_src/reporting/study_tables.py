@@ -10,8 +10,10 @@ import pandas as pd
 from pipeline_src.config.study import Study
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.ablations import ablation_layout, ablation_notes, ablation_table
+from pipeline_src.reporting.answers import answer_layout, answer_notes, answer_table
 from pipeline_src.reporting.cost import cost_table
 from pipeline_src.reporting.differences import (
+    TESTED_MORE,
     difference_layout,
     difference_notes,
     difference_table,
@@ -89,6 +91,8 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
     lacking = measured_notes(own, labels)
     notes = table_notes(main, labels)
     differences = difference_table(volumes, labels)
+    more = difference_table(volumes, labels, TESTED_MORE)
+    answers = answer_table(differences, labels)
     claims = claim_table(main, differences, labels, paper)
     gaps, cells = gap_table(main), cell_table(main, labels, paper)
     made: dict[str, Table] = {
@@ -97,6 +101,7 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
             paper_layout(main, labels),
             [*notes, *lacking, *value_notes(own, labels, ("psnr_db", "ssim"))],
         ),
+        "answers": (answers, answer_layout(answers, labels), answer_notes(answers, labels)),
         "claims": (
             claims,
             claim_layout(claims, labels),
@@ -107,6 +112,7 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
             difference_layout(differences, labels),
             [*difference_notes(differences), *comparison_notes(differences, labels)],
         ),
+        "differences_more": (more, difference_layout(more, labels), difference_notes(more)),
         "gap": (gaps, gap_layout(gaps, labels), [*GAP_NOTES, *gap_notes(main, labels)]),
         "paper": (cells, cell_layout(cells, labels), PAPER_NOTES),
     }

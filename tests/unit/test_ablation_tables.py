@@ -115,10 +115,11 @@ def test_a_model_without_metrics_is_a_dash_and_named_below(
         (row, model)
         for row in layout.index
         for model in layout.columns
+        if "difference" not in model
         if layout.loc[row, model] == "\N{EN DASH}"
     ]
     assert dashes == cells
-    assert ablation_notes(table, ablated, "a")[1:] == [
+    assert ablation_notes(table, ablated, "a")[2:] == [
         f"Without metrics, and so a dash: 1 (heads 4x {name})."
     ]
 
@@ -127,21 +128,29 @@ def test_an_ablation_without_any_metrics_is_a_table_of_dashes(ablated: Any) -> N
     table = ablation_table(ablated_volumes(["zero_filled"]), ablated, "a")
     layout = ablation_layout(table, ablated, "a")
     assert layout.eq("\N{EN DASH}").all(axis=None)
-    [_, note] = ablation_notes(table, ablated, "a")
+    [*_, note] = ablation_notes(table, ablated, "a")
     assert note.startswith("Without metrics, and so a dash: 6 (heads 4x student; ")
     assert note.endswith("; ...).")
 
 
 def test_nothing_is_said_of_an_ablation_that_is_complete(ablated: Any) -> None:
     table = ablation_table(ablated_volumes(list(PSNR)), ablated, "a")
-    assert len(ablation_notes(table, ablated, "a")) == 1
+    assert not any("Without" in note for note in ablation_notes(table, ablated, "a"))
 
 
 def test_layout_has_the_rows_titles_and_a_column_a_model(ablated: Any) -> None:
     layout = ablation_layout(
         ablation_table(ablated_volumes(list(PSNR)), ablated, "a"), ablated, "a"
     )
-    assert [model for _, model in layout.columns] == ["Student", "SFT teacher", "SFT-KD-Recon AT"]
+    # No row changes the student, which so has no differences.
+    assert [model for _, model in layout.columns] == [
+        "Student",
+        "SFT teacher",
+        "SFT teacher, difference (dB)",
+        "SFT-KD-Recon AT",
+        "SFT-KD-Recon AT, difference (dB)",
+    ]
+    layout = layout.loc[:, ["difference" not in model for _, model in layout.columns]]
     assert {setting for setting, _ in layout.columns} == {"heads 4x"}
     assert layout["heads 4x"].T.to_dict("list") == {
         "four branches": ["30.00 / 0.5000", "31.00 / 0.5000", "32.00 / 0.5000"],
@@ -188,4 +197,48 @@ def test_two_rows_of_one_title_are_refused(title: str, tiny_study: dict[str, Any
     variants = {"one": ABLATION["variants"]["one"], "two": {"title": title, "set": {}}}
     ablation = ABLATION | {"variants": variants}
     with pytest.raises(InputError, match=f"'{title}'"):
+        check_study(tiny_study | {"methods": {"at": {}}, "ablations": {"a": ablation}})
+
+
+def over_seeds(names: list[str], patients: int = 8) -> pd.DataFrame:
+    """As `ablated_volumes`, with three seeds and so many patients, whose differences are exact."""
+    one = ablated_volumes(names)
+    return pd.concat(
+        one[one["patient"] == "p1"].assign(seed=seed, patient=f"p{patient}")
+        for seed in range(3)
+        for patient in range(patients)
+    )
+
+
+@pytest.mark.parametrize(
+    ("compare_with", "expected"),
+    [
+        (None, {"": None, "one": 2.0, "joint": 3.0}),
+        ("one", {"": -2.0, "one": None, "joint": 1.0}),
+    ],
+)
+def test_rows_are_tested_against_the_one_that_is_named(
+    compare_with: str | None, expected: dict[str, float | None], tiny_study: dict[str, Any]
+) -> None:
+    ablation = ABLATION | {"compare_with": compare_with}
+    study = check_study(tiny_study | {"methods": {"at": {}}, "ablations": {"a": ablation}})
+    names = [name for name in PSNR if "@b" not in name]
+    table = ablation_table(over_seeds(names), study, "a")
+    of_at = table[table["model"] == "at"].set_index("row")
+    for row, effect in expected.items():
+        if effect is None:
+            assert pd.isna(of_at.loc[row, "difference_effect"])
+        else:
+            assert of_at.loc[row, "difference_effect"] == pytest.approx(effect)
+            assert of_at.loc[row, "difference_verdict"] == ("better" if effect > 0 else "worse")
+    layout = ablation_layout(table, study, "a")["heads 4x"]
+    reference = "one branch" if compare_with else "four branches"
+    assert layout.loc[reference, "SFT-KD-Recon AT, difference (dB)"] == "\N{EN DASH}"
+    assert layout.loc["joint", "SFT-KD-Recon AT, difference (dB)"].endswith(", better")
+    assert any(f'the row "{reference}"' in note for note in ablation_notes(table, study, "a"))
+
+
+def test_comparing_with_a_row_that_is_not_there_is_refused(tiny_study: dict[str, Any]) -> None:
+    ablation = ABLATION | {"compare_with": "two"}
+    with pytest.raises(InputError, match=r"no variant 'two'; there are one, joint"):
         check_study(tiny_study | {"methods": {"at": {}}, "ablations": {"a": ablation}})

@@ -16,7 +16,7 @@ from reporting_helpers import STUDENT, TEACHER, measured, written_metrics
 
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
-from pipeline_src.evaluation import statistics
+from pipeline_src.evaluation import comparison
 from pipeline_src.evaluation.evaluate import Evaluation, Subject
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.evaluation.statistics import Array
@@ -48,7 +48,7 @@ def quick_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     def ends(matrix: Array, **_: object) -> tuple[float, float]:
         return float(matrix.min()), float(matrix.max())
 
-    monkeypatch.setattr(statistics, "bootstrap_interval", ends)
+    monkeypatch.setattr(comparison, "bootstrap_interval", ends)
 
 
 def metrics_of(patients: list[str], datasets: list[str], frames: list[str]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.statistics import paired_differences
+from pipeline_src.evaluation import pairing
+from pipeline_src.evaluation.pairing import Measured
 
 VOLUMES = (("p1", "ED"), ("p1", "ES"), ("p2", "ED"), ("p2", "ES"))
 
@@ -40,6 +41,10 @@ def numbered(start: float, step: float, seeds: tuple[int, ...] = (0, 1)) -> dict
 
 FIRST = rows(numbered(30, 2))  # 30, 32, ..., 44
 SECOND = rows(numbered(29, 1), training="std_kd")  # 29, 30, ..., 36
+
+
+def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return pairing.paired_differences(Measured(first), Measured(second), metric)
 
 
 def test_differences_are_the_mean_over_a_patients_volumes() -> None:

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipeline_src.evaluation import statistics
-from pipeline_src.evaluation.statistics import Comparison, bootstrap_interval, compare_family
+from pipeline_src.evaluation import comparison
+from pipeline_src.evaluation.comparison import Comparison, compare_family
+from pipeline_src.evaluation.statistics import bootstrap_interval
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ every_spread = pytest.mark.parametrize("spread", SPREADS)
 @pytest.fixture(autouse=True)
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = partial(bootstrap_interval, resamples=500)
-    monkeypatch.setattr(statistics, "bootstrap_interval", quick)
+    monkeypatch.setattr(comparison, "bootstrap_interval", quick)
 
 
 def three_errors(rate: float, studies: int) -> float:

@@ -69,6 +69,7 @@ class Look:
 VERDICTS = {
     "better": Look(">", "#0072b2", "#0072b2", "-", "better"),
     "worse": Look("<", "#d55e00", "#d55e00", "-", "worse"),
+    "equivalent": Look("s", "0.2", "0.2", "-", "equivalent within the margin"),
     "no difference shown": Look("o", "white", "0.2", "-", "no difference shown"),
     "cannot tell": Look("x", "0.45", "0.45", ":", "cannot tell"),
 }
@@ -134,7 +135,10 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
     for heading, members in groups:
         _draw_heading(axis, top, heading)
         for place, (_, row) in enumerate(members.iterrows(), start=1):
-            labels[top + place] = one_line(row["first_title"])
+            title = row["first_title"]
+            if (members["first_title"] == title).sum() > 1:
+                title = f"{title} less {row['second_title']}"
+            labels[top + place] = one_line(title)
             _draw_row(axis, top + place, row, DECIMALS[metric])
         top += len(members) + 1
     _beside(axis, -1, "difference [95 % interval]", "p")

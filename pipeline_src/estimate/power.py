@@ -1,0 +1,44 @@
+"""What a study of its size can show, before it is started."""
+
+from __future__ import annotations
+
+from pipeline_src.config import Study
+from pipeline_src.evaluation.comparison import MINIMUM_SEEDS
+from pipeline_src.evaluation.statistics import detectable_effect, patients_needed
+from pipeline_src.reporting.names import counted, value_text
+
+
+def detectable_lines(study: Study, patients: dict[str, int]) -> list[str]:
+    """A line per data set: the least effect on the primary question that is shown in 80 % of
+    studies of this size.
+
+    Args:
+        patients: of each data set, how many are reported.
+    """
+    spread = study.evaluation.expected_spread
+    seeds, lines = len(study.seeds), []
+    for name, number in patients.items():
+        who = f"{counted([seeds], 'seed')}, {counted([number], f'{_part(study, name)} patient')}"
+        start = f"{study.dataset_title(name)}: {who}: "
+        if seeds < MINIMUM_SEEDS:
+            lines.append(
+                f"{start}cannot show an effect of any size; {MINIMUM_SEEDS} seeds are needed"
+            )
+            continue
+        few = number < patients_needed(1)
+        size = (seeds, 1 if few else number)
+        least = detectable_effect(size, (spread.between_seeds_db, spread.between_patients_db))
+        about = ", about these patients alone, too few for others" if few else ""
+        lines.append(
+            f"{start}effects of {value_text(least, 'psnr_db')} dB or more on the primary question "
+            f"are shown in 80 % of such studies{about}"
+        )
+    return [
+        *lines,
+        f"(for differences that vary by {spread.between_seeds_db:g} dB between seeds and "
+        f"{spread.between_patients_db:g} dB between patients: evaluation.expected_spread)",
+    ]
+
+
+def _part(study: Study, name: str) -> str:
+    return study.datasets[name].report_on

@@ -1,0 +1,191 @@
+"""Whether one model reconstructs better than another, from their metrics of the same volumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.statistics import (
+    Array,
+    bootstrap_interval,
+    detectable_effect,
+    equivalence_p,
+    exceeds_p,
+    holm,
+    mean_p,
+    patients_needed,
+    spreads,
+    wilcoxon_p,
+)
+
+#: Seeds below which nothing is said of training anew.
+MINIMUM_SEEDS = 3
+Label = TypeVar("Label", bound=Hashable)
+Verdict = Literal["better", "worse", "equivalent", "no difference shown", "cannot tell"]
+#: What a verdict is about.
+Scope = Literal["patients and seeds", "these patients"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model beside another.
+
+    ``effect`` is the mean over patients and seeds of first less second, ``low`` and ``high`` its
+    `bootstrap_interval`; all in the metric's unit. ``p`` is `wilcoxon_p` of the patients' means
+    over seeds, which is about the networks that were trained; ``p_mean`` is `mean_p`, about
+    training anew too. ``p_holm`` is the larger of the two, corrected for the family.
+    ``p_equivalence`` is `equivalence_p` within ``margin``, corrected likewise, and ``p_below`` the
+    one-sided p-value of an effect of ``margin`` or more to the better, likewise; both NaN without a
+    margin. ``detectable`` is the effect that a study like this one shows in 80 % of
+    cases. ``reason`` says in plain words what the verdict rests on.
+
+    ``scope`` says what it is about. Where there are too few patients for a statement about others,
+    the test is over the seeds alone, whose patients are `these patients`; ``p`` is NaN then.
+
+    With one seed, the interval and all p-values are about these networks alone.
+    """
+
+    effect: float
+    low: float
+    high: float
+    p: float
+    p_mean: float
+    p_holm: float
+    margin: float
+    p_equivalence: float
+    p_below: float
+    detectable: float
+    patients: int
+    seeds: int
+    scope: Scope
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """A matrix `(seeds, patients)` as it is tested: over both, or over the seeds alone."""
+
+    matrix: Array
+    patients: int
+    scope: Scope
+    p: float
+    p_mean: float
+    p_equivalence: float
+
+    def below(self, sign: int, margin: float | None) -> float:
+        """p-value of being better by ``margin`` or more, where better is of that sign."""
+        return math.nan if margin is None else exceeds_p(-sign * self.matrix, -margin)
+
+    @classmethod
+    def of(cls, matrix: Array, enough: tuple[int, int], margin: float | None) -> _Tested:
+        seeds, patients = matrix.shape
+        over_both = patients >= enough[1] or seeds < enough[0]
+        p = wilcoxon_p(matrix.mean(axis=0)) if over_both else math.nan
+        if not over_both:
+            matrix = np.ascontiguousarray(matrix.mean(axis=1, keepdims=True))
+        return cls(
+            matrix,
+            patients,
+            "patients and seeds" if over_both else "these patients",
+            p,
+            mean_p(matrix),
+            math.nan if margin is None else equivalence_p(matrix, margin),
+        )
+
+
+def compare_family(
+    pairs: Mapping[Label, pd.DataFrame],
+    *,
+    seed: int,
+    higher_is_better: bool = True,
+    alpha: float = 0.05,
+    minimum_seeds: int = MINIMUM_SEEDS,
+    margin: float | None = None,
+) -> dict[Label, Comparison]:
+    """Compare the models of each pair, given as `paired_differences`, as one family.
+
+    The first model is `better` or `worse` than the second where ``p_holm`` is below ``alpha`` and
+    the interval, of level 1 - ``alpha``, excludes 0. At most about ``alpha`` of families then have
+    a difference called that is none. `wilcoxon_p` alone would not do: where seeds differ by chance,
+    all patients do in the same direction. Nor would the interval: it is not corrected for the
+    family. Of what is neither, `equivalent` are those whose ``p_equivalence`` is below ``alpha``:
+    shown to differ by less than ``margin``.
+
+    Where there are too few patients for any difference to be called one, the seeds alone are tested
+    and the verdict is about these patients. `cannot tell` stands where there are fewer seeds than
+    ``minimum_seeds``.
+
+    ``seed`` is that of the bootstrap, the same for every pair: an interval does not depend on what
+    else is in the family.
+
+    Raises:
+        InputError: a matrix is empty or has a value that is no finite number.
+    """
+    # In one memory layout, since it shapes the last bits of a mean.
+    matrices = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in pairs.items()}
+    for label, matrix in matrices.items():
+        if not matrix.size or not np.isfinite(matrix).all():
+            raise InputError(f"{label}: a difference is missing or no finite number")
+    enough = (minimum_seeds, patients_needed(len(pairs), alpha) if pairs else 0)
+    tested = [_Tested.of(matrix, enough, margin) for matrix in matrices.values()]
+    sign = 1 if higher_is_better else -1
+    p_below = holm([t.below(sign, margin) for t in tested])
+    p_holm = holm([t.p_mean if math.isnan(t.p) else max(t.p, t.p_mean) for t in tested])
+    p_equivalence = holm([t.p_equivalence for t in tested])
+    compared = {}
+    for k, (label, test) in enumerate(zip(matrices, tested, strict=True)):
+        matrix = test.matrix
+        effect = float(matrix.mean())
+        low, high = bootstrap_interval(matrix, seed=seed, level=1 - alpha)
+        reason = _too_few(len(matrix), test.patients, enough, len(pairs))
+        verdict: Verdict = "cannot tell"
+        if not reason:
+            excluded = low > 0 or high < 0
+            reason = (
+                f"corrected p {p_holm[k]:.2g}, interval {'excludes' if excluded else 'includes'} 0"
+            )
+            verdict = "no difference shown"
+            if excluded and p_holm[k] < alpha:
+                verdict = "better" if (effect > 0) == higher_is_better else "worse"
+            elif p_equivalence[k] < alpha:
+                verdict = "equivalent"
+                reason += f", within {margin:g} by corrected p {p_equivalence[k]:.2g}"
+            if test.scope == "these patients":
+                reason += f"; about these {test.patients} patients, too few for others"
+        compared[label] = Comparison(
+            effect=effect,
+            low=low,
+            high=high,
+            p=test.p,
+            p_mean=test.p_mean,
+            p_holm=float(p_holm[k]),
+            margin=math.nan if margin is None else margin,
+            p_equivalence=float(p_equivalence[k]),
+            p_below=float(p_below[k]),
+            detectable=detectable_effect(matrix.shape, spreads(matrix)),
+            patients=test.patients,
+            seeds=len(matrix),
+            scope=test.scope,
+            verdict=verdict,
+            reason=reason,
+        )
+    return compared
+
+
+def _too_few(seeds: int, patients: int, enough: tuple[int, int], family: int) -> str:
+    """Why there are too few seeds for any verdict, or nothing; with what patients would need."""
+    if seeds >= enough[0]:
+        return ""
+    reasons = []
+    for count, needed, what in zip((seeds, patients), enough, ("seed", "patient"), strict=True):
+        if count < needed:
+            of = f" for a family of {family}" if what == "patient" else ""
+            reasons.append(f"{count} {what}{'s' if count != 1 else ''}, {needed} needed{of}")
+    return "; ".join(reasons)
