@@ -26,7 +26,8 @@ def settle_place(project: Path) -> None:
     """Let the steps find the package wherever Snakemake runs (`--directory`).
 
     Raises:
-        InputError: it runs inside the project's own `workflow` folder.
+        InputError: it runs inside the project's own `workflow` folder, or where nothing can be
+            written.
     """
     here = Path.cwd()
     if here.is_relative_to(project / "workflow"):
@@ -34,9 +35,20 @@ def settle_place(project: Path) -> None:
             f"{here}: results would go to this folder; run snakemake in {project}, or name another "
             "folder with --directory"
         )
+    records = here / ".snakemake"
+    if not os.access(records if records.exists() else here, os.W_OK) and not _only_looks():
+        raise InputError(
+            f"{here}: cannot be written, and results would go to this folder; name one of your own "
+            "with --directory"
+        )
     if here != project:
         given = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])
+
+
+def _only_looks() -> bool:
+    """Whether Snakemake was asked for what it does without its records."""
+    return any(word.startswith(("--lint", "--list", "-l")) for word in sys.argv[1:])
 
 
 def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
