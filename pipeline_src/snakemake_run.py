@@ -12,7 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config.load import check_study, parse_value, read_yaml
+from pipeline_src.config.load import (
+    CONFIGFILE,
+    check_study,
+    parse_value,
+    read_files,
+    read_yaml,
+)
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -66,11 +72,14 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
         return Models(check_study(read_yaml(frozen), str(frozen)))
     files = [Path(path) for path in workflow.overwrite_configfiles]
     files = files or [project / "config" / "config.yaml"]
-    given: dict[str, Any] = {}
-    for path in files:
-        given = merge(given, read_yaml(path))
+    if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
+        raise InputError(
+            "--configfile: is given twice, and Snakemake reads the last alone; name all files "
+            "after one --configfile"
+        )
+    given, origin = read_files(files)
     overrides = _overrides(workflow.config_settings.config)
-    study = check_study(given, " + ".join(map(str, files)), "--config", overrides)
+    study = check_study(given, origin, "--config", overrides)
     models = check_files(study)
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:

@@ -18,6 +18,8 @@ from pipeline_src.errors import InputError
 
 #: Far beyond any study's configuration: what aliases may unfold to, and how deep it may nest.
 LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+#: Snakemake's option for configuration files, as it may be written.
+CONFIGFILE = ("--configfile", "--configfiles")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -151,8 +153,23 @@ def parse_override(text: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """Read and check one configuration file with ``KEY=VALUE`` overrides laid on it.
+def read_files(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """Several files as one mapping, and what they are called together.
+
+    As with Snakemake's `--configfile`, a later one is laid over those before it.
+
+    Raises:
+        InputError: as of `read_yaml`.
+    """
+    given: dict[str, Any] = {}
+    for path in paths:
+        given = merge(given, read_yaml(path))
+    return given, " + ".join(map(str, paths))
+
+
+def load_study(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> Study:
+    """Read and check a configuration of one file or several, with ``KEY=VALUE`` overrides laid on
+    it.
 
     Raises:
         InputError: anything in it is wrong; the line names the key, the value and what is right.
@@ -160,7 +177,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     over: dict[str, Any] = {}
     for text in overrides:
         over = merge(over, parse_override(text))
-    return check_study(read_yaml(path), str(path), "--set", over)
+    given, origin = read_files([paths] if isinstance(paths, Path) else paths)
+    return check_study(given, origin, "--set", over)
 
 
 def check_study(
