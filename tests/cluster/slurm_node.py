@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snakemake_helpers import PATIENCE
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 CONFIGURATION = Path("/etc/slurm")
@@ -208,8 +210,11 @@ def _end(pid_file: Path, number: signal.Signals = signal.SIGTERM) -> None:
         wait_until(lambda: not Path(f"/proc/{process}").exists(), f"{pid_file.stem} to end")
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.1
+) -> None:
+    """Until a condition holds; the limit only ends what hangs, on a machine with other work too."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(every)
