@@ -303,6 +303,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="follow only inputs made with this value, such as model=at or seed=0",
     )
+    sub.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where files lie now that were given, should they or the results have moved",
+    )
 
     sub = add("parity", commands.parity, "Recompute a file of the authors' results.", study=False)
     sub.add_argument("vectors", type=Path, metavar="VECTORS", help="file of vectors (.npz)")

@@ -372,14 +372,18 @@ def provenance(options: argparse.Namespace) -> None:
         if not equals:
             raise InputError(f"--where {pair}: must be KEY=VALUE, such as model=at")
         where[key] = value
-    changed = []
-    for step in trace(options.file, where):
+    changed, lost = [], False
+    for step in trace(options.file, where, options.data):
         print(describe(step))
         place = str(step.path.resolve())
         if step.problem and place not in changed:
             changed.append(place)
+            lost = lost or (step.manifest is None and not step.path.exists())
     if changed:
-        raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
+        way = "; --data FOLDER tells where files lie now that no step made" if lost else ""
+        raise InputError(
+            f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}{way}"
+        )
 
 
 def estimate(options: argparse.Namespace) -> None:
