@@ -199,6 +199,8 @@ def check_study(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = [*first["loc"], *([first["ctx"]["key"]] if first["type"] == "unknown_key" else [])]
+        if first["type"] == "missing" and place[2:3] == ["source"] and place[3:]:
+            place[3:] = ["kind"]  # What asks for the key.
         if not place and over:
             origin = f"{origin} with {over_origin}"
         elif place and _reaches(over, [str(part) for part in place]):
@@ -244,6 +246,8 @@ def _describe(error: ValidationError) -> str:
         line = f"{key}: unknown key (value {context['value']}); {hint}"
     elif first["type"] == "missing":
         line = f"{where}: this key is missing and has no default"
+        if first["loc"][2:3] == ("source",) and first["loc"][3:]:
+            line += f" for kind {first['loc'][3]}; give it too (another kind keeps no key)"
     else:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):

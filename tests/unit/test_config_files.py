@@ -130,3 +130,49 @@ def test_tables_take_metrics_after_a_configuration(
     words = [f"--config={two_files[0]}", "--config", two_files[1], str(tmp_path / "volumes.csv")]
     assert main(["tables", *words]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'volumes.csv'}: ")
+
+
+SOURCE = "datasets.heads.source"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [f"{SOURCE}={{kind: nifti, path: knees, pattern: '*.nii'}}"],
+        [f"{SOURCE}.kind=nifti", f"{SOURCE}.path=knees", f"{SOURCE}.pattern='*.nii'"],
+    ],
+    ids=["whole", "key by key"],
+)
+def test_another_kind_of_source_replaces_it_whole(
+    words: list[str], tiny_study: dict[str, Any], write_config: Any
+) -> None:
+    source = load_study(write_config(tiny_study), words).datasets["heads"].source
+    assert source.model_dump(include={"kind", "path", "pattern"}) == {
+        "kind": "nifti",
+        "path": "knees",
+        "pattern": "*.nii",
+    }
+
+
+def test_another_kind_of_source_that_lacks_a_key_says_so(
+    tiny_study: dict[str, Any], write_config: Any
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load_study(write_config(tiny_study), [f"{SOURCE}.kind=nifti"])
+    line = str(caught.value)
+    assert line.startswith(f"--set: {SOURCE}.path: this key is missing")
+    assert "for kind nifti; give it too" in line
+
+
+def test_the_same_kind_of_source_is_changed_key_by_key(
+    tiny_study: dict[str, Any], write_config: Any
+) -> None:
+    path = write_config(tiny_study)
+    source = load_study(path, [f"{SOURCE}={{kind: phantom, patients: 5}}"]).datasets["heads"].source
+    assert source.model_dump(include={"patients", "matrix"}) == {"patients": 5, "matrix": 16}
+
+
+def test_a_data_set_may_be_called_kind(tiny_study: dict[str, Any], write_config: Any) -> None:
+    tiny_study["datasets"]["kind"] = tiny_study["datasets"]["heads"]
+    study = load_study(write_config(tiny_study), ["datasets.kind.title=Other"])
+    assert list(study.datasets) == ["heads", "kind"]
