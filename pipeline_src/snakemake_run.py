@@ -26,6 +26,9 @@ from pipeline_src.planning.models import Models
 from pipeline_src.planning.steps import Step, why_outdated
 from pipeline_src.preflight import check_files, gpu_wanted
 from pipeline_src.starting.server import start as start_fork_server
+from pipeline_src.training.finished import set_aside
+
+WEIGHTS = "/weights.safetensors"
 
 
 def settle_place(project: Path) -> None:
@@ -153,6 +156,21 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     if reason:
         _tell_once(f"{output}: {reason}; it is made anew")
         workflow.dag.forcefiles.add(output)
+
+
+def keep_trainings(workflow: Any) -> None:
+    """Set aside finished trainings that run again only because what they read is made anew.
+
+    Snakemake cannot know whether it will come out the same, as after an edit that changes no
+    number. If it does, the training is the same to its digest, and takes its result back.
+    """
+    dag = workflow.dag
+    for job in dag.needrun_jobs():
+        reason, first = dag.reason(job), str(next(iter(job.output), ""))
+        if reason.updated_input_run and not reason.forced and first.endswith(WEIGHTS):
+            # Where it cannot be kept, it is trained again.
+            with contextlib.suppress(OSError):
+                set_aside(Path(first).parent)
 
 
 @cache

@@ -63,7 +63,7 @@ def run_training(
             print(f"{output}: complete; trained by the process that was waited for")
             return
         if take_back(output, digest):
-            print(f"{output}: complete; trained while no Snakemake watched")
+            print(f"{output}: complete; the same training has ended before")
             return
         files = StateFiles(output, digest)
         saved, sitting = files.load(), Sitting()
