@@ -42,7 +42,7 @@ def run_training(
     """Train one model and write it to the folder ``output``; goes on where an earlier run of the
     same training was stopped or killed.
 
-    Writes `weights.safetensors`, `history_{stage}.csv` a stage, `manifest.json`, and for
+    Writes `weights.safetensors`, `history_{stage}.csv` per stage, `manifest.json`, and for
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While
     it runs, its state lies beside them: saved after every epoch, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
