@@ -121,3 +121,10 @@ def test_every_pin_is_in_the_lock_file_with_hashes(
     # Nothing without a version and hashes.
     assert len(locked) == len(re.findall(r"^[a-zA-Z0-9]", text, re.M))
     assert "http" not in text
+
+
+def test_an_audit_that_looks_at_nothing_fails(project_root: Path) -> None:
+    text = (project_root / "Makefile").read_text(encoding="utf-8")
+    [command] = re.findall(r"^\tpip-audit (.+)$", text.replace("\\\n", ""), re.M)
+    assert "--strict" in command.split()
+    assert "--require-hashes" in command.split()
