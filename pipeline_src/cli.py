@@ -76,9 +76,16 @@ def _parser() -> argparse.ArgumentParser:
             add_study(sub)
         return sub
 
-    def add_study(sub: argparse.ArgumentParser, required: bool = True) -> None:
+    def add_study(sub: argparse.ArgumentParser, required: bool = True, each: bool = False) -> None:
+        # Beside files that an option would swallow, each configuration has an option of its own.
         sub.add_argument(
-            "--config", "--configfile", type=Path, required=required, help="configuration file"
+            *("--config", "--configfile"),
+            type=Path,
+            nargs=1 if each else "+",
+            action="extend",
+            required=required,
+            metavar="FILE",
+            help="configuration file; what several say is merged, the last word counts",
         )
         sub.add_argument(
             "--set",
@@ -141,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("tables", commands.tables, "Make the tables from metrics alone.", study=False)
     sub.add_argument("metrics", type=Path, nargs="+", metavar="METRICS", help="volumes.csv files")
-    add_study(sub, required=False)
+    add_study(sub, required=False, each=True)
     sub.add_argument(
         "--paper",
         type=Path,
@@ -272,7 +279,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("status", commands.status, "Show what every training is doing.", study=False)
     where = sub.add_mutually_exclusive_group(required=True)
     where.add_argument("results", type=Path, nargs="?", help="results folder, such as results/demo")
-    where.add_argument("--config", type=Path, help="configuration; its results: results/{study}")
+    where.add_argument(
+        *("--config", "--configfile"),
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="configuration; its results: results/{study}",
+    )
     sub.add_argument("--once", action="store_true", help="a plain table, as when piped")
 
     sub = add(
@@ -288,6 +302,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         help="follow only inputs made with this value, such as model=at or seed=0",
+    )
+    sub.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where files lie now that were given, should they or the results have moved",
     )
 
     sub = add("parity", commands.parity, "Recompute a file of the authors' results.", study=False)

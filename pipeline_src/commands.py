@@ -55,11 +55,16 @@ def _study(options: argparse.Namespace) -> Study:
     return load_study(options.config, options.set)
 
 
+def _named(options: argparse.Namespace) -> str:
+    """The configuration's files."""
+    return " + ".join(map(str, options.config))
+
+
 def _dataset(options: argparse.Namespace, study: Study) -> str:
     name: str = options.dataset
     if name not in study.datasets:
         raise InputError(
-            f"--dataset {name}: not in {options.config}; there are {', '.join(study.datasets)}"
+            f"--dataset {name}: not in {_named(options)}; there are {', '.join(study.datasets)}"
         )
     return name
 
@@ -251,7 +256,10 @@ def report(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.report import write_report
 
     study = _study(options)
-    text = options.config.read_text(encoding="utf-8")
+    texts = {path: path.read_text(encoding="utf-8") for path in options.config}
+    [text, *more] = texts.values()
+    if more:
+        text = "\n".join(f"# {path}\n{text}" for path, text in texts.items())
     write_report(study, options.tables, options.figures, text, options.output)
     inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
     return Made(inputs, [options.output], report_step(study), {"study": study.study})
@@ -308,7 +316,7 @@ def check(options: argparse.Namespace) -> None:
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(
-        f"{printable(str(options.config))}: ok; settings: {len(counts)}, models per setting: "
+        f"{printable(_named(options))}: ok; settings: {len(counts)}, models per setting: "
         f"{each}, seeds: {len(study.seeds)}; {sum(counts) * len(study.seeds)} trainings"
     )
 
@@ -364,14 +372,18 @@ def provenance(options: argparse.Namespace) -> None:
         if not equals:
             raise InputError(f"--where {pair}: must be KEY=VALUE, such as model=at")
         where[key] = value
-    changed = []
-    for step in trace(options.file, where):
+    changed, lost = [], False
+    for step in trace(options.file, where, options.data):
         print(describe(step))
         place = str(step.path.resolve())
         if step.problem and place not in changed:
             changed.append(place)
+            lost = lost or (step.manifest is None and not step.path.exists())
     if changed:
-        raise InputError(f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}")
+        way = "; --data FOLDER tells where files lie now that no step made" if lost else ""
+        raise InputError(
+            f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}{way}"
+        )
 
 
 def estimate(options: argparse.Namespace) -> None:
@@ -416,9 +428,9 @@ def doctor(options: argparse.Namespace) -> int:
     from pipeline_src.cluster.doctor import examine
     from pipeline_src.provenance import PACKAGE
 
-    path = options.config or PACKAGE.parent / "config" / "config.yaml"
+    paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     bad = 0
-    for finding in examine(load_study(path, options.set), options.profile):
+    for finding in examine(load_study(paths, options.set), options.profile):
         bad += finding.verdict == "bad"
         advice = f"\n      -> {finding.advice}" if finding.advice else ""
         print(f"{finding.verdict:4}  {finding.what}{advice}")

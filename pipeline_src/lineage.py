@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file
+from pipeline_src.modules import PACKAGE
 from pipeline_src.text import printable
 
 
@@ -59,11 +61,17 @@ def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
     return None
 
 
-def trace(path: Path, where: Mapping[str, str] | None = None) -> Iterator[Step]:
+def trace(
+    path: Path, where: Mapping[str, str] | None = None, folders: Sequence[Path] = ()
+) -> Iterator[Step]:
     """A result and all that went into it, depth first.
 
     With ``where``, only those direct inputs are followed whose manifest has no other value under
     these keys, such as `{"model": "at", "training": "sft_kd"}`.
+
+    Manifests name files from where they lie themselves. Those that no step made stay behind when
+    results are moved; they are looked for, by their digest, in ``folders``, in the study's
+    `data_root`, in this folder and in the project.
 
     Raises:
         InputError: the file does not exist, nothing is known of it, or none of its inputs was made
@@ -75,8 +83,9 @@ def trace(path: Path, where: Mapping[str, str] | None = None) -> Iterator[Step]:
     if found is None:
         raise InputError(f"{path}: has no manifest beside it that says what made it")
     if where:
-        _check_where(path, [manifest_of(source) for _, source, _ in _inputs(*found)], where)
-    yield from _trace(path, 0, "", None, where or {}, set())
+        _check_where(path, [manifest_of(source) for _, source, _ in _inputs(*found, [])], where)
+    places = [*folders, *_data_roots(path), Path(), PACKAGE.parent]
+    yield from _trace(path, 0, "", None, where or {}, places, set())
 
 
 def _check_where(
@@ -91,14 +100,36 @@ def _check_where(
             raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
 
 
+def _data_roots(path: Path) -> list[Path]:
+    """The `data_root` of the study that a result belongs to, where its configuration tells it."""
+    for folder in path.resolve().parents:
+        config = folder / "config.yaml"
+        if config.is_file():
+            try:
+                return [Path(read_yaml(config)["data_root"])]
+            except (InputError, KeyError, TypeError):
+                break
+    return []
+
+
 def _inputs(
-    manifest_path: Path, manifest: Mapping[str, Any]
+    manifest_path: Path, manifest: Mapping[str, Any], places: Sequence[Path]
 ) -> Iterator[tuple[str, Path, str | None]]:
     """Role, file and SHA-256 of each input of a manifest."""
     for role, given in manifest["inputs"].items():
         # Resolved, since the results may lie behind a link to another disk.
         source = Path(os.path.normpath(manifest_path.parent.resolve() / given["path"]))
+        if not source.exists() and manifest_of(source) is None:
+            source = _moved(given["path"], given["sha256"], places) or source
         yield role, source, given["sha256"]
+
+
+def _moved(name: str, sha256: str, places: Sequence[Path]) -> Path | None:
+    """A file with these bytes that ends, in one of these folders, as this one did."""
+    parts = [part for part in Path(name).parts if part != os.pardir]
+    ends = [Path(*parts[number:]) for number in range(len(parts))]
+    files = (place / end for place in places for end in ends)
+    return next((file for file in files if file.is_file() and sha256_file(file) == sha256), None)
 
 
 def _trace(
@@ -107,6 +138,7 @@ def _trace(
     role: str,
     expected: str | None,
     where: Mapping[str, str],
+    places: Sequence[Path],
     known: set[Path],
 ) -> Iterator[Step]:
     found = manifest_of(path)
@@ -116,10 +148,10 @@ def _trace(
     yield Step(depth, role, path, expected, found[1] if found else None, seen)
     if found is None or seen:
         return
-    for next_role, source, digest in _inputs(*found):
+    for next_role, source, digest in _inputs(*found, places):
         if where and not _matches(source, where):
             continue
-        yield from _trace(source, depth + 1, next_role, digest, {}, known)
+        yield from _trace(source, depth + 1, next_role, digest, {}, places, known)
 
 
 def _matches(source: Path, where: Mapping[str, str]) -> bool:

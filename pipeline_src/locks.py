@@ -131,14 +131,20 @@ def lock_problem(folder: Path) -> str:
 
     A folder that is not there yet is asked for by the one that it will be in.
     """
-    place = next((p for p in (folder, *folder.absolute().parents) if p.is_dir()), Path())
     try:
-        with tempfile.TemporaryFile(dir=place) as stream:
+        with tempfile.TemporaryFile(dir=nearest_folder(folder)) as stream:
             try_lock(stream.fileno())
     except OSError as error:
         if error.errno in NO_LOCKS:
             return f"its file system has no file locks ({error.strerror})"
     return ""
+
+
+def nearest_folder(folder: Path) -> Path:
+    """The folder, or the lowest one above it that is there."""
+    # The root is there, so one is found. A file in a folder's place is found too: nothing can be
+    # written to it, and whoever tries is told why.
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def private_folder(name: str) -> Path:

@@ -12,7 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config.load import check_study, parse_value, read_yaml
+from pipeline_src.config.load import (
+    CONFIGFILE,
+    check_study,
+    parse_value,
+    read_files,
+    read_yaml,
+)
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -20,13 +26,17 @@ from pipeline_src.planning.models import Models
 from pipeline_src.planning.steps import Step, why_outdated
 from pipeline_src.preflight import check_files, gpu_wanted
 from pipeline_src.starting.server import start as start_fork_server
+from pipeline_src.training.finished import set_aside
+
+WEIGHTS = "/weights.safetensors"
 
 
 def settle_place(project: Path) -> None:
     """Let the steps find the package wherever Snakemake runs (`--directory`).
 
     Raises:
-        InputError: it runs inside the project's own `workflow` folder.
+        InputError: it runs inside the project's own `workflow` folder, or where nothing can be
+            written.
     """
     here = Path.cwd()
     if here.is_relative_to(project / "workflow"):
@@ -34,9 +44,20 @@ def settle_place(project: Path) -> None:
             f"{here}: results would go to this folder; run snakemake in {project}, or name another "
             "folder with --directory"
         )
+    records = here / ".snakemake"
+    if not os.access(records if records.exists() else here, os.W_OK) and not _only_looks():
+        raise InputError(
+            f"{here}: cannot be written, and results would go to this folder; name one of your own "
+            "with --directory"
+        )
     if here != project:
         given = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])
+
+
+def _only_looks() -> bool:
+    """Whether Snakemake was asked for what it does without its records."""
+    return any(word.startswith(("--lint", "--list", "-l")) for word in sys.argv[1:])
 
 
 def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
@@ -54,11 +75,14 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
         return Models(check_study(read_yaml(frozen), str(frozen)))
     files = [Path(path) for path in workflow.overwrite_configfiles]
     files = files or [project / "config" / "config.yaml"]
-    given: dict[str, Any] = {}
-    for path in files:
-        given = merge(given, read_yaml(path))
+    if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
+        raise InputError(
+            "--configfile: is given twice, and Snakemake reads the last alone; name all files "
+            "after one --configfile"
+        )
+    given, origin = read_files(files)
     overrides = _overrides(workflow.config_settings.config)
-    study = check_study(given, " + ".join(map(str, files)), "--config", overrides)
+    study = check_study(given, origin, "--config", overrides)
     models = check_files(study)
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
@@ -132,6 +156,21 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     if reason:
         _tell_once(f"{output}: {reason}; it is made anew")
         workflow.dag.forcefiles.add(output)
+
+
+def keep_trainings(workflow: Any) -> None:
+    """Set aside finished trainings that run again only because what they read is made anew.
+
+    Snakemake cannot know whether it will come out the same, as after an edit that changes no
+    number. If it does, the training is the same to its digest, and takes its result back.
+    """
+    dag = workflow.dag
+    for job in dag.needrun_jobs():
+        reason, first = dag.reason(job), str(next(iter(job.output), ""))
+        if reason.updated_input_run and not reason.forced and first.endswith(WEIGHTS):
+            # Where it cannot be kept, it is trained again.
+            with contextlib.suppress(OSError):
+                set_aside(Path(first).parent)
 
 
 @cache

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from numpy.typing import ArrayLike
+from tiny_study import TINY_STUDY
 
 # Their assertions are to explain themselves like those of the tests.
 pytest.register_assert_rewrite(
@@ -31,26 +32,6 @@ pytest.register_assert_rewrite(
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-
-TINY_STUDY: dict[str, Any] = {
-    "study": "tiny",
-    "accelerations": [4],
-    "datasets": {
-        "heads": {
-            "source": {
-                "kind": "phantom",
-                "anatomy": "brain",
-                "patients": 4,
-                "slices": 1,
-                "matrix": 16,
-            },
-            "preparation": {"matrix": [16, 16]},
-            "split": {"train": 2, "validation": 1, "test": 1},
-        }
-    },
-    "sampling": {"center_lines": 2},
-    "training": {"epochs": 1, "threads": 1, "device": "cpu"},
-}
 
 WriteNifti = Callable[[Path, ArrayLike], Path]
 WriteConfig = Callable[[dict[str, Any]], Path]

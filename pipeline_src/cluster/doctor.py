@@ -16,10 +16,10 @@ from pipeline_src.cluster.slurm import lines_of
 from pipeline_src.config import Study
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
+from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.planning.models import Models
 from pipeline_src.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.provenance import commit_problem
-from pipeline_src.training.lock import lock_problem
 
 #: GB below which a disk is called nearly full.
 LITTLE_DISK = 5
@@ -130,7 +130,7 @@ def _disk() -> Iterator[Finding]:
                 "bad", f"{folder}: {what} cannot be written ({problem})", "work elsewhere"
             )
             continue
-        there = _nearest(folder)
+        there = nearest_folder(folder)
         free = shutil.disk_usage(there).free / 1e9
         verdict: Verdict = "ok" if free > LITTLE_DISK else "look"
         advice = "" if free > LITTLE_DISK else "the estimate command tells what the study needs"
@@ -145,15 +145,10 @@ def _disk() -> Iterator[Finding]:
         yield Finding("bad", f"{cache}: cannot be written ({problem})", advice)
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the one above it that is there."""
-    return next(place for place in (folder, *folder.parents) if place.exists())
-
-
 def _cannot_write(folder: Path) -> str:
     """Why nothing can be written to a folder, which is made when it is needed; else empty."""
     try:
-        with tempfile.TemporaryFile(dir=_nearest(folder)):
+        with tempfile.TemporaryFile(dir=nearest_folder(folder)):
             return ""
     except OSError as error:
         return error.strerror or str(error)

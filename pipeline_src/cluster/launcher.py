@@ -38,7 +38,7 @@ from pipeline_src.cluster.supervision import (
     keep_finished,
     say,
 )
-from pipeline_src.config.load import read_yaml
+from pipeline_src.config.load import CONFIGFILE, read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
 
@@ -256,7 +256,7 @@ def _configuration_files(arguments: Sequence[str]) -> list[Path]:
     for word in arguments:
         option, _, value = word.partition("=")
         if word.startswith("-"):
-            taking = option in ("--configfile", "--configfiles")
+            taking = option in CONFIGFILE
             found += [Path(value)] if taking and value else []
         elif taking:
             found.append(Path(word))

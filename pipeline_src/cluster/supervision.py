@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline_src.cluster import slurm
 from pipeline_src.cluster.watch import Watch, describe
-from pipeline_src.training.finished import NAME, forget, is_whole, set_aside, trained_folders
+from pipeline_src.training.finished import forget_all, set_aside, trained_folders
 
 #: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
 STOP_SECONDS = 30.0
@@ -171,7 +171,6 @@ def keep_finished(results: Path) -> None:
 
 
 def forget_finished(results: Path) -> None:
-    """Remove what was set aside, but where the result itself is away: its rerun takes it back."""
-    for aside in results.glob(f"*/*/*x/seed*/*/{NAME}"):
-        if is_whole(aside.parent):
-            forget(aside.parent)
+    """Remove what was set aside in all studies and nothing needs any more."""
+    for study in results.glob("*"):
+        forget_all(study)

@@ -26,7 +26,7 @@ class PhantomSource(Section):
     )
     patients: int = Field(ge=1, le=100_000, description="number of patients to draw")
     slices: int = Field(ge=1, le=10_000, description="slices per volume")
-    matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels a side of the square drawing")
+    matrix: int = Field(ge=16, le=LARGEST_SIDE, description="pixels per side of the square drawing")
     seed: NonNegativeInt = Field(default=0, description="seed from which every patient is drawn")
 
 
@@ -148,7 +148,7 @@ class Preparation(Section):
         description="rows (phase-encode axis) and columns of a prepared slice"
     )
     downscale: PositiveInt = Field(
-        default=1, description="average blocks of this many pixels a side before cropping"
+        default=1, description="average blocks of this many pixels per side before cropping"
     )
     slices: SliceRange = Field(default=SliceRange(), description="slices taken of each volume")
     undersized: Literal["error", "pad", "drop"] = Field(

@@ -18,6 +18,8 @@ from pipeline_src.errors import InputError
 
 #: Far beyond any study's configuration: what aliases may unfold to, and how deep it may nest.
 LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+#: Snakemake's option for configuration files, as it may be written.
+CONFIGFILE = ("--configfile", "--configfiles")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -151,8 +153,23 @@ def parse_override(text: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """Read and check one configuration file with ``KEY=VALUE`` overrides laid on it.
+def read_files(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """Several files as one mapping, and what they are called together.
+
+    As with Snakemake's `--configfile`, a later one is laid over those before it.
+
+    Raises:
+        InputError: as of `read_yaml`.
+    """
+    given: dict[str, Any] = {}
+    for path in paths:
+        given = merge(given, read_yaml(path))
+    return given, " + ".join(map(str, paths))
+
+
+def load_study(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> Study:
+    """Read and check a configuration of one file or several, with ``KEY=VALUE`` overrides laid on
+    it.
 
     Raises:
         InputError: anything in it is wrong; the line names the key, the value and what is right.
@@ -160,7 +177,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
     over: dict[str, Any] = {}
     for text in overrides:
         over = merge(over, parse_override(text))
-    return check_study(read_yaml(path), str(path), "--set", over)
+    given, origin = read_files([paths] if isinstance(paths, Path) else paths)
+    return check_study(given, origin, "--set", over)
 
 
 def check_study(
@@ -181,6 +199,8 @@ def check_study(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = [*first["loc"], *([first["ctx"]["key"]] if first["type"] == "unknown_key" else [])]
+        if first["type"] == "missing" and place[2:3] == ["source"] and place[3:]:
+            place[3:] = ["kind"]  # What asks for the key.
         if not place and over:
             origin = f"{origin} with {over_origin}"
         elif place and _reaches(over, [str(part) for part in place]):
@@ -226,6 +246,8 @@ def _describe(error: ValidationError) -> str:
         line = f"{key}: unknown key (value {context['value']}); {hint}"
     elif first["type"] == "missing":
         line = f"{where}: this key is missing and has no default"
+        if first["loc"][2:3] == ("source",) and first["loc"][3:]:
+            line += f" for kind {first['loc'][3]}; give it too (another kind keeps no key)"
     else:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):

@@ -111,12 +111,19 @@ def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced."""
+    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced, and so is a
+    mapping of another `kind`, whose keys are others."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
+        if isinstance(old, dict) and isinstance(value, dict) and not _other_kind(old, value):
             merged[key] = merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    # Where `kind` is no text, it is the name of something, such as of a data set.
+    kinds = (old.get("kind"), new.get("kind"))
+    return all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]

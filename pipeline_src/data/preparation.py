@@ -29,8 +29,8 @@ class PreparedData:
 
     Attributes:
         images: one `(rows, columns)` float32 array a slice, its volume's maximum being 1.
-        slices: a row a slice: patient, frame, part, slice (index in the file), volume.
-        volumes: a row a volume: patient, frame, part, path, sha256, maximum (before scaling).
+        slices: a row per slice: patient, frame, part, slice (index in the file), volume.
+        volumes: a row per volume: patient, frame, part, path, sha256, maximum (before scaling).
         dropped: a row for each thing left out: patient, frame, slice (or -1), reason.
         repeated: a sentence for each image that is also another patient's of the same part.
     """

@@ -18,7 +18,7 @@ from pipeline_src.estimate.work import (
 )
 from pipeline_src.planning.plans import TrainingPlan
 
-#: Multiply-adds a second that even a slow machine does: a CPU with each thread, a GPU.
+#: Multiply-adds per second that even a slow machine does: a CPU with each thread, a GPU.
 SLOW_CPU_THREAD = 8e9
 SLOW_GPU = 1e12
 #: MiB of a process with all its libraries and the Snakemake that starts it; of one on a GPU.

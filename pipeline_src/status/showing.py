@@ -27,11 +27,14 @@ from pipeline_src.text import printable
 REFRESH = 2.0
 
 
-def show(results_or_config: Path, once: bool, stream: TextIO) -> None:
+def show(results_or_config: Path | Sequence[Path], once: bool, stream: TextIO) -> None:
     """Show the trainings of a results folder, or of a configuration's under `results/`.
 
     In a terminal the view is refreshed until all are done or Ctrl-C ends it; elsewhere, or with
-    ``once``, a plain table of all is written, one training a line.
+    ``once``, a plain table of all is written, one training per line.
+
+    Args:
+        results_or_config: the folder, or the configuration's file or files.
 
     Raises:
         InputError: there is no such folder or configuration.
@@ -56,8 +59,9 @@ def show(results_or_config: Path, once: bool, stream: TextIO) -> None:
             time.sleep(REFRESH)
 
 
-def _study_of(path: Path) -> tuple[Study, Path]:
-    if path.is_dir():
+def _study_of(given: Path | Sequence[Path]) -> tuple[Study, Path]:
+    path, *more = [given] if isinstance(given, Path) else given
+    if path.is_dir() and not more:
         config = path / "config.yaml"
         if not config.is_file():
             raise InputError(
@@ -65,11 +69,11 @@ def _study_of(path: Path) -> tuple[Study, Path]:
                 "configuration with --config"
             )
         return load_study(config), path
-    if not path.exists():
+    if missing := [one for one in (path, *more) if not one.exists()]:
         raise InputError(
-            f"{path}: no such folder or configuration; a run's results lie in results/STUDY"
+            f"{missing[0]}: no such folder or configuration; a run's results lie in results/STUDY"
         )
-    study = load_study(path)
+    study = load_study([path, *more])
     return study, Path("results") / study.study
 
 

@@ -49,7 +49,7 @@ def _obstacle(plan: TrainingPlan) -> str:
     try:
         for network in _networks(plan):
             if network.depth < 2:
-                return "the kernels need two convolutions a cascade at least"
+                return "the kernels need two convolutions per cascade at least"
             Kernels(network.features, plan.training.precision)
     except CompilationError as error:
         return f"the kernels cannot be used: {error}"

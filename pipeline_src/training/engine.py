@@ -56,7 +56,7 @@ class Stage:
         name, number: the stage's name, and which it is of its training, from 0.
         epoch: the epoch under way, from 1; one more than there are when all are done.
         batch: how many batches of it are done.
-        history: a row a finished epoch.
+        history: a row per finished epoch.
     """
 
     def __init__(

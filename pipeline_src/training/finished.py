@@ -78,6 +78,14 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder / NAME, ignore_errors=True)
 
 
+def forget_all(study: Path) -> None:
+    """Remove what was set aside in a study, but where the result itself is away: its rerun takes it
+    back."""
+    for aside in study.glob(f"*/*x/seed*/*/{NAME}"):
+        if is_whole(aside.parent):
+            forget(aside.parent)
+
+
 def is_whole(folder: Path) -> bool:
     """Whether all files of a result are there, unread."""
     names = _files(_manifest(folder))

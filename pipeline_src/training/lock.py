@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pipeline_src import locks
 from pipeline_src.errors import InputError
-from pipeline_src.locks import lock_problem as lock_problem  # for those who look at a folder
 from pipeline_src.training.interruption import Interruption
 
 NAME = "training.lock"

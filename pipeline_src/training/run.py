@@ -42,7 +42,7 @@ def run_training(
     """Train one model and write it to the folder ``output``; goes on where an earlier run of the
     same training was stopped or killed.
 
-    Writes `weights.safetensors`, `history_{stage}.csv` a stage, `manifest.json`, and for
+    Writes `weights.safetensors`, `history_{stage}.csv` per stage, `manifest.json`, and for
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While
     it runs, its state lies beside them: saved after every epoch, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
@@ -63,7 +63,7 @@ def run_training(
             print(f"{output}: complete; trained by the process that was waited for")
             return
         if take_back(output, digest):
-            print(f"{output}: complete; trained while no Snakemake watched")
+            print(f"{output}: complete; the same training has ended before")
             return
         files = StateFiles(output, digest)
         saved, sitting = files.load(), Sitting()

@@ -77,9 +77,9 @@ class ClusterStudy(Study):
         shutil.copytree(self.root, root, ignore=left_out, symlinks=True)
         return ClusterStudy(root)
 
-    def assert_resumed(self, expected: Study, run: Run, seconds: float = 120) -> None:
+    def assert_resumed(self, expected: Study, run: Run) -> None:
         """The run ended well, a training was taken up, and its result is the undisturbed one."""
-        assert run.end(seconds) == 0, run.said()
+        assert run.end() == 0, run.said()
         assert self.sittings() > 1, run.said()
         assert_same_result(self, expected)
 

@@ -8,6 +8,7 @@ others like any GPU, and that nothing can compute on.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,12 +17,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+
+from snakemake_helpers import PATIENCE
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 CONFIGURATION = Path("/etc/slurm")
+MUNGED_PID = Path("/run/munge/munged.pid")
 
 SLURM_CONF = """
 ClusterName=lab
@@ -97,6 +100,7 @@ class SlurmNode:
     cpus: int = 2
     memory: int = 8000
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
+    own_munged: bool = False
 
     def start(self) -> None:
         for name in ("state", "spool", "log", "run"):
@@ -106,6 +110,9 @@ class SlurmNode:
             if not device.exists():
                 # A terminal nobody uses: SLURM wants two different devices.
                 os.mknod(device, 0o20666, os.makedev(4, 40 + number))
+        # What tests that were killed have left.
+        for pid_file in _pid_files():
+            _end(pid_file)
         texts = {"slurm.conf": SLURM_CONF, "gres.conf": GRES_CONF, "cgroup.conf": CGROUP_CONF}
         values = {**vars(self), "folder": self.folder}
         CONFIGURATION.mkdir(exist_ok=True)
@@ -113,11 +120,9 @@ class SlurmNode:
             (CONFIGURATION / name).write_text(text.format(**values))
         Path("/run/munge").mkdir(exist_ok=True)
         shutil.chown("/run/munge", "munge")
-        # What tests that were killed have left.
-        for daemon in ("slurmd", "slurmctld", "munged"):
-            subprocess.run(["pkill", "-x", daemon], check=False)
-            wait_until(partial(_ended, daemon), f"{daemon} to end")
-        subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+        if not _is_alive(MUNGED_PID):
+            subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+            self.own_munged = True
         self.start_slurmctld()
         self.start_slurmd()
         wait_until(lambda: self.state() == "idle", "the node to be idle")
@@ -127,7 +132,8 @@ class SlurmNode:
             self.empty()
         self.kill("slurmd")
         self.kill("slurmctld")
-        subprocess.run(["pkill", "-x", "munged"], check=False)
+        if self.own_munged:
+            _end(MUNGED_PID)
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (CONFIGURATION / name).unlink(missing_ok=True)
 
@@ -139,12 +145,7 @@ class SlurmNode:
 
     def kill(self, daemon: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End a daemon, by default as an administrator would."""
-        try:
-            process = int((self.folder / "run" / f"{daemon}.pid").read_text())
-            os.kill(process, number)
-        except (OSError, ValueError):
-            return
-        wait_until(lambda: not Path(f"/proc/{process}").exists(), f"{daemon} to end")
+        _end(self.folder / "run" / f"{daemon}.pid", number)
 
     def state(self) -> str:
         """The node's state, such as `idle`; empty while nobody answers."""
@@ -180,12 +181,40 @@ def plain_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SLURM"))}
 
 
-def _ended(name: str) -> bool:
-    return subprocess.run(["pgrep", "-x", name], capture_output=True).returncode != 0
+def _pid_files() -> list[Path]:
+    """Those of the daemons that the configuration left by earlier tests names."""
+    configuration = CONFIGURATION / "slurm.conf"
+    text = configuration.read_text() if configuration.exists() else ""
+    return [Path(path) for path in re.findall(r"^Slurm\w+PidFile=(.+)$", text, re.M)]
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def _process(pid_file: Path) -> int | None:
+    """The daemon that wrote this file, where it lives: it is called as its file is."""
+    try:
+        process = int(pid_file.read_text())
+        name = Path(f"/proc/{process}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return process if name == pid_file.stem else None
+
+
+def _is_alive(pid_file: Path) -> bool:
+    return _process(pid_file) is not None
+
+
+def _end(pid_file: Path, number: signal.Signals = signal.SIGTERM) -> None:
+    """End a daemon, where it lives."""
+    process = _process(pid_file)
+    if process is not None:
+        os.kill(process, number)
+        wait_until(lambda: not Path(f"/proc/{process}").exists(), f"{pid_file.stem} to end")
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.1
+) -> None:
+    """Until a condition holds; the limit only ends what hangs, on a machine with other work too."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.1)
+        time.sleep(every)

@@ -6,7 +6,6 @@ import json
 import re
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -94,18 +93,22 @@ def test_files_that_appear_late(study: ClusterStudy, undisturbed: ClusterStudy) 
     away = manifest.with_name("away")
     seen = []
 
-    def hide() -> None:
-        for wanted in ("R", "CD"):
-            wait_until(manifest.exists, "the manifest")
-            wait_until(partial(study.is_in_state, wanted), f"state {wanted}")
-            with suppress(FileNotFoundError):
-                manifest.replace(away)
-                seen.append(wanted)
-                time.sleep(5)
-                away.replace(manifest)
+    def hide(state: str) -> None:
+        manifest.replace(away)
+        # The job that has just written it goes on until it is there again.
+        if study.is_in_state(state):
+            seen.append(state)
+        time.sleep(5)
+        away.replace(manifest)
+
+    def hide_twice() -> None:
+        wait_until(manifest.exists, "the manifest", every=0.005)
+        hide("R")
+        wait_until(partial(study.is_in_state, "CD"), "the job's end")
+        hide("CD")
 
     run = study.launch()
-    hiding = threading.Thread(target=hide)
+    hiding = threading.Thread(target=hide_twice)
     hiding.start()
     assert run.end() == 0, run.said()
     hiding.join()

@@ -70,5 +70,5 @@ def test_time_limit(study: ClusterStudy, undisturbed: ClusterStudy) -> None:
     run = study.launch(train="gpu runtime=1")
     study.wait_until_training()
     os.kill(study.training(), signal.SIGSTOP)
-    study.assert_resumed(undisturbed, run, seconds=240)
+    study.assert_resumed(undisturbed, run)
     assert "TIMEOUT" in run.said()

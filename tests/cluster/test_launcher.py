@@ -44,7 +44,7 @@ def test_killed_with_its_launcher_and_waited_for(
     second = study.launch(launcher=("--orphans", "wait"))
     assert second.end() == 0, second.said()
     assert "waiting for 1 jobs that an earlier Snakemake left behind" in second.said()
-    assert "complete; trained while no Snakemake watched" in study.training_log()
+    assert "complete; the same training has ended before" in study.training_log()
     assert study.sittings() == 1
     assert_same_result(study, undisturbed)
 

@@ -27,8 +27,9 @@ class Job:
     """One training, and what is to befall it.
 
     Attributes:
-        kill_at: kill the process (SIGKILL) before the file operation of this number in the output
-            folder, from 1.
+        kill_at: kill the process before the file operation of this number in the output folder,
+            from 1.
+        kill_by: the signal.
         largest_file: limit of a file's size in bytes, as a full disk would set it.
     """
 
@@ -38,6 +39,7 @@ class Job:
     output: Path
     save_every: float = 0.0
     kill_at: int = 0
+    kill_by: signal.Signals = signal.SIGKILL
     largest_file: int = 0
 
 
@@ -48,7 +50,7 @@ def run(job: Job) -> None:
     os.dup2(log.fileno(), sys.stderr.fileno())
     os.dup2(log.fileno(), sys.stdout.fileno())
     if job.kill_at:
-        _kill_before_operation(job.kill_at, str(job.output))
+        _kill_before_operation(job.kill_at, job.kill_by, str(job.output))
     if job.largest_file:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
@@ -64,7 +66,7 @@ def run(job: Job) -> None:
         os._exit(75)
 
 
-def _kill_before_operation(number: int, folder: str) -> None:
+def _kill_before_operation(number: int, by: signal.Signals, folder: str) -> None:
     """Every opening, renaming and removing of a file is told to an audit hook beforehand."""
     count = 0
 
@@ -73,6 +75,6 @@ def _kill_before_operation(number: int, folder: str) -> None:
         if event in ("open", "os.rename", "os.remove") and str(arguments[0]).startswith(folder):
             count += 1
             if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
 
     sys.addaudithook(hook)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import yaml
 from hostile_running import Hostile
 from numpy.typing import NDArray
+from tiny_study import TINY_STUDY
 
 SIDE = 8
 
@@ -19,26 +21,8 @@ Volumes = Mapping[tuple[str, str], NDArray[Any]]
 
 
 def tiny_study() -> dict[str, Any]:
-    """A valid configuration of one set of 16 x 16 phantoms."""
-    return {
-        "study": "tiny",
-        "accelerations": [4],
-        "datasets": {
-            "heads": {
-                "source": {
-                    "kind": "phantom",
-                    "anatomy": "brain",
-                    "patients": 4,
-                    "slices": 1,
-                    "matrix": 16,
-                },
-                "preparation": {"matrix": [16, 16]},
-                "split": {"train": 2, "validation": 1, "test": 1},
-            }
-        },
-        "sampling": {"center_lines": 2},
-        "training": {"epochs": 1, "threads": 1, "device": "cpu"},
-    }
+    """A valid configuration of one set of 16 x 16 phantoms, to be changed."""
+    return copy.deepcopy(TINY_STUDY)
 
 
 def study_text(folder: Path, source: dict[str, Any], split: dict[str, Any]) -> str:

@@ -154,7 +154,7 @@ def test_memory_is_shared_between_the_parts_and_never_exceeded() -> None:
     loss = loss_of("at", "authors")
     teacher, _ = networks()
     train, validation = random_slices(5), random_slices(3, "validation")
-    # One reconstruction and five attention maps of 16 x 16 numbers of four bytes a slice.
+    # One reconstruction and five attention maps of 16 x 16 numbers of four bytes per slice.
     per_slice = 6 * 16 * 16 * 4
     memory = frozen(loss, teacher, per_slice * 7)
     assert memory.remember(train)

@@ -249,7 +249,7 @@ def test_memory_is_that_of_the_activations(tmp_path: Path) -> None:
     peak = cost._peak_mib(path, image, mask, torch.device("cpu"))
     if peak is None:
         pytest.skip("this system does not tell")
-    # A convolution's input and output, of four bytes a number, lie side by side.
+    # A convolution's input and output, of four bytes per number, lie side by side.
     expected = 2 * features * side * side * 4 / 2**20
     assert 0.9 * expected < peak < 4 * expected
 

@@ -68,10 +68,18 @@ def test_conda_python_is_one_that_pyproject_allows(
     assert version >= tuple(map(int, lowest.split(".")))
 
 
-def test_container_takes_its_pins_from_pyproject(project_root: Path) -> None:
+def test_container_installs_the_lock_file_alone(project_root: Path) -> None:
     recipe = (project_root / "workflow/container/recipe.def").read_text(encoding="utf-8")
-    assert "pyproject.toml /opt/pyproject.toml" in recipe
+    installs = re.findall(r"^ +\S*pip install (.+)$", recipe, re.M)
+    assert "requirements.lock /opt/requirements.lock" in recipe
+    assert installs == ["--no-cache-dir --require-hashes --requirement /opt/requirements.lock"]
     assert "==" not in recipe
+
+
+def test_base_of_the_container_can_be_given_by_digest(project_root: Path) -> None:
+    recipe = (project_root / "workflow/container/recipe.def").read_text(encoding="utf-8")
+    assert re.findall(r"^From: (.+)$", recipe, re.M) == ["{{ BASE }}"]
+    assert "--build-arg BASE=debian@sha256:" in recipe
 
 
 def test_profiles_differ_in_how_a_gpu_is_asked_for_alone(project_root: Path) -> None:
@@ -113,3 +121,10 @@ def test_every_pin_is_in_the_lock_file_with_hashes(
     # Nothing without a version and hashes.
     assert len(locked) == len(re.findall(r"^[a-zA-Z0-9]", text, re.M))
     assert "http" not in text
+
+
+def test_an_audit_that_looks_at_nothing_fails(project_root: Path) -> None:
+    text = (project_root / "Makefile").read_text(encoding="utf-8")
+    [command] = re.findall(r"^\tpip-audit (.+)$", text.replace("\\\n", ""), re.M)
+    assert "--strict" in command.split()
+    assert "--require-hashes" in command.split()

@@ -1,4 +1,4 @@
-"""Box plots: a box a model, and a line a patient between the recipes of a method."""
+"""Box plots: one box per model, and one line per patient between the recipes of a method."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_loss_that_selects_the_weights(method: str, form: str) -> None:
 
 
 def one_pixel(place: str, *cascades: list[float]) -> Arrays:
-    """One channel and one pixel: cascade k holds one number a slice."""
+    """One channel and one pixel: cascade k holds one number per slice."""
     return {
         (place, k): np.array(values).reshape(-1, 1, 1, 1)
         for k, values in enumerate(cascades, start=1)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,47 @@ def test_results_can_be_moved_as_a_whole(chain: Path, tmp_path: Path) -> None:
     steps = list(trace(tmp_path / "elsewhere" / "tables" / "main.md"))
     assert seen(steps) == STEPS
     assert not any(step.problem for step in steps)
+
+
+@pytest.fixture
+def moved(chain: Path, tmp_path: Path) -> Path:
+    """The results on another disk; what was given stays where it was."""
+    place = tmp_path / "another/disk/study"
+    shutil.copytree(chain, place, ignore=shutil.ignore_patterns("given"))
+    for path in chain.iterdir():
+        if path.name != "given":
+            shutil.rmtree(path)
+    return place
+
+
+def given_to(steps: Iterable[Step]) -> list[tuple[Path, str]]:
+    return [(step.path.resolve(), step.problem) for step in steps if step.manifest is None]
+
+
+def test_what_was_given_stays_behind_when_results_move(
+    chain: Path, moved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = moved / "tables" / "main.md"
+    scan, paper = chain / "given/scan.nii", chain / "given/paper.csv"
+    assert main(["provenance", str(table), "--data", str(chain)]) == 0
+    assert given_to(trace(table, folders=[chain / "given"])) == [(scan, ""), (paper, "")]
+    # The study's own data_root, and the folder that one works in.
+    (moved / "config.yaml").write_text(f"study: x\ndata_root: {chain}\n")
+    assert given_to(trace(table)) == [(scan, ""), (paper, "")]
+    (moved / "config.yaml").write_text("no mapping")
+    monkeypatch.chdir(chain)
+    assert given_to(trace(table)) == [(scan, ""), (paper, "")]
+    capsys.readouterr()
+    monkeypatch.chdir("/")
+    assert main(["provenance", str(table)]) == 2
+    error = one_line(capsys.readouterr().err)
+    assert f"see {moved / 'given/scan.nii'}, {moved / 'given/paper.csv'}; --data FOLDER" in error
+
+
+def test_only_the_bytes_that_were_read_are_found(chain: Path, moved: Path) -> None:
+    (chain / "given/scan.nii").write_text("another scan")
+    found = given_to(trace(moved / "tables" / "main.md", folders=[chain]))
+    assert found == [(moved / "given/scan.nii", "is gone"), (chain / "given/paper.csv", "")]
 
 
 def test_a_manifest_is_found_by_what_it_names(chain: Path) -> None:

@@ -15,9 +15,10 @@ import pytest
 from pipeline_src import locks
 from pipeline_src.cluster.launcher import Launcher
 from pipeline_src.errors import InputError
+from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.training.gpus import one_gpu
 from pipeline_src.training.interruption import Interruption
-from pipeline_src.training.lock import NAME, is_locked, lock_problem, locked
+from pipeline_src.training.lock import NAME, is_locked, locked
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another's files")
 NOBODY = 65534
@@ -251,3 +252,12 @@ def test_a_pipe_in_place_of_a_gpus_lock_is_named(
     os.mkfifo(folder / "0.lock")
     with pytest.raises(InputError, match=r"0\.lock: is no regular file"), one_gpu():
         pass
+
+
+def test_the_nearest_folder_is_the_lowest_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert nearest_folder(tmp_path) == tmp_path
+    assert nearest_folder(tmp_path / "absent" / "below") == tmp_path
+    monkeypatch.chdir(tmp_path)
+    assert nearest_folder(Path("absent/below")) == tmp_path

@@ -20,7 +20,7 @@ COLUMNS = [*KEYS[:-1], *SOURCE, "metric", "value"]
 
 
 def written(tmp_path: Path, *tables: pd.DataFrame) -> pd.DataFrame:
-    """The tables written as the evaluation does, one file a model, and read back in long form."""
+    """The tables written as the evaluation does, one file per model, and read back in long form."""
     paths = []
     for table in tables:
         for number, (_, rows) in enumerate(table.groupby(["model", "training"], sort=False)):

@@ -1,4 +1,4 @@
-"""Tables that have a model a row: their cells, order, layout and notes."""
+"""Tables that have one model per row: their cells, order, layout and notes."""
 
 from __future__ import annotations
 

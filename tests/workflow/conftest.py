@@ -32,10 +32,12 @@ class Checkout:
 
     Attributes:
         environment: variables of its runs besides this process's.
+        prefix: words of a program that its runs are started by.
     """
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._module("snakemake", *arguments)
@@ -50,7 +52,7 @@ class Checkout:
             **self.environment,
         }
         return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [*self.prefix, sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env=environment,
             capture_output=True,

@@ -69,3 +69,15 @@ def test_missing_data_is_said_in_one_line(fresh: Checkout) -> None:
     assert "does not exist" in line
     assert "data_root" in line
     assert not list((fresh.root / "results").rglob("volumes.h5"))
+
+
+def test_several_configuration_files(fresh: Checkout) -> None:
+    (fresh.root / "more.yaml").write_text("seeds: [5]\ntraining: {epochs: 2}\n")
+    teacher = "results/tiny/heart/4x/seed5/teacher/weights.safetensors"
+    done = fresh.snakemake(teacher, "-n", "--configfile", "tiny.yaml", "more.yaml")
+    assert done.returncode == 0, done.stderr
+    assert trainings(done.stdout + done.stderr) == 1
+    # Of which Snakemake would leave out the first without a word.
+    twice = fresh.snakemake("-n", "--configfile", "tiny.yaml", "--configfile", "more.yaml")
+    assert twice.returncode == 1
+    assert "name all files after one --configfile" in twice.stderr.splitlines()[-1]

@@ -56,6 +56,51 @@ def test_other_code_makes_anew(copied: Checkout) -> None:
     assert sum(p.startswith("Training") for p in planned) == 9
 
 
+STUDENT = "results/tiny/heart/4x/seed0/std_kd_at"
+LOG = "results/tiny/logs/train/heart_4x_seed0_{}.log"
+
+
+def trained(checkout: Checkout) -> dict[str, str]:
+    """The manifests of teacher and student: with what, when and how long."""
+    return {place: (checkout.root / place / "manifest.json").read_text() for place in PAIR}
+
+
+PAIR = (TEACHER, STUDENT)
+
+
+def test_trainings_on_the_same_bytes_are_taken_as_they_are(copied: Checkout) -> None:
+    """An edit of what prepares the data that changes no number."""
+    code = copied.root / "pipeline_src/data/preparation.py"
+    code.write_text(code.read_text() + "\n# edited\n")
+    before = trained(copied)
+    target = f"{STUDENT}/weights.safetensors"
+    assert len(copied.planned(target)) == 3
+    done = copied.tiny(target)
+    assert done.returncode == 0, done.stderr
+    assert trained(copied) == before
+    for model in ("teacher", "std_kd_at"):
+        assert "has ended before" in (copied.root / LOG.format(model)).read_text()
+    assert copied.planned(target) == []
+    assert not list(copied.root.rglob("finished"))
+
+
+def test_trainings_on_other_bytes_are_trained_anew(copied: Checkout) -> None:
+    before = trained(copied)
+    target = f"{STUDENT}/weights.safetensors"
+    done = copied.tiny(target, "--config", "datasets={heart: {split: {seed: 1}}}")
+    assert done.returncode == 0, done.stderr
+    after = trained(copied)
+    assert all(after[place] != before[place] for place in PAIR)
+    assert not list(copied.root.rglob("finished"))
+
+
+def test_what_is_forced_is_trained_anew(copied: Checkout) -> None:
+    before = trained(copied)
+    done = copied.tiny(f"{TEACHER}/weights.safetensors", "--forceall")
+    assert done.returncode == 0, done.stderr
+    assert trained(copied)[TEACHER] != before[TEACHER]
+
+
 def test_a_result_of_unknown_origin_is_made_anew(copied: Checkout) -> None:
     (copied.root / TEACHER / "manifest.json").write_text("{}")
     planned = copied.planned(f"{TEACHER}/weights.safetensors")

@@ -29,10 +29,12 @@ from pipeline_src.reporting.names import PAPER_RECIPES, TABLES
 from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
+    keep_trainings,
     models_of_run,
     quicken,
     settle_place,
 )
+from pipeline_src.training.finished import forget_all
 
 try:
     settle_place(PROJECT)
