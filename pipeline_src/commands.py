@@ -248,13 +248,18 @@ def figure(options: argparse.Namespace) -> Made:
 
 def report(options: argparse.Namespace) -> Made:
     """Write the report."""
+    from pipeline_src.reporting.deviations import PAPER_CONFIG
     from pipeline_src.reporting.report import write_report
 
     study = _study(options)
     text = options.config.read_text(encoding="utf-8")
-    write_report(study, options.tables, options.figures, text, options.output)
+    records = write_report(
+        study, options.tables, options.figures, text, options.output, options.results
+    )
     inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
-    return Made(inputs, [options.output], report_step(study), {"study": study.study})
+    inputs |= _numbered("records", records) | {"paper": PAPER_CONFIG}
+    step = report_step(study, PAPER_CONFIG)
+    return Made(inputs, [options.output], step, {"study": study.study})
 
 
 def crate(options: argparse.Namespace) -> Made:
