@@ -128,6 +128,20 @@ def _verdicts(tables: Sequence[Path]) -> list[Verdict]:
     return verdicts(*(read_rows(path, "table", NUMBERS, of_spreadsheet=True) for path in paths))
 
 
+def page_environment() -> Environment:
+    """What the page's templates are rendered with: others' text is escaped, and with the filter
+    `line` on one line."""
+    environment = Environment(
+        loader=PackageLoader("pipeline_src.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["line"] = one_line
+    return environment
+
+
 def write_report(
     study: Study,
     tables: Sequence[Path],
@@ -155,14 +169,7 @@ def write_report(
     if not main:
         raise InputError("report: the table 'main' is not among --tables")
     first = [f for kind in FIRST_SCREEN for f in shown_figures if f.kind == kind][:1]
-    environment = Environment(
-        loader=PackageLoader("pipeline_src.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["line"] = one_line
+    environment = page_environment()
     made: dict[str, Any] = record()
     records, code = read_records(study, results), package_digest()
     parts = reviewers_parts(study, records, made, code)
