@@ -65,12 +65,16 @@ def _energy(joules: float) -> str:
 
 
 def machine_rows(records: Records) -> list[tuple[str, ...]]:
-    """Processor, cores, system, device of trainings, and number of processes, by machine."""
+    """Processor, cores, system, device of trainings, number of processes and their time, by
+    machine."""
     rows: list[tuple[str, ...]] = []
-    for (processor, cores, system, device), count in sorted(records.machines.items()):
+    for (processor, cores, system, device), effort in sorted(
+        records.machines.items(), key=lambda pair: pair[0]
+    ):
         trained_on = f"{device} (model {UNKNOWN})" if device == "cuda" else device
-        rows.append((processor, cores, system, trained_on or "no training", str(count)))
-    return rows or [(UNKNOWN,) * 5]
+        told = (processor, cores, system, trained_on or "no training")
+        rows.append((*told, str(effort.sittings), duration(effort.seconds)))
+    return rows or [(UNKNOWN,) * 6]
 
 
 def model_lines(records: Records) -> list[str]:

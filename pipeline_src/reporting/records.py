@@ -159,7 +159,7 @@ class Records:
         stores, masks: by data set, and by data set and acceleration; those that are there.
         preparation, training, evaluation: what they took.
         by_model: what training took, by the model's name.
-        machines: number of sittings by machine.
+        machines: what the sittings on each machine took.
         commits: results by commit, or by why there is none.
         packages: results by version, by package.
         files: all that was read.
@@ -172,7 +172,7 @@ class Records:
     training: Effort = field(default_factory=Effort)
     evaluation: Effort = field(default_factory=Effort)
     by_model: dict[str, Effort] = field(default_factory=dict)
-    machines: Counter[Machine] = field(default_factory=Counter)
+    machines: dict[Machine, Effort] = field(default_factory=dict)
     commits: Counter[str] = field(default_factory=Counter)
     packages: dict[str, Counter[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
@@ -202,7 +202,10 @@ class _Reading:
             self._setting(*setting)
         for sitting in self._evaluations.values():
             self.records.evaluation.add(sitting)
-            self.records.machines[sitting.machine] += 1
+            self._machine(sitting)
+
+    def _machine(self, sitting: Sitting) -> None:
+        self.records.machines.setdefault(sitting.machine, Effort()).add(sitting)
 
     def _place(self, name: str) -> Path | None:
         """A file in the results that is there."""
@@ -253,8 +256,8 @@ class _Reading:
             effort.found += 1
             for sitting in made.sittings:
                 effort.add(sitting)
-        if efforts:
-            records.machines.update(sitting.machine for sitting in made.sittings)
+        for sitting in made.sittings if efforts else ():
+            self._machine(sitting)
         records.commits[made.commit] += 1
         for package, version in made.packages.items():
             records.packages.setdefault(package, Counter())[version] += 1

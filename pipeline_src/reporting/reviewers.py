@@ -206,7 +206,7 @@ def _mask_row(mask: Mask) -> tuple[str, ...]:
 
 def _compute(records: Records) -> Part:
     headings = ("step", "results", "processes", "time", "processor time", "peak memory", "energy")
-    machines = ("processor", "cores", "system", "trained on", "processes")
+    machines = ("processor", "cores", "system", "trained on", "processes", "time")
     return Part(
         "compute",
         "Compute",

@@ -80,8 +80,8 @@ def test_what_is_missing_is_not_recorded_and_energy_is_told_as_far_as_it_is_know
     )
     assert set(rows["preparation"][1:]) == {"not recorded"}
     machines = parts["compute"].tables[1].rows
-    assert ("Abacus", "4", "OS", "cuda (model not recorded)", "1") in machines
-    assert ("not recorded",) * 3 + ("cuda (model not recorded)", "1") in machines
+    assert ("Abacus", "4", "OS", "cuda (model not recorded)", "1", "5 s") in machines
+    assert ("not recorded",) * 3 + ("cuda (model not recorded)", "1", "2 s") in machines
     write_made(folder / "manifest.json", sittings, command="train", device="cuda", gpu="Abaca")
     assert parts_of(study, tmp_path)["compute"].tables[1].rows[0][3] == "Abaca"
 
