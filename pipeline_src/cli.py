@@ -178,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
         "--tables", type=Path, nargs="+", required=True, help="HTML tables, the main one first"
     )
     sub.add_argument("--figures", type=Path, nargs="+", required=True, help="PNG files")
+    sub.add_argument(
+        "--results",
+        type=Path,
+        help="folder of the study, such as results/demo, whose manifests tell reviewers how it was "
+        "made (default: the page says that this is not recorded)",
+    )
     sub.add_argument("--output", type=Path, required=True, help="the page")
 
     sub = add("cost", commands.cost, "Measure what teacher and student cost.", study=False)

@@ -253,6 +253,7 @@ def figure(options: argparse.Namespace) -> Made:
 
 def report(options: argparse.Namespace) -> Made:
     """Write the report."""
+    from pipeline_src.reporting.deviations import PAPER_CONFIG
     from pipeline_src.reporting.report import write_report
 
     study = _study(options)
@@ -260,9 +261,13 @@ def report(options: argparse.Namespace) -> Made:
     [text, *more] = texts.values()
     if more:
         text = "\n".join(f"# {path}\n{text}" for path, text in texts.items())
-    write_report(study, options.tables, options.figures, text, options.output)
+    records = write_report(
+        study, options.tables, options.figures, text, options.output, options.results
+    )
     inputs = _numbered("tables", options.tables) | _numbered("figures", options.figures)
-    return Made(inputs, [options.output], report_step(study), {"study": study.study})
+    inputs |= _numbered("records", records) | {"paper": PAPER_CONFIG}
+    step = report_step(study, PAPER_CONFIG)
+    return Made(inputs, [options.output], step, {"study": study.study})
 
 
 def crate(options: argparse.Namespace) -> Made:

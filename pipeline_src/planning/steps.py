@@ -139,9 +139,10 @@ def figure_step(
     return Step(settings, sources("reporting.figures", module))
 
 
-def report_step(study: Study) -> Step:
-    """The report."""
+def report_step(study: Study, paper: Path) -> Step:
+    """The report, which tells in what a study is another than the paper's configuration."""
     settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
+    settings["paper"] = sha256_file(paper)
     # Each names itself in the methods section.
     kinds = {f"data.sources.{dataset.source.kind}" for dataset in study.datasets.values()}
     return Step(settings, sources("reporting.report", *sorted(kinds)))

@@ -31,7 +31,10 @@ from pipeline_src.reporting.answers import (
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.names import TABLE_TITLES, counted
+from pipeline_src.reporting.records import read_records
+from pipeline_src.reporting.reviewers import TEMPLATE, reviewers_parts
 from pipeline_src.tabular import read_rows
+from pipeline_src.text import one_line
 
 CAPTIONS = PACKAGE.parent / "workflow" / "report"
 #: Kinds of figure for the first screen: the first of these that there is.
@@ -151,27 +154,9 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
     }
 
 
-def write_report(
-    study: Study, tables: Sequence[Path], figures: Sequence[Path], configuration: str, output: Path
-) -> None:
-    """Write the page.
-
-    Args:
-        study: what was run.
-        tables: HTML fragments by name, each with its CSV beside it.
-        figures: PNG files of the study.
-        configuration: the text of the configuration file that ran.
-        output: the page.
-
-    Raises:
-        InputError: a file is missing, or a figure or table has no caption.
-    """
-    shown_tables = [_shown_table(study, path) for path in tables]
-    shown_figures = [_shown_figure(study, path) for path in figures]
-    main = [t for t in shown_tables if t.kind == "main"]
-    if not main:
-        raise InputError("report: the table 'main' is not among --tables")
-    first = [f for kind in FIRST_SCREEN for f in shown_figures if f.kind == kind][:1]
+def page_environment() -> Environment:
+    """What the page's templates are rendered with: others' text is escaped, and with the filter
+    `line` on one line."""
     environment = Environment(
         loader=PackageLoader("pipeline_src.reporting", "."),
         autoescape=True,
@@ -179,7 +164,41 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["line"] = one_line
+    return environment
+
+
+def write_report(
+    study: Study,
+    tables: Sequence[Path],
+    figures: Sequence[Path],
+    configuration: str,
+    output: Path,
+    results: Path | None = None,
+) -> list[Path]:
+    """Write the page; returns the records of how the study was made that it tells of.
+
+    Args:
+        study: what was run.
+        tables: HTML fragments by name, each with its CSV beside it.
+        figures: PNG files of the study.
+        configuration: the text of the configuration file that ran.
+        output: the page.
+        results: folder of the study; None: the page knows of no such records.
+
+    Raises:
+        InputError: a file is missing, a record is damaged, or a figure or table has no caption.
+    """
+    shown_tables = [_shown_table(study, path) for path in tables]
+    shown_figures = [_shown_figure(study, path) for path in figures]
+    main = [t for t in shown_tables if t.kind == "main"]
+    if not main:
+        raise InputError("report: the table 'main' is not among --tables")
+    first = [f for kind in FIRST_SCREEN for f in shown_figures if f.kind == kind][:1]
+    environment = page_environment()
     made: dict[str, Any] = record()
+    records, code = read_records(study, results), package_digest()
+    parts = reviewers_parts(study, records, made, code)
     headings = dict.fromkeys(kind.heading for kind in KINDS.values())
     page = environment.get_template("report.html.j2").render(
         study=study,
@@ -197,11 +216,13 @@ def write_report(
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),
         methods=methods_paragraphs(study),
+        reviewers=Markup(environment.get_template(TEMPLATE).render(parts=parts)),
         configuration=escape(configuration),
         made=made,
-        code=package_digest(),
+        code=code,
     )
     write_text(output, page)
+    return records.files
 
 
 def _by_heading(shown: list[Shown], headings: list[str]) -> dict[str, list[Shown]]:

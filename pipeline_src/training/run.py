@@ -116,6 +116,7 @@ def run_training(
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
+                **({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
                 "convolutions": described(plan, reason),
                 # Last bits of torch's own sums differ between kinds of vector units.
                 "vector_unit": torch.backends.cpu.get_cpu_capability(),

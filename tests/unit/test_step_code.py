@@ -35,7 +35,7 @@ STEPS = {
     "evaluate": evaluate_step("test").code,
     "cost": cost_step().code,
     "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
-    "report": report_step(STUDY).code,
+    "report": report_step(STUDY, PACKAGE.parent / "config/paper.yaml").code,
     **{f"figure {kind}": figure_step(kind, "").code for kind in KINDS},
 }
 TRAININGS = {"train", "distil at", "distil fsp"}
@@ -60,8 +60,9 @@ def steps_of(module: str) -> set[str]:
         ("models/dccnn.py", NETWORKS),
         ("kernels/cascade.c", NETWORKS),
         ("kernels/vectors.h", NETWORKS),
-        ("sampling/masks.py", {*NETWORKS, "mask", "figure mask"}),
-        ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet"}),
+        ("sampling/masks.py", {*NETWORKS, "mask", "figure mask", "report"}),
+        ("sampling/effective.py", {"report"}),
+        ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet", "report"}),
         ("data/preparation.py", {"prepare"}),
         ("data/sources/phantom.py", {"prepare", "report"}),
         ("distillation/losses/at.py", {"distil at"}),
@@ -70,6 +71,7 @@ def steps_of(module: str) -> set[str]:
         ("reporting/style.py", FIGURES),
         ("reporting/figures/panel.py", {"figure panel", "figure panel_teachers"}),
         ("reporting/report.html.j2", {"report"}),
+        ("reporting/reviewers.html.j2", {"report"}),
         ("reporting/sortable.js", {"tables"}),
     ],
 )

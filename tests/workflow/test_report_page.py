@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import Checkout
 
+from pipeline_src.data.store import read_store
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
@@ -143,3 +145,30 @@ def test_first_screen_has_the_table_the_verdicts_and_a_figure(
     assert "The SFT teacher is better than the teacher" in glance
     assert "<img" in glance
     assert "cannot tell" in glance  # one seed
+
+
+def test_the_section_for_reviewers_is_linked_from_the_top_and_tells_what_ran(
+    browser: str, report: Path, tmp_path: Path
+) -> None:
+    script = """
+        const link = document.querySelector('nav a[href="#reviewers"]');
+        const rows = (part) => {
+            const heading = document.getElementById('reviewers-' + part);
+            let table = heading;
+            while (!table.querySelector('table')) table = table.nextElementSibling;
+            return Array.from(table.querySelectorAll('tbody tr'), (r) => r.innerText);
+        };
+        const seen = [Boolean(link), rows('compute'), rows('data')];
+        document.body.setAttribute('data-seen', JSON.stringify(seen));
+    """
+    opened = Opened(browser, with_script(report, tmp_path, script), tmp_path)
+    found = re.search(r'data-seen="([^"]*)"', opened.dom)
+    assert found
+    linked, compute, [data] = json.loads(html.unescape(found.group(1)))
+    assert linked
+    counts = {row.split("\t")[0]: row.split("\t")[1] for row in compute}
+    assert counts == {"preparation": "1", "training": "9", "evaluation": "10", "together": "20"}
+    assert "not recorded" not in "".join(compute)
+    assert data.startswith("heart\tsynthetic (drawn)\t")
+    digest = read_store(report.parent / "heart" / "volumes.h5").digest
+    assert data.endswith(digest[:12])

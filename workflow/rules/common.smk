@@ -51,6 +51,7 @@ study = models.study
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
 PAPER = PROJECT / "config" / "paper_results.csv"
+PAPER_CONFIG = PROJECT / "config" / "paper.yaml"
 
 
 def write_study_config():
@@ -168,7 +169,7 @@ def tables_of(wildcards):
 
 def report_of(wildcards):
     return (
-        steps.report_step(study),
+        steps.report_step(study, PAPER_CONFIG),
         f"{RESULTS}/report.manifest.json",
         f"{RESULTS}/report.html",
     )
@@ -326,6 +327,26 @@ def all_metrics():
             folders = model_folders(dataset, f"{acceleration}x", names)
             files += [f"{folder}/volumes.csv" for folder in folders]
     return list(dict.fromkeys(files))
+
+
+def all_records():
+    """What tells how the study was made, besides the manifests that come with the metrics."""
+    return [
+        *[f"{RESULTS}/{dataset}/volumes.h5" for dataset in study.datasets],
+        *[
+            f"{RESULTS}/{dataset}/{acceleration}x/mask.npz"
+            for dataset, acceleration in study.settings()
+        ],
+        *[
+            f"{folder}/manifest.json"
+            for dataset, acceleration in study.settings()
+            for folder in model_folders(
+                dataset,
+                f"{acceleration}x",
+                models.names((dataset, acceleration)),
+            )
+        ],
+    ]
 
 
 def shown_models():

@@ -193,6 +193,8 @@ rule page:
         tables=rules.study_tables.output.pages,
         figures=FIGURES,
         captions=captions(),
+        records=all_records(),
+        paper=ancient(from_here(PAPER_CONFIG)),
         code=code(report_of),
     output:
         report(
@@ -211,12 +213,13 @@ rule page:
         runtime=10,
     params:
         config=CONFIG,
+        results=RESULTS,
         settings=settings(report_of),
     message:
         "Report: {output}"
     shell:
         "python -m pipeline_src report --config {params.config:q} --tables {input.tables:q} "
-        "--figures {input.figures:q} --output {output:q} > {log:q} 2>&1"
+        "--figures {input.figures:q} --results {params.results:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule tables:
