@@ -229,5 +229,6 @@ class Evaluation(Section):
     panel_methods: list[str] | None = Field(
         default=None,
         min_length=1,
-        description="methods whose students are shown in panels and curves; null: the first",
+        description="methods whose students are shown in panels, curves and schemes; null: the "
+        "first, and in curves attention transfer where there is one, as in the paper",
     )

@@ -11,8 +11,11 @@ CURVES_METHOD = "at"
 
 
 def shown_methods(study: Study) -> list[str]:
-    """Methods in panels: those chosen by the configuration, or the first."""
-    return study.evaluation.panel_methods or list(study.methods)[:1]
+    """Methods in panels: those chosen by the configuration, or the first that students are
+    distilled by."""
+    distilled = [method for method in study.methods if study.recipes_of(method)]
+    chosen = study.evaluation.panel_methods
+    return distilled[:1] if chosen is None else [m for m in chosen if m in distilled]
 
 
 def shown_models(study: Study) -> list[str]:
@@ -37,6 +40,11 @@ def _with_students(study: Study, methods: list[str]) -> list[str]:
         of_paper = [recipe for recipe in recipes if RECIPES[recipe].of_paper]
         students += [f"{recipe}_{method}" for recipe in of_paper or recipes]
     return ["teacher", "sft_teacher", "student", *students]
+
+
+def shows_recipes(study: Study) -> bool:
+    """Whether there is a student whose distillation can be shown."""
+    return bool(shown_methods(study))
 
 
 def domain_ablation(study: Study) -> str | None:
