@@ -98,6 +98,15 @@ def fitted(text: str, inches: float, size: float = NORMAL, weight: str = "normal
     return list(text)
 
 
+def shortened(text: str, inches: float, size: float = NORMAL) -> str:
+    """Text on one line that fits a width; an ellipsis stands for an end that does not."""
+    text = short = one_line(text)
+    while len(short) > 1 and _inches(short, size, "normal") > inches:
+        text = text[:-1]
+        short = text + "\N{HORIZONTAL ELLIPSIS}"
+    return short
+
+
 def _inches(text: str, size: float, weight: str) -> float:
     font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72

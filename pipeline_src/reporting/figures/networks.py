@@ -74,10 +74,6 @@ class Places:
         """Right edge of the last cascade."""
         return max(self.lefts.values()) + (BLOCK + FIDELITY) * self.width
 
-    def middle(self, cascade: int) -> float:
-        """Middle of a cascade's block."""
-        return self.lefts[cascade] + BLOCK / 2 * self.width
-
     def after(self, cascade: int) -> float:
         """Where a branch leaves, between a cascade and the next."""
         return self.lefts[cascade] + (BLOCK + FIDELITY + 0.06) * self.width
@@ -153,12 +149,9 @@ def loss_in_words(sft: StudentFriendly) -> str:
         (sft.student_weight, "error of the branches"),
         (sft.imitation_weight, f"distance of the branches from the teacher's {what} ({scale})"),
     )
-    said = [f"{_factor(weight)}{term}" for weight, term in terms if weight]
+    times = "\N{MULTIPLICATION SIGN}"
+    said = [term if w == 1 else f"{w:g} {times} {term}" for w, term in terms if w]
     return f"SFT minimises: {' + '.join(said) or 'nothing'}"
-
-
-def _factor(weight: float) -> str:
-    return "" if weight == 1 else f"{weight:g} \N{MULTIPLICATION SIGN} "
 
 
 def _left_out(every: list[Row], rows: list[Row]) -> list[str]:
@@ -276,7 +269,7 @@ def _draw_imitation(
     for cascade in places.lefts:
         reached = [y for row, y in branches if cascade in row.cascades]
         if reached:
-            x = places.middle(cascade)
+            x = places.lefts[cascade] + BLOCK / 2 * places.width
             axis.plot([x, x], [teacher, max(reached)], zorder=1, **IMITATION)
 
 
