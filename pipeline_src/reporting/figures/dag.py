@@ -69,8 +69,8 @@ def nodes_of(models: Models) -> list[Node]:
     own = [name for name in models.names() if not split_variant(name)[1]]
     trained: list[Node] = []
     for name in own:
-        sources = dict.fromkeys((models.teacher(name), models.warm_start(name)))
-        needs = tuple(source for source in sources if source)
+        needed = dict.fromkeys((models.teacher(name), models.warm_start(name)))
+        needs = tuple(source for source in needed if source)
         training = split_model_name(name)[1]
         text = full_title(*split_model_name(name))
         trained.append(Node(name, text, "second", needs or ("prepare", "mask"), training))
@@ -93,7 +93,7 @@ def nodes_of(models: Models) -> list[Node]:
     # first column's as well.
     place = {node.key: number for number, node in enumerate(nodes)}
     second = [node for node in nodes if node.column == "second"]
-    second.sort(key=lambda n: (sum(map(place.get, n.needs)) / len(n.needs), n.training))
+    second.sort(key=lambda n: (sum(place[key] for key in n.needs) / len(n.needs), n.training))
     nodes = [n for n in nodes if n.column != "second"] + second
     nodes += [
         Node("evaluate", "evaluate\nall models", "evaluation", tuple(n.key for n in second)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 from zipfile import BadZipFile
 
 import matplotlib.pyplot as plt
@@ -196,9 +197,9 @@ def _show_residual(axis: Axes, residual: Image, limit: float, marked: Box | None
     _frame(axis)
     if marked:
         row, column, side = marked
-        place, effects = (column - 0.5, row - 0.5), RIM
-        look = {"fill": False, "edgecolor": MARK, "linewidth": 1.0, "path_effects": effects}
-        axis.add_patch(Rectangle(place, side, side, gid="difference", **look))
+        look: dict[str, Any] = {"fill": False, "edgecolor": MARK, "linewidth": 1.0}
+        look |= {"path_effects": RIM, "gid": "difference"}
+        axis.add_patch(Rectangle((column - 0.5, row - 0.5), side, side, **look))
     return axis.imshow(residual, cmap="magma", vmin=0, vmax=limit)
 
 

@@ -87,7 +87,8 @@ def told_box(
 
 def label(axis: Axes, x: float, y: float, text: str, **options: Any) -> None:
     """A line of text, its middle at the height ``y``."""
-    axis.text(x, y, text, **{"fontsize": TINY, "va": "center", "zorder": 4} | options)
+    look: dict[str, Any] = {"fontsize": TINY, "va": "center", "zorder": 4} | options
+    axis.text(x, y, text, **look)
 
 
 def arrow(axis: Axes, start: Point, end: Point, **options: Any) -> None:
@@ -99,7 +100,7 @@ def arrow(axis: Axes, start: Point, end: Point, **options: Any) -> None:
 
 def path(axis: Axes, points: Sequence[Point], **options: Any) -> None:
     """Straight lines from point to point, the last with an arrow's head."""
-    look = {"color": INK, "linewidth": 0.8} | options
+    look: dict[str, Any] = {"color": INK, "linewidth": 0.8} | options
     *before, last = points
     if len(before) > 1:
         axis.plot(*zip(*before, strict=True), zorder=1.5, solid_capstyle="butt", **look)
