@@ -194,6 +194,7 @@ class Evaluation:
                 ssim=slices["ssim"][shown],
                 model=subject.labels["model"],
                 training=subject.labels["training"],
+                variant=subject.labels["variant"],
                 patient=self._rows["patient"][shown],
                 slice=self._rows["slice"][shown],
                 quarter_turns=self._store.description.get("display_quarter_turns", 0),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from reporting_helpers import (
     TEACHER,
     VOLUMES,
     Model,
+    study_with,
     written_metrics,
 )
 
@@ -115,7 +117,9 @@ def mask_inputs(folder: Path) -> list[Path]:
     return [folder / "mask.npz"]
 
 
-def written_panel(path: Path, model: Model, target: Pixels, image: Pixels) -> Path:
+def written_panel(
+    path: Path, model: Model, target: Pixels, image: Pixels, variant: str = ""
+) -> Path:
     name, training = model
     np.savez(
         path,
@@ -125,6 +129,7 @@ def written_panel(path: Path, model: Model, target: Pixels, image: Pixels) -> Pa
         ssim=0.9,
         model=name,
         training=training,
+        variant=variant,
         patient="p1",
         slice=3,
         quarter_turns=1,
@@ -156,6 +161,21 @@ def panel_inputs(folder: Path, models: Sequence[Model] = PANEL_MODELS) -> list[P
 
 def panel_teachers_inputs(folder: Path) -> list[Path]:
     return panel_inputs(folder, (ZERO_FILLED, TEACHER, SFT_TEACHER))
+
+
+def panel_domain_inputs(folder: Path) -> list[Path]:
+    paths = panel_inputs(folder, (ZERO_FILLED, TEACHER, SFT_TEACHER))
+    other = written_panel(
+        folder / "features.npz", SFT_TEACHER, blob(0), blob(0) + blob(9) / 50, "domain.features"
+    )
+    return [*paths, other]
+
+
+def configuration(folder: Path, **values: Any) -> list[Path]:
+    """A study's configuration as a run freezes it."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(study_with(**values).model_dump(mode="json")))
+    return [path]
 
 
 VERDICTS = ("better", "worse", "no difference shown", "cannot tell")
@@ -203,12 +223,16 @@ def forest_inputs(folder: Path) -> list[Path]:
 INPUTS = {
     "panel": panel_inputs,
     "panel_teachers": panel_teachers_inputs,
+    "panel_domain": panel_domain_inputs,
     "boxplot_ssim": boxplot_inputs,
     "boxplot_psnr": boxplot_inputs,
     "forest": forest_inputs,
     "curves": curves_inputs,
     "mask": mask_inputs,
     "contact_sheet": contact_sheet_inputs,
+    "networks": configuration,
+    "recipes": configuration,
+    "dag": configuration,
 }
 
 

@@ -70,42 +70,55 @@ rule study_tables:
 
 
 SETTING = ("{dataset}", "{acceleration}")
-# Figures of a setting: what the message calls them, and the files they show.
-SETTING_FIGURES = {
-    "mask": ("mask of", rules.mask.output),
-    "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
-    "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
+
+
+def panels(models):
+    """Panels of zero filling and of models of a setting, with the first seed."""
+    return metric_files(*SETTING, "panel.npz", only=models, seeds=study.seeds[:1])
+
+
+# Kinds of figure: what the message calls them, and the files they show; none for those that show
+# the configuration, which is frozen when the run starts: what matters of it are params.
+DRAWN = {
+    "mask": ("mask", rules.mask.output),
+    "boxplot_ssim": ("SSIM box plot", metric_files(*SETTING, "slices.csv")),
+    "boxplot_psnr": ("PSNR box plot", metric_files(*SETTING, "slices.csv")),
     "curves": (
-        "learning curves of",
+        "learning curves",
         [
             f"{folder}/manifest.json"
-            for folder in model_folders(*SETTING, shown_models())
+            for folder in model_folders(*SETTING, curves_models(study))
         ],
     ),
     "panel": (
-        "reconstructions of",
-        metric_files(
-            *SETTING,
-            "panel.npz",
-            only=[m for m in shown_models() if m != "sft_teacher"],
-            seeds=study.seeds[:1],
+        "reconstructions",
+        panels([m for m in shown_models(study) if m != "sft_teacher"]),
+    ),
+    "panel_teachers": ("teachers' reconstructions", panels(["teacher", "sft_teacher"])),
+    "panel_domain": (
+        "reconstructions by SFT of images and of features",
+        panels(
+            dict.fromkeys(
+                ["teacher", *(domain_models(study, DOMAIN) if DOMAIN else [])]
+            )
         ),
     ),
-    "panel_teachers": (
-        "teachers' reconstructions of",
-        metric_files(
-            *SETTING,
-            "panel.npz",
-            only=["teacher", "sft_teacher"],
-            seeds=study.seeds[:1],
-        ),
-    ),
-    "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
+    "forest": ("differences", f"{RESULTS}/tables/differences.csv"),
+    "contact_sheet": ("contact sheet", rules.prepare.output),
+    "networks": ("the networks", []),
+    "recipes": ("the recipes of distillation", []),
+    "dag": ("the steps of the study", []),
+}
+OF = {
+    "setting": " of {wildcards.dataset} at {wildcards.acceleration}",
+    "dataset": " of {wildcards.dataset}",
+    "study": "",
 }
 
-for kind, (what, shown) in SETTING_FIGURES.items():
-    count = 1 if isinstance(shown, str) else len(shown)
-    defined = figure_of(kind, f"{{dataset}}/{{acceleration}}/{kind}", count)
+for kind in shown_figures():
+    what, shown = DRAWN[kind]
+    folder = KINDS[kind].folder
+    defined = figure_of(kind, 1 if isinstance(shown, str) else len(shown) or 1)
 
     rule:
         name:
@@ -115,13 +128,13 @@ for kind, (what, shown) in SETTING_FIGURES.items():
             code=code(defined),
         output:
             png=report(
-                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.png",
+                f"{RESULTS}/figures/{folder}{kind}.png",
                 caption=f"../report/{kind}.rst",
                 category=KINDS[kind].heading,
             ),
-            pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.pdf",
+            pdf=f"{RESULTS}/figures/{folder}{kind}.pdf",
         log:
-            f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_{kind}.log",
+            f"{RESULTS}/logs/figures/{folder.replace('/', '_')}{kind}.log",
         localrule: True
         conda:
             "../../environment.yaml"
@@ -131,61 +144,13 @@ for kind, (what, shown) in SETTING_FIGURES.items():
             runtime=10,
         params:
             kind=kind,
-            shown=lambda wildcards, input: input.shown,
+            shown=lambda wildcards, input: input.get("shown") or CONFIG,
             options=figure_options(defined),
         message:
-            f"Figure: {what} {{wildcards.dataset}} at {{wildcards.acceleration}}"
+            f"Figure: {what}{OF[KINDS[kind].of]}"
         shell:
             "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
             "--output {output.png:q} > {log:q} 2>&1"
-
-
-use rule figure_mask as figure_contact_sheet with:
-    input:
-        shown=rules.prepare.output,
-        code=code(figure_of("contact_sheet", "{dataset}/contact_sheet")),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/contact_sheet.png",
-            caption="../report/contact_sheet.rst",
-            category="Data",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
-    localrule: True
-    params:
-        kind="contact_sheet",
-        options=figure_options(figure_of("contact_sheet", "{dataset}/contact_sheet")),
-    message:
-        "Figure: contact sheet of {wildcards.dataset}"
-
-
-DAG_FIGURE = figure_of(
-    "dag", "dag", title=lambda wildcards: "Steps of one setting and seed"
-)
-
-
-use rule figure_mask as figure_dag with:
-    input:
-        # The configuration is frozen when the run starts; what matters of it are params here.
-        code=code(DAG_FIGURE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/dag.png",
-            caption="../report/dag.rst",
-            category="Steps",
-        ),
-        pdf=f"{RESULTS}/figures/dag.pdf",
-    log:
-        f"{RESULTS}/logs/figures/dag.log",
-    localrule: True
-    params:
-        kind="dag",
-        shown=CONFIG,
-        options=figure_options(DAG_FIGURE),
-    message:
-        "Figure: the steps of the study"
 
 
 rule page:
