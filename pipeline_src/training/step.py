@@ -43,6 +43,14 @@ def training_step(
 
     On a CUDA device it is captured as a graph and replayed.
     """
+    step = plain_step(objective, adam, slices, losses)
+    return GraphedStep(step) if slices.target.device.type == "cuda" else step
+
+
+def plain_step(
+    objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses
+) -> Callable[[Tensor], None]:
+    """As `training_step`, and never captured."""
     parameters = list(adam.parameters.values())
 
     def step(indices: Tensor) -> None:
@@ -51,7 +59,7 @@ def training_step(
         adam.step(gradients)
         losses.add(loss)
 
-    return GraphedStep(step) if slices.target.device.type == "cuda" else step
+    return step
 
 
 class GraphedStep:
