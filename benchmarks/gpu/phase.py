@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,8 +62,18 @@ class Run:
 
     settings: Settings
     lines: Lines
-    device: Device
-    scale: Scale
+
+    @cached_property
+    def device(self) -> Device:
+        """Loads torch, which not every phase needs."""
+        from benchmarks.gpu.device import device_of
+
+        return device_of("cpu" if self.settings.dry else "cuda")
+
+    @property
+    def scale(self) -> Scale:
+        """The paper's, or a toy's."""
+        return TOY if self.settings.dry else PAPER
 
     def left(self) -> float:
         """Seconds in which something new may still be started."""
@@ -99,15 +110,7 @@ def main() -> None:
     settings = Settings.read(text)
     lines = Lines(settings.out / NAME)
     try:
-        from benchmarks.gpu.device import device_of
-
-        run = Run(
-            settings,
-            lines,
-            device_of("cpu" if settings.dry else "cuda"),
-            TOY if settings.dry else PAPER,
-        )
-        import_module(f"benchmarks.gpu.{name}").run(run)
+        import_module(f"benchmarks.gpu.{name}").run(Run(settings, lines))
     except BaseException as error:
         lines.add(name, "failed", **told(error))
         traceback.print_exc()

@@ -16,7 +16,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
-from benchmarks.gpu.phase import Run
+from benchmarks.gpu.lines import Lines
+from benchmarks.gpu.phase import Run, Settings
 from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.safekeeping import Safekeeping
 from pipeline_src.training.seeding import random_states
@@ -180,7 +181,7 @@ def _start(run: Run, files: Files) -> None:
     )
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", lines, run.settings.text(), run.device.name],
+        [sys.executable, "-c", lines, run.settings.text()],
         capture_output=True,
         text=True,
         check=True,
@@ -193,16 +194,11 @@ def _start(run: Run, files: Files) -> None:
     )
 
 
-def first_step(text: str, device: str) -> None:
+def first_step(text: str) -> None:
     """Train once, in a process of its own."""
-    from benchmarks.gpu.phase import Settings
-    from benchmarks.gpu.scale import PAPER, TOY
-
-    settings = Settings.read(text)
-    scale = TOY if settings.dry else PAPER
-    kind = next(k for k in kinds(scale) if k.name == "teacher")
-    files = Files(settings.work / "timed")
-    Trainee(kind, files, scale, scale.matrix, device).train(1)
+    run = Run(Settings.read(text), Lines(Path(os.devnull)))
+    kind = next(k for k in kinds(run.scale) if k.name == "teacher")
+    _ready(run, kind, Files(run.settings.work / "timed")).train(1)
 
 
 def _streams(run: Run, files: Files, number: int) -> None:
@@ -229,7 +225,7 @@ def _processes(run: Run, files: Files, number: int) -> None:
     lines = (
         "import sys; from benchmarks.gpu.timing import steps_behind; steps_behind(*sys.argv[1:])"
     )
-    command = [sys.executable, "-c", lines, run.settings.text(), run.device.name, str(gate)]
+    command = [sys.executable, "-c", lines, run.settings.text(), str(gate)]
     processes = [
         subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True)
         for n in range(number)
@@ -254,18 +250,11 @@ def _processes(run: Run, files: Files, number: int) -> None:
     )
 
 
-def steps_behind(text: str, device: str, gate: str, name: str) -> None:
+def steps_behind(text: str, gate: str, name: str) -> None:
     """Print the seconds that a step takes while the others step too."""
-    from benchmarks.gpu.device import device_of
-    from benchmarks.gpu.lines import Lines
-    from benchmarks.gpu.phase import Run, Settings
-    from benchmarks.gpu.scale import PAPER, TOY
-
-    settings, folder = Settings.read(text), Path(gate)
-    scale = TOY if settings.dry else PAPER
-    run = Run(settings, Lines(Path(os.devnull)), device_of(device), scale)
-    kind = next(k for k in kinds(scale) if k.name == "student")
-    again = _repeated(run, _ready(run, kind, Files(settings.work / "timed")))
+    folder, run = Path(gate), Run(Settings.read(text), Lines(Path(os.devnull)))
+    kind = next(k for k in kinds(run.scale) if k.name == "student")
+    again = _repeated(run, _ready(run, kind, Files(run.settings.work / "timed")))
     (folder / f"ready_{name}").touch()
     while not (folder / "open").exists():
         time.sleep(0.001)
