@@ -81,7 +81,7 @@ def _repeated(run: Run, made: Trainee, *, plain: bool = False) -> Callable[[], N
     step = made.plain if plain else made.step
 
     def again() -> None:
-        made.losses.clear()
+        made.losses.done = 0
         step(indices)
 
     for _ in range(WARM_UP):

@@ -183,7 +183,7 @@ class Stage:
             "weights": dict(self._objective.trained.state_dict()),
             "adam": self._adam.state(),
             "best": self._best,
-            "losses": {"values": self._losses.values, "done": self._losses.done},
+            "losses": {"values": self._losses.values},
         }
         return {f"{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
 
@@ -199,8 +199,8 @@ class Stage:
         self._adam.restore(parts.get("adam", {}))
         self._best = parts.get("best", {})
         self._losses.values.copy_(parts["losses"]["values"])
-        self._losses.done.copy_(parts["losses"]["done"])
         self.history = history
         self.epoch, self.batch = position["epoch"], position["batch"]
+        self._losses.done = self.batch
         best = position["best_loss"]
         self._best_loss = math.inf if best is None else best
