@@ -36,6 +36,7 @@ from pipeline_src.training.safekeeping import Safekeeping
 from pipeline_src.training.stages import set_up, train_stages, write_results
 from pipeline_src.training.state import StateFiles
 from pipeline_src.training.step import plain_step, training_step
+from pipeline_src.training.validation import Validation
 
 PHASE = "checks"
 
@@ -82,15 +83,22 @@ def _compare(run: Run, kind: Kind, files: Files, precision: str) -> None:
         equal = first[0] == eager[0] and torch.equal(first[1], eager[1])
         graphs = sorted(first[2].step.graphs)
         finite = bool(first[1].isfinite().all())
+        look = Validation(first[2].objective, first[2].validation, run.scale.batch)
+        looked = []
+        for _ in range(5 if run.device.graphs else 2):
+            look()
+            looked.append((look.losses.tolist(), look.psnr.tolist()))
+        same_look = looked[0] == looked[-1]
         whole, rest = run.scale.batch, len(first[2].slices) % run.scale.batch
         expected = sorted({whole, rest or whole}) if run.device.graphs else []
         run.lines.add(
             PHASE,
             "steps",
             **labels,
-            ok=repeats and equal and finite and graphs == expected,
+            ok=repeats and equal and finite and same_look and graphs == expected,
             two_runs_equal=repeats,
             equal_to_eager=equal,
+            validation_equal=same_look,
             captured=graphs,
             largest_difference=float((first[1] - eager[1]).abs().max()),
         )

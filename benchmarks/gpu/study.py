@@ -156,9 +156,8 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         for stage in models.plan(name, SEED).stages
     ]
     validation = [
-        line["milliseconds"] / 1000
-        for line in lines.read("timing", "validation")
-        if line.get("batch") == study.training.batch_size
+        line["milliseconds_a_slice"] / 1000 * study.training.batch_size
+        for line in lines.read("timing", "validated")
     ]
     starts = [line["seconds"] for line in lines.read("timing", "start") if "seconds" in line]
     counted = count_slices(study)

@@ -22,6 +22,7 @@ from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.safekeeping import Safekeeping
 from pipeline_src.training.seeding import random_states
 from pipeline_src.training.state import Saved, StateFiles
+from pipeline_src.training.validation import Validation
 
 PHASE = "timing"
 WARM_UP = 5
@@ -119,9 +120,15 @@ def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = Fals
 
 
 def _validation(run: Run, files: Files) -> None:
-    """A validation batch of several sizes, as the pipeline does it."""
+    """The pipeline's validation, and plain passes of several sizes."""
     kind = next(k for k in kinds(run.scale) if k.name == "teacher")
     made = _ready(run, kind, files)
+    look = Validation(made.objective, made.validation, run.scale.batch)
+    for _ in range(WARM_UP):
+        look()
+    took = run.device.seconds(look, max(3, run.scale.replays // 5))
+    each = 1000 * statistics.median(took) / len(made.validation)
+    run.lines.add(PHASE, "validated", kind=kind.name, milliseconds_a_slice=each)
     made.objective.trained.eval()
     for size in (run.scale.batch, 16, 32, 64):
         indices = torch.arange(size, device=made.device) % len(made.validation)
