@@ -44,7 +44,7 @@ def run_training(
 
     Writes `weights.safetensors`, `history_{stage}.csv` a stage, `manifest.json`, and for
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While
-    it runs, its state lies beside them: saved after every epoch, and within longer ones every
+    it runs, its state lies beside them: saved after epochs, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
     ``labels`` (data set, acceleration) are copied to the manifest.
 

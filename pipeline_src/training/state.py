@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -50,7 +52,7 @@ class StateFiles:
 
         Training goes on without: it is no reason to stop that a disk is full for a while.
         """
-        tensors = {name: t.detach().cpu().contiguous() for name, t in saved.tensors.items()}
+        tensors = on_cpu(saved.tensors)
         facts = json.dumps({"digest": self.digest, **saved.facts})
         content = save(tensors, {"facts": facts})
         current, previous = self._paths
@@ -95,6 +97,23 @@ class StateFiles:
         """Leave nothing behind."""
         for path in (*self._paths, *leftovers(self._paths[0])):
             path.unlink(missing_ok=True)
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU. Those of a GPU come over in one piece for each number format: each
+    copy waits for the device."""
+    here = {n: t.detach().contiguous() for n, t in tensors.items() if t.device.type == "cpu"}
+    away = {n: t.detach() for n, t in tensors.items() if n not in here}
+    for kind in {t.dtype for t in away.values()}:
+        here |= flattened({n: t for n, t in away.items() if t.dtype == kind})
+    return {name: here[name] for name in tensors}
+
+
+def flattened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of one number format on the CPU, by one copy."""
+    whole = torch.cat([t.reshape(-1) for t in tensors.values()]).cpu()
+    parts = whole.split([t.numel() for t in tensors.values()])
+    return {n: part.view(t.shape) for (n, t), part in zip(tensors.items(), parts, strict=True)}
 
 
 def read_state(path: Path) -> Saved:
