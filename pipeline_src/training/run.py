@@ -21,6 +21,7 @@ from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.convolutions import described
 from pipeline_src.training.finished import is_complete, take_back
+from pipeline_src.training.gpu_use import GpuUse, gpu_facts
 from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.lock import locked
 from pipeline_src.training.progress import Progress
@@ -65,12 +66,13 @@ def run_training(
         if take_back(output, digest):
             print(f"{output}: complete; trained while no Snakemake watched")
             return
-        files = StateFiles(output, digest)
+        gpu, use = gpu_facts(device), GpuUse(device)
+        files = StateFiles(output, digest, gpu)
         saved, sitting = files.load(), Sitting()
         earlier = saved.facts["sittings"] if saved else []
 
         def sittings() -> list[dict[str, Any]]:
-            return [*earlier, sitting.so_far()]
+            return [*earlier, {**sitting.so_far(), **use.so_far()}]
 
         keeping = Safekeeping(
             files,
@@ -115,6 +117,7 @@ def run_training(
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
+                **gpu,
                 "convolutions": described(plan, reason),
                 # Last bits of torch's own sums differ between kinds of vector units.
                 "vector_unit": torch.backends.cpu.get_cpu_capability(),

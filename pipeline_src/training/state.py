@@ -40,10 +40,12 @@ class StateFiles:
     """The states of one training in its output folder.
 
     ``digest`` stands for all that defines the training; states of another are never taken up.
+    ``gpu`` is what it runs on: one model's sums are not another's to the bit, so a state of another
+    is not taken up either, while a finished result counts wherever it was made.
     """
 
-    def __init__(self, folder: Path, digest: str) -> None:
-        self.folder, self.digest = folder, digest
+    def __init__(self, folder: Path, digest: str, gpu: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.digest, self.gpu = folder, digest, dict(gpu or {})
         self._paths = (folder / NAME, folder / PREVIOUS)
         self._failing = False
 
@@ -53,7 +55,7 @@ class StateFiles:
         Training goes on without: it is no reason to stop that a disk is full for a while.
         """
         tensors = on_cpu(saved.tensors)
-        facts = json.dumps({"digest": self.digest, **saved.facts})
+        facts = json.dumps({"digest": self.digest, "gpu": self.gpu, **saved.facts})
         content = save(tensors, {"facts": facts})
         current, previous = self._paths
         try:
@@ -83,9 +85,15 @@ class StateFiles:
             except InputError as error:
                 _say(f"{error}; looking for an earlier state")
                 continue
-            theirs = saved.facts["digest"]
-            if theirs == self.digest:
+            theirs, elsewhere = saved.facts["digest"], saved.facts.get("gpu", {})
+            if theirs == self.digest and elsewhere == self.gpu:
                 return saved
+            if theirs == self.digest:
+                _say(
+                    f"{path}: not taken up, it is of a training on {_described(elsewhere)}, and "
+                    f"this is {_described(self.gpu)}, whose last bits may differ"
+                )
+                continue
             _say(
                 f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
                 f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
@@ -140,6 +148,10 @@ def _metadata(content: bytes) -> dict[str, str]:
     length = int.from_bytes(content[:8], "little")
     metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
     return metadata
+
+
+def _described(gpu: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in gpu.items()) or "no GPU"
 
 
 def _say(line: str) -> None:
