@@ -176,7 +176,8 @@ class _After(Interruption):
 
 def _resume_all(run: Run, files: Files) -> None:
     """Every model of a study, stopped every few steps and taken up by new objects each time."""
-    for settings in ({}, {"distillation": {"protocol": "joint", "imitation_weight": 1.0}}):
+    joint: dict[str, Any] = {"distillation": {"protocol": "joint", "imitation_weight": 1.0}}
+    for settings in ({}, joint) if run.device.graphs else ({},):
         methods = available_methods()[: run.scale.methods]
         layer = {"methods": {name: {} for name in methods}, **settings}
         study = study_of(run.scale, run.scale.compared, layer, device=run.device.name)

@@ -7,6 +7,7 @@ import platform
 import shutil
 import statistics
 import subprocess
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -15,6 +16,15 @@ import torch
 from benchmarks.gpu.phase import Run
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "nibabel", "snakemake")
+#: Whether steps on a GPU could be forks of one process, which is not done yet.
+FORK = """
+import os, sys
+import torch
+if process := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+x = torch.ones(9, device=sys.argv[1])
+sys.exit(0 if (x @ x).item() == 9 else 3)
+"""
 QUERY = "name,driver_version,power.limit,clocks.max.sm,clocks.max.mem,ecc.mode.current"
 
 
@@ -90,6 +100,13 @@ def calls(device: str) -> dict[str, str]:
         for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
             getattr(torch._C, name)
 
+    def fork() -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", FORK, device], capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise RuntimeError((done.stderr.strip().splitlines() or ["the fork was killed"])[-1])
+
     wanted = {
         "cudnn.conv.fp32_precision": precision,
         "fused Adam": adam,
@@ -98,6 +115,7 @@ def calls(device: str) -> dict[str, str]:
     }
     if device == "cuda":
         wanted["_cuda_endAllocateToPool"] = pools
+        wanted["CUDA in a fork of a process that has imported torch"] = fork
     found = {}
     for name, call in wanted.items():
         try:

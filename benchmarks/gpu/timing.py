@@ -44,7 +44,7 @@ def run(run: Run) -> None:
             add("step", partial(_step, run, kind, files, precision))
     add("validation", partial(_validation, run, files))
     add("save", partial(_save, run, files))
-    for kind in rest:
+    for kind in rest if run.device.graphs else rest[:3]:
         add("step", partial(_step, run, kind, files, "fp32"))
     for number in run.scale.together:
         add("streams", partial(_streams, run, files, number))
