@@ -35,6 +35,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 DATASET, SEED = "cardiac", 0
 #: Where nothing was measured: guesses for a GPU, on the slow side.
 STEP_SECONDS, START_SECONDS = 0.01, 8.0
+#: Metrics are computed on the CPU: a few patients, and seconds for each of their slices and models.
+TEST_PATIENTS, EVALUATION_SECONDS = 5, 0.03
 #: Share of the phase in which what has finished is measured and put into tables.
 RESERVE = 0.12
 
@@ -94,7 +96,8 @@ def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
     else:
         training = len(list((data / "acdc" / "training").glob("patient*")))
         held = max(1, training // 5)
-        if training < 2 or not list((data / "acdc" / "testing").glob("patient*")):
+        testing = sorted(path.name for path in (data / "acdc" / "testing").glob("patient*"))
+        if training < 2 or not testing:
             raise InputError(
                 f"{data}: has no acdc/training and acdc/testing with patients of ACDC; give the "
                 "folder that holds acdc, or none for phantoms"
@@ -102,7 +105,8 @@ def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
         dataset["title"] = "ACDC"
         dataset["source"] = {"kind": "acdc", "path": "acdc"}
         dataset["split"] = {
-            **{"train": training - held, "validation": held, "test": ["testing/*"]},
+            **{"train": training - held, "validation": held},
+            "test": [f"testing/{name}" for name in testing[:TEST_PATIENTS]],
             "seed": 0,
         }
     networks = {"cascades": scale.cascades, "features": scale.features}
@@ -169,8 +173,8 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         slices=counted["train"],
         validation_slices=counted["validation"],
         batch=study.training.batch_size,
-        # Preparation, and three volumes of test data a second and model.
-        rest_seconds=8.0 if scale.methods is None else 5.0,
+        rest_seconds=(8.0 if scale.methods is None else 5.0)
+        + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS,
     )
 
 
