@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +22,15 @@ from benchmarks.gpu.kinds import name_of
 from benchmarks.gpu.lines import Lines
 from benchmarks.gpu.phase import Run
 from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.study_commands import (
+    DATASET,
+    PROJECT,
+    SEED,
+    commands,
+    evaluate,
+    snakemake,
+    tables,
+)
 from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
@@ -31,8 +39,6 @@ from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
 
 PHASE = "study"
-PROJECT = Path(__file__).resolve().parents[2]
-DATASET, SEED = "cardiac", 0
 #: Where nothing was measured: guesses for a GPU, on the slow side.
 STEP_SECONDS, START_SECONDS = 0.01, 8.0
 #: Metrics are computed on the CPU: a few patients, and seconds for each of their slices and models.
@@ -60,7 +66,7 @@ def run(run: Run) -> None:
     results = folder / "results" / study.study
     until = time.time() + room
     if find_spec("snakemake"):
-        ended = _bounded(_snakemake(folder, config, "tables"), until, folder)
+        ended = _bounded(snakemake(folder, config, "tables"), until, folder)
     else:
         run.lines.add(PHASE, "no snakemake", instead="its commands, one after the other")
         ended = "finished"
@@ -72,7 +78,7 @@ def run(run: Run) -> None:
         _measure_what_is_there(run, study, config, results)
     _tell(run.lines, study, results)
     if ended == "finished" and find_spec("snakemake") and run.left() > 45 and run.device.graphs:
-        ended = _bounded(_snakemake(folder, config, "report"), time.time() + run.left(), folder)
+        ended = _bounded(snakemake(folder, config, "report"), time.time() + run.left(), folder)
         run.lines.add(PHASE, "report", how=ended)
 
 
@@ -189,53 +195,6 @@ def count_slices(study: Study) -> dict[str, int]:
     return counted
 
 
-def _snakemake(folder: Path, config: Path, target: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "snakemake", target, "--directory", str(folder)),
-        *("--snakefile", str(PROJECT / "Snakefile"), "--configfile", str(config)),
-    ]
-
-
-def commands(study: Study, config: Path, results: Path) -> Iterator[list[str]]:
-    """What Snakemake would run, in an order that works."""
-    models, program = Models(study), [sys.executable, "-m", "pipeline_src"]
-    store, setting = results / DATASET / "volumes.h5", results / DATASET / "4x"
-    labels = ["--dataset", DATASET, "--acceleration", "4x"]
-    given = ["--config", str(config)]
-    yield [*program, "prepare", *given, "--dataset", DATASET, "--output", str(store)]
-    mask = setting / "mask.npz"
-    yield [*program, "mask", *given, *labels, "--output", str(mask)]
-    data = ["--data", str(store), "--mask", str(mask)]
-
-    def folder(name: str) -> Path:
-        return setting / f"seed{SEED}" / name
-
-    for name in models.names():
-        others = []
-        if teacher := models.teacher(name):
-            others += ["--teacher", str(folder(teacher) / "weights.safetensors")]
-        if start := models.warm_start(name):
-            others += ["--warm-start", str(folder(start) / "student_weights.safetensors")]
-        train = [*program, "train", *given, *labels, "--model", name, "--seed", str(SEED)]
-        yield [*train, *data, *others, "--output", str(folder(name))]
-    yield _evaluate([folder(name) for name in models.names()], labels, data)
-    zero = setting / "zero_filled"
-    yield _evaluate([], labels, [*data, "--zero-filled", str(zero)])
-    measured = [zero, *(folder(name) for name in models.names())]
-    yield _tables(measured, given, results / "tables")
-
-
-def _evaluate(folders: Sequence[Path], labels: list[str], data: list[str]) -> list[str]:
-    program = [sys.executable, "-m", "pipeline_src", "evaluate"]
-    return [*program, *map(str, folders), *labels, "--part", "test", *data]
-
-
-def _tables(folders: Sequence[Path], given: list[str], output: Path) -> list[str]:
-    program = [sys.executable, "-m", "pipeline_src", "tables"]
-    metrics = [str(folder / "volumes.csv") for folder in folders]
-    return [*program, *metrics, *given, "--output", str(output)]
-
-
 def _bounded(command: list[str], until: float, folder: Path) -> str:
     """Run a command until a time at most: `finished`, `stopped at its limit` or its status.
 
@@ -290,10 +249,10 @@ def _measure_what_is_there(run: Run, study: Study, config: Path, results: Path) 
     ended = {}
     if missing and run.left() > 1:
         until = time.time() + run.left()
-        ended["evaluation"] = _bounded(_evaluate(missing, labels, data), until, results)
+        ended["evaluation"] = _bounded(evaluate(missing, labels, data), until, results)
     measured = [v.parent for v in sorted(setting.glob("**/volumes.csv"))]
     if measured and run.left() > 1:
-        command = _tables(measured, ["--config", str(config)], results / "tables")
+        command = tables(measured, ["--config", str(config)], results / "tables")
         ended["tables"] = _bounded(command, time.time() + run.left(), results)
     run.lines.add(PHASE, "measured what finished", models=len(done), **ended)
 
@@ -320,5 +279,5 @@ def _tell(lines: Lines, study: Study, results: Path) -> None:
             for metric in ("psnr_db", "ssim"):
                 facts[metric] = statistics.mean(float(row[metric]) for row in rows)
         lines.add(PHASE, "model", model=name, finished=True, **facts)
-    tables = sorted(path.name for path in (results / "tables").glob("*.csv"))
-    lines.add(PHASE, "study", finished=finished, models=len(names), tables=tables)
+    made = sorted(path.name for path in (results / "tables").glob("*.csv"))
+    lines.add(PHASE, "study", finished=finished, models=len(names), tables=made)
