@@ -151,7 +151,16 @@ def _name(path: Path) -> str:
 #: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
 RUNNING = {
     f"training.{name}"
-    for name in ("run", "lock", "gpus", "progress", "safekeeping", "state", "interruption")
+    for name in (
+        "run",
+        "lock",
+        "gpus",
+        "gpu_use",
+        "progress",
+        "safekeeping",
+        "state",
+        "interruption",
+    )
 } | {"training.finished", "cli", "commands", "__main__", "reporting.figures.kinds"}
 RUNNING |= {"reporting.method_options", "planning.names", "text"}
 
