@@ -103,7 +103,8 @@ def model_order(models: list[str]) -> list[str]:
 
 def value_text(value: float, metric: str, sign: str = "") -> str:
     """A metric's value in print; the sign `+` is for differences, which always show theirs."""
-    return f"{value:{sign}.{DECIMALS[metric]}f}"
+    # What rounds to zero has no sign of its own.
+    return f"{round(value, DECIMALS[metric]) + 0.0:{sign}.{DECIMALS[metric]}f}"
 
 
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:
