@@ -80,38 +80,38 @@ def panels(models):
 # Kinds of figure: what the message calls them, and the files they show; none for those that show
 # the configuration, which is frozen when the run starts: what matters of it are params.
 DRAWN = {
-    "mask": ("mask", rules.mask.output),
-    "boxplot_ssim": ("SSIM box plot", metric_files(*SETTING, "slices.csv")),
-    "boxplot_psnr": ("PSNR box plot", metric_files(*SETTING, "slices.csv")),
+    "mask": ("mask of", rules.mask.output),
+    "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
+    "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
     "curves": (
-        "learning curves",
+        "learning curves of",
         [
             f"{folder}/manifest.json"
             for folder in model_folders(*SETTING, curves_models(study))
         ],
     ),
     "panel": (
-        "reconstructions",
+        "reconstructions of",
         panels([m for m in shown_models(study) if m != "sft_teacher"]),
     ),
-    "panel_teachers": ("teachers' reconstructions", panels(["teacher", "sft_teacher"])),
+    "panel_teachers": ("teachers' reconstructions of", panels(["teacher", "sft_teacher"])),
     "panel_domain": (
-        "reconstructions by SFT of images and of features",
+        "reconstructions by SFT in either domain of",
         panels(
             dict.fromkeys(
                 ["teacher", *(domain_models(study, DOMAIN) if DOMAIN else [])]
             )
         ),
     ),
-    "forest": ("differences", f"{RESULTS}/tables/differences.csv"),
-    "contact_sheet": ("contact sheet", rules.prepare.output),
+    "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
+    "contact_sheet": ("contact sheet of", rules.prepare.output),
     "networks": ("the networks", []),
     "recipes": ("the recipes of distillation", []),
     "dag": ("the steps of the study", []),
 }
-OF = {
-    "setting": " of {wildcards.dataset} at {wildcards.acceleration}",
-    "dataset": " of {wildcards.dataset}",
+SHOWN_OF = {
+    "setting": " {wildcards.dataset} at {wildcards.acceleration}",
+    "dataset": " {wildcards.dataset}",
     "study": "",
 }
 
@@ -147,7 +147,7 @@ for kind in shown_figures():
             shown=lambda wildcards, input: input.get("shown") or CONFIG,
             options=figure_options(defined),
         message:
-            f"Figure: {what}{OF[KINDS[kind].of]}"
+            f"Figure: {what}{SHOWN_OF[KINDS[kind].of]}"
         shell:
             "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
             "--output {output.png:q} > {log:q} 2>&1"
