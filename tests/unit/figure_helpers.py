@@ -28,10 +28,11 @@ from reporting_helpers import (
     written_metrics,
 )
 
+from pipeline_src.config.recipes import RECIPES
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
-from pipeline_src.reporting.differences import pairs_of
-from pipeline_src.reporting.names import full_title
+from pipeline_src.reporting.differences import AS_LONG, pairs_of
+from pipeline_src.reporting.names import FAMILIES, full_title
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -178,15 +179,15 @@ def configuration(folder: Path, **values: Any) -> list[Path]:
     return [path]
 
 
-VERDICTS = ("better", "worse", "no difference shown", "cannot tell")
+VERDICTS = ("better", "worse", "equivalent", "no difference shown", "cannot tell")
 
 
 def differences(methods: Sequence[str] = METHODS, dataset: str = "heart") -> pd.DataFrame:
     """The table of differences with made-up numbers; verdicts take turns."""
-    distilled = [(method, recipe) for method in methods for recipe in ("std_kd", "sft_kd")]
-    models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, *distilled]
+    distilled = [(method, recipe) for method in methods for recipe in RECIPES]
+    models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, AS_LONG, *distilled]
     rows = []
-    for family in ("primary", "recipe", "student", "matched", "sft_start", "teacher"):
+    for family in FAMILIES:
         for first, second in pairs_of(family, models):
             verdict = VERDICTS[len(rows) // 2 % len(VERDICTS)]
             for metric, unit in (("psnr_db", 1.0), ("ssim", 0.01)):
