@@ -7,7 +7,7 @@ VENV := .venv
 # Put the environment first, so that the pipeline's own shell lines find it too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: install demo test check bench faults hostile lock audit clean
+.PHONY: install demo test check bench faults hostile lock audit sbom clean
 
 install: $(VENV)/.installed
 
@@ -55,16 +55,19 @@ check: install
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-# Anew from pyproject.toml, and what is known of holes in these packages, with a bill of materials
-# (sbom.json). Both ask the package index; they need uv and pip-audit. Where the index tells nothing
-# of a package, as a mirror may, the audit fails: without --strict it would find no hole in it.
+# Anew from pyproject.toml; what is known of holes in these packages; and their bill of materials
+# (sbom.json, CycloneDX). They need uv, pip-audit and cyclonedx-bom; the first two ask the package index.
+# Where that tells nothing of a package, as a mirror may, the audit fails: without --strict it would
+# find no hole in it.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet -o requirements.lock
 
 audit:
-	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock \
-		--format cyclonedx-json --output sbom.json
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+sbom:
+	cyclonedx-py requirements requirements.lock --output-reproducible --of JSON -o sbom.json
 
 clean:
 	rm -rf $(VENV) results/demo
