@@ -207,7 +207,8 @@ def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
     """
     first = matrices[0]
     for other in matrices[1:]:
-        if not (first.index.equals(other.index) and first.columns.equals(other.columns)):
+        same = first.index.equals(other.index) and first.columns.equals(other.columns)
+        if not same or not first.isna().equals(other.isna()):
             raise NotMeasuredError("the methods are not all measured on the same volumes and seeds")
     return sum(matrices[1:], start=first) / len(matrices)
 
@@ -283,13 +284,24 @@ def _margins(table: pd.DataFrame) -> str:
 
 
 def _scope_notes(table: pd.DataFrame) -> list[str]:
-    """Which verdicts are about the measured patients alone."""
+    """How splits of their own were tested, and which verdicts are about the measured patients
+    alone."""
+    notes = []
+    if (table["scope"] == "patients, splits and seeds").any():
+        notes.append(
+            "Patients, splits and seeds: each seed has a split of its own. Units are the repeats, "
+            "each the mean over the patients that it tests; test of the mean and interval: the "
+            "corrected resampled t test (Nadeau and Bengio 2003), which allows for training "
+            "patients that repeats share. Wilcoxon's test is of each patient's mean over the "
+            "repeats that test it."
+        )
     some = table[table["scope"] == "these patients"]
     if some.empty:
-        return []
+        return notes
     families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
     return [
+        *notes,
         f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
         "statement about others; tested over seeds alone, the verdicts hold for training anew and "
-        f"measuring the same patients ({'; '.join(families)})."
+        f"measuring the same patients ({'; '.join(families)}).",
     ]

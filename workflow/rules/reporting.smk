@@ -70,9 +70,10 @@ rule study_tables:
 
 
 SETTING = ("{dataset}", "{acceleration}")
+FIRST = study.seeds[0]
 # Figures of a setting: what the message calls them, and the files they show.
 SETTING_FIGURES = {
-    "mask": ("mask of", rules.mask.output),
+    "mask": ("mask of", f"{RESULTS}/{places.mask(*SETTING, FIRST)}"),
     "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
     "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
     "curves": (
@@ -105,7 +106,13 @@ SETTING_FIGURES = {
 
 for kind, (what, shown) in SETTING_FIGURES.items():
     count = 1 if isinstance(shown, str) else len(shown)
-    defined = figure_of(kind, f"{{dataset}}/{{acceleration}}/{kind}", count)
+    of = "mask" if kind == "mask" else ""
+    defined = figure_of(
+        kind,
+        f"{{dataset}}/{{acceleration}}/{kind}",
+        count,
+        title=partial(setting_title, of=of),
+    )
 
     rule:
         name:
@@ -140,10 +147,17 @@ for kind, (what, shown) in SETTING_FIGURES.items():
             "--output {output.png:q} > {log:q} 2>&1"
 
 
+CONTACT_SHEET = figure_of(
+    "contact_sheet",
+    "{dataset}/contact_sheet",
+    title=partial(setting_title, of="store"),
+)
+
+
 use rule figure_mask as figure_contact_sheet with:
     input:
-        shown=rules.prepare.output,
-        code=code(figure_of("contact_sheet", "{dataset}/contact_sheet")),
+        shown=f"{RESULTS}/{places.store('{dataset}', FIRST)}",
+        code=code(CONTACT_SHEET),
     output:
         png=report(
             f"{RESULTS}/figures/{{dataset}}/contact_sheet.png",
@@ -156,7 +170,7 @@ use rule figure_mask as figure_contact_sheet with:
     localrule: True
     params:
         kind="contact_sheet",
-        options=figure_options(figure_of("contact_sheet", "{dataset}/contact_sheet")),
+        options=figure_options(CONTACT_SHEET),
     message:
         "Figure: contact sheet of {wildcards.dataset}"
 
