@@ -112,11 +112,14 @@ class Evaluation:
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
-        self._repeats = {
-            what: found.description["repeat"]
-            for what, found in (("split", self._store), ("mask", self._mask))
-            if "repeat" in found.description
-        }
+        described = {"split": (self._store, store), "mask": (self._mask, mask)}
+        self._repeats: dict[str, int] = {}
+        for what, (found, path) in described.items():
+            seed = found.description.get("repeat")
+            if type(seed) is int:
+                self._repeats[what] = seed
+            elif seed is not None:
+                raise InputError(f"{path}: is of repeat {seed!r}, which is no seed; make it anew")
         self._source: dict[str, str | float] = {
             "data": self._store.digest[:DATA_DIGITS],
             "mask": self._mask.digest[:DATA_DIGITS],
@@ -137,7 +140,7 @@ class Evaluation:
             raise InputError(
                 f"{files}: are those of seeds {' and '.join(map(str, seeds))}; give both of one"
             )
-        return int(seeds[0]) if seeds else None
+        return seeds[0] if seeds else None
 
     def _of_repeats(self) -> dict[str, str | int]:
         """`results.REPEATS`, where the store or the mask is that of one seed alone."""
