@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.sampling.given_masks import study_mask
 from pipeline_src.text import printable
+from pipeline_src.training.gpus import VISIBLE, visible_gpus
 from pipeline_src.training.interruption import PARENT_VARIABLE
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline_src.data.inspection import Inspection
 
 
+#: Where the driver puts a file for each GPU.
+DEVICES = Path("/dev")
 #: What a visit may be called at the end of an id.
 VISIT_IN_ID = r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
 
@@ -100,16 +104,35 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def gpu_here() -> bool:
-    """Whether this machine has the device file of an NVIDIA GPU."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+def why_no_gpu() -> str:
+    """Why trainings cannot use a GPU here; empty where they can, as far as files tell.
+
+    Torch is not asked, since importing it would cost seconds.
+    """
+    if not any(DEVICES.glob("nvidia[0-9]*")):
+        return "this machine has no GPU"
+    if not visible_gpus():
+        return f"{VISIBLE}={os.environ.get(VISIBLE)} hides the GPUs of this machine; unset it"
+    if not torch_knows_gpus():
+        return "the torch that is installed is built for the CPU alone; install one built for CUDA"
+    return ""
+
+
+def torch_knows_gpus() -> bool:
+    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
+    found = find_spec("torch")
+    version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
+    if not version.is_file():
+        return True  # Another layout than is known: torch itself will tell.
+    text = version.read_text(encoding="utf-8")
+    built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
+    return not built_for or any(value != "None" for value in built_for)
 
 
 def missing_gpu(study: Study) -> str:
     """Why the device that trainings ask for is not here; empty where it is."""
-    if study.training.device == "cuda" and not gpu_here():
-        return "training.device: 'cuda' asked for, but this machine has no GPU"
-    return ""
+    reason = why_no_gpu() if study.training.device == "cuda" else ""
+    return f"training.device: 'cuda' asked for, but {reason}" if reason else ""
 
 
 def announce_parent() -> None:
@@ -125,10 +148,10 @@ def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
     """Whether trainings ask for a GPU: told to, or left to choose where one is seen or, with
     ``elsewhere``, where they run on the machines of a cluster.
 
-    Looks for the driver's device files, since importing torch to ask would cost seconds.
+    Looks at files alone, as `why_no_gpu` does.
     """
     device = study.training.device
-    seen = elsewhere or gpu_here()
+    seen = elsewhere or not why_no_gpu()
     return device == "cuda" or (device == "auto" and seen)
 
 

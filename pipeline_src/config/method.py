@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +60,13 @@ class Network(Section):
     def name(self) -> str:
         """The field's short name, such as `D5C5`."""
         return f"D{self.depth}C{self.cascades}"
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of all its convolutions."""
+        channels = [1, *[self.features] * (self.depth - 1), 1]
+        taps = sum(9 * before * after + after for before, after in pairwise(channels))
+        return self.cascades * taps
 
 
 class Networks(Section):
@@ -251,5 +259,6 @@ class Evaluation(Section):
     panel_methods: list[str] | None = Field(
         default=None,
         min_length=1,
-        description="methods whose students are shown in panels and curves; null: the first",
+        description="methods whose students are shown in panels, curves and schemes; null: the "
+        "first, and in curves attention transfer where there is one, as in the paper",
     )

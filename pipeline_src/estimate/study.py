@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from tabulate import tabulate
 
 from pipeline_src.config import Study
-from pipeline_src.config.method import Network
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.estimate.speed import Range, Speed, seconds_of_merits
@@ -217,14 +215,7 @@ def _tasks(
 
 def _parameters(plan: TrainingPlan) -> int:
     """Parameters that a training writes."""
-    count = _network_parameters(plan.network)
-    return count + (_network_parameters(plan.sft.student) if plan.sft is not None else 0)
-
-
-def _network_parameters(network: Network) -> int:
-    channels = [1, *[network.features] * (network.depth - 1), 1]
-    taps = sum(9 * before * after + after for before, after in pairwise(channels))
-    return network.cascades * taps
+    return plan.network.parameters + (plan.sft.student.parameters if plan.sft is not None else 0)
 
 
 def _gpu_mib(one: Training) -> int:

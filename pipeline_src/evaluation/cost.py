@@ -34,7 +34,7 @@ from pipeline_src.provenance import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.tabular import write_rows
-from pipeline_src.training.device import choose_device
+from pipeline_src.training.device import choose_device, set_convolution_precision
 
 #: Columns that are the same on every machine ...
 EXACT = (
@@ -282,12 +282,12 @@ def _settings(threads: int, device: torch.device) -> Iterator[None]:
     torch.set_num_threads(threads)
     try:
         if device.type == "cuda":
-            convolutions.fp32_precision = "ieee"
+            set_convolution_precision("ieee")
         yield
     finally:
         torch.set_num_threads(before)
         if device.type == "cuda":
-            convolutions.fp32_precision = precision
+            set_convolution_precision(precision)
 
 
 def _summary(suffix: str, times: Times, name: str) -> dict[str, float]:

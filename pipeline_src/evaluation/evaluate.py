@@ -112,10 +112,12 @@ class Evaluation:
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
-        described = {"split": (self._store, store), "mask": (self._mask, mask)}
         self._repeats: dict[str, int] = {}
-        for what, (found, path) in described.items():
-            seed = found.description.get("repeat")
+        for what, description, path in (
+            ("split", self._store.description, store),
+            ("mask", self._mask.description, mask),
+        ):
+            seed = description.get("repeat")
             if type(seed) is int:
                 self._repeats[what] = seed
             elif seed is not None:
@@ -226,6 +228,7 @@ class Evaluation:
                 ssim=slices["ssim"][shown],
                 model=subject.labels["model"],
                 training=subject.labels["training"],
+                variant=subject.labels["variant"],
                 patient=self._rows["patient"][shown],
                 slice=self._rows["slice"][shown],
                 quarter_turns=self._store.description.get("display_quarter_turns", 0),

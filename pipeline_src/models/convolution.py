@@ -104,11 +104,12 @@ def _by_tap(image: Tensor, kernel: Tensor) -> Tensor:
 
 def _sum_shifted(taps: Tensor, *, flip: bool) -> Tensor:
     """Sum of nine images `(batch, 9, rows, columns)`, that of tap (i, j) moved by (i - 1, j - 1)
-    pixels, or against it with ``flip``: `(batch, 1, rows, columns)` in single precision.
+    pixels, or against it with ``flip``: `(batch, 1, rows, columns)` in single precision at least.
     """
     batch, _, rows, columns = taps.shape
     # One pixel of room on every side for what moves out of the image.
-    total = taps.new_zeros(batch, rows + 2, columns + 2, dtype=torch.float32)
+    single = torch.promote_types(taps.dtype, torch.float32)
+    total = taps.new_zeros(batch, rows + 2, columns + 2, dtype=single)
     for tap in range(9):
         i, j = divmod(8 - tap if flip else tap, 3)
         total[:, i : i + rows, j : j + columns].add_(taps[:, tap])

@@ -12,6 +12,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +130,19 @@ def figure_step(
     setting: tuple[str, str] | None = None,
     models: Models | None = None,
 ) -> Step:
-    """A figure of so many files; ``models`` for one that shows how they hang together."""
+    """A figure of so many files; ``models`` for one that shows the study's configuration, or how
+    they hang together."""
     settings: dict[str, Any] = {"kind": kind, "title": title, "shown": shown}
     settings["setting"] = list(setting) if setting else None
-    if models is not None:
+    made = figure_kind(kind)
+    if models is not None and made.keys:
+        values = models.study.model_dump(mode="json")
+        settings["study"] = {key: reduce(getitem, key.split("."), values) for key in made.keys}
+    elif models is not None:
         settings["models"] = {
             name: [models.teacher(name), models.warm_start(name)] for name in models.names()
         }
-    module = f"reporting.figures.{figure_kind(kind).module}"
+    module = f"reporting.figures.{made.module}"
     return Step(settings, sources("reporting.figures", module))
 
 

@@ -30,6 +30,8 @@ DESCRIPTIONS = (
     ("tables/cost.*", "Cost of teacher and student: parameters, multiply-adds, time and memory"),
     ("tables/*", "Table of the study"),
     ("figures/dag.*", "Figure: the steps of the workflow"),
+    ("figures/networks.*", "Figure: teacher, student and branches, as configured"),
+    ("figures/recipes.*", "Figure: how students are distilled, as configured"),
     ("figures/*/panel*.*", "Figure: reconstructions beside the fully sampled slice"),
     ("figures/*/boxplot*.*", "Figure: image quality of all models"),
     ("figures/*/forest.*", "Figure: differences between models, with intervals"),

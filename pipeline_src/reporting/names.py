@@ -26,7 +26,7 @@ RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 #: Columns of the paper's table.
 PAPER_RECIPES = [name for name, recipe in RECIPES.items() if recipe.of_paper]
 #: Models of one name that are trained with SFT too.
-SFT_TITLES = {"teacher": "SFT teacher", "student": "Student trained from SFT blocks"}
+SFT_TITLES = {"teacher": "SFT teacher", "student": "Student that others start from"}
 METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
 #: Decimals of a metric in print.
 DECIMALS = {"psnr_db": 2, "ssim": 4, "hfn": 4, "vif": 4, "nmse": 4}
@@ -103,7 +103,8 @@ def model_order(models: list[str]) -> list[str]:
 
 def value_text(value: float, metric: str, sign: str = "") -> str:
     """A metric's value in print; the sign `+` is for differences, which always show theirs."""
-    return f"{value:{sign}.{DECIMALS[metric]}f}"
+    # What rounds to zero has no sign of its own.
+    return f"{round(value, DECIMALS[metric]) + 0.0:{sign}.{DECIMALS[metric]}f}"
 
 
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:

@@ -146,7 +146,9 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
 
     def told(row: Any) -> tuple[str, str, str]:
         setting = study.setting_title(row["dataset"], row["acceleration"]) if several else ""
-        return TONES[row["word"]], setting, answer_text(row).partition(" ")[2]
+        text = answer_text(row).partition(" ")[2]
+        why = f"; {row['reason']}" if row["word"] == CANNOT else ""
+        return TONES[row["word"]], setting, text + why
 
     return {
         question: [Asked(asks, [told(row) for _, row in part.iterrows()]) for asks, part in parts]

@@ -83,23 +83,32 @@ def head(figure: Figure, title: str, *details: str) -> None:
     figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (len(lines) - len(given)))
 
 
-def fitted(text: str, inches: float) -> list[str]:
-    """Text in the heading's size as lines that fit a width; words are broken only where one alone
-    does not fit."""
+def fitted(text: str, inches: float, size: float = NORMAL, weight: str = "normal") -> list[str]:
+    """Text in the heading's size, or another in points, as lines that fit a width; words are broken
+    only where one alone does not fit."""
     text, length = one_line(text), LINE_LENGTH
-    if _inches(text) <= inches:
+    if _inches(text, size, weight) <= inches:
         return [text]
     while length > 1:
         lines = wrap(text, length, break_on_hyphens=False)
-        widest = max(map(_inches, lines))
+        widest = max(_inches(line, size, weight) for line in lines)
         if widest <= inches:
             return lines
         length = min(length - 1, int(length * inches / widest))
     return list(text)
 
 
-def _inches(text: str) -> float:
-    font = FontProperties(family="DejaVu Sans", size=NORMAL)
+def shortened(text: str, inches: float, size: float = NORMAL) -> str:
+    """Text on one line that fits a width; an ellipsis stands for an end that does not."""
+    text = short = one_line(text)
+    while len(short) > 1 and _inches(short, size, "normal") > inches:
+        text = text[:-1]
+        short = text + "\N{HORIZONTAL ELLIPSIS}"
+    return short
+
+
+def _inches(text: str, size: float, weight: str) -> float:
+    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Literal
 
 import torch
 
@@ -23,16 +24,39 @@ def set_up_device(settings: Training) -> torch.device:
         # cuBLAS reads this when it starts; without it its sums may differ from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # On the CPU every operation used here repeats to the bit at a given thread count.
-        torch.use_deterministic_algorithms(True)
+        use_deterministic_algorithms()
         torch.backends.cudnn.benchmark = False
-        # Convolutions alone: data fidelity is a matrix product and stays exact.
-        tf32 = settings.precision == "tf32"
-        torch.backends.cudnn.conv.fp32_precision = "tf32" if tf32 else "ieee"  # type: ignore[attr-defined]
+        set_convolution_precision("tf32" if settings.precision == "tf32" else "ieee")
     elif settings.precision == "tf32":
         raise InputError("training.precision: 'tf32' needs a CUDA device; use fp32 or bf16")
     else:
         keep_freed_memory()
     return device
+
+
+def use_deterministic_algorithms() -> None:
+    """Have torch refuse what may differ from run to run.
+
+    Torch's own function of that name loads its compiler first, two seconds a process; this is what
+    it does besides. New memory is not filled beforehand: nothing here reads what it did not write,
+    and filling is a kernel for each tensor.
+    """
+    torch._C._set_deterministic_algorithms(True, warn_only=False)
+    torch._C._set_deterministic_fill_uninitialized_memory(False)
+
+
+def set_convolution_precision(precision: Literal["ieee", "tf32"]) -> None:
+    """How cuDNN multiplies in convolutions of single precision.
+
+    Matrix products stay exact: data fidelity is one. Torch keeps the precision of convolutions and
+    of recurrent networks apart, and both beside an older switch; asked for the switch, it raises
+    where the three differ.
+    """
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    cudnn: Any = torch.backends.cudnn
+    for kind in (cudnn.conv, cudnn.rnn):
+        kind.fp32_precision = precision
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -18,6 +18,7 @@ from pipeline_src.training.objectives import Objective
 from pipeline_src.training.optimiser import Adam, step_lr
 from pipeline_src.training.seeding import batch_order
 from pipeline_src.training.step import EpochLosses, training_step
+from pipeline_src.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Stage:
         batches = math.ceil(len(train) / settings.batch_size)
         self._losses = EpochLosses(batches, train.target.device)
         self._step = training_step(objective, self._adam, train, self._losses)
+        self._look = Validation(objective, validation, settings.batch_size)
 
     def run(self, report: Report, keeper: Keeper) -> None:
         """Train the epochs that are left, then put the kept weights in place.
@@ -126,20 +128,12 @@ class Stage:
         on_device: Tensor = order.to(self._train.target.device)
         return tuple(torch.split(on_device, self._settings.batch_size))
 
-    @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
         """Mean loss, and mean over slices of the PSNR in dB at the volume's data range."""
-        self._objective.trained.eval()
-        slices = self._validation
-        indices, losses, psnr = [], [], []
-        for batch in slices.batches(self._settings.batch_size):
-            loss, image = self._objective.validate(batch)
-            mse = (image - batch.target).square().mean(dim=(1, 2, 3))
-            indices.append(batch.indices)
-            losses.append(loss)
-            psnr.append(10 * torch.log10(batch.data_range.square() / mse))
-        mean = self._mean("validation", torch.stack(losses).double(), indices, slices)
-        return mean, float(torch.cat(psnr).double().mean())
+        look = self._look
+        look()
+        mean = self._mean("validation", look.losses, look.batches, self._validation)
+        return mean, float(look.psnr.double().mean())
 
     def _mean(self, kind: str, losses: Tensor, batches: Sequence[Tensor], slices: Slices) -> float:
         """Mean over slices of the batches' losses."""
@@ -183,7 +177,7 @@ class Stage:
             "weights": dict(self._objective.trained.state_dict()),
             "adam": self._adam.state(),
             "best": self._best,
-            "losses": {"values": self._losses.values, "done": self._losses.done},
+            "losses": {"values": self._losses.values},
         }
         return {f"{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
 
@@ -199,8 +193,8 @@ class Stage:
         self._adam.restore(parts.get("adam", {}))
         self._best = parts.get("best", {})
         self._losses.values.copy_(parts["losses"]["values"])
-        self._losses.done.copy_(parts["losses"]["done"])
         self.history = history
         self.epoch, self.batch = position["epoch"], position["batch"]
+        self._losses.done = self.batch
         best = position["best_loss"]
         self._best_loss = math.inf if best is None else best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -22,8 +23,12 @@ class Interruption:
     With ``parent``, a process, its end counts as a signal too: nobody would take the result.
     """
 
+    #: Seconds between two looks whether the parent is there.
+    LOOK_EVERY = 0.5
+
     def __init__(self, parent: int | None = None) -> None:
         self._signal, self._parent = "", parent
+        self._looked = float("-inf")
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interruption:
@@ -44,8 +49,13 @@ class Interruption:
     @property
     def signal(self) -> str:
         """Name of the first that came, such as `SIGTERM`; empty before."""
-        if not self._signal and self._parent is not None and not is_alive(self._parent):
-            self._signal = f"the end of process {self._parent}, which started it,"
+        if not self._signal and self._parent is not None:
+            now = time.monotonic()
+            # Asked after every step: of a short one, looking would be a good part.
+            if now - self._looked >= self.LOOK_EVERY:
+                self._looked = now
+                if not is_alive(self._parent):
+                    self._signal = f"the end of process {self._parent}, which started it,"
         return self._signal
 
     def _note(self, number: int, _frame: FrameType | None) -> None:

@@ -25,10 +25,12 @@ class Objective(ABC):
     Attributes:
         trained: the module whose weights move.
         network: the network whose reconstructions count and whose validation PSNR is reported.
+        depends_on_batch: whether the validation loss of a slice depends on those beside it.
     """
 
     trained: nn.Module
     network: DCCNN
+    depends_on_batch = True
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -41,6 +43,8 @@ class Objective(ABC):
 
 class Reconstruction(Objective):
     """Mean |x_rec - x|_1 of one network."""
+
+    depends_on_batch = False
 
     def __init__(self, network: DCCNN, fidelity: DataFidelity) -> None:
         self.trained = self.network = network
@@ -108,6 +112,8 @@ class StudentFriendlyTraining(Objective):
     use, so the weights are chosen by the teacher's L1 on validation.
     """
 
+    depends_on_batch = False
+
     def __init__(
         self, network: SFTNetwork, fidelity: DataFidelity, weights: StudentFriendly
     ) -> None:
@@ -169,6 +175,7 @@ class Distillation(Objective):
         self.reconstruction_weight = reconstruction_weight
         self.feature_weight = feature_weight
         self.imitation_weight = imitation_weight
+        self.depends_on_batch = bool(feature_weight)
         self._taps = loss.taps() if feature_weight else []
         # What comes after the last feature that is compared has no part in a loss of features.
         whole = bool(reconstruction_weight or imitation_weight)

@@ -21,6 +21,7 @@ from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.convolutions import described
 from pipeline_src.training.finished import is_complete, take_back
+from pipeline_src.training.gpu_use import GpuUse, gpu_facts
 from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.lock import locked
 from pipeline_src.training.progress import Progress
@@ -44,7 +45,7 @@ def run_training(
 
     Writes `weights.safetensors`, `history_{stage}.csv` per stage, `manifest.json`, and for
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While
-    it runs, its state lies beside them: saved after every epoch, and within longer ones every
+    it runs, its state lies beside them: saved after epochs, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
     ``labels`` (data set, acceleration) are copied to the manifest.
 
@@ -65,12 +66,13 @@ def run_training(
         if take_back(output, digest):
             print(f"{output}: complete; the same training has ended before")
             return
-        files = StateFiles(output, digest)
+        gpu, use = gpu_facts(device), GpuUse(device)
+        files = StateFiles(output, digest, gpu)
         saved, sitting = files.load(), Sitting()
         earlier = saved.facts["sittings"] if saved else []
 
         def sittings() -> list[dict[str, Any]]:
-            return [*earlier, sitting.so_far()]
+            return [*earlier, {**sitting.so_far(), **use.so_far()}]
 
         keeping = Safekeeping(
             files,
@@ -116,7 +118,7 @@ def run_training(
                 "histories": [f"history_{name}.csv" for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
-                **({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
+                **gpu,
                 "convolutions": described(plan, reason),
                 # Last bits of torch's own sums differ between kinds of vector units.
                 "vector_unit": torch.backends.cpu.get_cpu_capability(),

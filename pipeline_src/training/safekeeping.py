@@ -16,11 +16,17 @@ RANDOM = "random/"
 
 
 class Safekeeping:
-    """Saves the state after every epoch, within long ones every so often, and when asked to stop.
+    """Saves the state after epochs, within long ones every so often, and when asked to stop.
+
+    After an epoch it is saved unless that would take more than `SHARE` of the time: on a GPU an
+    epoch can take less than ten saves.
 
     ``saved`` is the state to go on from, if there is one; ``every`` is in seconds; ``facts`` gives
     what a state says besides how far the training is.
     """
+
+    #: Of the time of a training that goes into saving, at most.
+    SHARE = 0.02
 
     def __init__(
         self,
@@ -32,7 +38,7 @@ class Safekeeping:
     ) -> None:
         self._files, self._interruption, self._every = files, interruption, every
         self._facts = facts
-        self._last = time.monotonic()
+        self._last, self._took = time.monotonic(), 0.0
         self._histories: dict[str, list[Epoch]] = {}
         self._saved = saved
 
@@ -67,8 +73,9 @@ class Safekeeping:
             Interrupted: a signal came; the state is saved.
         """
         asked = bool(self._interruption.signal)
-        due = time.monotonic() - self._last >= self._every
-        if not (epoch_over or asked or due):
+        since = time.monotonic() - self._last
+        wait = min(self._every, self._took / self.SHARE) if epoch_over else self._every
+        if not (asked or since >= wait):
             return
         # A state from which nothing good can come must not replace a good one.
         if epoch_over or stage.losses_are_finite():
@@ -85,5 +92,7 @@ class Safekeeping:
             "histories": {n: [asdict(row) for row in rows] for n, rows in self._histories.items()},
         }
         random = {RANDOM + kind: state for kind, state in random_states().items()}
+        began = time.monotonic()
         self._files.save(Saved({**stage.tensors(), **random}, facts))
         self._last = time.monotonic()
+        self._took = self._last - began

@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -38,10 +40,12 @@ class StateFiles:
     """The states of one training in its output folder.
 
     ``digest`` stands for all that defines the training; states of another are never taken up.
+    ``gpu`` is what it runs on: one model's sums are not another's to the bit, so a state of another
+    is not taken up either, while a finished result counts wherever it was made.
     """
 
-    def __init__(self, folder: Path, digest: str) -> None:
-        self.folder, self.digest = folder, digest
+    def __init__(self, folder: Path, digest: str, gpu: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.digest, self.gpu = folder, digest, dict(gpu or {})
         self._paths = (folder / NAME, folder / PREVIOUS)
         self._failing = False
 
@@ -50,8 +54,8 @@ class StateFiles:
 
         Training goes on without: it is no reason to stop that a disk is full for a while.
         """
-        tensors = {name: t.detach().cpu().contiguous() for name, t in saved.tensors.items()}
-        facts = json.dumps({"digest": self.digest, **saved.facts})
+        tensors = on_cpu(saved.tensors)
+        facts = json.dumps({"digest": self.digest, "gpu": self.gpu, **saved.facts})
         content = save(tensors, {"facts": facts})
         current, previous = self._paths
         try:
@@ -81,9 +85,15 @@ class StateFiles:
             except InputError as error:
                 _say(f"{error}; looking for an earlier state")
                 continue
-            theirs = saved.facts["digest"]
-            if theirs == self.digest:
+            theirs, elsewhere = saved.facts["digest"], saved.facts.get("gpu", {})
+            if theirs == self.digest and elsewhere == self.gpu:
                 return saved
+            if theirs == self.digest:
+                _say(
+                    f"{path}: not taken up, it is of a training on {_described(elsewhere)}, and "
+                    f"this is {_described(self.gpu)}, whose last bits may differ"
+                )
+                continue
             _say(
                 f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
                 f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
@@ -95,6 +105,23 @@ class StateFiles:
         """Leave nothing behind."""
         for path in (*self._paths, *leftovers(self._paths[0])):
             path.unlink(missing_ok=True)
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU. Those of a GPU come over in one piece for each number format: each
+    copy waits for the device."""
+    here = {n: t.detach().contiguous() for n, t in tensors.items() if t.device.type == "cpu"}
+    away = {n: t.detach() for n, t in tensors.items() if n not in here}
+    for kind in {t.dtype for t in away.values()}:
+        here |= flattened({n: t for n, t in away.items() if t.dtype == kind})
+    return {name: here[name] for name in tensors}
+
+
+def flattened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of one number format on the CPU, by one copy."""
+    whole = torch.cat([t.reshape(-1) for t in tensors.values()]).cpu()
+    parts = whole.split([t.numel() for t in tensors.values()])
+    return {n: part.view(t.shape) for (n, t), part in zip(tensors.items(), parts, strict=True)}
 
 
 def read_state(path: Path) -> Saved:
@@ -121,6 +148,10 @@ def _metadata(content: bytes) -> dict[str, str]:
     length = int.from_bytes(content[:8], "little")
     metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
     return metadata
+
+
+def _described(gpu: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in gpu.items()) or "no GPU"
 
 
 def _say(line: str) -> None:

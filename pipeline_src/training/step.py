@@ -2,99 +2,83 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pipeline_src.training.data import Slices
+from pipeline_src.training.graphs import Replayed
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.optimiser import Adam
+
+
+class Step:
+    """Trains on the slices at the indices it is called with, and notes the loss.
+
+    Attributes:
+        graphs: what it replays by batch size; none on the CPU.
+    """
+
+    def __init__(self, work: Callable[[Tensor], None], losses: EpochLosses) -> None:
+        self._work, self._losses = work, losses
+        self.graphs = work.graphs if isinstance(work, Replayed) else {}
+
+    def __call__(self, indices: Tensor) -> None:
+        """Train."""
+        self._work(indices)
+        self._losses.keep()
 
 
 class EpochLosses:
     """The losses of an epoch's batches, kept on the device: reading one would wait for it.
 
+    A step that is captured writes to one and the same place, so it writes to ``latest``; what goes
+    on from there is a copy that follows each step.
+
     Attributes:
         values: `(batches,)`, in double precision.
-        done: how many batches are in, a scalar on the device.
+        latest: that of the last step.
+        done: how many batches are in.
     """
 
     def __init__(self, batches: int, device: torch.device) -> None:
         self.values = torch.zeros(batches, dtype=torch.float64, device=device)
-        self.done = torch.zeros(1, dtype=torch.int64, device=device)
+        self.latest = torch.zeros((), dtype=torch.float64, device=device)
+        self.done = 0
 
     def clear(self) -> None:
         """Start an epoch."""
         self.values.zero_()
-        self.done.zero_()
+        self.done = 0
 
-    def add(self, loss: Tensor) -> None:
-        """Note the next batch's loss."""
-        self.values.index_copy_(0, self.done, loss.detach().double().reshape(1))
+    def keep(self) -> None:
+        """Note the last step's loss as the next batch's."""
+        self.values[self.done].copy_(self.latest)
         self.done += 1
 
 
-def training_step(
+def training_step(objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses) -> Step:
+    """A step of a stage; on a CUDA device it is captured as a graph and replayed."""
+    step = _plain(objective, adam, slices, losses)
+    on_gpu = slices.target.device.type == "cuda"
+    return Step(Replayed(step, "training") if on_gpu else step, losses)
+
+
+def plain_step(objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses) -> Step:
+    """As `training_step`, and never captured."""
+    return Step(_plain(objective, adam, slices, losses), losses)
+
+
+def _plain(
     objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses
 ) -> Callable[[Tensor], None]:
-    """A function that trains on the slices at the indices it is given.
-
-    On a CUDA device it is captured as a graph and replayed.
-    """
     parameters = list(adam.parameters.values())
 
     def step(indices: Tensor) -> None:
         loss = objective.loss(slices.batch(indices))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         adam.step(gradients)
-        losses.add(loss)
+        losses.latest.copy_(loss.detach())
 
-    return GraphedStep(step) if slices.target.device.type == "cuda" else step
-
-
-class GraphedStep:
-    """A step replayed as a CUDA graph, one graph a batch size.
-
-    The first batches of a size run as they are, on a side stream, which is what a capture needs
-    beforehand; they train like all others. A step that cannot be captured (a loss of one's own
-    that waits for the device) goes on running as it is, and says so.
-    """
-
-    WARM_UP = 3
-
-    def __init__(self, step: Callable[[Tensor], None]) -> None:
-        self._step = step
-        self._seen: dict[int, int] = {}
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
-        self._can_capture = True
-
-    def __call__(self, indices: Tensor) -> None:
-        """Train on the slices at ``indices``."""
-        size = len(indices)
-        self._seen[size] = self._seen.get(size, 0) + 1
-        if self._can_capture and size not in self._graphs and self._seen[size] > self.WARM_UP:
-            self._capture(size, indices)
-        if size in self._graphs:
-            graph, place = self._graphs[size]
-            place.copy_(indices)
-            graph.replay()
-        else:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self._step(indices)
-            torch.cuda.current_stream().wait_stream(stream)
-
-    def _capture(self, size: int, indices: Tensor) -> None:
-        graph, place = torch.cuda.CUDAGraph(), indices.clone()
-        try:
-            with torch.cuda.graph(graph):
-                self._step(place)
-        except RuntimeError as error:
-            self._can_capture = False
-            reason = str(error).splitlines()[0]
-            print(f"training without CUDA graphs: {reason}", file=sys.stderr, flush=True)
-        else:
-            self._graphs[size] = (graph, place)
+    return step

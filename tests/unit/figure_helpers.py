@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,13 +24,15 @@ from reporting_helpers import (
     TEACHER,
     VOLUMES,
     Model,
+    study_with,
     written_metrics,
 )
 
+from pipeline_src.config.recipes import RECIPES
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
-from pipeline_src.reporting.differences import pairs_of
-from pipeline_src.reporting.names import full_title
+from pipeline_src.reporting.differences import AS_LONG, pairs_of
+from pipeline_src.reporting.names import FAMILIES, full_title
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -115,7 +118,9 @@ def mask_inputs(folder: Path) -> list[Path]:
     return [folder / "mask.npz"]
 
 
-def written_panel(path: Path, model: Model, target: Pixels, image: Pixels) -> Path:
+def written_panel(
+    path: Path, model: Model, target: Pixels, image: Pixels, variant: str = ""
+) -> Path:
     name, training = model
     np.savez(
         path,
@@ -125,6 +130,7 @@ def written_panel(path: Path, model: Model, target: Pixels, image: Pixels) -> Pa
         ssim=0.9,
         model=name,
         training=training,
+        variant=variant,
         patient="p1",
         slice=3,
         quarter_turns=1,
@@ -158,15 +164,30 @@ def panel_teachers_inputs(folder: Path) -> list[Path]:
     return panel_inputs(folder, (ZERO_FILLED, TEACHER, SFT_TEACHER))
 
 
-VERDICTS = ("better", "worse", "no difference shown", "cannot tell")
+def panel_domain_inputs(folder: Path) -> list[Path]:
+    paths = panel_inputs(folder, (ZERO_FILLED, TEACHER, SFT_TEACHER))
+    other = written_panel(
+        folder / "features.npz", SFT_TEACHER, blob(0), blob(0) + blob(9) / 50, "domain.features"
+    )
+    return [*paths, other]
+
+
+def configuration(folder: Path, **values: Any) -> list[Path]:
+    """A study's configuration as a run freezes it."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(study_with(**values).model_dump(mode="json")))
+    return [path]
+
+
+VERDICTS = ("better", "worse", "equivalent", "no difference shown", "cannot tell")
 
 
 def differences(methods: Sequence[str] = METHODS, dataset: str = "heart") -> pd.DataFrame:
     """The table of differences with made-up numbers; verdicts take turns."""
-    distilled = [(method, recipe) for method in methods for recipe in ("std_kd", "sft_kd")]
-    models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, *distilled]
+    distilled = [(method, recipe) for method in methods for recipe in RECIPES]
+    models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, AS_LONG, *distilled]
     rows = []
-    for family in ("primary", "recipe", "student", "matched", "sft_start", "teacher"):
+    for family in FAMILIES:
         for first, second in pairs_of(family, models):
             verdict = VERDICTS[len(rows) // 2 % len(VERDICTS)]
             for metric, unit in (("psnr_db", 1.0), ("ssim", 0.01)):
@@ -203,12 +224,16 @@ def forest_inputs(folder: Path) -> list[Path]:
 INPUTS = {
     "panel": panel_inputs,
     "panel_teachers": panel_teachers_inputs,
+    "panel_domain": panel_domain_inputs,
     "boxplot_ssim": boxplot_inputs,
     "boxplot_psnr": boxplot_inputs,
     "forest": forest_inputs,
     "curves": curves_inputs,
     "mask": mask_inputs,
     "contact_sheet": contact_sheet_inputs,
+    "networks": configuration,
+    "recipes": configuration,
+    "dag": configuration,
 }
 
 

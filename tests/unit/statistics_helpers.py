@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 from scipy import stats
+
+from pipeline_src.evaluation import comparison
+from pipeline_src.evaluation.statistics import bootstrap_interval
 
 Array = NDArray[np.float64]
 QUICK = settings(max_examples=25, deadline=None)
@@ -28,3 +33,15 @@ def half_width(matrix: Array, level: float) -> float:
             error = means.std(ddof=1) / math.sqrt(len(means))
             squares.append((stats.t.ppf((1 + level) / 2, len(means) - 1) * error) ** 2)
     return math.sqrt(sum(squares))
+
+
+def three_errors(rate: float, studies: int) -> float:
+    """Three standard errors of a rate over so many simulated studies."""
+    return 3 * math.sqrt(rate * (1 - rate) / studies)
+
+
+def fewer_resamples(patch: pytest.MonkeyPatch, resamples: int) -> None:
+    """Make the intervals of comparisons quick."""
+    patch.setattr(
+        comparison, "bootstrap_interval", partial(bootstrap_interval, resamples=resamples)
+    )

@@ -62,7 +62,8 @@ def test_a_row_a_comparison_below_the_heading_of_its_family(methods: tuple[str, 
     of_metric = table[table["metric"] == "psnr_db"]
     figure = forest(table)
     axis = figure.axes[0]
-    assert rows_from_the_top(axis) == list(of_metric["first_title"])
+    found = rows_from_the_top(axis)
+    assert [name.partition(" less ")[0] for name in found] == list(of_metric["first_title"])
     assert len(markers(axis)) == len(intervals(axis)) == len(of_metric)
     bold = [text for text in axis.texts if text.get_weight() == "bold"]
     assert [text.get_text() for text in bold] == list(FAMILIES.values())
@@ -107,6 +108,7 @@ def test_verdicts_are_told_by_shape_and_filling() -> None:
     assert {verdict: marker for verdict, (marker, _) in looks.items()} == {
         "better": ">",
         "worse": "<",
+        "equivalent": "s",
         "no difference shown": "o",
         "cannot tell": "x",
     }
@@ -119,7 +121,7 @@ def test_legend_names_the_verdicts_that_there_are() -> None:
     table = differences(("at",))
     figure = forest(table[table["verdict"] != "worse"])
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named == ["better", "no difference shown", "cannot tell"]
+    assert named == ["better", "equivalent within the margin", "no difference shown", "cannot tell"]
 
 
 def test_zero_has_a_line_and_is_never_outside() -> None:
@@ -240,3 +242,24 @@ def test_family_of_ones_own_comes_last_under_its_name() -> None:
     bold = [text.get_text() for text in axis.texts if text.get_weight() == "bold"]
     assert bold[-1] == "my question"
     assert rows_from_the_top(axis)[-1] == "SFT-KD-Recon AT"
+
+
+def test_headings_of_the_groups_fit_the_axes() -> None:
+    figure = forest(differences(METHODS))
+    figure.draw_without_rendering()
+    [axis] = figure.axes
+    right = axis.get_window_extent().x1
+    of_groups = [text for text in axis.texts if text.get_weight() == "bold"]
+    assert len(of_groups) == len(FAMILIES)
+    for text in of_groups:
+        assert text.get_window_extent().x1 <= right, text.get_text()
+
+
+def test_the_title_is_the_settings_whatever_the_models_are_called() -> None:
+    assert heading(forest(differences(METHODS))).startswith("Heart 4x: differences")
+
+
+def test_rows_of_one_first_model_tell_the_second() -> None:
+    labels = [label.get_text() for label in forest(differences(METHODS)).axes[0].get_yticklabels()]
+    assert "SFT-KD-Recon less SFT start alone" in labels
+    assert "SFT-KD-Recon less SFT teacher alone" in labels

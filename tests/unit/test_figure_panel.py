@@ -13,6 +13,7 @@ from figure_helpers import (
     ZERO_FILLED,
     blob,
     heading,
+    panel_domain_inputs,
     panel_inputs,
     panel_teachers_inputs,
     words,
@@ -25,8 +26,11 @@ from reporting_helpers import METHODS, STUDENT, TEACHER
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.figures.panel import (
     Picture,
+    difference_box,
+    draw,
     from_files,
     inset_box,
+    inset_corner,
     layout,
     residual_limit,
 )
@@ -67,13 +71,80 @@ def test_target_and_models_stand_in_the_order_given(tmp_path: Path) -> None:
         "Std-KD AT",
         "SFT-KD-Recon AT",
     ]
-    assert heading(figure) == "Heart 4x: subject p1, slice 3"
+    assert heading(figure).splitlines()[0] == "Heart 4x: subject p1, slice 3"
     assert words(figure).count("30.00\n0.9000") == len(PANEL_MODELS)
 
 
 def test_panel_of_the_teachers_holds_both(tmp_path: Path) -> None:
     figure = from_files(panel_teachers_inputs(tmp_path), "Heart 4x")
     assert titles(figure) == ["Target", "Zero-filled", "Teacher", "SFT teacher"]
+
+
+def test_a_model_under_a_change_says_so(tmp_path: Path) -> None:
+    figure = from_files(panel_domain_inputs(tmp_path), "Heart 4x")
+    assert titles(figure)[-2:] == ["SFT teacher", "SFT teacher (features)"]
+
+
+def pictures_that_differ_at(row: int, column: int, side: int = 64) -> list[Picture]:
+    """Zero filling that is wrong everywhere, and two models of which one is wrong at a place."""
+    target = blob(0, side, side)
+    images = [np.zeros_like(target), target.copy(), target.copy()]
+    images[2][row : row + 8, column : column + 8] += 0.1
+    titles = ("Zero-filled", "Teacher", "Student")
+    return [
+        Picture(title, title != "Zero-filled", target, image, 30, 0.9, "subject p1, slice 3")
+        for title, image in zip(titles, images, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("place", [(4, 50), (30, 28), (52, 0), (0, 0), (56, 56)])
+def test_the_place_of_the_largest_difference_is_marked_alike_in_every_tile(
+    place: tuple[int, int],
+) -> None:
+    pictures = pictures_that_differ_at(*place)
+    found = difference_box(pictures)
+    assert found is not None
+    np.testing.assert_allclose(found[:2], place, atol=1)
+    figure = draw(pictures, "Heart 4x")
+    figure.draw_without_rendering()
+    marks = {
+        (patch.get_x(), patch.get_y(), patch.get_width())
+        for axis in residuals(figure)
+        for patch in axis.patches
+        if patch.get_gid() == "difference"
+    }
+    assert marks == {(found[1] - 0.5, found[0] - 0.5, found[2])}
+    images = [axis for axis in tiles(figure) if axis not in residuals(figure)]
+    arrows = {(a.xy, a.get_position()) for axis in images for a in axis.texts}
+    assert len(arrows) == 1
+    ((tip, tail),) = arrows
+    # It points at the place, from within the image.
+    middle = np.array([found[1], found[0]]) + found[2] / 2
+    assert np.abs(np.array(tip) - middle).max() <= found[2] / 2 + 1
+    assert min(tail) >= 0
+    assert max(tail) < 64
+    assert "differ most" in heading(figure)
+
+
+def test_the_inset_hides_neither_the_marked_place_nor_what_it_enlarges() -> None:
+    for row in range(0, 84, 6):
+        for column in range(0, 84, 6):
+            top, right = inset_corner((96, 96), (50, 50, 24), (row, column, 12))
+            assert (top, right) != (False, True)
+            rows = range(45) if top else range(52, 96)
+            columns = range(52, 96) if right else range(45)
+            hidden = (
+                set(rows) & set(range(row, row + 12)),
+                set(columns) & set(range(column, column + 12)),
+            )
+            assert len(hidden[0]) * len(hidden[1]) < 36
+
+
+def test_without_two_models_that_differ_nothing_is_marked(tmp_path: Path) -> None:
+    alike = pictures_that_differ_at(0, 0)[:2] * 2
+    for pictures in (alike, [Picture.read(panel_inputs(tmp_path, [ZERO_FILLED])[0])]):
+        assert difference_box(pictures) is None
+        assert "differ" not in heading(draw(pictures, "Heart 4x"))
 
 
 def test_all_residuals_have_one_scale_set_by_the_trained_models(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_figures_heading_is_the_title_and_can_be_seen_whole(title: str, tmp_pa
         plt.close(figure)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in INPUTS if KINDS[kind].module != "dag"])
+@pytest.mark.parametrize("kind", INPUTS)
 def test_the_end_of_a_long_title_can_be_seen(kind: str, tmp_path: Path) -> None:
     apply_style()
     module = import_module(f"pipeline_src.reporting.figures.{KINDS[kind].module}")

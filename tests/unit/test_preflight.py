@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from unit_helpers import GOOD, one_line
 
+from pipeline_src import preflight
 from pipeline_src.cli import main
 
 pytest_plugins = ["shared_fixtures"]
@@ -102,8 +105,48 @@ def test_a_path_that_snakemake_takes_for_a_placeholder(
 def test_a_gpu_that_is_not_here(
     tiny_study: dict[str, Any], write_config: Any, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline_src.preflight.gpu_here", lambda: False)
+    monkeypatch.setattr("pipeline_src.preflight.why_no_gpu", lambda: "this machine has no GPU")
     tiny_study["training"] = {"device": "cuda"}
     assert check(write_config, tiny_study, "--no-data") == 2
     assert "--cluster" in one_line(capsys.readouterr().err)
     assert check(write_config, tiny_study, "--no-data", "--cluster") == 0
+
+
+@pytest.fixture
+def one_gpu_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with the file of one GPU, which nothing hides."""
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    monkeypatch.setattr("pipeline_src.preflight.DEVICES", tmp_path / "dev")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+
+
+@pytest.mark.usefixtures("one_gpu_file")
+def test_a_gpu_counts_where_torch_can_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "torch"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(
+        preflight, "find_spec", lambda _name: SimpleNamespace(origin=package / "__init__.py")
+    )
+    version = package / "version.py"
+    version.write_text("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n")
+    assert preflight.why_no_gpu() == ""
+    version.write_text("cuda: Optional[str] = None\nhip: Optional[str] = None\n")
+    assert "built for the CPU alone" in preflight.why_no_gpu()
+    version.unlink()
+    assert preflight.why_no_gpu() == ""
+
+
+@pytest.mark.usefixtures("one_gpu_file")
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_hidden_gpus_do_not_count(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert f"CUDA_VISIBLE_DEVICES={hidden} hides" in preflight.why_no_gpu()
+
+
+@pytest.mark.usefixtures("one_gpu_file")
+def test_the_file_torch_keeps_its_versions_in_is_read_as_torch_says() -> None:
+    assert preflight.torch_knows_gpus() == bool(torch.version.cuda or torch.version.hip)

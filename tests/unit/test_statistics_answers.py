@@ -25,10 +25,10 @@ from reporting_helpers import (
     Model,
     measured,
 )
+from statistics_helpers import fewer_resamples, three_errors
 
-from pipeline_src.evaluation import comparison
 from pipeline_src.evaluation.comparison import compare_family
-from pipeline_src.evaluation.statistics import bootstrap_interval, detectable_effect, mean_p
+from pipeline_src.evaluation.statistics import detectable_effect, mean_p
 from pipeline_src.reporting.answers import (
     CANNOT,
     CONTROLS,
@@ -60,12 +60,7 @@ OF_MODEL, OF_ALL = {"seed": 0.06, "patient": 0.08, "residual": 0.05}, {"seed": 0
 
 @pytest.fixture(autouse=True)
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(bootstrap_interval, resamples=300)
-    monkeypatch.setattr(comparison, "bootstrap_interval", quick)
-
-
-def three_errors(rate: float, studies: int) -> float:
-    return 3 * math.sqrt(rate * (1 - rate) / studies)
+    fewer_resamples(monkeypatch, 300)
 
 
 def simulated(
@@ -126,8 +121,7 @@ STUDIES = 80
 def nulls() -> pd.DataFrame:
     """Studies in which no model differs from another."""
     with pytest.MonkeyPatch.context() as patch:
-        quick = partial(bootstrap_interval, resamples=300)
-        patch.setattr(comparison, "bootstrap_interval", quick)
+        fewer_resamples(patch, 300)
         return words({}, STUDIES, models=ALL_MODELS)
 
 

@@ -6,16 +6,14 @@ held to the stated one within three standard errors of so many simulated studies
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from statistics_helpers import fewer_resamples, three_errors
 
-from pipeline_src.evaluation import comparison
 from pipeline_src.evaluation.comparison import Comparison, compare_family
 from pipeline_src.evaluation.statistics import bootstrap_interval
 
@@ -36,12 +34,7 @@ every_spread = pytest.mark.parametrize("spread", SPREADS)
 
 @pytest.fixture(autouse=True)
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(bootstrap_interval, resamples=500)
-    monkeypatch.setattr(comparison, "bootstrap_interval", quick)
-
-
-def three_errors(rate: float, studies: int) -> float:
-    return 3 * math.sqrt(rate * (1 - rate) / studies)
+    fewer_resamples(monkeypatch, 500)
 
 
 def simulated(

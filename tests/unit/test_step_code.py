@@ -69,7 +69,8 @@ def steps_of(module: str) -> set[str]:
         ("distillation/losses/fsp.py", {"distil fsp"}),
         ("evaluation/metrics.py", {"evaluate"}),
         ("reporting/style.py", FIGURES),
-        ("reporting/figures/panel.py", {"figure panel", "figure panel_teachers"}),
+        ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
+        ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
         ("reporting/reviewers.html.j2", {"report"}),
         ("reporting/sortable.js", {"tables"}),
@@ -95,6 +96,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "models/checkpoints.py",
         "evaluation/parity.py",
         "planning/plans.py",
+        "planning/shown.py",
         "planning/models.py",
         "planning/steps.py",
         "planning/code.py",
@@ -149,7 +151,16 @@ def _name(path: Path) -> str:
 #: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
 RUNNING = {
     f"training.{name}"
-    for name in ("run", "lock", "gpus", "progress", "safekeeping", "state", "interruption")
+    for name in (
+        "run",
+        "lock",
+        "gpus",
+        "gpu_use",
+        "progress",
+        "safekeeping",
+        "state",
+        "interruption",
+    )
 } | {"training.finished", "cli", "commands", "__main__", "reporting.figures.kinds"}
 RUNNING |= {"reporting.method_options", "planning.names", "text"}
 

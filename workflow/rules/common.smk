@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 import yaml
@@ -16,10 +15,16 @@ from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
-from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.places import REPEATED, Places, manifest_of
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.planning.shown import (
+    curves_models,
+    domain_ablation,
+    domain_models,
+    shown_models,
+    shows_recipes,
+)
 from pipeline_src.preflight import (
     announce_parent,
     gpu_wanted,
@@ -28,7 +33,7 @@ from pipeline_src.preflight import (
 )
 from pipeline_src.reporting.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.names import PAPER_RECIPES, TABLES
+from pipeline_src.reporting.names import TABLES
 from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
@@ -176,23 +181,31 @@ def report_of(wildcards):
     )
 
 
-def setting_title(wildcards, of=""):
-    """What a figure shows; with the seed, where it shows the store or mask of one of several."""
-    title = study.setting_title(**wildcards)
-    return f"{title}, seed {study.seeds[0]}" if of and places.repeated(of) else title
-
-
-def figure_of(kind, path, shown=1, title=setting_title):
-    """A figure without its suffix, such as `cardiac/4x/panel`, of so many files."""
+def figure_of(kind, shown=1):
+    """A figure of so many files."""
 
     def defined(wildcards):
         setting = tuple(wildcards) if KINDS[kind].picks_setting else None
-        file = f"{RESULTS}/figures/{path.format(**wildcards)}"
+        file = f"{RESULTS}/figures/{KINDS[kind].folder.format(**wildcards)}{kind}"
         plan = models if KINDS[kind].shows_plan else None
-        step = steps.figure_step(kind, title(wildcards), shown, setting, plan)
+        step = steps.figure_step(
+            kind, figure_title(kind, wildcards), shown, setting, plan
+        )
         return step, f"{file}.manifest.json", f"{file}.png"
 
     return defined
+
+
+def figure_title(kind, wildcards):
+    """What a figure's heading begins with."""
+    if kind == "dag":
+        return "Steps of one setting and seed"
+    if KINDS[kind].of == "study":
+        return study.title or study.study
+    title = study.setting_title(**wildcards)
+    # Of one store or mask of several.
+    of = {"mask": "mask", "contact_sheet": "store"}.get(kind)
+    return f"{title}, seed {study.seeds[0]}" if of and places.repeated(of) else title
 
 
 def figure_options(step):
@@ -368,20 +381,22 @@ def all_records():
     ]
 
 
-def shown_models():
-    """Models in panels and curves: both teachers, the student, and the shown methods' students."""
-    methods = study.evaluation.panel_methods or list(study.methods)[:1]
-    return [
-        "teacher",
-        "sft_teacher",
-        "student",
-        *[
-            name
-            for name in study.distilled_names()
-            for method, recipe in [split_model_name(name)]
-            if method in methods and recipe in PAPER_RECIPES
-        ],
+def shown_figures():
+    """Kinds of figure that this study has something to show in."""
+    left_out = set() if DOMAIN else {"panel_domain"}
+    left_out |= set() if shows_recipes(study) else {"recipes"}
+    return [kind for kind in KINDS if kind not in left_out]
+
+
+def figure_places(kind):
+    """The figures of a kind, without their suffix."""
+    made = KINDS[kind]
+    ablation = DOMAIN if kind == "panel_domain" else None
+    places = [
+        made.folder.format(dataset=dataset, acceleration=f"{acceleration}x")
+        for dataset, acceleration in study.settings(ablation)
     ]
+    return [f"{RESULTS}/figures/{place}{kind}" for place in dict.fromkeys(places)]
 
 
 def captions():
@@ -434,16 +449,9 @@ LOG_OF, SAID_OF = (
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()
-FIGURES = [
-    *[
-        f"{RESULTS}/figures/{dataset}/{acceleration}x/{kind}.png"
-        for kind in KINDS
-        if kind not in ("contact_sheet", "dag")
-        for dataset, acceleration in study.settings()
-    ],
-    *[f"{RESULTS}/figures/{dataset}/contact_sheet.png" for dataset in study.datasets],
-    f"{RESULTS}/figures/dag.png",
-]
+# The ablation whose models the panel of domains shows, where there is one.
+DOMAIN = domain_ablation(study)
+FIGURES = [f"{place}.png" for kind in shown_figures() for place in figure_places(kind)]
 TABLE_NAMES = [*TABLES, "cost", *[f"ablation_{name}" for name in study.ablations]]
 
 

@@ -71,8 +71,16 @@ rule study_tables:
 
 SETTING = ("{dataset}", "{acceleration}")
 FIRST = study.seeds[0]
-# Figures of a setting: what the message calls them, and the files they show.
-SETTING_FIGURES = {
+
+
+def panels(models):
+    """Panels of zero filling and of models of a setting, with the first seed."""
+    return metric_files(*SETTING, "panel.npz", only=models, seeds=study.seeds[:1])
+
+
+# Kinds of figure: what the message calls them, and the files they show; none for those that show
+# the configuration, which is frozen when the run starts: what matters of it are params.
+DRAWN = {
     "mask": ("mask of", f"{RESULTS}/{places.mask(*SETTING, FIRST)}"),
     "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
     "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
@@ -80,39 +88,44 @@ SETTING_FIGURES = {
         "learning curves of",
         [
             f"{folder}/manifest.json"
-            for folder in model_folders(*SETTING, shown_models())
+            for folder in model_folders(*SETTING, curves_models(study))
         ],
     ),
     "panel": (
         "reconstructions of",
-        metric_files(
-            *SETTING,
-            "panel.npz",
-            only=[m for m in shown_models() if m != "sft_teacher"],
-            seeds=study.seeds[:1],
-        ),
+        panels([m for m in shown_models(study) if m != "sft_teacher"]),
     ),
     "panel_teachers": (
         "teachers' reconstructions of",
-        metric_files(
-            *SETTING,
-            "panel.npz",
-            only=["teacher", "sft_teacher"],
-            seeds=study.seeds[:1],
+        panels(["teacher", "sft_teacher"]),
+    ),
+    "panel_domain": (
+        "reconstructions by SFT in either domain of",
+        panels(
+            dict.fromkeys(
+                ["teacher", *(domain_models(study, DOMAIN) if DOMAIN else [])]
+            )
         ),
     ),
     "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
+    "contact_sheet": (
+        "contact sheet of",
+        f"{RESULTS}/{places.store('{dataset}', FIRST)}",
+    ),
+    "networks": ("the networks", []),
+    "recipes": ("the recipes of distillation", []),
+    "dag": ("the steps of the study", []),
+}
+SHOWN_OF = {
+    "setting": " {wildcards.dataset} at {wildcards.acceleration}",
+    "dataset": " {wildcards.dataset}",
+    "study": "",
 }
 
-for kind, (what, shown) in SETTING_FIGURES.items():
-    count = 1 if isinstance(shown, str) else len(shown)
-    of = "mask" if kind == "mask" else ""
-    defined = figure_of(
-        kind,
-        f"{{dataset}}/{{acceleration}}/{kind}",
-        count,
-        title=partial(setting_title, of=of),
-    )
+for kind in shown_figures():
+    what, shown = DRAWN[kind]
+    folder = KINDS[kind].folder
+    defined = figure_of(kind, 1 if isinstance(shown, str) else len(shown) or 1)
 
     rule:
         name:
@@ -122,13 +135,13 @@ for kind, (what, shown) in SETTING_FIGURES.items():
             code=code(defined),
         output:
             png=report(
-                f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.png",
+                f"{RESULTS}/figures/{folder}{kind}.png",
                 caption=f"../report/{kind}.rst",
                 category=KINDS[kind].heading,
             ),
-            pdf=f"{RESULTS}/figures/{{dataset}}/{{acceleration}}/{kind}.pdf",
+            pdf=f"{RESULTS}/figures/{folder}{kind}.pdf",
         log:
-            f"{RESULTS}/logs/figures/{{dataset}}_{{acceleration}}_{kind}.log",
+            f"{RESULTS}/logs/figures/{folder.replace('/', '_')}{kind}.log",
         localrule: True
         conda:
             "../../environment.yaml"
@@ -138,68 +151,13 @@ for kind, (what, shown) in SETTING_FIGURES.items():
             runtime=10,
         params:
             kind=kind,
-            shown=lambda wildcards, input: input.shown,
+            shown=lambda wildcards, input: input.get("shown") or CONFIG,
             options=figure_options(defined),
         message:
-            f"Figure: {what} {{wildcards.dataset}} at {{wildcards.acceleration}}"
+            f"Figure: {what}{SHOWN_OF[KINDS[kind].of]}"
         shell:
             "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
             "--output {output.png:q} > {log:q} 2>&1"
-
-
-CONTACT_SHEET = figure_of(
-    "contact_sheet",
-    "{dataset}/contact_sheet",
-    title=partial(setting_title, of="store"),
-)
-
-
-use rule figure_mask as figure_contact_sheet with:
-    input:
-        shown=f"{RESULTS}/{places.store('{dataset}', FIRST)}",
-        code=code(CONTACT_SHEET),
-    output:
-        png=report(
-            f"{RESULTS}/figures/{{dataset}}/contact_sheet.png",
-            caption="../report/contact_sheet.rst",
-            category="Data",
-        ),
-        pdf=f"{RESULTS}/figures/{{dataset}}/contact_sheet.pdf",
-    log:
-        f"{RESULTS}/logs/figures/{{dataset}}_contact_sheet.log",
-    localrule: True
-    params:
-        kind="contact_sheet",
-        options=figure_options(CONTACT_SHEET),
-    message:
-        "Figure: contact sheet of {wildcards.dataset}"
-
-
-DAG_FIGURE = figure_of(
-    "dag", "dag", title=lambda wildcards: "Steps of one setting and seed"
-)
-
-
-use rule figure_mask as figure_dag with:
-    input:
-        # The configuration is frozen when the run starts; what matters of it are params here.
-        code=code(DAG_FIGURE),
-    output:
-        png=report(
-            f"{RESULTS}/figures/dag.png",
-            caption="../report/dag.rst",
-            category="Steps",
-        ),
-        pdf=f"{RESULTS}/figures/dag.pdf",
-    log:
-        f"{RESULTS}/logs/figures/dag.log",
-    localrule: True
-    params:
-        kind="dag",
-        shown=CONFIG,
-        options=figure_options(DAG_FIGURE),
-    message:
-        "Figure: the steps of the study"
 
 
 rule page:

@@ -58,10 +58,10 @@ QUANTITIES = {
 STEEP, LONG_TRAINING = 0.1, 20
 #: Columns of the legend that fit below.
 LEGEND_COLUMNS = 4
-#: Which models have an earlier stage, and what it was trained on, by its name.
+#: Which models have earlier stages, and what these were trained on, by what their names begin with.
 STAGES = {
     "features": ("distilled students", "the feature loss"),
-    "reconstruction_first": ("students trained as long", "reconstruction"),
+    "reconstruction_": ("students trained as long", "reconstruction"),
 }
 
 
@@ -239,10 +239,12 @@ def _details(curves: list[Curve], first: int) -> list[str]:
     seeds = [len(curve.histories) for curve in curves]
     said = [f"mean and range of {counted(seeds, 'seed')}" if max(seeds) > 1 else "one seed"]
     for stage, (whose, what) in STAGES.items():
-        before = [curve.earlier[stage] for curve in curves if stage in curve.earlier]
+        earlier = [[e for s, e in c.earlier.items() if s.startswith(stage)] for c in curves]
+        before = [sum(epochs) for epochs in earlier if epochs]
         if before:
             epochs = counted(before, "epoch")
-            said.append(f"{whose}: second stage, after {epochs} on {what} (not shown)")
+            nth = "second" if max(map(len, earlier)) == 1 else "last"
+            said.append(f"{whose}: {nth} stage, after {epochs} on {what} (not shown)")
     if first > 1:
         said.append(f"axes fitted to epoch {first} and later")
     distilled = [curve.title for curve in curves if curve.distils]

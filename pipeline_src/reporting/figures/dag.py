@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ from pipeline_src.config import load_study
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, fitted
+from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, TINY, head, shortened
 
 #: Places of the columns and half the width of a box, in units of the page's width.
 COLUMNS = {
@@ -28,13 +28,15 @@ COLUMNS = {
 }
 HALF_WIDTH = {
     "data": 0.045,
-    "first": 0.095,
-    "second": 0.1,
+    "first": 0.105,
+    "second": 0.105,
     "evaluation": 0.05,
     "output": 0.042,
     "report": 0.037,
 }
-STEP_INCHES = 0.23
+#: Inches from one box of a column to the next where they are closest, and half the height of a box
+#: of one line in these.
+STEP_INCHES, HALF_HEIGHT = 0.23, 0.36
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,33 @@ def nodes_of(models: Models) -> list[Node]:
         Node("mask", "mask", "data", ()),
     ]
     own = [name for name in models.names() if not split_variant(name)[1]]
+    trained: list[Node] = []
     for name in own:
-        sources = dict.fromkeys((models.teacher(name), models.warm_start(name)))
-        needs = tuple(source for source in sources if source)
+        needed = dict.fromkeys((models.teacher(name), models.warm_start(name)))
+        needs = tuple(source for source in needed if source)
         training = split_model_name(name)[1]
-        column = "second" if needs else "first"
         text = full_title(*split_model_name(name))
-        nodes.append(Node(name, text, column, needs or ("prepare", "mask"), training))
+        trained.append(Node(name, text, "second", needs or ("prepare", "mask"), training))
+    # Those that others wait for, or that wait for none; one that itself waits follows its source.
+    sources = {source for node in trained for source in node.needs}
+    first = [n for n in trained if n.key in sources or n.needs == ("prepare", "mask")]
+    order = [node.key for node in first]
+    first.sort(
+        key=lambda n: max(
+            (order.index(s) + 0.5 for s in n.needs if s in order), default=order.index(n.key)
+        )
+    )
+    nodes += [replace(node, column="first") for node in first]
+    nodes += [node for node in trained if node not in first]
     variants = len(models.names()) - len(own)
     if variants:
         text = f"{variants} more for ablations"
         nodes.append(Node("variants", text, "second", ("teacher", "sft_teacher")))
-    # Students of one teacher together; all models are evaluated, the first column's as well.
-    second = sorted((n for n in nodes if n.column == "second"), key=lambda n: "sft" in n.training)
+    # Students of the same sources together, so that few lines cross; all models are evaluated, the
+    # first column's as well.
+    place = {node.key: number for number, node in enumerate(nodes)}
+    second = [node for node in nodes if node.column == "second"]
+    second.sort(key=lambda n: (sum(place[key] for key in n.needs) / len(n.needs), n.training))
     nodes = [n for n in nodes if n.column != "second"] + second
     nodes += [
         Node("evaluate", "evaluate\nall models", "evaluation", tuple(n.key for n in second)),
@@ -106,7 +122,7 @@ def draw(nodes: list[Node], title: str) -> Figure:
         _draw_box(axis, places[node.key], node)
     axis.set(xlim=(-0.02, 1.01), ylim=(-0.1, most + 0.1))
     axis.set_axis_off()
-    axis.set_title("\n".join(fitted(title, PAGE_WIDTH - 0.3)), loc="left")
+    head(figure, title)
     return figure
 
 
@@ -119,10 +135,14 @@ def _draw_line(
 ) -> None:
     of_source = next(node for node in nodes if node.key == source)
     (x0, y0), (x1, y1) = places[source], places[target.key]
+    start = (x0 + HALF_WIDTH[of_source.column], y0)
+    end = (x1 - HALF_WIDTH[target.column], y1)
+    if of_source.column == target.column:
+        start, end = (x0, y0 - HALF_HEIGHT), (x1, y1 + HALF_HEIGHT)
     axis.add_patch(
         FancyArrowPatch(
-            (x0 + HALF_WIDTH[of_source.column], y0),
-            (x1 - HALF_WIDTH[target.column], y1),
+            start,
+            end,
             arrowstyle="-|>",
             mutation_scale=5,
             connectionstyle="arc3,rad=0.03",
@@ -137,7 +157,7 @@ def _draw_line(
 def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
     x, y = place
     half = HALF_WIDTH[node.column]
-    tall = 0.36 * (1 + node.text.count("\n"))
+    tall = HALF_HEIGHT * (1 + node.text.count("\n"))
     axis.add_patch(
         FancyBboxPatch(
             (x - half, y - tall),
@@ -150,4 +170,6 @@ def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
             linewidth=1.2,
         )
     )
-    axis.text(x, y, node.text, ha="center", va="center", fontsize=6.5)
+    room = 2 * half * PAGE_WIDTH * 0.95
+    text = "\n".join(shortened(line, room, TINY) for line in node.text.split("\n"))
+    axis.text(x, y, text, ha="center", va="center", fontsize=TINY)

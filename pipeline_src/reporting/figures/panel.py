@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 from zipfile import BadZipFile
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
@@ -29,6 +31,12 @@ MOST_COLUMNS = 8
 #: Widest an image gets, in inches.
 WIDEST = 1.5
 FRAME = "#e69f00"
+#: Share of an image's side that an inset takes.
+INSET = 0.46
+#: White on black, which shows on any grey and any residual.
+MARK, RIM = "white", [withStroke(linewidth=2.4, foreground="black")]
+Box = tuple[int, int, int]
+Shape = tuple[int, int]
 #: Width in inches of a character of an image's title.
 CHARACTER = 0.06
 
@@ -57,7 +65,7 @@ class Picture:
             with path.open("rb") as stream, np.load(stream) as file:
                 turns = int(file["quarter_turns"])
                 return cls(
-                    full_title(str(file["model"]), str(file["training"])),
+                    _title(*(str(file.get(key, "")) for key in ("model", "training", "variant"))),
                     str(file["training"]) != "none",
                     upright(file["target"], turns),
                     upright(file["image"], turns),
@@ -85,6 +93,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 def draw(pictures: list[Picture], title: str) -> Figure:
     """Target and reconstructions above, |residual| below, PSNR and SSIM under each."""
     target = pictures[0].target
+    marked = difference_box(pictures)
     bands, columns = layout(len(pictures) + 1)
     wide = min(WIDEST, PAGE_WIDTH / columns)
     tall = wide * target.shape[0] / target.shape[1]
@@ -99,20 +108,23 @@ def draw(pictures: list[Picture], title: str) -> Figure:
     box = inset_box(target)
     limit = residual_limit(pictures)
 
-    _show(axes[0, 0], target, white, box)
+    _show(axes[0, 0], target, white, box, marked)
     axes[0, 0].set_title("Target", fontsize=SMALL)
     axes[0, 0].set_xlabel("PSNR (dB)\nSSIM", fontsize=TINY)
     shown = None
     for place, picture in enumerate(pictures, start=1):
         above, below = axes[2 * (place // columns) :, place % columns][:2]
-        _show(above, picture.image, white, box)
+        _show(above, picture.image, white, box, marked)
         above.set_title(titles[place - 1], fontsize=SMALL)
         psnr, ssim = value_text(picture.psnr_db, "psnr_db"), value_text(picture.ssim, "ssim")
         above.set_xlabel(f"{psnr}\n{ssim}", fontsize=TINY)
-        shown = _show_residual(below, np.abs(picture.image - target), limit)
+        shown = _show_residual(below, np.abs(picture.image - target), limit, marked)
     if shown is not None:
         _scale(figure, axes[1, 0], shown)
-    head(figure, f"{title}: {pictures[0].caption}")
+    signs = "orange square: enlarged"
+    if marked:
+        signs += "; white arrow and box: where the residuals of the trained models differ most"
+    head(figure, f"{title}: {pictures[0].caption}", signs)
     return figure
 
 
@@ -134,16 +146,37 @@ def residual_limit(pictures: list[Picture]) -> float:
     return max(float(np.percentile(np.abs(p.image - p.target), 99.5)) for p in scaling)
 
 
-def inset_box(target: Image) -> tuple[int, int, int]:
+def difference_box(pictures: list[Picture]) -> Box | None:
+    """First row, first column and side of the square, an eighth of the slice a side, in which the
+    absolute residuals of the trained models differ most: in the mean over its pixels, the largest
+    less the smallest. None where fewer than two differ."""
+    residuals = np.stack([np.abs(p.image - p.target) for p in pictures if p.trained] or [[[0.0]]])
+    spread = residuals.max(axis=0) - residuals.min(axis=0)
+    if not spread.any():
+        return None
+    return _square_of_most(spread, max(6, min(spread.shape) // 8))
+
+
+def inset_box(target: Image) -> Box:
     """First row, first column and side of the square with the most edges, a quarter of the slice
     a side; found from the target alone."""
     side = max(8, min(target.shape) // 4)
-    gradient = np.hypot(*np.gradient(target))
-    energy = uniform_filter(gradient, side, mode="constant")
+    return _square_of_most(np.hypot(*np.gradient(target)), side)
+
+
+def _square_of_most(amount: Image, side: int) -> Box:
+    """The square of that side that holds most."""
+    energy = uniform_filter(amount, side, mode="constant")
     half = side // 2
-    inner = energy[half : target.shape[0] - half, half : target.shape[1] - half]
+    inner = energy[half : amount.shape[0] - half, half : amount.shape[1] - half]
     row, column = np.unravel_index(int(inner.argmax()), inner.shape)
     return int(row), int(column), side
+
+
+def _title(model: str, training: str, variant: str) -> str:
+    """A model as people read it, with the change by which it differs from the study's own."""
+    change = variant.rpartition(".")[2].replace("_", " ")
+    return full_title(model, training) + (f" ({change})" if change else "")
 
 
 def _broken(title: str, wide: float) -> str:
@@ -160,8 +193,13 @@ def _frame(axis: Axes) -> None:
     axis.grid(visible=False)
 
 
-def _show_residual(axis: Axes, residual: Image, limit: float) -> AxesImage:
+def _show_residual(axis: Axes, residual: Image, limit: float, marked: Box | None) -> AxesImage:
     _frame(axis)
+    if marked:
+        row, column, side = marked
+        look: dict[str, Any] = {"fill": False, "edgecolor": MARK, "linewidth": 1.0}
+        look |= {"path_effects": RIM, "gid": "difference"}
+        axis.add_patch(Rectangle((column - 0.5, row - 0.5), side, side, **look))
     return axis.imshow(residual, cmap="magma", vmin=0, vmax=limit)
 
 
@@ -176,14 +214,12 @@ def _scale(figure: Figure, axis: Axes, shown: AxesImage) -> None:
     bar.ax.tick_params(labelsize=TINY)
 
 
-def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> None:
+def _show(axis: Axes, image: Image, white: float, box: Box, marked: Box | None) -> None:
     _frame(axis)
     row, column, side = box
     axis.imshow(image, cmap="gray", vmin=0, vmax=white)
-    # The inset goes to the corner that is farthest from what it enlarges.
-    right = column + side / 2 < image.shape[1] / 2
-    top = row + side / 2 > image.shape[0] / 2
-    inset = axis.inset_axes((0.54 if right else 0.0, 0.54 if top else 0.0, 0.46, 0.46))
+    top, right = inset_corner((image.shape[0], image.shape[1]), box, marked)
+    inset = axis.inset_axes((1 - INSET if right else 0.0, 1 - INSET if top else 0.0, INSET, INSET))
     inset.imshow(image[row : row + side, column : column + side], cmap="gray", vmin=0, vmax=white)
     inset.set(xticks=[], yticks=[], anchor=("N" if top else "S") + ("E" if right else "W"))
     inset.grid(visible=False)
@@ -192,3 +228,55 @@ def _show(axis: Axes, image: Image, white: float, box: tuple[int, int, int]) -> 
     axis.add_patch(
         Rectangle((column - 0.5, row - 0.5), side, side, fill=False, edgecolor=FRAME, lw=0.8)
     )
+    if marked:
+        _point_at(axis, marked, box, (image.shape[0], image.shape[1]), (top, right))
+
+
+def inset_corner(shape: Shape, box: Box, marked: Box | None) -> tuple[bool, bool]:
+    """Whether the inset goes to the top and to the right: where it covers least of the marked
+    place and of what it enlarges, and else farthest from that."""
+    row, column, side = box
+    far = (row + side / 2 > shape[0] / 2, column + side / 2 < shape[1] / 2)
+
+    def cost(corner: tuple[bool, bool]) -> tuple[float, int]:
+        covered = sum(_hidden(shape, corner, place) for place in (marked, box) if place)
+        return covered, sum(one != other for one, other in zip(corner, far, strict=True))
+
+    return min(((top, right) for top in (True, False) for right in (True, False)), key=cost)
+
+
+def _hidden(shape: Shape, corner: tuple[bool, bool], box: Box) -> float:
+    """Share of a square that an inset in a corner covers."""
+    top, right = corner
+    covered = 1.0
+    for start, size, at_start in zip(box[:2], shape, (top, not right), strict=True):
+        low, high = (0.0, INSET * size) if at_start else ((1 - INSET) * size, float(size))
+        covered *= max(0.0, min(start + box[2], high) - max(start, low)) / box[2]
+    return covered
+
+
+def _point_at(axis: Axes, marked: Box, box: Box, shape: Shape, corner: tuple[bool, bool]) -> None:
+    """An arrow to a square's edge, from where it covers neither inset nor enlarged square."""
+    y, x, half = marked[0] + marked[2] / 2, marked[1] + marked[2] / 2, marked[2] / 2
+    ends = half, half + 0.13 * min(shape)
+    avoided = [(box[0] + box[2] / 2, box[1] + box[2] / 2)]
+    middle = [(1 - INSET / 2) * size for size in shape]
+    avoided.append(
+        (
+            shape[0] - middle[0] if corner[0] else middle[0],
+            middle[1] if corner[1] else shape[1] - middle[1],
+        )
+    )
+
+    def room(way: tuple[int, int]) -> tuple[bool, float]:
+        tail = y + way[0] * ends[1], x + way[1] * ends[1]
+        inside = all(0 <= t < size for t, size in zip(tail, shape, strict=True))
+        return inside, min(float(np.hypot(tail[0] - a, tail[1] - b)) for a, b in avoided)
+
+    ways = [(v, h) for v in (-1, 0, 1) for h in (-1, 0, 1) if v or h]
+    down, across = max(ways, key=room)
+    tip, tail = ((x + across * end, y + down * end) for end in ends)
+    style = "simple,head_length=0.5,head_width=0.5,tail_width=0.18"
+    look = {"arrowstyle": style, "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}
+    look |= {"facecolor": MARK, "edgecolor": "black", "linewidth": 0.5}
+    axis.annotate("", xy=tip, xytext=tail, arrowprops=look, gid="difference")

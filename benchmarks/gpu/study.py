@@ -1,0 +1,283 @@
+"""Phase (e): a study with the time that is left, by the pipeline's own command."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.gpu.budget import Cost, StudyPlan, mean_or, plan_study
+from benchmarks.gpu.kinds import name_of
+from benchmarks.gpu.lines import Lines
+from benchmarks.gpu.phase import Run
+from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.study_commands import (
+    DATASET,
+    PROJECT,
+    SEED,
+    commands,
+    evaluate,
+    snakemake,
+    tables,
+)
+from pipeline_src.config import Study, check_study
+from pipeline_src.config.method import available_methods
+from pipeline_src.data.inspection import choose_volumes, chosen_slices
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json
+from pipeline_src.planning.models import Models
+
+PHASE = "study"
+#: Where nothing was measured: guesses for a GPU, on the slow side.
+STEP_SECONDS, START_SECONDS = 0.01, 8.0
+#: Metrics are computed on the CPU: a few patients, and seconds for each of their slices and models.
+TEST_PATIENTS, EVALUATION_SECONDS = 5, 0.03
+#: Share of the phase in which what has finished is measured and put into tables.
+RESERVE = 0.12
+
+
+def run(run: Run) -> None:
+    """Plan, write the configuration, run, and tell what finished."""
+    folder = run.settings.work / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = template(run.scale, run.settings.data, run.device.name)
+    study = check_study(values)
+    cost = cost_of(study, run.lines, run.scale)
+    room = (1 - RESERVE) * run.left()
+    plan = plan_study(room, cost, run.scale.most_epochs)
+    values = with_plan(values, plan)
+    study = check_study(values)
+    source = "drawn, synthetic phantoms" if run.settings.data is None else str(run.settings.data)
+    run.lines.add(PHASE, "plan", data=source, room=room, **vars(plan), **vars(cost))
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump(values, sort_keys=False))
+    (run.settings.out / "study.yaml").write_text(config.read_text())
+    results = folder / "results" / study.study
+    until = time.time() + room
+    if find_spec("snakemake"):
+        ended = _bounded(snakemake(folder, config, "tables"), until, folder)
+    else:
+        run.lines.add(PHASE, "no snakemake", instead="its commands, one after the other")
+        ended = "finished"
+        for command in commands(study, config, results):
+            if ended == "finished":
+                ended = _bounded(command, until, folder)
+    run.lines.add(PHASE, "ended", how=ended)
+    if ended != "finished":
+        _measure_what_is_there(run, study, config, results)
+    _tell(run.lines, study, results)
+    if ended == "finished" and find_spec("snakemake") and run.left() > 45 and run.device.graphs:
+        ended = _bounded(snakemake(folder, config, "report"), time.time() + run.left(), folder)
+        run.lines.add(PHASE, "report", how=ended)
+
+
+def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
+    """The study before its epochs are chosen: ACDC below the folder ``data``, or phantoms.
+
+    Raises:
+        InputError: the folder does not hold enough patients.
+    """
+    matrix = scale.matrix
+    dataset: dict[str, Any] = {"preparation": {"matrix": [matrix, matrix], "undersized": "drop"}}
+    if data is None:
+        patients = 12 if scale.methods is None else 4
+        dataset["title"] = "Cardiac phantom (synthetic)"
+        dataset["source"] = {
+            **{"kind": "phantom", "anatomy": "cardiac", "patients": patients, "seed": 1},
+            **{"slices": min(6, scale.slices), "matrix": matrix},
+        }
+        held = patients // 4
+        dataset["split"] = {"train": patients - 2 * held, "validation": held, "test": held}
+    else:
+        training = len(list((data / "acdc" / "training").glob("patient*")))
+        held = max(1, training // 5)
+        testing = sorted(path.name for path in (data / "acdc" / "testing").glob("patient*"))
+        if training < 2 or not testing:
+            raise InputError(
+                f"{data}: has no acdc/training and acdc/testing with patients of ACDC; give the "
+                "folder that holds acdc, or none for phantoms"
+            )
+        dataset["title"] = "ACDC"
+        dataset["source"] = {"kind": "acdc", "path": "acdc"}
+        dataset["split"] = {
+            **{"train": training - held, "validation": held},
+            "test": [f"testing/{name}" for name in testing[:TEST_PATIENTS]],
+            "seed": 0,
+        }
+    networks = {"cascades": scale.cascades, "features": scale.features}
+    return {
+        "study": "gpu",
+        "title": "A study within minutes",
+        "data_root": str(data or PROJECT),
+        "seeds": [SEED],
+        "accelerations": [4],
+        "datasets": {DATASET: dataset},
+        "sampling": {"center_lines": max(2, matrix // 15)},
+        "networks": {"teacher": networks, "student": networks},
+        "methods": {name: {} for name in available_methods()[: scale.methods]},
+        "training": {
+            "batch_size": scale.batch,
+            "device": device,
+            "threads": min(2, scale.threads),
+            "convolutions": "library",
+        },
+    }
+
+
+def with_plan(values: dict[str, Any], plan: StudyPlan) -> dict[str, Any]:
+    """The study with its epochs, and the rate reduced when the same share of them is done as in the
+    paper (40 of 150)."""
+    dataset = dict(values["datasets"][DATASET])
+    dataset["preparation"] = {**dataset["preparation"], "slices": {"step": plan.thinning}}
+    lr_step = max(1, -(-plan.epochs * 40 // 150))
+    training = {**values["training"], "epochs": plan.epochs, "lr_step": lr_step}
+    return {**values, "datasets": {DATASET: dataset}, "training": training}
+
+
+def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
+    """What the study takes, from the lines of the phase before."""
+    steps = {
+        line["kind"]: line["milliseconds"] / 1000
+        for line in lines.read("timing", "step")
+        if line.get("precision") == "fp32" and line.get("form") != "eager"
+    }
+    if not steps:
+        steps = {
+            line["kind"]: line["milliseconds"] / 1000
+            for line in lines.read("timing", "step")
+            if line.get("precision") == "fp32" and "milliseconds" in line
+        }
+    default = mean_or(steps, STEP_SECONDS)
+    models = Models(study)
+    stages = [
+        steps.get(name_of(models.plan(name, SEED), stage), default)
+        for name in models.names()
+        for stage in models.plan(name, SEED).stages
+    ]
+    validation = [
+        line["milliseconds_a_slice"] / 1000 * study.training.batch_size
+        for line in lines.read("timing", "validated")
+    ]
+    starts = [line["seconds"] for line in lines.read("timing", "start") if "seconds" in line]
+    counted = count_slices(study)
+    return Cost(
+        step_seconds=stages,
+        validation_seconds=(validation or [default / 3])[0],
+        starts=len(models.names()),
+        start_seconds=(starts or [START_SECONDS])[0],
+        slices=counted["train"],
+        validation_slices=counted["validation"],
+        batch=study.training.batch_size,
+        rest_seconds=(8.0 if scale.methods is None else 5.0)
+        + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS,
+    )
+
+
+def count_slices(study: Study) -> dict[str, int]:
+    """Slices of each part, from the headers alone; a volume that will be left out counts too."""
+    dataset = study.datasets[DATASET]
+    chosen = choose_volumes(dataset, Path(study.data_root))
+    counted = dict.fromkeys(("train", "validation", "test"), 0)
+    for volume in chosen.used:
+        found = chosen_slices(volume.shape()[2], dataset.preparation, volume.label)
+        counted[chosen.parts[volume.patient]] += len(found)
+    return counted
+
+
+def _bounded(command: list[str], until: float, folder: Path) -> str:
+    """Run a command until a time at most: `finished`, `stopped at its limit` or its status.
+
+    Its output is the phase's. It is asked to stop first, so that trainings save their state.
+    """
+    environment = {**os.environ, "PATH": f"{_python(folder)}:{os.environ.get('PATH', '')}"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
+    )
+    print(f"$ {shlex.join(command)}", flush=True)
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True)
+    try:
+        status = process.wait(timeout=max(1.0, until - time.time()))
+    except subprocess.TimeoutExpired:
+        for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            os.killpg(process.pid, number)
+            try:
+                process.wait(timeout=seconds)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        return "stopped at its limit"
+    finally:
+        # Jobs that outlive their Snakemake would work on against those that follow.
+        _end_group(process.pid)
+    return "finished" if status == 0 else f"ended with status {status}"
+
+
+def _end_group(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _python(folder: Path) -> Path:
+    """A folder with this Python under the name that the rules call."""
+    names = folder / "bin"
+    names.mkdir(parents=True, exist_ok=True)
+    script = names / "python"
+    # No link: a virtual environment is known by the place of its interpreter.
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    script.chmod(0o755)
+    return names
+
+
+def _measure_what_is_there(run: Run, study: Study, config: Path, results: Path) -> None:
+    """Evaluate the models that finished, and make tables of them."""
+    setting = results / DATASET / "4x"
+    data = ["--data", str(results / DATASET / "volumes.h5"), "--mask", str(setting / "mask.npz")]
+    labels = ["--dataset", DATASET, "--acceleration", "4x"]
+    done = [m.parent for m in sorted(setting.glob(f"seed{SEED}/*/manifest.json"))]
+    missing = [folder for folder in done if not (folder / "volumes.csv").exists()]
+    ended = {}
+    if missing and run.left() > 1:
+        until = time.time() + run.left()
+        ended["evaluation"] = _bounded(evaluate(missing, labels, data), until, results)
+    measured = [v.parent for v in sorted(setting.glob("**/volumes.csv"))]
+    if measured and run.left() > 1:
+        command = tables(measured, ["--config", str(config)], results / "tables")
+        ended["tables"] = _bounded(command, time.time() + run.left(), results)
+    run.lines.add(PHASE, "measured what finished", models=len(done), **ended)
+
+
+def _tell(lines: Lines, study: Study, results: Path) -> None:
+    """A line a model, and one for the study."""
+    names = Models(study).names()
+    finished = 0
+    for name in names:
+        folder = results / DATASET / "4x" / f"seed{SEED}" / name
+        if not (folder / "manifest.json").exists():
+            lines.add(PHASE, "model", model=name, finished=False)
+            continue
+        finished += 1
+        manifest = read_json(folder / "manifest.json")
+        facts: dict[str, Any] = {
+            "seconds": sum(one["seconds"] for one in manifest["sittings"]),
+            "startup_seconds": sum(one["startup_seconds"] for one in manifest["sittings"]),
+            "validation_psnr_db": manifest["best_epoch"]["validation_psnr_db"],
+        }
+        if (folder / "volumes.csv").exists():
+            with (folder / "volumes.csv").open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            for metric in ("psnr_db", "ssim"):
+                facts[metric] = statistics.mean(float(row[metric]) for row in rows)
+        lines.add(PHASE, "model", model=name, finished=True, **facts)
+    made = sorted(path.name for path in (results / "tables").glob("*.csv"))
+    lines.add(PHASE, "study", finished=finished, models=len(names), tables=made)

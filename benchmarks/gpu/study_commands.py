@@ -1,0 +1,63 @@
+"""The command lines of the study of phase (e)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline_src.config import Study
+from pipeline_src.planning.models import Models
+
+PROJECT = Path(__file__).resolve().parents[2]
+DATASET, SEED = "cardiac", 0
+
+
+def snakemake(folder: Path, config: Path, target: str) -> list[str]:
+    """Snakemake on the study, with its results in a folder."""
+    return [
+        *(sys.executable, "-m", "snakemake", target, "--directory", str(folder)),
+        *("--snakefile", str(PROJECT / "Snakefile"), "--configfile", str(config)),
+    ]
+
+
+def commands(study: Study, config: Path, results: Path) -> Iterator[list[str]]:
+    """What Snakemake would run, in an order that works."""
+    models, program = Models(study), [sys.executable, "-m", "pipeline_src"]
+    store, setting = results / DATASET / "volumes.h5", results / DATASET / "4x"
+    labels = ["--dataset", DATASET, "--acceleration", "4x"]
+    given = ["--config", str(config)]
+    yield [*program, "prepare", *given, "--dataset", DATASET, "--output", str(store)]
+    mask = setting / "mask.npz"
+    yield [*program, "mask", *given, *labels, "--output", str(mask)]
+    data = ["--data", str(store), "--mask", str(mask)]
+
+    def folder(name: str) -> Path:
+        return setting / f"seed{SEED}" / name
+
+    for name in models.names():
+        others = []
+        if teacher := models.teacher(name):
+            others += ["--teacher", str(folder(teacher) / "weights.safetensors")]
+        if start := models.warm_start(name):
+            others += ["--warm-start", str(folder(start) / "student_weights.safetensors")]
+        train = [*program, "train", *given, *labels, "--model", name, "--seed", str(SEED)]
+        yield [*train, *data, *others, "--output", str(folder(name))]
+    yield evaluate([folder(name) for name in models.names()], labels, data)
+    zero = setting / "zero_filled"
+    yield evaluate([], labels, [*data, "--zero-filled", str(zero)])
+    measured = [zero, *(folder(name) for name in models.names())]
+    yield tables(measured, given, results / "tables")
+
+
+def evaluate(folders: Sequence[Path], labels: list[str], data: list[str]) -> list[str]:
+    """Measure models on the test patients."""
+    program = [sys.executable, "-m", "pipeline_src", "evaluate"]
+    return [*program, *map(str, folders), *labels, "--part", "test", *data]
+
+
+def tables(folders: Sequence[Path], given: list[str], output: Path) -> list[str]:
+    """Make tables of what was measured."""
+    program = [sys.executable, "-m", "pipeline_src", "tables"]
+    metrics = [str(folder / "volumes.csv") for folder in folders]
+    return [*program, *metrics, *given, "--output", str(output)]

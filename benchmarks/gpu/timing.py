@@ -1,0 +1,306 @@
+"""Phase (d): what a step takes, of every kind in every form; the kinds of a study come first."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
+from benchmarks.gpu.lines import Lines
+from benchmarks.gpu.phase import Run, Settings
+from pipeline_src.training.interruption import Interruption
+from pipeline_src.training.safekeeping import Safekeeping
+from pipeline_src.training.seeding import random_states
+from pipeline_src.training.state import Saved, StateFiles
+from pipeline_src.training.validation import Validation
+
+PHASE = "timing"
+WARM_UP = 5
+
+
+def run(run: Run) -> None:
+    """From what the study's plan needs to what is good to know."""
+    files = write_files(run.settings.work / "timed", run.scale, run.scale.matrix)
+    known = kinds(run.scale)
+    first, rest = [k for k in known if k.name in FIRST], [k for k in known if k.name not in FIRST]
+    parts: list[tuple[str, Callable[[], object]]] = []
+
+    def add(what: str, work: Callable[[], object]) -> None:
+        parts.append((what, work))
+
+    add("start", partial(_start, run, files))
+    for precision in ("fp32", "bf16"):
+        for kind in first:
+            add("step", partial(_step, run, kind, files, precision))
+    add("validation", partial(_validation, run, files))
+    add("save", partial(_save, run, files))
+    for kind in rest if run.device.graphs else rest[:3]:
+        add("step", partial(_step, run, kind, files, "fp32"))
+    for number in run.scale.together:
+        add("streams", partial(_streams, run, files, number))
+    for kind in first:
+        add("kernels", partial(_kernels, run, kind, files))
+    add("layout", partial(_layout, run, files))
+    for number in run.scale.together:
+        add("processes", partial(_processes, run, files, number))
+    for kind in known if run.device.graphs else ():
+        for precision in ("fp32", "tf32", "bf16"):
+            for plain in (False, True):
+                done = not plain and (
+                    (kind in first and precision != "tf32") or precision == "fp32"
+                )
+                if not done:
+                    add("step", partial(_step, run, kind, files, precision, plain))
+    for kind in rest if run.device.graphs else ():
+        add("kernels", partial(_kernels, run, kind, files))
+    for number, (what, work) in enumerate(parts):
+        if run.left() <= 0:
+            run.lines.add(PHASE, "stopped", parts_done=number, parts=len(parts))
+            return
+        run.guarded(PHASE, what, work)
+    run.lines.add(PHASE, "complete", parts=len(parts))
+
+
+def _ready(run: Run, kind: Kind, files: Files, precision: str = "fp32") -> Trainee:
+    return Trainee(kind, files, run.scale, run.scale.matrix, run.device.name, precision)
+
+
+def _repeated(run: Run, made: Trainee, *, plain: bool = False) -> Callable[[], None]:
+    """A function that trains on the same full batch; warmed up, so that it is a replay where there
+    are graphs."""
+    indices = next(made.batches())
+    step = made.plain if plain else made.step
+
+    def again() -> None:
+        made.losses.done = 0
+        step(indices)
+
+    for _ in range(WARM_UP):
+        again()
+    run.device.wait()
+    return again
+
+
+def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = False) -> None:
+    run.device.clear_peak()
+    began = time.perf_counter()
+    made = _ready(run, kind, files, precision)
+    again = _repeated(run, made, plain=plain)
+    ready = time.perf_counter() - began
+    # Counted on the plain step: a replay shows no operations.
+    with FlopCounterMode(display=False) as flops:
+        made.plain(next(made.batches()))
+    took = run.device.seconds(again, run.scale.replays)
+    run.lines.add(
+        PHASE,
+        "step",
+        kind=kind.name,
+        precision=precision,
+        form="eager" if plain else run.device.form,
+        batch=run.scale.batch,
+        matrix=run.scale.matrix,
+        replays=len(took),
+        milliseconds=1000 * statistics.median(took),
+        fastest_ms=1000 * min(took),
+        slowest_ms=1000 * max(took),
+        teraflops_per_second=flops.get_total_flops() / statistics.median(took) / 1e12,
+        ready_seconds=ready,
+        peak_mib=run.device.peak_mib(),
+    )
+
+
+def _validation(run: Run, files: Files) -> None:
+    """The pipeline's validation, and plain passes of several sizes."""
+    kind = next(k for k in kinds(run.scale) if k.name == "teacher")
+    made = _ready(run, kind, files)
+    look = Validation(made.objective, made.validation, run.scale.batch)
+    for _ in range(WARM_UP):
+        look()
+    took = run.device.seconds(look, max(3, run.scale.replays // 5))
+    each = 1000 * statistics.median(took) / len(made.validation)
+    run.lines.add(PHASE, "validated", kind=kind.name, milliseconds_a_slice=each)
+    made.objective.trained.eval()
+    for size in (run.scale.batch, 16, 32, 64):
+        indices = torch.arange(size, device=made.device) % len(made.validation)
+
+        @torch.no_grad()
+        def once(indices: torch.Tensor = indices) -> None:
+            made.objective.validate(made.validation.batch(indices))
+
+        once()
+        took = run.device.seconds(once, max(3, run.scale.replays // 5))
+        run.lines.add(
+            PHASE,
+            "validation",
+            kind=kind.name,
+            batch=size,
+            milliseconds=1000 * statistics.median(took),
+        )
+
+
+def _save(run: Run, files: Files) -> None:
+    """Writing the state of the largest training."""
+    kind = next(k for k in kinds(run.scale) if k.name == "sft")
+    made = _ready(run, kind, files)
+    made.train(1)
+    states = StateFiles(run.settings.work / "state", "timed")
+    tensors = {f"weights/{n}": t for n, t in made.objective.trained.state_dict().items()}
+    tensors |= {f"adam/{n}": t for n, t in made.adam.state().items()}
+    tensors |= {f"best/{n}": t.clone() for n, t in made.objective.trained.state_dict().items()}
+    took = []
+    for _ in range(3):
+        run.device.wait()
+        began = time.perf_counter()
+        states.save(Saved({**tensors, **random_states()}, {}))
+        took.append(time.perf_counter() - began)
+    # What is asked after every step that saves nothing.
+    with Interruption(os.getppid()) as interruption:
+        keeping = Safekeeping(states, None, interruption, 10**9, dict)
+        began = time.perf_counter()
+        for _ in range(100):
+            keeping(None, epoch_over=False)  # type: ignore[arg-type]
+        asked = (time.perf_counter() - began) / 100
+    run.lines.add(
+        PHASE,
+        "save",
+        tensors=len(tensors),
+        milliseconds=1000 * statistics.median(took),
+        microseconds_asked_a_step=1e6 * asked,
+    )
+
+
+def _start(run: Run, files: Files) -> None:
+    """A process until it has done its first step, and what of that is importing."""
+    lines = (
+        "import time; began = time.perf_counter()\n"
+        "from benchmarks.gpu.timing import first_step\n"
+        "print(time.perf_counter() - began); first_step(*__import__('sys').argv[1:])"
+    )
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", lines, run.settings.text()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    run.lines.add(
+        PHASE,
+        "start",
+        seconds=time.perf_counter() - began,
+        imports_seconds=float(done.stdout.split()[0]),
+    )
+
+
+def first_step(text: str) -> None:
+    """Train once, in a process of its own."""
+    run = Run(Settings.read(text), Lines(Path(os.devnull)))
+    kind = next(k for k in kinds(run.scale) if k.name == "teacher")
+    _ready(run, kind, Files(run.settings.work / "timed")).train(1)
+
+
+def _streams(run: Run, files: Files, number: int) -> None:
+    """Several students of one process, each on a stream of its own."""
+    kind = next(k for k in kinds(run.scale) if k.name == "student")
+    steps = [_repeated(run, _ready(run, kind, files)) for _ in range(number)]
+    repeats = max(3, run.scale.replays // 2)
+    seconds = run.device.at_once(steps, repeats)
+    run.lines.add(
+        PHASE,
+        "streams",
+        kind=kind.name,
+        trainings=number,
+        milliseconds_each=1000 * seconds / repeats / number,
+    )
+
+
+def _processes(run: Run, files: Files, number: int) -> None:
+    """Several students, each in a process of its own; they start their clocks together."""
+    gate = run.settings.work / f"gate_{number}"
+    gate.mkdir(exist_ok=True)
+    for old in gate.iterdir():
+        old.unlink()
+    lines = (
+        "import sys; from benchmarks.gpu.timing import steps_behind; steps_behind(*sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", lines, run.settings.text(), str(gate)]
+    processes = [
+        subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True)
+        for n in range(number)
+    ]
+    try:
+        while len(list(gate.glob("ready_*"))) < number:
+            if any(process.poll() for process in processes) or run.left() < 0:
+                raise RuntimeError("a process ended before its first step, or time ran out")
+            time.sleep(0.01)
+        (gate / "open").touch()
+        found = [float(process.communicate()[0]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    run.lines.add(
+        PHASE,
+        "processes",
+        kind="student",
+        trainings=number,
+        milliseconds_each=1000 * statistics.median(found) / number,
+    )
+
+
+def steps_behind(text: str, gate: str, name: str) -> None:
+    """Print the seconds that a step takes while the others step too."""
+    folder, run = Path(gate), Run(Settings.read(text), Lines(Path(os.devnull)))
+    kind = next(k for k in kinds(run.scale) if k.name == "student")
+    again = _repeated(run, _ready(run, kind, Files(run.settings.work / "timed")))
+    (folder / f"ready_{name}").touch()
+    while not (folder / "open").exists():
+        time.sleep(0.001)
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() - began < (1.0 if run.device.graphs else 0.1):
+        again()
+        run.device.wait()
+        steps += 1
+    print((time.perf_counter() - began) / steps)
+
+
+def _layout(run: Run, files: Files) -> None:
+    """A teacher's step with its weights in either layout; images have one channel."""
+    kind = next(k for k in kinds(run.scale) if k.name == "teacher")
+    for layout in (torch.channels_last, torch.contiguous_format):
+        made = _ready(run, kind, files)
+        module: nn.Module = made.objective.trained
+        module.to(memory_format=layout)  # type: ignore[call-overload]
+        took = run.device.seconds(_repeated(run, made), run.scale.replays)
+        run.lines.add(
+            PHASE,
+            "layout",
+            kind=kind.name,
+            layout=str(layout),
+            milliseconds=1000 * statistics.median(took),
+        )
+
+
+def _kernels(run: Run, kind: Kind, files: Files) -> None:
+    """One profiled replay: how many nodes, and which take longest."""
+    again = _repeated(run, _ready(run, kind, files))
+    counted = run.device.kernels(again)
+    nodes = counted.pop("events")
+    run.lines.add(
+        PHASE,
+        "kernels",
+        kind=kind.name,
+        form=run.device.form,
+        nodes=nodes,
+        microseconds=sum(counted.values()),
+        longest={name[:120]: us for name, us in counted.most_common(12)},
+    )

@@ -1,0 +1,297 @@
+"""Teacher, student and the branches of student-friendly training, as configured (the paper's
+figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline_src.config import load_study
+from pipeline_src.config.method import Network, StudentFriendly
+from pipeline_src.config.study import Study
+from pipeline_src.reporting.figures.schematic import arrow, box, canvas, label, path
+from pipeline_src.reporting.style import COLORS, NORMAL, PAGE_WIDTH, SMALL, fitted, head
+
+#: Cascades that are drawn; of more, the first and the last.
+MOST_CASCADES, FIRST, LAST = 10, 5, 3
+#: Convolutions that are drawn as bars; more are told by their number.
+MOST_BARS = 12
+#: Inches: left and right of the cascades, the widest place of a cascade, and the narrowest figure.
+LEFT, RIGHT, WIDEST, NARROWEST = 0.55, 1.32, 1.0, 6.0
+#: Inches: height of a block, and from one row to the next.
+TALL, ROW = 0.25, 0.4
+#: Inches between a row's middle and the network's name above it, and a line of that.
+NAME, LINE = 0.26, 0.13
+#: Shares of a cascade's place that its block and its data fidelity take.
+BLOCK, FIDELITY = 0.53, 0.25
+TEACHER, STUDENT = COLORS["sft"], COLORS["std_kd"]
+#: White behind a label that a line passes below.
+HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+IMITATION: dict[str, Any] = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (2.5, 1.5))}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One chain of cascades.
+
+    Attributes:
+        role: `teacher`, `branch` or `student`.
+        cascades: numbers of those it goes through.
+        branch: of a branch, the teacher's cascade after which it leaves.
+    """
+
+    role: str
+    cascades: range
+    branch: int = 0
+
+    @property
+    def color(self) -> str:
+        """Of its blocks."""
+        return TEACHER if self.role == "teacher" else STUDENT
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the cascades lie.
+
+    Attributes:
+        lefts: left edges in inches, by number.
+        width: inches of each place.
+        gap: left edge of the place that stands for those left out; None where all are drawn.
+    """
+
+    lefts: dict[int, float]
+    width: float
+    gap: float | None
+
+    @property
+    def right(self) -> float:
+        """Right edge of the last cascade."""
+        return max(self.lefts.values()) + (BLOCK + FIDELITY) * self.width
+
+    def after(self, cascade: int) -> float:
+        """Where a branch leaves, between a cascade and the next."""
+        return self.lefts[cascade] + (BLOCK + FIDELITY + 0.06) * self.width
+
+
+def from_files(inputs: Sequence[Path], title: str) -> Figure:
+    """From the study's configuration, the one file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return draw(load_study(inputs[0]), title)
+
+
+def rows_of(study: Study) -> list[Row]:
+    """The teacher, its branches from the shortest to the longest, and the student: so no branch
+    crosses another."""
+    cascades = study.networks.teacher.cascades
+    branches = study.sft.branches or cascades - 1
+    return [
+        Row("teacher", range(1, cascades + 1)),
+        *(Row("branch", range(i + 1, cascades + 1), i) for i in range(branches, 0, -1)),
+        Row("student", range(1, cascades + 1)),
+    ]
+
+
+def places_of(cascades: int) -> Places:
+    """The places of so many cascades on a page's width."""
+    first, last, gap = list(range(1, cascades + 1)), [], None
+    if cascades > MOST_CASCADES:
+        first, last = first[:FIRST], first[-LAST:]
+    count = len(first) + (1 + len(last) if last else 0)
+    width = min(WIDEST, (PAGE_WIDTH - LEFT - RIGHT) / count)
+    lefts = {cascade: LEFT + k * width for k, cascade in enumerate(first)}
+    if last:
+        gap = LEFT + len(first) * width
+        lefts |= {cascade: gap + k * width for k, cascade in enumerate(last, start=1)}
+    return Places(lefts, width, gap)
+
+
+def draw(study: Study, title: str) -> Figure:
+    """The teacher above, a staircase of branches below it, the student at the bottom."""
+    places = places_of(study.networks.teacher.cascades)
+    every = rows_of(study)
+    rows = [row for row in every if row.role != "branch" or row.branch in places.lefts]
+    width = max(places.right + RIGHT, NARROWEST)
+    names = [_name_of(study, role, width) for role in ("teacher", "student")]
+    heights = [0.06 + NAME + LINE * len(names[0]) + ROW * k for k in range(len(rows) - 1)]
+    heights.append(heights[-1] + TALL / 2 + 0.12 + NAME + LINE * len(names[1]))
+    figure, axis = canvas(width, heights[-1] + 0.65)
+    _draw_imitation(axis, study.sft, rows, heights, places)
+    for row, y in zip(rows, heights, strict=True):
+        _draw_entry(axis, row, y, heights[0], places)
+        network = study.networks.teacher if row.role == "teacher" else study.networks.student
+        _draw_cascades(axis, row, y, places, network, study.sft)
+        _draw_output(axis, row, y, places.right, study.sft)
+    for name, y in zip(names, (heights[0], heights[-1]), strict=True):
+        for number, line in enumerate(reversed(name)):
+            label(axis, 0.06, y - NAME - LINE * (number + 0.5), line, fontsize=SMALL)
+    _draw_key(axis, heights[-1] + 0.42, study.sft)
+    heading = f"{title}: networks and student-friendly training (SFT)"
+    head(figure, heading, "; ".join([loss_in_words(study.sft), *_left_out(every, rows)]))
+    return figure
+
+
+def loss_in_words(sft: StudentFriendly) -> str:
+    """What student-friendly training minimises: its terms with their weights, none of weight 0."""
+    what = "reconstruction" if sft.imitation_domain == "image" else "middle features"
+    divided = sft.imitation_normalisation == "numel"
+    scale = "divided once more by the number of elements" if divided else "plain mean"
+    terms = (
+        (sft.teacher_weight, "error of the teacher"),
+        (sft.student_weight, "error of the branches"),
+        (sft.imitation_weight, f"distance of the branches from the teacher's {what} ({scale})"),
+    )
+    times = "\N{MULTIPLICATION SIGN}"
+    said = [term if w == 1 else f"{w:g} {times} {term}" for w, term in terms if w]
+    return f"SFT minimises: {' + '.join(said) or 'nothing'}"
+
+
+def _left_out(every: list[Row], rows: list[Row]) -> list[str]:
+    """Which cascades and branches are not drawn, in words."""
+    cascades = len(every[0].cascades)
+    if cascades <= MOST_CASCADES:
+        return []
+    said = [f"cascades {FIRST + 1} to {cascades - LAST} are not drawn"]
+    if hidden := len(every) - len(rows):
+        said.append(f"nor {hidden} of {len(every) - 2} branches")
+    return [", ".join(said)]
+
+
+def _name_of(study: Study, role: str, width: float) -> list[str]:
+    """A network in words, on lines that fit the figure."""
+    network: Network = getattr(study.networks, role)
+    padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
+    text = (
+        f"{role.title()} {network.name}: {network.cascades} cascades of {network.depth} "
+        f"convolutions, {network.features} features{padded}"
+    )
+    if role == "student":
+        last = network.cascades
+        trained = f"blocks 2 to {last}, each the same in all," if last > 2 else "block 2"
+        text += f"; the branches train its {trained} and not block 1"
+    return fitted(text, width - 0.15, SMALL)
+
+
+def _draw_entry(axis: Axes, row: Row, y: float, teacher: float, places: Places) -> None:
+    """What leads into a row: the zero-filled image, or the teacher's cascade before."""
+    start = places.lefts.get(row.cascades[0], places.gap)
+    assert start is not None
+    if row.role == "branch":
+        x = places.after(row.branch)
+        axis.plot([x], [teacher], ".", color=TEACHER, markersize=4, zorder=3)
+        path(axis, [(x, teacher), (x, y), (start, y)], color=TEACHER)
+        label(axis, x - 0.05, y, f"branch {row.branch}", ha="right", bbox=HALO)
+    else:
+        _formula(axis, LEFT - 0.24, y, "x_u", ha="right")
+        arrow(axis, (LEFT - 0.2, y), (start, y))
+
+
+def _draw_cascades(
+    axis: Axes, row: Row, y: float, places: Places, network: Network, sft: StudentFriendly
+) -> None:
+    """Block, data fidelity and the way to the next of each cascade that is drawn."""
+    block, fidelity = BLOCK * places.width, FIDELITY * places.width
+    gid = f"{row.role}{row.branch or ''}"
+    for cascade, left in places.lefts.items():
+        if cascade not in row.cascades:
+            continue
+        unused = row.role == "student" and cascade == 1
+        top = y - TALL / 2
+        box(axis, left, top, block, TALL, color=row.color, dashed=unused, gid=f"{gid} block")
+        marked = sft.imitation_domain == "features" and sft.imitation_weight and cascade > 1
+        middle = (network.depth + 1) // 2 if marked and row.role != "student" else 0
+        _draw_convolutions(axis, left, y, block, network.depth, middle, row.color)
+        box(axis, left + block, top, fidelity, TALL, face="0.9", gid=f"{gid} fidelity")
+        label(axis, left + block + fidelity / 2, y, "DF", ha="center", rotation=90)
+        name = f"{'T' if row.role == 'teacher' else 'S'}{cascade}"
+        label(axis, left + block / 2, top - 0.06, name, ha="center", color=row.color, bbox=HALO)
+        end = left + block + fidelity
+        if cascade < row.cascades[-1]:
+            arrow(axis, (end, y), (left + places.width, y))
+    if places.gap is not None and row.cascades[0] <= FIRST + 1:
+        end, dots = places.gap + places.width, "\N{MIDLINE HORIZONTAL ELLIPSIS}"
+        label(axis, places.gap + places.width / 2 - 0.04, y, dots, ha="center")
+        arrow(axis, (end - 0.12, y), (end, y))
+
+
+def _draw_convolutions(
+    axis: Axes, left: float, y: float, block: float, depth: int, middle: int, color: str
+) -> None:
+    """A bar a convolution, the ``middle`` one filled up; a number where there are too many."""
+    if depth > MOST_BARS:
+        label(axis, left + block / 2, y, str(depth), ha="center")
+        return
+    step = block / (depth + 1)
+    for number in range(1, depth + 1):
+        wide = 2.4 if number == middle else 0.9
+        ends = [y - 0.3 * TALL, y + 0.3 * TALL]
+        axis.plot([left + number * step] * 2, ends, color=color, linewidth=wide, zorder=3)
+
+
+def _draw_output(axis: Axes, row: Row, y: float, right: float, sft: StudentFriendly) -> None:
+    """A row's reconstruction, and the terms of the loss that it stands in."""
+    arrow(axis, (right, y), (right + 0.14, y))
+    names = {"teacher": "x_T", "branch": f"x_{{S,{row.branch}}}", "student": "x_S"}
+    _formula(axis, right + 0.17, y, names[row.role])
+    terms = []
+    if row.role == "teacher" and sft.teacher_weight:
+        terms.append("L_{rec}^T")
+    if row.role == "branch" and sft.student_weight:
+        terms.append("L_{rec}^S")
+    if row.role == "branch" and sft.imitation_weight:
+        terms.append("L_{imit}")
+    if terms:
+        _formula(axis, right + 0.68, y, r",\ ".join(terms))
+
+
+def _draw_imitation(
+    axis: Axes, sft: StudentFriendly, rows: list[Row], heights: list[float], places: Places
+) -> None:
+    """Dashed lines from what is imitated to what imitates it."""
+    branches = [(row, y) for row, y in zip(rows, heights, strict=True) if row.role == "branch"]
+    if not sft.imitation_weight:
+        return
+    teacher, lowest = heights[0], branches[-1][1]
+    if sft.imitation_domain == "image":
+        x = places.right + 0.6
+        axis.plot([x - 0.1, x, x], [teacher, teacher, lowest], zorder=1, **IMITATION)
+        for _, y in branches:
+            arrow(axis, (x, y), (x - 0.1, y), **IMITATION)
+        return
+    for cascade in places.lefts:
+        reached = [y for row, y in branches if cascade in row.cascades]
+        if reached:
+            x = places.lefts[cascade] + BLOCK / 2 * places.width
+            axis.plot([x, x], [teacher, max(reached)], zorder=1, **IMITATION)
+
+
+def _draw_key(axis: Axes, y: float, sft: StudentFriendly) -> None:
+    """What the signs mean, in one line."""
+    x = 0.08
+    for step in range(3):
+        axis.plot([x + 0.05 * step] * 2, [y - 0.07, y + 0.07], color="0.25", linewidth=0.9)
+    label(axis, x + 0.17, y, "3 x 3 convolutions")
+    x += 1.2
+    box(axis, x, y - 0.09, 0.14, 0.18, face="0.9")
+    label(axis, x + 0.07, y, "DF", ha="center", rotation=90)
+    label(axis, x + 0.2, y, "data fidelity (sampled lines put back)")
+    x += 2.15
+    box(axis, x, y - 0.08, 0.22, 0.16, color=STUDENT, dashed=True)
+    label(axis, x + 0.28, y, "not trained by SFT")
+    x += 1.3
+    if sft.imitation_weight:
+        axis.plot([x, x + 0.25], [y, y], **IMITATION)
+        images = sft.imitation_domain == "image"
+        label(axis, x + 0.31, y, "imitation" if images else "imitation (features in bold)")
+
+
+def _formula(axis: Axes, x: float, y: float, formula: str, **options: Any) -> None:
+    label(axis, x, y, f"${formula}$", parse_math=True, fontsize=NORMAL, **options)

@@ -1,0 +1,73 @@
+"""The steps of a study: what waits for what, and boxes that hold their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+from figure_helpers import overlapping, words
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from reporting_helpers import study_with
+
+from pipeline_src.config.recipes import RECIPES
+from pipeline_src.planning.models import Models
+from pipeline_src.reporting.figures.dag import Node, draw, nodes_of
+from pipeline_src.reporting.style import apply_style
+
+CONTROLS = ["student_matched", "student_sft_start", "student_as_long"]
+
+
+@pytest.fixture(autouse=True)
+def styled() -> Iterator[None]:
+    apply_style()
+    yield
+    plt.close("all")
+
+
+def nodes(**values: Any) -> list[Node]:
+    return nodes_of(Models(study_with(controls=CONTROLS, **values)))
+
+
+def column(found: list[Node], name: str) -> list[str]:
+    return [node.key for node in found if node.column == name]
+
+
+def text_beyond_its_box(figure: Figure) -> list[str]:
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    boxes = [p.get_window_extent() for p in axis.patches if isinstance(p, FancyBboxPatch)]
+    places = {text.get_text(): text.get_window_extent() for text in axis.texts}
+    return [
+        text
+        for text, place in places.items()
+        if not any(box.x0 <= place.x0 and place.x1 <= box.x1 for box in boxes)
+    ]
+
+
+def test_a_student_that_others_start_from_follows_its_source() -> None:
+    found = nodes(preset="authors")
+    assert column(found, "first")[:3] == ["teacher", "sft_teacher", "student_sft"]
+    assert "student_sft_start" in column(found, "second")
+
+
+def test_students_of_the_same_sources_stand_together() -> None:
+    found = nodes(recipes=list(RECIPES), methods={"at": {}, "sp": {}})
+    second = column(found, "second")
+    for recipe in RECIPES:
+        places = [k for k, name in enumerate(second) if name.startswith(f"{recipe}_")]
+        assert places == [places[0], places[0] + 1]
+    # From those that wait for the teacher alone to those that wait for the SFT teacher alone.
+    assert second.index("std_kd_sp") < second.index("sft_start_only_at") < second.index("sft_kd_at")
+
+
+@pytest.mark.parametrize("preset", [None, "authors"])
+def test_every_box_holds_its_text(preset: str | None) -> None:
+    own = "a_method_of_ones_own_with_a_name_that_no_box_of_the_figure_holds"
+    methods = {"at": {}, own: {"module": "pipeline_src.distillation.losses.at"}}
+    figure = draw(nodes(preset=preset, recipes=list(RECIPES), methods=methods), "Steps")
+    assert text_beyond_its_box(figure) == []
+    assert overlapping(figure) == []
+    assert any(text.endswith("\N{HORIZONTAL ELLIPSIS}") for text in words(figure))
