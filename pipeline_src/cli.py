@@ -103,11 +103,16 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--dataset", required=True, help="name of the data set")
         sub.add_argument("--acceleration", required=True, help="such as 4x")
 
+    def add_repeat(sub: argparse.ArgumentParser, what: str) -> None:
+        sub.add_argument("--seed", type=int, help=f"of the repeat, where repeat_over has {what}")
+
     sub = add("prepare", commands.prepare, "Read a data set's volumes into one store of slices.")
+    add_repeat(sub, "split")
     sub.add_argument("--dataset", required=True, help="name in the configuration")
     sub.add_argument("--output", type=Path, required=True, help="store to write (.h5)")
 
     sub = add("mask", commands.mask, "Draw or read the sampling mask of a data set.")
+    add_repeat(sub, "mask")
     sub.add_argument("--dataset", required=True, help="name in the configuration")
     sub.add_argument("--acceleration", type=_factor, required=True, help="such as 4x")
     sub.add_argument("--output", type=Path, required=True, help="mask to write (.npz)")

@@ -9,13 +9,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Kind, Places
+from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.steps import (
     Step,
     cost_step,
@@ -69,6 +71,26 @@ def _dataset(options: argparse.Namespace, study: Study) -> str:
     return name
 
 
+def _repeat(options: argparse.Namespace, kind: Kind) -> Study:
+    """The study, as the repeat of `--seed` has it where its stores or masks are repeated.
+
+    Raises:
+        InputError: there is such an option and they are not, or none and they are.
+    """
+    study = _study(options)
+    repeated = Places(study).repeated(kind)
+    if repeated and options.seed is None:
+        known = ", ".join(map(str, study.seeds))
+        raise InputError(
+            f"--seed is missing: by repeat_over each of seeds has a {kind} of its own ({known})"
+        )
+    if not repeated and options.seed is not None:
+        raise InputError(
+            f"--seed {options.seed}: by repeat_over one {kind} serves all seeds; leave it out"
+        )
+    return of_repeat(study, options.seed)
+
+
 def prepare(options: argparse.Namespace) -> Made:
     """Read a data set's volumes into a store."""
     from tqdm import tqdm
@@ -77,7 +99,7 @@ def prepare(options: argparse.Namespace) -> Made:
     from pipeline_src.data.sources import display_quarter_turns
     from pipeline_src.data.store import write_store
 
-    study = _study(options)
+    study = _repeat(options, "store")
     name = _dataset(options, study)
     dataset = study.datasets[name]
     prepared = prepare(
@@ -93,6 +115,7 @@ def prepare(options: argparse.Namespace) -> Made:
         "preparation": dataset.preparation.model_dump(mode="json"),
         "split": dataset.split.model_dump(mode="json"),
         "repeated": prepared.repeated,
+        **({} if options.seed is None else {"repeat": options.seed}),
     }
     write_store(options.output, prepared, description)
     print(
@@ -111,9 +134,11 @@ def mask(options: argparse.Namespace) -> Made:
     from pipeline_src.sampling.given_masks import mask_file, study_mask
     from pipeline_src.sampling.masks import write_mask
 
-    study = _study(options)
+    study = _repeat(options, "mask")
     name = _dataset(options, study)
     mask = study_mask(study, name, options.acceleration)
+    if options.seed is not None:
+        mask = replace(mask, description=mask.description | {"repeat": options.seed})
     write_mask(options.output, mask)
     given = study.datasets[name].masks.get(options.acceleration)
     return Made(
@@ -183,12 +208,12 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     from pipeline_src.evaluation.evaluate import Evaluation, Subject
 
     subjects = [Subject.of_folder(folder) for folder in options.models]
-    if options.zero_filled:
-        subjects.append(Subject(options.zero_filled, "zero_filled"))
-    if not subjects:
+    if not (subjects or options.zero_filled):
         raise InputError("evaluate: give models' folders, or --zero-filled")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     evaluation = Evaluation(options.data, options.mask, options.part, labels)
+    if options.zero_filled:
+        subjects.append(Subject(options.zero_filled, "zero_filled", evaluation.repeat))
     outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]
     if len(set(outputs)) < len(outputs):
         raise InputError("evaluate: two models' folders have one name; give them one at a time")
@@ -301,6 +326,7 @@ def check(options: argparse.Namespace) -> None:
     """Check a configuration, the files that it names and the data."""
     from pipeline_src.distillation.base import build_loss
     from pipeline_src.preflight import check_files, describe_data, inspect_data, missing_gpu
+    from pipeline_src.reporting.design import folds_tested, repeated_text
 
     study = _study(options)
     models = check_files(study)
@@ -318,6 +344,10 @@ def check(options: argparse.Namespace) -> None:
         else:
             place = method.source(name)
             print(f"method {name}: {place}, which a run imports; --import does it now")
+    if own := repeated_text(study):
+        print(f"each seed has {own} of its own (repeat_over)")
+    for sentence in folds_tested(study):
+        print(f"look: {sentence}")
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(
@@ -420,12 +450,15 @@ def estimate(options: argparse.Namespace) -> None:
         job_overhead=options.job_overhead,
     )
     print(shown(found))
-    reported = {
-        name: looked.parts[study.datasets[name].report_on]
+    parts = {
+        name: looked.parts
         for name, looked in inspect_data(study)
         if not isinstance(looked, InputError)
     }
-    print("\nWhat it can show:", *detectable_lines(study, reported), sep="\n")
+    reported = {name: found[study.datasets[name].report_on] for name, found in parts.items()}
+    trained_on = {name: found["train"] for name, found in parts.items()}
+    lines = detectable_lines(study, reported, trained_on)
+    print("\nWhat it can show:", *lines, sep="\n")
 
 
 def doctor(options: argparse.Namespace) -> int:

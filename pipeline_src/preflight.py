@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
+from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.sampling.given_masks import study_mask
 from pipeline_src.text import printable
 from pipeline_src.training.gpus import VISIBLE, visible_gpus
@@ -46,14 +48,16 @@ def check_files(study: Study) -> Models:
 
 
 def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
-    """Each data set of a study, and what it holds, or why it cannot be used."""
+    """Each data set of a study, and what it holds, or why it cannot be used; where each seed has a
+    split of its own, the parts are those of the first, and all are looked at."""
     from pipeline_src.data.inspection import inspect_dataset
 
-    for name, dataset in study.datasets.items():
+    for name in study.datasets:
         try:
-            found = inspect_dataset(dataset, Path(study.data_root))
+            repeats = [of_repeat(study, seed) for seed in Places(study).seeds("store")]
+            found = [inspect_dataset(s.datasets[name], Path(study.data_root)) for s in repeats]
             refuse_unplannable(source_files_of(study, name))
-            yield name, found
+            yield name, found[0]
         except InputError as error:
             yield name, error
 

@@ -6,7 +6,15 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
 
 import regex
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from pipeline_src.config.section import PathText, Section
 
@@ -215,6 +223,72 @@ class Split(Section):
                 raise ValueError(f"{part} is empty; at least one patient is needed there")
         return self
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a seed has a say in it."""
+        parts = (self.train, self.validation, self.test)
+        return any(isinstance(part, int) and part > 0 for part in parts)
+
+
+class Folds(Section):
+    """Cross-validation: patients are dealt into folds of equal size, give or take one; one fold is
+    tested, `validation` patients of the others choose weights, the rest trains.
+
+    With `repeat_over: [seed, split]` the repeats test the folds in turn, in the order of `seeds`,
+    and once all were tested, those of another deal. Needs neither `train` nor `test`.
+    """
+
+    any_text: ClassVar[bool] = True
+
+    folds: int = Field(ge=2, description="how many folds")
+    validation: PositiveInt = Field(
+        description="patients on which the weights are chosen, drawn from those that are not tested"
+    )
+    patients: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="ids or patterns of the patients that are dealt; null: all",
+    )
+    fold: NonNegativeInt | None = Field(
+        default=None,
+        description="the fold that is tested, from 0; null: another in each repeat, which needs "
+        "`repeat_over: [seed, split]`",
+    )
+    seed: NonNegativeInt = Field(default=0, description="seed by which patients are dealt")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_follow(cls, data: Any) -> Any:
+        for part in ("train", "test"):
+            if isinstance(data, dict) and part in data:
+                raise ValueError(
+                    f"{part} is given beside folds, which settle who trains and who is tested; "
+                    "leave one of them out"
+                )
+        return data
+
+    @model_validator(mode="after")
+    def _fold_is_one(self) -> Folds:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"fold {self.fold} is beyond the {self.folds} folds; they count from 0"
+            )
+        return self
+
+
+def _kind_of_split(split: Any) -> str:
+    return "folds" if isinstance(split, Folds) or "folds" in _keys(split) else "parts"
+
+
+def _keys(value: Any) -> Any:
+    return value if isinstance(value, dict) else ()
+
+
+AnySplit = Annotated[
+    Annotated[Split, Tag("parts")] | Annotated[Folds, Tag("folds")],
+    Discriminator(_kind_of_split),
+]
+
 
 class Dataset(Section):
     """One data set of the study."""
@@ -222,7 +296,7 @@ class Dataset(Section):
     title: str = Field(default="", description="name in tables and figures; empty: the key")
     source: Source = Field(description="where the volumes come from, chosen by `kind`")
     preparation: Preparation = Field(description="how volumes become slices")
-    split: Split = Field(description="which patients train, validate and test")
+    split: AnySplit = Field(description="which patients train, validate and test")
     paper: Literal["mrbrains", "cardiac"] | None = Field(
         default=None,
         description="the paper's data set that this is, prepared as there; its values are then "
@@ -247,7 +321,13 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _something_to_report(self) -> Dataset:
-        if self.report_on == "test" and not self.split.test:
+        if isinstance(self.split, Folds):
+            if self.report_on != "test":
+                raise ValueError(
+                    "report_on: validation is given beside split.folds, which test every patient; "
+                    "leave one of them out"
+                )
+        elif self.report_on == "test" and not self.split.test:
             raise ValueError(
                 "split.test is empty, so there is nothing to report; name test patients, or set "
                 "report_on: validation to report on the patients that chose the weights"

@@ -212,7 +212,7 @@ def _reaches(values: Any, path: list[str]) -> bool:
     """Whether a nested mapping gives the value at a path, a part of it, or what holds it."""
     if not path or not isinstance(values, Mapping):
         return True
-    # Pydantic names a source's kind inside the path.
+    # Pydantic names the kind of a source or split inside the path.
     head, rest = path[0], path[1:]
     if head in values:
         return _reaches(values[head], rest)
@@ -232,11 +232,11 @@ def _describe(error: ValidationError) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
         where = ".".join(map(str, first["loc"]))
         return f"{where}.kind: {tag!r} is no source; {hint}"
-    # Pydantic names a source's kind inside the path; a user does not write it there.
+    # Pydantic names the kind of a source or split inside the path; a user does not write it there.
     parts = [
         str(p)
         for i, p in enumerate(first["loc"])
-        if not (i == 3 and first["loc"][2:3] == ("source",))
+        if not (i == 3 and first["loc"][2:3] in (("source",), ("split",)))
     ]
     where = ".".join(parts)
     context = first.get("ctx", {})

@@ -33,7 +33,7 @@ def key_paths() -> list[str]:
 def source_kinds() -> list[str]:
     """Kinds of data source."""
     sections = _sections(Dataset.model_fields["source"].annotation)
-    return [typing.get_args(s.model_fields["kind"].annotation)[0] for _, s in sections]
+    return [_kind(section).removeprefix("kind: ") for _, section in sections]
 
 
 def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
@@ -48,6 +48,14 @@ def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
     if origin in (typing.Union, types.UnionType):
         return [found for member in arguments for found in _sections(member)]
     return []
+
+
+def _kind(section: type[BaseModel]) -> str:
+    """What tells a member of a union from the others: its `kind`, or its first key."""
+    kind = section.model_fields.get("kind")
+    if kind is not None:
+        return f"kind: {typing.get_args(kind.annotation)[0]}"
+    return f"with {next(iter(section.model_fields))}"
 
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -106,9 +114,7 @@ def reference_markdown() -> str:
             for suffix, section in sections:
                 label = f"{path}.{name}{suffix}".lstrip(".")
                 if len(sections) > 1:
-                    label += (
-                        f" (kind: {typing.get_args(section.model_fields['kind'].annotation)[0]})"
-                    )
+                    label += f" ({_kind(section)})"
                 below.append((section, label))
         out.append("")
         for section, label in below:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.data import Dataset, Folds
 from pipeline_src.config.method import (
     Distillation,
     Evaluation,
@@ -24,6 +24,7 @@ from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.section import PathText, Section
 
+Repeated = Literal["seed", "mask", "split"]
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
@@ -91,6 +92,12 @@ class Study(Section):
     seeds: list[int] = Field(
         default=[0], min_length=1, description="every model is trained once for each"
     )
+    repeat_over: list[Repeated] = Field(
+        default=["seed"],
+        description="what is another for each of `seeds`: seed (always): initial weights and order "
+        "of batches; mask: the drawn lines too; split: the drawn patients too, or the fold that is "
+        "tested",
+    )
     accelerations: list[int] = Field(
         default=[4, 5], min_length=1, description="undersampling factors R"
     )
@@ -128,7 +135,7 @@ class Study(Section):
     def _fill_in_preset(cls, data: Any) -> Any:
         return apply_preset(data, PAPER_METHODS) if isinstance(data, dict) else data
 
-    @field_validator("seeds", "accelerations", "recipes", "controls")
+    @field_validator("seeds", "repeat_over", "accelerations", "recipes", "controls")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
         repeated = sorted({v for v in values if values.count(v) > 1})
@@ -150,6 +157,15 @@ class Study(Section):
         for value in values:
             if value < 0:
                 raise ValueError(f"seed {value} is negative; seeds are 0 or more")
+        return values
+
+    @field_validator("repeat_over")
+    @classmethod
+    def _seeds_repeat(cls, values: list[Repeated]) -> list[Repeated]:
+        if "seed" not in values:
+            raise ValueError(
+                "seed is missing; weights and batches are drawn anew for each of seeds anyway"
+            )
         return values
 
     @field_validator("datasets")
@@ -290,6 +306,35 @@ class Study(Section):
                         f"{sampled} lines of {name} at {acceleration}x ({lines} lines / "
                         f"{acceleration}); use {sampled} or fewer"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_are_possible(self) -> Study:
+        for name, dataset in self.datasets.items():
+            split, of_split = dataset.split, f"datasets.{name}.split"
+            if "mask" in self.repeat_over and dataset.masks:
+                raise ValueError(
+                    f"repeat_over: mask, but datasets.{name}.masks gives that of "
+                    f"{min(dataset.masks)}x as a file, the same for all seeds; leave mask out of "
+                    "repeat_over, or the file out of masks"
+                )
+            if isinstance(split, Folds):
+                if "split" in self.repeat_over and split.fold is not None:
+                    raise ValueError(
+                        f"{of_split}.fold: {split.fold} is given, but repeat_over: split tests "
+                        "another fold for each of seeds; leave one of them out"
+                    )
+                if "split" not in self.repeat_over and split.fold is None:
+                    raise ValueError(
+                        f"{of_split}.folds: {split.folds} folds are tested in turn with "
+                        "repeat_over: [seed, split]; give that, or one fold with "
+                        f"{of_split}.fold"
+                    )
+            elif "split" in self.repeat_over and not split.is_drawn:
+                raise ValueError(
+                    f"repeat_over: split, but nothing is drawn in {of_split}, whose parts are all "
+                    "lists; leave split out of repeat_over, or give a part as a number, or folds"
+                )
         return self
 
     def model_names(self) -> list[str]:

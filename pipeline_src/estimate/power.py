@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline_src.config import Study
 from pipeline_src.evaluation.comparison import MINIMUM_SEEDS
 from pipeline_src.evaluation.statistics import detectable_effect, patients_needed
 from pipeline_src.reporting.names import counted, value_text
 
 
-def detectable_lines(study: Study, patients: dict[str, int]) -> list[str]:
+def detectable_lines(
+    study: Study, patients: dict[str, int], trained_on: dict[str, int] | None = None
+) -> list[str]:
     """A line per data set: the least effect on the primary question that is shown in 80 % of
     studies of this size.
 
     Args:
-        patients: of each data set, how many are reported.
+        patients: of each data set, how many are reported; where each seed has a split of its own,
+            with the first.
+        trained_on: of each data set, how many train; needed where each seed has its own split.
     """
     spread = study.evaluation.expected_spread
     seeds, lines = len(study.seeds), []
@@ -25,9 +31,15 @@ def detectable_lines(study: Study, patients: dict[str, int]) -> list[str]:
                 f"{start}cannot show an effect of any size; {MINIMUM_SEEDS} seeds are needed"
             )
             continue
-        few = number < patients_needed(1)
-        size = (seeds, 1 if few else number)
-        least = detectable_effect(size, (spread.between_seeds_db, spread.between_patients_db))
+        by_seed, by_patient = spread.between_seeds_db, spread.between_patients_db
+        if own_split := "split" in study.repeat_over:
+            # A repeat is the mean over its patients.
+            by_seed = math.hypot(by_seed, by_patient / math.sqrt(number))
+            start = f"{start.removesuffix(': ')} with each, of splits of their own: "
+        few = number * (seeds if own_split else 1) < patients_needed(1)
+        size = (seeds, 1 if few or own_split else number)
+        overlap = number / (trained_on or {})[name] if own_split else 0.0
+        least = detectable_effect(size, (by_seed, by_patient), overlap=overlap)
         about = ", about these patients alone, too few for others" if few else ""
         lines.append(
             f"{start}effects of {value_text(least, 'psnr_db')} dB or more on the primary question "

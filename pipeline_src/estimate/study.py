@@ -15,7 +15,9 @@ from pipeline_src.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.estimate.speed import Range, Speed, seconds_of_merits
 from pipeline_src.estimate.work import MIB, Slices, activation_bytes, slices_of_store
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.repeats import of_repeat
 
 #: Bytes that a model leaves besides its weights: panel, metrics, histories, manifests, figures.
 BESIDE_WEIGHTS = 400_000
@@ -25,42 +27,36 @@ PRIORITY = {"sft_teacher": 10, "teacher": 5}
 
 @dataclass(frozen=True)
 class Training:
-    """One training of a study."""
+    """One training of a study; ``key`` is its folder below the results, ``after`` are those of the
+    trainings that it needs."""
 
     setting: tuple[str, str]
     seed: int
     name: str
     plan: TrainingPlan
     slices: Slices
+    key: str
     after: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """Its folder below the results."""
-        return folder(self.setting, self.seed, self.name)
-
-
-def folder(setting: tuple[str, str], seed: int, name: str) -> str:
-    """A training's folder below the results."""
-    return f"{setting[0]}/{setting[1]}/seed{seed}/{name}"
 
 
 def trainings(study: Study, slices: dict[str, Slices]) -> list[Training]:
     """Every training of a study, each once."""
-    models, found = Models(study), []
+    models, places, found = Models(study), Places(study), []
     for dataset, factor in study.settings():
         setting = (dataset, f"{factor}x")
         for name in models.names((dataset, factor)):
             needed = [n for n in (models.teacher(name), models.warm_start(name)) if n]
             for seed in study.seeds:
                 plan = models.plan(name, seed)
-                after = tuple(folder(setting, seed, other) for other in needed)
-                found.append(Training(setting, seed, name, plan, slices[dataset], after))
+                key, *after = (places.model(*setting, seed, n) for n in (name, *needed))
+                of_data = slices[dataset]
+                found.append(Training(setting, seed, name, plan, of_data, key, tuple(after)))
     return found
 
 
 def count_slices(study: Study) -> dict[str, Slices]:
-    """Slices of each data set: from its store where it is prepared, else by preparing it now.
+    """Slices of each data set: from its store where it is prepared, else by preparing it now. Where
+    each seed has a split of its own, those of the first, which differ from others by little.
 
     Raises:
         InputError: the data is not there, or cannot be used.
@@ -69,9 +65,11 @@ def count_slices(study: Study) -> dict[str, Slices]:
     from pipeline_src.data.splits import PARTS
 
     found = {}
-    for name, dataset in study.datasets.items():
+    seed, places = study.seeds[0], Places(study)
+    for name, dataset in of_repeat(study, seed).datasets.items():
         try:
-            found[name] = slices_of_store(Path("results") / study.study / name / "volumes.h5")
+            store = places.store(name, seed)
+            found[name] = slices_of_store(Path("results") / study.study / store)
             continue
         except OSError:
             pass
@@ -144,11 +142,14 @@ def estimate(
     for one in seconds.values():
         total = total.plus(one)
     weights = [4 * _parameters(t.plan) for t in found]
-    stores = sum(s.store_bytes for s in slices.values())
+    places = Places(study)
+    prepared, masks = (len(places.seeds(kind)) for kind in ("store", "mask"))
+    stores = prepared * sum(s.store_bytes for s in slices.values())
     times = "" if faster == 1 else f", epochs {faster:g} times as fast"
     return Estimate(
         jobs={
-            "preparations": len(study.datasets),
+            "preparations": len(study.datasets) * prepared,
+            **({"masks": len(list(study.settings())) * masks} if masks > 1 else {}),
             "trainings": len(found),
             "evaluations": len(evaluations),
             "cost": 1,
@@ -174,7 +175,7 @@ def _evaluations(study: Study, found: list[Training]) -> dict[str, tuple[float, 
     """Seconds of each evaluation, and the trainings that it needs."""
     merits: dict[tuple[int, int], float] = {}
     evaluations: dict[str, tuple[float, list[str]]] = {}
-    own = study.model_names()
+    own, places = study.model_names(), Places(study)
     for one in found:
         part = one.slices.test if study.datasets[one.setting[0]].report_on == "test" else 0
         count = part or one.slices.validation
@@ -182,10 +183,10 @@ def _evaluations(study: Study, found: list[Training]) -> dict[str, tuple[float, 
         if size not in merits:
             merits[size] = seconds_of_merits(*size)
         name = "own" if one.name in own else one.name
-        key = f"evaluate {folder(one.setting, one.seed, name)}"
+        key = f"evaluate {places.model(*one.setting, one.seed, name)}"
         seconds, needed = evaluations.get(key, (0.0, []))
         evaluations[key] = (seconds + 2 * count * merits[size], [*needed, one.key])
-        zero_filled = f"evaluate {'/'.join(one.setting)}/zero_filled"
+        zero_filled = f"evaluate {places.zero_filled(*one.setting, one.seed)}"
         evaluations[zero_filled] = (count * merits[size], [])
     return evaluations
 

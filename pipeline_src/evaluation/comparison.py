@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.pairing import TRAINED_ON
 from pipeline_src.evaluation.statistics import (
     Array,
     bootstrap_interval,
@@ -20,6 +21,7 @@ from pipeline_src.evaluation.statistics import (
     holm,
     mean_p,
     patients_needed,
+    resampled_interval,
     spreads,
     wilcoxon_p,
 )
@@ -29,7 +31,7 @@ MINIMUM_SEEDS = 3
 Label = TypeVar("Label", bound=Hashable)
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "cannot tell"]
 #: What a verdict is about.
-Scope = Literal["patients and seeds", "these patients"]
+Scope = Literal["patients and seeds", "patients, splits and seeds", "these patients"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Comparison:
     cases. ``reason`` says in plain words what the verdict rests on.
 
     ``scope`` says what it is about. Where there are too few patients for a statement about others,
-    the test is over the seeds alone, whose patients are `these patients`; ``p`` is NaN then.
+    the test is over the seeds alone, whose patients are `these patients`; ``p`` is NaN then. Where
+    each seed has a split of its own, ``effect``, ``p_mean`` and the interval are of the repeats'
+    means (`statistics`), and ``p`` is of each patient's mean over the repeats that test it.
 
     With one seed, the interval and all p-values are about these networks alone.
     """
@@ -70,34 +74,54 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Tested:
-    """A matrix `(seeds, patients)` as it is tested: over both, or over the seeds alone."""
+    """Differences as they are tested.
+
+    Attributes:
+        matrix: `(seeds, patients)`; or `(seeds, 1)`, the seeds alone, or repeats with a split each.
+        overlap: of these repeats; 0 where one split serves all.
+    """
 
     matrix: Array
+    overlap: float
     patients: int
     scope: Scope
     p: float
-    p_mean: float
-    p_equivalence: float
+
+    @classmethod
+    def of(cls, differences: pd.DataFrame, enough: tuple[int, int]) -> _Tested:
+        # In one memory layout, since it shapes the last bits of a mean.
+        matrix = np.ascontiguousarray(differences, dtype=np.float64)
+        seeds, patients = matrix.shape
+        over_both = patients >= enough[1] or seeds < enough[0]
+        resampled, overlap = _has_own_splits(differences) and seeds > 1, 0.0
+        by_patient = np.nanmean(matrix, axis=0) if resampled else matrix.mean(axis=0)
+        p = wilcoxon_p(by_patient) if over_both else math.nan
+        if resampled:
+            trained_on = differences.index.get_level_values(TRAINED_ON).to_numpy(np.float64)
+            overlap = float(np.mean((~np.isnan(matrix)).sum(axis=1) / trained_on))
+            matrix = np.nanmean(matrix, axis=1, keepdims=True)
+        elif not over_both:
+            matrix = np.ascontiguousarray(matrix.mean(axis=1, keepdims=True))
+        scope: Scope = "patients, splits and seeds" if resampled else "patients and seeds"
+        return cls(matrix, overlap, patients, scope if over_both else "these patients", p)
+
+    @property
+    def p_mean(self) -> float:
+        return mean_p(self.matrix, self.overlap)
+
+    def p_equivalence(self, margin: float | None) -> float:
+        return math.nan if margin is None else equivalence_p(self.matrix, margin, self.overlap)
 
     def below(self, sign: int, margin: float | None) -> float:
         """p-value of being better by ``margin`` or more, where better is of that sign."""
-        return math.nan if margin is None else exceeds_p(-sign * self.matrix, -margin)
+        if margin is None:
+            return math.nan
+        return exceeds_p(-sign * self.matrix, -margin, self.overlap)
 
-    @classmethod
-    def of(cls, matrix: Array, enough: tuple[int, int], margin: float | None) -> _Tested:
-        seeds, patients = matrix.shape
-        over_both = patients >= enough[1] or seeds < enough[0]
-        p = wilcoxon_p(matrix.mean(axis=0)) if over_both else math.nan
-        if not over_both:
-            matrix = np.ascontiguousarray(matrix.mean(axis=1, keepdims=True))
-        return cls(
-            matrix,
-            patients,
-            "patients and seeds" if over_both else "these patients",
-            p,
-            mean_p(matrix),
-            math.nan if margin is None else equivalence_p(matrix, margin),
-        )
+    def interval(self, seed: int, level: float) -> tuple[float, float]:
+        if self.overlap:
+            return resampled_interval(self.matrix, self.overlap, level=level)
+        return bootstrap_interval(self.matrix, seed=seed, level=level)
 
 
 def compare_family(
@@ -128,22 +152,26 @@ def compare_family(
     Raises:
         InputError: a matrix is empty or has a value that is no finite number.
     """
-    # In one memory layout, since it shapes the last bits of a mean.
-    matrices = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in pairs.items()}
-    for label, matrix in matrices.items():
-        if not matrix.size or not np.isfinite(matrix).all():
+    for label, differences in pairs.items():
+        if not _is_whole(differences):
             raise InputError(f"{label}: a difference is missing or no finite number")
     enough = (minimum_seeds, patients_needed(len(pairs), alpha) if pairs else 0)
-    tested = [_Tested.of(matrix, enough, margin) for matrix in matrices.values()]
+    tested = [_Tested.of(differences, enough) for differences in pairs.values()]
     sign = 1 if higher_is_better else -1
     p_below = holm([t.below(sign, margin) for t in tested])
-    p_holm = holm([t.p_mean if math.isnan(t.p) else max(t.p, t.p_mean) for t in tested])
-    p_equivalence = holm([t.p_equivalence for t in tested])
+    p_means = [t.p_mean for t in tested]
+    p_holm = holm(
+        [
+            mean if math.isnan(t.p) else max(t.p, mean)
+            for t, mean in zip(tested, p_means, strict=True)
+        ]
+    )
+    p_equivalence = holm([t.p_equivalence(margin) for t in tested])
     compared = {}
-    for k, (label, test) in enumerate(zip(matrices, tested, strict=True)):
+    for k, (label, test) in enumerate(zip(pairs, tested, strict=True)):
         matrix = test.matrix
         effect = float(matrix.mean())
-        low, high = bootstrap_interval(matrix, seed=seed, level=1 - alpha)
+        low, high = test.interval(seed, 1 - alpha)
         reason = _too_few(len(matrix), test.patients, enough, len(pairs))
         verdict: Verdict = "cannot tell"
         if not reason:
@@ -164,12 +192,12 @@ def compare_family(
             low=low,
             high=high,
             p=test.p,
-            p_mean=test.p_mean,
+            p_mean=p_means[k],
             p_holm=float(p_holm[k]),
             margin=math.nan if margin is None else margin,
             p_equivalence=float(p_equivalence[k]),
             p_below=float(p_below[k]),
-            detectable=detectable_effect(matrix.shape, spreads(matrix)),
+            detectable=detectable_effect(matrix.shape, spreads(matrix), overlap=test.overlap),
             patients=test.patients,
             seeds=len(matrix),
             scope=test.scope,
@@ -177,6 +205,21 @@ def compare_family(
             reason=reason,
         )
     return compared
+
+
+def _has_own_splits(differences: pd.DataFrame) -> bool:
+    return TRAINED_ON in differences.index.names
+
+
+def _is_whole(differences: pd.DataFrame) -> bool:
+    """Whether there is a finite number for each seed and patient, or where each seed has a split of
+    its own, for some of each."""
+    matrix = np.asarray(differences, np.float64)
+    there = np.isfinite(matrix)
+    if not _has_own_splits(differences):
+        return bool(matrix.size and there.all())
+    some = there.any(axis=0).all() and there.any(axis=1).all() and not np.isinf(matrix).any()
+    return bool(matrix.size and some)
 
 
 def _too_few(seeds: int, patients: int, enough: tuple[int, int], family: int) -> str:

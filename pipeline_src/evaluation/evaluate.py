@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import DATA_DIGITS, METRICS
+from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
 from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
@@ -112,11 +112,45 @@ class Evaluation:
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
+        self._repeats: dict[str, int] = {}
+        for what, description, path in (
+            ("split", self._store.description, store),
+            ("mask", self._mask.description, mask),
+        ):
+            seed = description.get("repeat")
+            if type(seed) is int:
+                self._repeats[what] = seed
+            elif seed is not None:
+                raise InputError(f"{path}: is of repeat {seed!r}, which is no seed; make it anew")
         self._source: dict[str, str | float] = {
             "data": self._store.digest[:DATA_DIGITS],
             "mask": self._mask.digest[:DATA_DIGITS],
             "sampled": float(self._mask.samples.mean()),
+            **self._of_repeats(),
         }
+
+    @property
+    def repeat(self) -> int | None:
+        """The seed whose store or mask this is; None where one serves all.
+
+        Raises:
+            InputError: they are those of two seeds.
+        """
+        seeds = sorted(set(self._repeats.values()))
+        if len(seeds) > 1:
+            files = " and ".join(map(str, self._files.values()))
+            raise InputError(
+                f"{files}: are those of seeds {' and '.join(map(str, seeds))}; give both of one"
+            )
+        return seeds[0] if seeds else None
+
+    def _of_repeats(self) -> dict[str, str | int]:
+        """`results.REPEATS`, where the store or the mask is that of one seed alone."""
+        if self.repeat is None:
+            return {}
+        train = self._store.part("train")[1]["patient"].nunique()
+        values = (" ".join(self._repeats), train if "split" in self._repeats else "")
+        return dict(zip(REPEATS, values, strict=True))
 
     def refuse_foreign(self, subject: Subject) -> None:
         """Refuse to put metrics where those of other data belong.

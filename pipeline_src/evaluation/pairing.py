@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pipeline_src.errors import InputError
 
 Volume = tuple[int, str, str]
+#: The patients that trained a seed, where each has a split of its own; also a column of metrics.
+TRAINED_ON = "trained_on"
 
 
 class NotMeasuredError(InputError):
@@ -54,6 +56,25 @@ class Measured:
             raise InputError(f"{self.name}: measured more than once: {_listed(twice)}")
         self._rows = rows.iloc[order]
 
+    def trained_on(self) -> NDArray[np.float64] | None:
+        """Patients that trained each seed `(seeds,)`, where each has a split of its own, else None.
+
+        Raises:
+            NotMeasuredError: it is not told for a seed.
+        """
+        if "repeated" not in self._rows or not self._rows["repeated"].str.contains("split").any():
+            return None
+        by_seed = self._rows.groupby(self._rows["seed"].astype(int))[TRAINED_ON].agg(
+            lambda told: told.iloc[0] if told.nunique(dropna=False) == 1 else np.nan
+        )
+        counts: NDArray[np.float64] = np.asarray(by_seed, np.float64)
+        if not (counts > 0).all():
+            raise NotMeasuredError(
+                f"{self.name}: each seed has a split of its own, but the number of patients that "
+                "trained it (trained_on) is not told"
+            )
+        return counts
+
     def values(self, metric: str) -> NDArray[np.float64]:
         """A metric of each of `volumes`.
 
@@ -75,6 +96,9 @@ class Measured:
 def paired_differences(first: Measured, second: Measured, metric: str) -> pd.DataFrame:
     """First less second: a row per seed, a column per patient, the mean over the patient's volumes.
 
+    Where each seed has a split of its own, it is NaN for the patients that a seed does not report,
+    and rows go by seed and `TRAINED_ON`.
+
     Raises:
         NotMeasuredError: the two are not measured on the same volumes with the same seeds, or the
             metric is not a finite number everywhere.
@@ -91,22 +115,31 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
         if missing:
             gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
             raise NotMeasuredError(gap)
+    trained_on = first.trained_on()
     seeds = sorted({seed for seed, *_ in first.volumes})
     scans = sorted({(patient, frame) for _, patient, frame in first.volumes})
-    if len(first.volumes) != len(seeds) * len(scans):
-        known = set(first.volumes)
-        missing = [(s, *scan) for s in seeds for scan in scans if (s, *scan) not in known]
+    rows, columns = ({one: k for k, one in enumerate(all_)} for all_ in (seeds, scans))
+    matrix = np.full((len(seeds), len(scans)), np.nan)
+    at = [(rows[seed], columns[patient, frame]) for seed, patient, frame in first.volumes]
+    matrix[tuple(np.transpose(at))] = differences[first] - differences[second]
+    patients, starts = np.unique([patient for patient, _ in scans], return_index=True)
+    there = ~np.isnan(matrix)
+    counts = np.add.reduceat(there.astype(int), starts, axis=1)
+    # Each seed must report all that others report; with a split of its own, of its own patients.
+    of_patient = np.diff([*starts, len(scans)])
+    wanted = np.ones_like(counts) if trained_on is None else counts > 0
+    if (counts != wanted * of_patient).any():
+        whole = np.repeat(wanted, of_patient, axis=1).astype(bool)
+        missing = [(seeds[k], *scans[n]) for k, n in np.argwhere(whole & ~there)]
         gap = f"{first.name}: not measured, but with another seed: {_listed(missing)}"
         raise NotMeasuredError(gap)
-    matrix = (differences[first] - differences[second]).reshape(len(seeds), len(scans))
-    patients, starts, counts = np.unique(
-        [patient for patient, _ in scans], return_index=True, return_counts=True
-    )
-    means = np.add.reduceat(matrix, starts, axis=1) / counts
+    sums = np.add.reduceat(np.where(there, matrix, 0), starts, axis=1)
+    means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    index = pd.Index(seeds, name="seed")
+    if trained_on is not None:
+        index = pd.MultiIndex.from_arrays([index, trained_on], names=["seed", TRAINED_ON])
     return pd.DataFrame(
-        means,
-        index=pd.Index(seeds, name="seed"),
-        columns=pd.Index(patients.astype(object), name="patient"),
+        means, index=index, columns=pd.Index(patients.astype(object), name="patient")
     )
 
 

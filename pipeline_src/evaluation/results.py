@@ -17,18 +17,22 @@ METRICS = ("psnr_db", "ssim", "nmse", "hfn", "vif")
 #: samples.
 SOURCE = ("data", "mask", "sampled")
 DATA_DIGITS = 12
-NUMBERS = ("seed", "sampled", *METRICS)
+#: Columns of a study whose seeds have a split or mask each: which of both (`split`, `mask`, or
+#: `split mask`), and how many patients trained, where it is the split.
+REPEATS = ("repeated", "trained_on")
+NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     """Metric files of the evaluation, one under the other.
 
     All columns but `NUMBERS` are text, empty where a file does not have them; `sampled` is NaN
-    where it is not known.
+    where it is not known. `trained_on` is NaN where one split serves all seeds.
 
     Raises:
         InputError: there is none; one is unreadable, empty or lacks a column; or those of one data
-            set were measured on different data, or those of one setting with different masks.
+            set were measured on different data, or those of one setting with different masks; of
+            one seed, where each has its own.
     """
     if not paths:
         raise InputError("no metrics file given")
@@ -42,11 +46,12 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             raise InputError(f"{path}: has no metrics, only headings")
         # An empty cell, or a file without the column, is the study as configured, the one volume
         # of a patient, or data that is not told.
-        for column in ("variant", "frame", "data", "mask"):
+        for column in ("variant", "frame", "data", "mask", "repeated"):
             if column not in table:
                 table[column] = ""
-        if "sampled" not in table:
-            table["sampled"] = float("nan")
+        for column in ("sampled", "trained_on"):
+            if column not in table:
+                table[column] = float("nan")
         tables.append(table)
     _check_one_source(paths, tables)
     return pd.concat(tables, ignore_index=True)
@@ -56,15 +61,20 @@ def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> 
     """What is compared was measured on the same data and with the same mask, where that is told."""
     first: dict[tuple[str, ...], tuple[Path, object]] = {}
     for path, table in zip(paths, tables, strict=True):
-        told = table[["dataset", "acceleration", *SOURCE]].drop_duplicates()
-        for dataset, acceleration, data, mask, sampled in told.itertuples(index=False):
-            setting = (dataset, acceleration)
+        told = table[["dataset", "acceleration", "seed", "repeated", *SOURCE]].drop_duplicates()
+        for dataset, acceleration, seed, repeated, data, mask, sampled in told.itertuples(
+            index=False
+        ):
+            _agree(first, (dataset, "repeats"), path, repeated or "seed", "by other repeats than")
+            of_seed = f" seed {seed:.0f}"
+            store = f"{dataset}{of_seed * ('split' in repeated)}"
+            setting = f"{dataset} {acceleration}{of_seed * ('mask' in repeated)}"
             if data:
-                _agree(first, (dataset,), path, data, "on other data than")
+                _agree(first, (store,), path, data, "on other data than")
             if mask:
-                _agree(first, (*setting, "mask"), path, mask, "with another mask than")
+                _agree(first, (setting, "mask"), path, mask, "with another mask than")
             if pd.notna(sampled):
-                _agree(first, setting, path, round(sampled, 9), "with another mask than")
+                _agree(first, (setting,), path, round(sampled, 9), "with another mask than")
 
 
 def _agree(
@@ -77,7 +87,7 @@ def _agree(
     other, known = first.setdefault(what, (path, found))
     if found != known:
         raise InputError(
-            f"{path}: {' '.join(what[:2])} was measured {differs} in {other} ({found}, not "
+            f"{path}: {what[0]} was measured {differs} in {other} ({found}, not "
             f"{known}); evaluate both again with one store and mask, or give one data set another "
             "name"
         )

@@ -4,6 +4,12 @@ Two things vary that a statement about a method must hold for: the patients and 
 networks trained independently of each other. Volumes and slices of one patient are averaged first;
 they are no further evidence. A matrix here is `(seeds, patients)`: the first model's metric less
 the second's, in the metric's unit.
+
+Where each seed has a split of its own, the trainings share patients, and what is independent are
+neither. The units are then the repeats, `(seeds, 1)`, each the mean over the patients that it
+tests, and their mean has the variance (1/k + overlap) s^2 for k repeats that vary by s: the
+corrected resampled t test (Nadeau & Bengio, Machine Learning 52:239, 2003). The ``overlap`` is the
+number of tested patients over that of training ones; 0: seeds are independent.
 """
 
 from __future__ import annotations
@@ -91,14 +97,30 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def mean_p(matrix: Array) -> float:
+def resampled_interval(
+    matrix: Array, overlap: float, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the mean of repeats `(seeds, 1)` by Student's t; NaN for one."""
+    if len(matrix) == 1:
+        return math.nan, math.nan
+    mean = float(matrix.mean())
+    half = -stdtrit(len(matrix) - 1, (1 - level) / 2) * _standard_error(matrix, overlap)
+    return mean - half, mean + half
+
+
+def _standard_error(repeats: Array, overlap: float) -> float:
+    return math.sqrt((1 / len(repeats) + overlap) * float(repeats.var(ddof=1)))
+
+
+def mean_p(matrix: Array, overlap: float = 0.0) -> float:
     """Two-sided p-value of a grand mean of zero, seeds and patients both being random.
 
     The p at which t_seeds(p)^2 v_seeds + t_patients(p)^2 v_patients is the squared mean, with v the
     variance of the grand mean due to each and t Student's quantile: the interval of
     `bootstrap_interval` without resampling, which with 3 seeds has no tails to take a p-value from.
-    For one seed, or one patient, it is Student's t test over the other; NaN for one of both. Not
-    below `SMALLEST_P`.
+    For one seed, or one patient, it is Student's t test over the other; NaN for one of both. With
+    ``overlap``, of repeats `(seeds, 1)`, it is the corrected resampled t test. Not below
+    `SMALLEST_P`.
     """
     if matrix.size == 1:
         return math.nan
@@ -106,6 +128,8 @@ def mean_p(matrix: Array) -> float:
     if mean == 0:
         return 1.0
     factors = [(len(d) - 1, float(np.sum(d**2)) / (len(d) - 1) / len(d)) for d in _factors(matrix)]
+    if overlap:
+        factors = [(len(matrix) - 1, _standard_error(matrix, overlap) ** 2)]
 
     def beyond_mean(p: float) -> float:
         return float(sum(stdtrit(df, p / 2) ** 2 * v for df, v in factors)) - mean**2
@@ -126,21 +150,21 @@ def patients_needed(family: int, alpha: float = 0.05) -> int:
     return math.floor(1 + math.log2(family / alpha)) + 1
 
 
-def exceeds_p(matrix: Array, bound: float) -> float:
+def exceeds_p(matrix: Array, bound: float, overlap: float = 0.0) -> float:
     """One-sided p-value of a grand mean of at most ``bound``, against one above it: half of
     `mean_p`, or the rest where the mean lies below; NaN for one seed and one patient."""
-    two_sided = mean_p(matrix - bound)
+    two_sided = mean_p(matrix - bound, overlap)
     return two_sided / 2 if matrix.mean() >= bound else 1 - two_sided / 2
 
 
-def equivalence_p(matrix: Array, margin: float) -> float:
+def equivalence_p(matrix: Array, margin: float, overlap: float = 0.0) -> float:
     """p-value of a grand mean that lies ``margin`` or more away from zero: the larger of two
     one-sided tests (TOST; Schuirmann, J. Pharmacokinet. Biopharm. 15:657, 1987)."""
-    return max(exceeds_p(matrix, -margin), exceeds_p(-matrix, -margin))
+    return max(exceeds_p(matrix, -margin, overlap), exceeds_p(-matrix, -margin, overlap))
 
 
 def detectable_effect(
-    size: tuple[int, ...], spread: tuple[float, float], *, power: float = 0.8
+    size: tuple[int, ...], spread: tuple[float, float], *, power: float = 0.8, overlap: float = 0.0
 ) -> float:
     """The least effect that `mean_p` shows at 0.05 in a share ``power`` of studies, in the metric's
     unit.
@@ -148,12 +172,13 @@ def detectable_effect(
     Args:
         size: seeds and patients.
         spread: `spreads` of the difference between two models; that of a single level is left out.
+        overlap: as above, of repeats (seeds, 1).
 
     An approximation, by Student's quantiles of both factors added in squares as `mean_p` adds them;
     NaN for one seed and one patient. `test_statistics_answers.py` holds it to simulated studies.
     """
     squares = [
-        (stdtrit(n - 1, 0.025) + stdtrit(n - 1, 1 - power)) ** 2 * deviation**2 / n
+        (stdtrit(n - 1, 0.025) + stdtrit(n - 1, 1 - power)) ** 2 * deviation**2 * (1 / n + overlap)
         for n, deviation in zip(size, spread, strict=True)
         if n > 1
     ]

@@ -46,7 +46,7 @@ class Models:
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         changed = check_study(merge(data, changes), origin)
         own = self.study
-        for key in ("seeds", "accelerations", "datasets", "sampling"):
+        for key in ("seeds", "repeat_over", "accelerations", "datasets", "sampling"):
             if getattr(changed, key) != getattr(own, key):
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         # Those of another start come with it.

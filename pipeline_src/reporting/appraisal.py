@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipeline_src.config.study import Study
+from pipeline_src.planning.places import Places
+from pipeline_src.reporting.design import of_seed, reach_text
 from pipeline_src.reporting.records import UNKNOWN, Records
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
@@ -39,18 +41,16 @@ def limitations(study: Study, records: Records) -> Iterator[str]:
         "fidelity keeps the real part of the image, so that phase is neither there nor "
         "reconstructed."
     )
-    if len(study.seeds) > 1:
-        yield (
-            f"One mask per setting and one split per data set for all {len(study.seeds)} seeds: "
-            "intervals tell nothing of other masks and splits."
-        )
-    else:
-        yield "One seed, one mask per setting, one split per data set."
+    yield reach_text(study)
+    places = Places(study)
     for name, dataset in study.datasets.items():
-        title, store = study.dataset_title(name), records.stores.get(name)
-        yield from _of_masks(title, {r: records.masks.get((name, r)) for r in study.accelerations})
-        ids = store.patients.get(dataset.report_on) if store else None
-        count = UNKNOWN if ids is None else str(len(ids))
+        title = study.dataset_title(name)
+        for seed in places.seeds("mask"):
+            masks = {r: records.masks.get((name, r, seed)) for r in study.accelerations}
+            yield from _of_masks(of_seed(title, seed), masks)
+        stores = [records.stores.get((name, seed)) for seed in places.seeds("store")]
+        ids = {p for store in stores if store for p in store.patients.get(dataset.report_on, [])}
+        count = str(len(ids)) if ids else UNKNOWN
         yield f"{title}: reported patients: {count}; seeds per model: {len(study.seeds)}."
         if dataset.report_on == "validation":
             yield f"{title}: the reported patients are those on which the weights were chosen."

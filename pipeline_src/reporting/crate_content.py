@@ -13,6 +13,7 @@ from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
 
 #: What a crate holds and what that is: the first pattern that a path in the results matches.
 DESCRIPTIONS = (
@@ -68,20 +69,26 @@ NOT_INCLUDED = (
 def required_files(study: Study) -> Iterator[str]:
     """Paths in the results that every finished study has, in the order in which they are made."""
     yield "config.yaml"
-    for dataset in study.datasets:
-        yield f"{dataset}/volumes.h5"
-    models, metrics = Models(study), ("slices.csv", "volumes.csv")
+    yield from _stores(study)
+    models, metrics, places = Models(study), ("slices.csv", "volumes.csv"), Places(study)
     for dataset, factor in study.settings():
-        setting = f"{dataset}/{factor}x"
-        yield f"{setting}/mask.npz"
-        yield from (f"{setting}/zero_filled/{name}" for name in metrics)
+        setting = (dataset, f"{factor}x")
+        yield from (places.mask(*setting, seed) for seed in places.seeds("mask"))
+        for repeat in places.seeds("zero_filled"):
+            yield from (f"{places.zero_filled(*setting, repeat)}/{name}" for name in metrics)
         for seed in study.seeds:
             for model in models.names((dataset, factor)):
                 stages = [f"history_{stage}.csv" for stage in models.plan(model, seed).stages]
                 for name in ("weights.safetensors", "manifest.json", *stages, *metrics):
-                    yield f"{setting}/seed{seed}/{model}/{name}"
+                    yield f"{places.model(*setting, seed, model)}/{name}"
     yield from (f"tables/main.{suffix}" for suffix in ("csv", "html"))
     yield "report.html"
+
+
+def _stores(study: Study) -> Iterator[str]:
+    places = Places(study)
+    for dataset in study.datasets:
+        yield from (places.store(dataset, seed) for seed in places.seeds("store"))
 
 
 @dataclass(frozen=True)
@@ -201,8 +208,7 @@ def read_results(results: Path) -> Content:
     named = {place for m in manifests for place in (*m.inputs, *m.outputs) if is_inside(place)}
     for place in sorted(named):
         _require(results, place)
-    stores = {f"{dataset}/volumes.h5" for dataset in study.datasets}
-    listed = sorted((named | stores) - set(included))
+    listed = sorted((named | set(_stores(study))) - set(included))
     digests = {name: sha256_file(results / name) for name in (*included, *listed)}
     for manifest in manifests:
         _check_digests(results, manifest, digests)

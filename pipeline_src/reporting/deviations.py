@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_src.config.data import Dataset, PatientChoice, SliceRange
+from pipeline_src.config.data import Dataset, Folds, PatientChoice, SliceRange
 from pipeline_src.config.load import load_study
 from pipeline_src.config.presets import PRESETS
 from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.provenance import PACKAGE
+from pipeline_src.reporting.design import folds_text
 
 #: The paper's study; what stands there is what "the paper" is in comparisons.
 PAPER_CONFIG = PACKAGE.parent / "config" / "paper.yaml"
@@ -206,6 +207,8 @@ def _facts(dataset: Dataset, accelerations: list[int]) -> dict[str, str]:
 
 def split_text(dataset: Dataset) -> str:
     """How the patients of each part are chosen."""
+    if isinstance(dataset.split, Folds):
+        return f"{folds_text(dataset.split)}; dealt with seed {dataset.split.seed}"
     parts = [(part, choice) for part, choice in dataset.split if part != "seed" and choice]
     drawn = any(isinstance(choice, int) for _, choice in parts)
     text = ", ".join(f"{part} {_choice(choice)}" for part, choice in parts)

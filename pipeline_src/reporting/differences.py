@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from pipeline_src.evaluation.comparison import Comparison, compare_family
+from pipeline_src.evaluation.comparison import Comparison, Scope, compare_family
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
 from pipeline_src.reporting.labels import Labels, of_setting
 from pipeline_src.reporting.names import (
@@ -48,6 +48,18 @@ COLUMNS = [
 ]
 CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
 RESAMPLING_SEED = 0
+#: The scope of tests where each seed has a split of its own.
+OWN_SPLITS: Scope = "patients, splits and seeds"
+#: How intervals and p-values come about, where one split serves all seeds and where each has one.
+INTERVALS = {
+    False: "Intervals: bootstrap over patients and seeds, stretched for small numbers of either. "
+    "p: the larger of Wilcoxon's signed-rank test over patients and the test of the mean over "
+    "patients and seeds,",
+    True: "Each seed has a split of its own, so the units are the repeats, each the mean over the "
+    "patients that it reports. Intervals: the corrected resampled t test (Nadeau and Bengio 2003), "
+    "which allows for the training patients that repeats share. p: the larger of that test's and "
+    "of Wilcoxon's signed-rank test over each patient's mean over repeats,",
+}
 #: How many reasons the notes tell.
 MOST_REASONS = 6
 
@@ -207,7 +219,8 @@ def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
     """
     first = matrices[0]
     for other in matrices[1:]:
-        if not (first.index.equals(other.index) and first.columns.equals(other.columns)):
+        same = first.index.equals(other.index) and first.columns.equals(other.columns)
+        if not same or not first.isna().equals(other.isna()):
             raise NotMeasuredError("the methods are not all measured on the same volumes and seeds")
     return sum(matrices[1:], start=first) / len(matrices)
 
@@ -254,9 +267,7 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
     notes = [
         "Differences are first less second, paired by patient (the mean over a patient's volumes) "
         "and averaged over patients and seeds.",
-        "Intervals: bootstrap over patients and seeds, stretched for small numbers of either. "
-        "p: the larger of Wilcoxon's signed-rank test over patients and the test of the mean over "
-        "patients and seeds, Holm-corrected within each family "
+        f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected within each family "
         f"({'; '.join(FAMILIES.values())}) of a setting.",
         "better or worse: corrected p below 0.05 and an interval without 0; equivalent: shown to "
         f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
@@ -291,5 +302,5 @@ def _scope_notes(table: pd.DataFrame) -> list[str]:
     return [
         f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
         "statement about others; tested over seeds alone, the verdicts hold for training anew and "
-        f"measuring the same patients ({'; '.join(families)})."
+        f"measuring the same patients ({'; '.join(families)}).",
     ]

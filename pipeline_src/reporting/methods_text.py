@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline_src.config.data import Folds, Split
 from pipeline_src.config.method import Method
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
+from pipeline_src.reporting.design import folds_text, repeated_text
 from pipeline_src.reporting.names import RECIPE_TITLES, model_title
 
 #: What each control is trained for.
@@ -47,12 +49,7 @@ def _data(study: Study) -> str:
     sentences = []
     for name, dataset in study.datasets.items():
         rows, columns = dataset.preparation.matrix
-        parts = {
-            part: choice if isinstance(choice, int) else _listed(choice)
-            for part, choice in dataset.split
-            if part != "seed" and choice
-        }
-        split = ", ".join(f"{part} {choice}" for part, choice in parts.items())
+        split = _split(dataset.split)
         scale = dataset.preparation.downscale
         reduced = f", averaged over blocks of {scale} x {scale} pixels," if scale > 1 else ""
         sentences.append(
@@ -63,12 +60,24 @@ def _data(study: Study) -> str:
     return "Data. " + " ".join(sentences)
 
 
+def _split(split: Split | Folds) -> str:
+    if isinstance(split, Folds):
+        return folds_text(split)
+    parts = {
+        part: choice if isinstance(choice, int) else _listed(choice)
+        for part, choice in split
+        if part != "seed" and choice
+    }
+    return ", ".join(f"{part} {choice}" for part, choice in parts.items())
+
+
 def _sampling(study: Study) -> str:
     factors = _listed([f"{r}x" for r in study.accelerations])
     given = [n for n, d in study.datasets.items() if d.masks]
     text = (
         f"Sampling. Acquisition was simulated with Cartesian masks of whole phase-encode lines at "
         f"{factors}, one mask for all slices of a data set and acceleration"
+        f"{' in each repeat' if 'mask' in study.repeat_over else ''}"
     )
     if len(given) < len(study.datasets):
         text += (
@@ -101,8 +110,13 @@ def _training(study: Study) -> str:
         f"Training. Every stage ran {t.epochs} epochs of Adam at learning rate "
         f"{t.learning_rate:g}, reduced by a factor {t.lr_factor:g} every {t.lr_step} epochs, with "
         f"batches of {t.batch_size} slices; the weights of the lowest validation loss were kept "
-        f"unless said otherwise. Seeds: {_listed([str(s) for s in study.seeds])}."
+        f"unless said otherwise. Seeds: {_listed([str(s) for s in study.seeds])}.{_repeats(study)}"
     )
+
+
+def _repeats(study: Study) -> str:
+    repeated = repeated_text(study)
+    return f" Each seed has {repeated} of its own." if repeated else ""
 
 
 def _distillation(study: Study) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.labels import Labels
 from pipeline_src.reporting.names import METRIC_TITLES, PAPER_RECIPES, full_title
+from pipeline_src.reporting.tables import own_splits
 
 MODEL = ["model", "training", "variant"]
 #: How many examples a note names.
@@ -36,7 +37,9 @@ def measured_notes(volumes: pd.DataFrame, labels: Labels) -> list[str]:
 
 def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
     """By model and seed; a seed that a model lacks altogether is one."""
-    wanted = list(dict.fromkeys(zip(setting["patient"], setting["frame"], strict=True)))
+    wanted = _scans(setting)
+    # Where each seed has a split of its own, it has patients of its own.
+    own_split = own_splits(setting)
     seeds = list(setting.loc[setting["training"] != "none", "seed"].dropna().unique())
     for (model, training, variant), own in setting.groupby(MODEL, dropna=False, sort=False):
         name = " ".join(filter(None, (full_title(str(model), str(training)), str(variant))))
@@ -47,10 +50,14 @@ def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
             if of_seed.empty:
                 yield named
                 continue
-            there = set(zip(of_seed["patient"], of_seed["frame"], strict=True))
-            for volume in wanted:
+            there = set(_scans(of_seed))
+            for volume in _scans(setting[setting["seed"] == seed]) if own_split else wanted:
                 if volume not in there:
                     yield f"{named}, {_volume(*volume)}"
+
+
+def _scans(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(zip(rows["patient"], rows["frame"], strict=True)))
 
 
 def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:

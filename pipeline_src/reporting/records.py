@@ -13,6 +13,7 @@ from pipeline_src.data.store_index import StoreIndex, read_index
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places, manifest_of
 from pipeline_src.sampling.masks import Mask, read_mask
 
 #: Stands for what is told nowhere.
@@ -155,8 +156,9 @@ class Records:
     """What was read, summed up: a large study has thousands of manifests.
 
     Attributes:
-        prepared: manifests of the preparations, by data set.
-        stores, masks: by data set, and by data set and acceleration; those that are there.
+        prepared: manifests of the preparations, by data set and seed.
+        stores, masks: by data set and seed, and by data set, acceleration and seed; those that are
+            there. The seed is None where one serves all.
         preparation, training, evaluation: what they took.
         by_model: what training took, by the model's name.
         machines: what the sittings on each machine took.
@@ -165,9 +167,9 @@ class Records:
         files: all that was read.
     """
 
-    prepared: dict[str, Made] = field(default_factory=dict)
-    stores: dict[str, StoreIndex] = field(default_factory=dict)
-    masks: dict[tuple[str, int], Mask] = field(default_factory=dict)
+    prepared: dict[tuple[str, int | None], Made] = field(default_factory=dict)
+    stores: dict[tuple[str, int | None], StoreIndex] = field(default_factory=dict)
+    masks: dict[tuple[str, int, int | None], Mask] = field(default_factory=dict)
     preparation: Effort = field(default_factory=Effort)
     training: Effort = field(default_factory=Effort)
     evaluation: Effort = field(default_factory=Effort)
@@ -194,6 +196,7 @@ def read_records(study: Study, results: Path | None) -> Records:
 class _Reading:
     def __init__(self, study: Study, results: Path | None) -> None:
         self._study, self._models, self._results = study, Models(study), results
+        self._places = Places(study)
         self._evaluations: dict[tuple[str, ...], Sitting] = {}
         self.records = Records()
         for dataset in study.datasets:
@@ -217,20 +220,24 @@ class _Reading:
 
     def _dataset(self, dataset: str) -> None:
         records = self.records
-        if path := self._place(f"{dataset}/volumes.h5"):
-            records.stores[dataset] = read_index(path)
-        if made := self._made(f"{dataset}/volumes.manifest.json", records.preparation):
-            records.prepared[dataset] = made
+        for seed in self._places.seeds("store"):
+            store = self._places.store(dataset, seed)
+            if path := self._place(store):
+                records.stores[dataset, seed] = read_index(path)
+            if made := self._made(manifest_of(store), records.preparation):
+                records.prepared[dataset, seed] = made
 
     def _setting(self, dataset: str, factor: int) -> None:
-        records, place = self.records, f"{dataset}/{factor}x"
-        if path := self._place(f"{place}/mask.npz"):
-            records.masks[dataset, factor] = read_mask(path)
-        self._evaluated(f"{place}/zero_filled")
+        records, places, setting = self.records, self._places, (dataset, f"{factor}x")
+        for repeat in places.seeds("mask"):
+            if path := self._place(places.mask(*setting, repeat)):
+                records.masks[dataset, factor, repeat] = read_mask(path)
+        for repeat in places.seeds("zero_filled"):
+            self._evaluated(places.zero_filled(*setting, repeat))
         for name in self._models.names((dataset, factor)):
             of_model = records.by_model.setdefault(name, Effort())
             for seed in self._study.seeds:
-                folder = f"{place}/seed{seed}/{name}"
+                folder = places.model(*setting, seed, name)
                 self._made(f"{folder}/manifest.json", records.training, of_model)
                 self._evaluated(folder)
 

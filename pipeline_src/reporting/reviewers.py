@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
+from pipeline_src.planning.places import Places
 from pipeline_src.reporting.appraisal import DIFFICULT, EASY, limitations
+from pipeline_src.reporting.design import of_seed, repeated_text
 from pipeline_src.reporting.deviations import deviations, options, paper_study, split_text
 from pipeline_src.reporting.efforts import effort_rows, machine_rows, model_lines
 from pipeline_src.reporting.names import MODEL_TITLES, counted
@@ -113,9 +116,10 @@ def _deviations(study: Study) -> Part:
 
 def _data(study: Study, records: Records) -> Part:
     rows, folded = [], []
-    for name, dataset in study.datasets.items():
-        title = study.dataset_title(name)
-        store, made = records.stores.get(name), records.prepared.get(name)
+    for name, seed in product(study.datasets, Places(study).seeds("store")):
+        dataset = study.datasets[name]
+        title = of_seed(study.dataset_title(name), seed)
+        store, made = records.stores.get((name, seed)), records.prepared.get((name, seed))
         files = UNKNOWN if made is None else "none" if dataset.synthetic else str(made.given)
         left_out = sum(store.dropped.values()) if store else 0
         rows.append(
@@ -157,9 +161,9 @@ def _patients(store: Any) -> list[tuple[str, list[str]]]:
 
 def _sampling(study: Study, records: Records) -> Part:
     rows = []
-    for dataset, factor in study.settings():
-        mask = records.masks.get((dataset, factor))
-        setting = study.setting_title(dataset, f"{factor}x")
+    for (dataset, factor), seed in product(study.settings(), Places(study).seeds("mask")):
+        mask = records.masks.get((dataset, factor, seed))
+        setting = of_seed(study.setting_title(dataset, f"{factor}x"), seed)
         rows.append((setting, *(_mask_row(mask) if mask else (UNKNOWN,) * 4)))
     splits = [
         (study.dataset_title(name), split_text(dataset), dataset.report_on)
@@ -170,7 +174,8 @@ def _sampling(study: Study, records: Records) -> Part:
         "Seeds, splits and masks",
         [
             Facts(
-                f"Seeds of the trainings: {', '.join(map(str, study.seeds))}.",
+                f"Seeds of the trainings: {', '.join(map(str, study.seeds))}."
+                + (f" Each has {own} of its own." if (own := repeated_text(study)) else ""),
                 ("data set", "split of the patients", "reported patients"),
                 splits,
             ),

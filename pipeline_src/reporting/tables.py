@@ -76,6 +76,7 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     )
     cells = a_seed.join(counts).reset_index()
     rows = []
+    own_split = own_splits(volumes)
     for (*identity, part), cell in cells.groupby([*keys, "part"], dropna=False, sort=False):
         row: dict[str, object] = dict(zip(KEYS, identity[:-1], strict=True))
         row |= {metric: cell[metric].mean() for metric in METRICS}
@@ -89,8 +90,29 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             "variant": identity[-1],
             "sampled": cell["sampled"].max(),
         }
+        if own_split:
+            row |= _of_all_seeds(volumes, dict(zip(keys, identity, strict=True)), cell)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def own_splits(volumes: pd.DataFrame) -> bool:
+    """Whether each seed has a split, and so patients, of its own."""
+    return "repeated" in volumes and bool(volumes["repeated"].str.contains("split").any())
+
+
+def _of_all_seeds(
+    volumes: pd.DataFrame, identity: dict[str, object], cell: pd.DataFrame
+) -> dict[str, object]:
+    """Volumes and patients of all seeds together, each once, and how many patients a seed has."""
+    own = volumes[(volumes[list(identity)] == pd.Series(identity)).all(axis=1)]
+    return {
+        "volumes": len(own[["patient", "frame"]].drop_duplicates()),
+        "patients": int(own["patient"].nunique()),
+        "patients_per_seed": "-".join(
+            dict.fromkeys(f"{end:d}" for end in (cell["patients"].min(), cell["patients"].max()))
+        ),
+    }
 
 
 def paper_layout(
@@ -193,6 +215,9 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
         chosen, also = f"{row['part']} patient", ""
         if row["part"] == "validation":
             also = ", on which the weights were chosen too (the paper's choice)"
+        per_seed = row.get("patients_per_seed")
+        if isinstance(per_seed, str):
+            also += f", {per_seed.replace('-', ' to ')} with each seed, which has its own split"
         notes.append(
             f"{labels.title(dataset)}: {kinds[labels.datasets[dataset].synthetic]}; mean over "
             f"{counted([row['volumes']], 'volume')} of {counted([row['patients']], chosen)}{also}."

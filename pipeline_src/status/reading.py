@@ -20,6 +20,7 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
 from pipeline_src.text import one_line
 from pipeline_src.training.lock import is_locked
 
@@ -125,7 +126,7 @@ class _Planned:
 
 def plan(study: Study, results: Path) -> list[_Planned]:
     """Every training of a study, and where its files lie."""
-    models = Models(study)
+    models, places = Models(study), Places(study)
     plans = {name: models.plan(name, study.seeds[0]) for name in models.names()}
     planned = []
     for dataset, factor in study.settings():
@@ -142,7 +143,7 @@ def plan(study: Study, results: Path) -> list[_Planned]:
                         model,
                         len(made.stages),
                         made.training.epochs,
-                        results / dataset / acceleration / f"seed{seed}" / model,
+                        results / places.model(dataset, acceleration, seed, model),
                         results / "logs" / "train" / log,
                     )
                 )

@@ -133,6 +133,37 @@ def test_masks_of_the_same_number_of_lines_are_told_apart(
         read_metrics([own / "teacher/volumes.csv", other / "teacher/volumes.csv"])
 
 
+def repeated_store(folder: Path, repeat: object) -> Path:
+    path = folder / f"split{repeat}.h5"
+    write_store(path, prepared_data(), {"dataset": "tiny", "repeat": repeat})
+    return path
+
+
+def test_zero_filling_of_a_repeat_has_its_seed(files: Files, tmp_path: Path) -> None:
+    data = repeated_store(tmp_path, 7)
+    for mask, repeated in (
+        (files.mask, "split"),
+        (written(tmp_path, seed=7, repeat=7), "split mask"),
+    ):
+        folder = tmp_path / repeated
+        assert evaluate("--zero-filled", str(folder), data=data, mask=mask) == 0
+        [row, *_] = read_metrics([folder / "volumes.csv"]).to_dict("records")
+        assert (row["seed"], row["repeated"], row["trained_on"]) == (7, repeated, 2)
+    assert evaluate("--zero-filled", str(tmp_path / "one"), data=files.store, mask=files.mask) == 0
+    assert "repeated" not in (tmp_path / "one/volumes.csv").read_text()
+
+
+def test_store_and_mask_of_two_repeats_are_refused(
+    files: Files, tmp_path: Path, capsys: Output
+) -> None:
+    mask, folder = written(tmp_path, seed=1, repeat=1), tmp_path / "zero"
+    for repeat, said in ((7, "are those of seeds 1 and 7"), ("x", "'x', which is no seed")):
+        data = repeated_store(tmp_path, repeat)
+        assert evaluate("--zero-filled", str(folder), data=data, mask=mask) == 2
+        assert said in one_line(capsys.readouterr().err)
+    assert not folder.exists()
+
+
 def test_digest_of_a_mask_tells_its_shape_too() -> None:
     mask = drawn_mask((SIZE, SIZE), 4, 0, 2)
     assert mask.digest == drawn_mask((SIZE, SIZE), 4, 0, 2).digest

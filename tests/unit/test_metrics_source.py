@@ -59,6 +59,41 @@ def test_metrics_of_two_masks_in_one_setting_are_refused(tmp_path: Path) -> None
         read_metrics(paths)
 
 
+OWN = {"repeated": "split mask", "trained_on": 3}
+
+
+def test_each_seed_may_have_its_own_data_where_the_metrics_say_so(tmp_path: Path) -> None:
+    # Both models of seed 0, then both of seed 1.
+    first, second = told(STORE, 0.25, mask="a", **OWN), told(OTHER, 0.2, mask="b", **OWN)
+    found = read_metrics(written(tmp_path, first, first, second, second))
+    assert set(zip(found["seed"], found["data"], strict=True)) == {(0, STORE), (1, OTHER)}
+    assert set(found["trained_on"]) == {3}
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"data": OTHER}, "heart seed 1 was measured on other data than"),
+        ({"mask": "c"}, "heart 4x seed 1 was measured with another mask than"),
+        ({"repeated": ""}, "heart was measured by other repeats than"),
+    ],
+)
+def test_models_of_one_seed_share_its_data(
+    tmp_path: Path, columns: dict[str, object], said: str
+) -> None:
+    first = told(STORE, 0.25, mask="a", **OWN)
+    with pytest.raises(InputError, match=said):
+        read_metrics(written(tmp_path, first, first, first, first | columns))
+
+
+def test_a_split_of_its_own_has_the_mask_of_all(tmp_path: Path) -> None:
+    own = told(STORE, 0.25, mask="a", repeated="split", trained_on=3)
+    other = own | {"data": OTHER}
+    read_metrics(written(tmp_path, own, own, other, other))
+    with pytest.raises(InputError, match="heart 4x was measured with another mask than"):
+        read_metrics(written(tmp_path, own, own, other | {"mask": "b"}))
+
+
 def test_data_sets_and_settings_of_their_own_may_differ(tmp_path: Path) -> None:
     paths = written(
         tmp_path,

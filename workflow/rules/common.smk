@@ -15,7 +15,9 @@ from pipeline_src.estimate import limits
 from pipeline_src.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
+from pipeline_src.planning.places import REPEATED, Places, manifest_of
 from pipeline_src.planning.plans import reconstruction_stages
+from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.shown import (
     curves_models,
     domain_ablation,
@@ -54,6 +56,7 @@ if workflow.remote_exec and workflow.local_exec:
 
     pass_signals_on()
 study = models.study
+places = Places(study)
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
 PAPER = PROJECT / "config" / "paper_results.csv"
@@ -104,21 +107,20 @@ def settings(step):
 
 
 def prepare_of(wildcards):
-    folder = f"{RESULTS}/{wildcards.dataset}"
-    return (
-        steps.prepare_step(study, wildcards.dataset),
-        f"{folder}/volumes.manifest.json",
-        f"{folder}/volumes.h5",
-    )
+    """Store and mask are those of a repeat where they are repeated; else they have no seed."""
+    store = STORE.format(**wildcards)
+    asked = of_repeat(study, wildcards.get("seed"))
+    return steps.prepare_step(asked, wildcards.dataset), manifest_of(store), store
 
 
 def mask_of(wildcards):
-    folder = f"{RESULTS}/{wildcards.dataset}/{wildcards.acceleration}"
+    mask = MASK.format(**wildcards)
     factor = int(wildcards.acceleration[:-1])
+    asked = of_repeat(study, wildcards.get("seed"))
     return (
-        steps.mask_step(study, wildcards.dataset, factor),
-        f"{folder}/mask.manifest.json",
-        f"{folder}/mask.npz",
+        steps.mask_step(asked, wildcards.dataset, factor),
+        manifest_of(mask),
+        mask,
     )
 
 
@@ -155,9 +157,7 @@ def evaluate_variant_of(wildcards):
 
 
 def evaluate_zero_filled_of(wildcards):
-    return measured_in(
-        f"{RESULTS}/{wildcards.dataset}/{wildcards.acceleration}/zero_filled", wildcards
-    )
+    return measured_in(ZERO_FILLED.format(**wildcards), wildcards)
 
 
 def cost_of(wildcards):
@@ -202,7 +202,10 @@ def figure_title(kind, wildcards):
         return "Steps of one setting and seed"
     if KINDS[kind].of == "study":
         return study.title or study.study
-    return study.setting_title(**wildcards)
+    title = study.setting_title(**wildcards)
+    # Of one store or mask of several.
+    of = {"mask": "mask", "contact_sheet": "store"}.get(kind)
+    return f"{title}, seed {study.seeds[0]}" if of and places.repeated(of) else title
 
 
 def figure_options(step):
@@ -217,6 +220,12 @@ def figure_options(step):
         ]
 
     return words
+
+
+def repeat_options(wildcards):
+    """The repeat whose store or mask is made, where it is one of several."""
+    seed = wildcards.get("seed")
+    return [] if seed is None else [f"--seed={seed}"]
 
 
 def start_options(wildcards, input):
@@ -316,7 +325,7 @@ def evaluation_minutes(wildcards, input, attempt):
 
 def model_folders(dataset, acceleration, names, seeds=study.seeds):
     return [
-        f"{RESULTS}/{dataset}/{acceleration}/seed{seed}/{model}"
+        f"{RESULTS}/{places.model(dataset, acceleration, seed, model)}"
         for model in names
         for seed in seeds
     ]
@@ -324,7 +333,10 @@ def model_folders(dataset, acceleration, names, seeds=study.seeds):
 
 def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     """Metrics of zero filling and of the models of a setting."""
-    folders = [f"{RESULTS}/{dataset}/{acceleration}/zero_filled"]
+    folders = [
+        f"{RESULTS}/{places.zero_filled(dataset, acceleration, seed)}"
+        for seed in (seeds if places.repeated("zero_filled") else seeds[:1])
+    ]
     folders += model_folders(dataset, acceleration, only or study.model_names(), seeds)
     return [f"{folder}/{name}" for folder in folders]
 
@@ -347,10 +359,15 @@ def all_metrics():
 def all_records():
     """What tells how the study was made, besides the manifests that come with the metrics."""
     return [
-        *[f"{RESULTS}/{dataset}/volumes.h5" for dataset in study.datasets],
         *[
-            f"{RESULTS}/{dataset}/{acceleration}x/mask.npz"
+            f"{RESULTS}/{places.store(dataset, seed)}"
+            for dataset in study.datasets
+            for seed in places.seeds("store")
+        ],
+        *[
+            f"{RESULTS}/{places.mask(dataset, f'{acceleration}x', seed)}"
             for dataset, acceleration in study.settings()
+            for seed in places.seeds("mask")
         ],
         *[
             f"{folder}/manifest.json"
@@ -420,8 +437,17 @@ def table_caption(name):
     return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
 
 
-MODEL_OF = f"{RESULTS}/{{dataset}}/{{acceleration}}/seed{{seed}}"
-MODEL = f"{MODEL_OF}/{{model}}"
+WILDCARDS = ("{dataset}", "{acceleration}", "{seed}")
+STORE = f"{RESULTS}/{places.store('{dataset}', '{seed}')}"
+MASK = f"{RESULTS}/{places.mask(*WILDCARDS)}"
+ZERO_FILLED = f"{RESULTS}/{places.zero_filled(*WILDCARDS)}"
+MODEL = f"{RESULTS}/{places.model(*WILDCARDS, '{model}')}"
+MODEL_OF = os.path.dirname(MODEL)
+# In logs and messages, where there is one for each seed.
+LOG_OF, SAID_OF = (
+    {kind: text if places.repeated(kind) else "" for kind in REPEATED}
+    for text in ("_seed{seed}", " seed {wildcards.seed}")
+)
 OWN_MODELS = study.model_names()
 # The ablation whose models the panel of domains shows, where there is one.
 DOMAIN = domain_ablation(study)

@@ -3,9 +3,9 @@ rule prepare:
         volumes=volumes_of,
         code=code(prepare_of),
     output:
-        f"{RESULTS}/{{dataset}}/volumes.h5",
+        STORE,
     log:
-        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+        f"{RESULTS}/logs/prepare/{{dataset}}{LOG_OF['store']}.log",
     conda:
         "../../environment.yaml"
     threads: 1
@@ -19,8 +19,9 @@ rule prepare:
     params:
         config=CONFIG,
         settings=settings(prepare_of),
+        repeat=repeat_options,
     message:
-        "Preparing {wildcards.dataset}"
+        f"Preparing {{wildcards.dataset}}{SAID_OF['store']}"
     shell:
         "python -m pipeline_src prepare --config {params.config:q} "
-        "--dataset {wildcards.dataset:q} --output {output:q} > {log:q} 2>&1"
+        "--dataset {wildcards.dataset:q} {params.repeat:q} --output {output:q} > {log:q} 2>&1"

@@ -55,11 +55,11 @@ use rule evaluate as evaluate_zero_filled with:
         mask=rules.mask.output,
         code=code(evaluate_zero_filled_of),
     output:
-        volumes=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/volumes.csv",
-        slices=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/slices.csv",
-        panels=f"{RESULTS}/{{dataset}}/{{acceleration}}/zero_filled/panel.npz",
+        volumes=f"{ZERO_FILLED}/volumes.csv",
+        slices=f"{ZERO_FILLED}/slices.csv",
+        panels=f"{ZERO_FILLED}/panel.npz",
     log:
-        f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_zero_filled.log",
+        f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}{LOG_OF['zero_filled']}_zero_filled.log",
     params:
         part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
         subjects=lambda wildcards, output: [
@@ -67,4 +67,4 @@ use rule evaluate as evaluate_zero_filled with:
             os.path.dirname(output.volumes),
         ],
     message:
-        "Evaluating zero filling: {wildcards.dataset} {wildcards.acceleration}"
+        f"Evaluating zero filling: {{wildcards.dataset}} {{wildcards.acceleration}}{SAID_OF['zero_filled']}"

@@ -70,6 +70,7 @@ rule study_tables:
 
 
 SETTING = ("{dataset}", "{acceleration}")
+FIRST = study.seeds[0]
 
 
 def panels(models):
@@ -80,7 +81,7 @@ def panels(models):
 # Kinds of figure: what the message calls them, and the files they show; none for those that show
 # the configuration, which is frozen when the run starts: what matters of it are params.
 DRAWN = {
-    "mask": ("mask of", rules.mask.output),
+    "mask": ("mask of", f"{RESULTS}/{places.mask(*SETTING, FIRST)}"),
     "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
     "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
     "curves": (
@@ -94,7 +95,10 @@ DRAWN = {
         "reconstructions of",
         panels([m for m in shown_models(study) if m != "sft_teacher"]),
     ),
-    "panel_teachers": ("teachers' reconstructions of", panels(["teacher", "sft_teacher"])),
+    "panel_teachers": (
+        "teachers' reconstructions of",
+        panels(["teacher", "sft_teacher"]),
+    ),
     "panel_domain": (
         "reconstructions by SFT in either domain of",
         panels(
@@ -104,7 +108,10 @@ DRAWN = {
         ),
     ),
     "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
-    "contact_sheet": ("contact sheet of", rules.prepare.output),
+    "contact_sheet": (
+        "contact sheet of",
+        f"{RESULTS}/{places.store('{dataset}', FIRST)}",
+    ),
     "networks": ("the networks", []),
     "recipes": ("the recipes of distillation", []),
     "dag": ("the steps of the study", []),

@@ -3,9 +3,9 @@ rule mask:
         given=given_mask,
         code=code(mask_of),
     output:
-        f"{RESULTS}/{{dataset}}/{{acceleration}}/mask.npz",
+        MASK,
     log:
-        f"{RESULTS}/logs/mask/{{dataset}}_{{acceleration}}.log",
+        f"{RESULTS}/logs/mask/{{dataset}}_{{acceleration}}{LOG_OF['mask']}.log",
     localrule: True
     conda:
         "../../environment.yaml"
@@ -16,8 +16,9 @@ rule mask:
     params:
         config=CONFIG,
         settings=settings(mask_of),
+        repeat=repeat_options,
     message:
-        "Mask of {wildcards.dataset} at {wildcards.acceleration}"
+        f"Mask of {{wildcards.dataset}} at {{wildcards.acceleration}}{SAID_OF['mask']}"
     shell:
         "python -m pipeline_src mask --config {params.config:q} --dataset {wildcards.dataset:q} "
-        "--acceleration {wildcards.acceleration:q} --output {output:q} > {log:q} 2>&1"
+        "--acceleration {wildcards.acceleration:q} {params.repeat:q} --output {output:q} > {log:q} 2>&1"

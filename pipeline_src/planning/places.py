@@ -1,0 +1,58 @@
+"""Where the files of a study lie below its results, told in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline_src.config.study import Study
+
+Kind = Literal["store", "mask", "zero_filled"]
+#: What has to be repeated for a kind of file to lie in a folder for each seed.
+REPEATED: dict[Kind, set[str]] = {
+    "store": {"split"},
+    "mask": {"mask"},
+    "zero_filled": {"mask", "split"},
+}
+
+
+class Places:
+    """Paths relative to `results/{study}`.
+
+    Accelerations are given as `4x`. A seed may be a wildcard; it counts only where the kind of file
+    is one for each seed, and may be None elsewhere.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def repeated(self, kind: Kind) -> bool:
+        """Whether there is one for each seed."""
+        return bool(REPEATED[kind] & set(self._study.repeat_over))
+
+    def seeds(self, kind: Kind) -> list[int] | list[None]:
+        """The seeds that there is one for; None alone where one serves all."""
+        return list(self._study.seeds) if self.repeated(kind) else [None]
+
+    def store(self, dataset: str, seed: int | str | None) -> str:
+        """The store of a data set."""
+        of_seed = f"split{seed}/" if self.repeated("store") else ""
+        return f"{dataset}/{of_seed}volumes.h5"
+
+    def mask(self, dataset: str, acceleration: str, seed: int | str | None) -> str:
+        """The mask of a setting."""
+        of_seed = f"seed{seed}/" if self.repeated("mask") else ""
+        return f"{dataset}/{acceleration}/{of_seed}mask.npz"
+
+    def zero_filled(self, dataset: str, acceleration: str, seed: int | str | None) -> str:
+        """The folder of the metrics of zero filling."""
+        of_seed = f"seed{seed}/" if self.repeated("zero_filled") else ""
+        return f"{dataset}/{acceleration}/{of_seed}zero_filled"
+
+    def model(self, dataset: str, acceleration: str, seed: int | str, model: str) -> str:
+        """The folder of a trained model."""
+        return f"{dataset}/{acceleration}/seed{seed}/{model}"
+
+
+def manifest_of(path: str) -> str:
+    """The manifest beside a store or a mask."""
+    return f"{path.rpartition('.')[0]}.manifest.json"

@@ -1,0 +1,73 @@
+"""What differs between the seeds of a study, in words."""
+
+from __future__ import annotations
+
+from pipeline_src.config.data import Folds
+from pipeline_src.config.study import Study
+
+
+def folds_text(split: Folds) -> str:
+    """How patients are dealt, and which are tested: `cross-validation over 5 folds, ...`."""
+    whom = f" of {' and '.join(split.patients)}" if split.patients else ""
+    tested = "each tested in turn" if split.fold is None else f"fold {split.fold} tested"
+    return (
+        f"cross-validation over {split.folds} folds{whom}, {tested}; validation "
+        f"{split.validation} of the others"
+    )
+
+
+def repeated_text(study: Study) -> str:
+    """What each seed draws for itself, besides weights and batches; empty where nothing."""
+    told = {"mask": "masks", "split": "splits of the patients"}
+    return " and ".join(text for what, text in told.items() if what in study.repeat_over)
+
+
+def shared_text(study: Study) -> str:
+    """What all seeds share: `one mask per setting and one split per data set`."""
+    told = {"mask": "one mask per setting", "split": "one split per data set"}
+    return " and ".join(text for what, text in told.items() if what not in study.repeat_over)
+
+
+def reach_text(study: Study) -> str:
+    """How far intervals over seeds reach, by what each seed drew."""
+    shared, count = shared_text(study), len(study.seeds)
+    if count == 1:
+        return "One seed, one mask per setting, one split per data set."
+    unknown = " and ".join(
+        f"{what}s" for what in ("mask", "split") if what not in study.repeat_over
+    )
+    own = f"; each has {repeated_text(study)} of its own" if repeated_text(study) else ""
+    if not shared:
+        return (
+            f"Each of the {count} seeds has {repeated_text(study)} of its own: intervals are about "
+            "drawing all anew, and do not tell what each contributes."
+        )
+    return (
+        f"{shared[0].upper()}{shared[1:]} for all {count} seeds{own}: intervals tell nothing of "
+        f"other {unknown}."
+    )
+
+
+def of_seed(title: str, seed: int | None) -> str:
+    """A title, with the seed where there is one for each."""
+    return title if seed is None else f"{title}, seed {seed}"
+
+
+def folds_tested(study: Study) -> list[str]:
+    """A sentence for each data set of whose folds some are not tested, or some more often."""
+    lines = []
+    for name, dataset in study.datasets.items():
+        split, repeats = dataset.split, len(study.seeds)
+        if not isinstance(split, Folds) or split.fold is not None or repeats % split.folds == 0:
+            continue
+        if repeats < split.folds:
+            lines.append(
+                f"data set {name}: {repeats} seeds test {repeats} of {split.folds} folds; "
+                f"{split.folds} seeds test every patient"
+            )
+        else:
+            lines.append(
+                f"data set {name}: {repeats} seeds test some of {split.folds} folds more often "
+                f"than others; {repeats // split.folds * split.folds} seeds test all alike"
+            )
+    return lines
