@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
@@ -49,14 +51,51 @@ class Step:
         return ""
 
 
+class _Given(BaseModel):
+    path: Annotated[str, Field(pattern=r"\A[^\x00]+\z")]
+    sha256: str
+
+
+class _Sitting(BaseModel):
+    started: str
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _MadeBy(BaseModel):
+    commit: str | None
+    commit_problem: str = ""
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest here."""
+
+    command: str
+    inputs: dict[str, _Given]
+    outputs: dict[str, str]
+    sittings: list[_Sitting]
+    made_by: _MadeBy
+
+
 def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
     """The manifest beside a file that names it among its outputs, or None.
 
     A manifest, which figures of trainings are drawn from, stands for what it describes.
+
+    Raises:
+        InputError: one beside the file cannot be read, or is no manifest though it names the file.
     """
     for found in sorted(path.parent.glob("*manifest.json")):
         content = read_json(found)
-        if isinstance(content, dict) and path.name in (found.name, *content.get("outputs", ())):
+        outputs = content.get("outputs") if isinstance(content, dict) else None
+        if isinstance(outputs, dict) and path.name in (found.name, *outputs):
+            try:
+                _Manifest.model_validate(content, strict=True)
+            except ValidationError as error:
+                problem = error.errors(include_url=False)[0]
+                where = ".".join(map(str, problem["loc"]))
+                raise InputError(
+                    f"{found}: is no manifest of this pipeline ({where}: {problem['msg']})"
+                ) from None
             return found, content
     return None
 
@@ -85,7 +124,7 @@ def trace(
     if where:
         _check_where(path, [manifest_of(source) for _, source, _ in _inputs(*found, [])], where)
     places = [*folders, *_data_roots(path), Path(), PACKAGE.parent]
-    yield from _trace(path, 0, "", None, where or {}, places, set())
+    yield from _trace(path, where or {}, places)
 
 
 def _check_where(
@@ -132,26 +171,25 @@ def _moved(name: str, sha256: str, places: Sequence[Path]) -> Path | None:
     return next((file for file in files if file.is_file() and sha256_file(file) == sha256), None)
 
 
-def _trace(
-    path: Path,
-    depth: int,
-    role: str,
-    expected: str | None,
-    where: Mapping[str, str],
-    places: Sequence[Path],
-    known: set[Path],
-) -> Iterator[Step]:
-    found = manifest_of(path)
-    place = path.resolve()
-    seen = place in known
-    known.add(place)
-    yield Step(depth, role, path, expected, found[1] if found else None, seen)
-    if found is None or seen:
-        return
-    for next_role, source, digest in _inputs(*found, places):
-        if where and not _matches(source, where):
+def _trace(path: Path, where: Mapping[str, str], places: Sequence[Path]) -> Iterator[Step]:
+    known: set[Path] = set()
+    # Kept in a list, since a chain of manifests may be longer than calls can nest.
+    pending: list[tuple[int, str, Path, str | None]] = [(0, "", path, None)]
+    while pending:
+        depth, role, file, expected = pending.pop()
+        found = manifest_of(file)
+        place = file.resolve()
+        seen = place in known
+        known.add(place)
+        yield Step(depth, role, file, expected, found[1] if found else None, seen)
+        if found is None or seen:
             continue
-        yield from _trace(source, depth + 1, next_role, digest, {}, places, known)
+        inputs = [
+            (depth + 1, *given)
+            for given in _inputs(*found, places)
+            if depth or not where or _matches(given[1], where)
+        ]
+        pending += reversed(inputs)
 
 
 def _matches(source: Path, where: Mapping[str, str]) -> bool:
@@ -170,8 +208,9 @@ def describe(step: Step) -> str:
         sittings, by = step.manifest["sittings"], step.manifest["made_by"]
         seconds = sum(sitting["seconds"] for sitting in sittings)
         times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
+        start = sittings[0]["started"][:19] if sittings else "time not known"
         made = (
-            f"{step.manifest['command']}, {sittings[0]['started'][:19]}, {seconds:.0f} s{times}, "
+            f"{step.manifest['command']}, {start}, {seconds:.0f} s{times}, "
             f"code {(by['commit'] or '')[:12] or by.get('commit_problem', 'outside git')}"
         )
     place = "/".join(step.path.parts[-4:]) if step.depth else str(step.path)

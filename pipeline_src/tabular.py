@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import write_text
+from pipeline_src.files import open_regular, write_text
 
 #: What stands for a missing number, in files of others too.
 _NO_NUMBER = frozenset(
@@ -50,10 +50,11 @@ def read_rows(
         of_spreadsheet: the file is written by `csv_text` ``for_spreadsheet``.
 
     Raises:
-        InputError: the file cannot be read, or something in a column of numbers is none.
+        InputError: the file cannot be read, has a column twice, or something in a column of numbers
+            is none.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             heading = stream.readline()
         # Where lines end plainly, a carriage return is a character of an id.
         plain = heading.endswith(b"\n") and not heading.endswith(b"\r\n")
@@ -70,6 +71,8 @@ def read_rows(
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: {what} cannot be read ({error})") from None
     for column in table.columns:
+        if f"{column}.1" in table:  # so pandas names a second one
+            raise InputError(f"{path}: has two columns {column!r}; leave one of them out")
         if column in numbers:
             try:
                 table[column] = _as_numbers(table[column])
@@ -83,6 +86,8 @@ def read_rows(
 def _as_numbers(column: pd.Series) -> pd.Series:
     """The texts as whole numbers where all are, else as numbers."""
     texts = [text.strip() for text in column]
+    if any("_" in text for text in texts):
+        raise ValueError("an underscore is within a number for Python alone")
     try:
         return pd.Series([int(text) for text in texts], index=column.index, dtype="int64")
     except (ValueError, OverflowError):

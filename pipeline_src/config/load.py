@@ -111,7 +111,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        data = _load_yaml(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as stream:
+            data = _load_yaml(stream.read(LARGEST_FILE + 1))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
@@ -147,6 +148,8 @@ def parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise InputError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
+    if key.count(".") > DEEPEST:
+        raise InputError(f"--set: the key has {key.count('.')} dots; keys nest a few levels deep")
     parsed = parse_value(value, f"--set {text}")
     for part in reversed(key.split(".")):
         parsed = {part: parsed}

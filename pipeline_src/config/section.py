@@ -54,10 +54,11 @@ def refuse_control_characters(text: str) -> None:
     """Refuse text that would reach a terminal, a table or a file name as something else.
 
     Raises:
-        ValueError: it holds a control character, or one that turns the direction of text.
+        ValueError: it holds a control character, half of a pair, which no file can hold, or one
+            that turns the direction of text.
     """
     for character in text:
-        if unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in TURNING:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TURNING:
             raise ValueError(f"holds the character {character!a}; use plain text on one line")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -138,7 +139,7 @@ class Study(Section):
     @field_validator("seeds", "repeat_over", "accelerations", "recipes", "controls")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
-        repeated = sorted({v for v in values if values.count(v) > 1})
+        repeated = sorted(v for v, count in Counter(values).items() if count > 1)
         if repeated:
             raise ValueError(f"{repeated[0]} is listed twice")
         return values
@@ -157,6 +158,8 @@ class Study(Section):
         for value in values:
             if value < 0:
                 raise ValueError(f"seed {value} is negative; seeds are 0 or more")
+            if value >= 1 << 63:  # columns of tables hold no larger one
+                raise ValueError(f"seed {value} is too large; seeds are less than 2 to the 63")
         return values
 
     @field_validator("repeat_over")

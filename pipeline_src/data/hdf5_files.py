@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
 
 MOST_LINKS = 16
 # What is stored takes at least this share of what is claimed: deflate packs 1032 bytes to one.
@@ -29,6 +30,7 @@ def reading_hdf5(
             block with reading counts too.
     """
     try:
+        open_regular(path).close()
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except PermissionError:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.data.volume import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
 
 # Nibabel logs a bad header to stderr before it raises; our one line says it.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
@@ -121,7 +122,7 @@ def _reading(path: Path) -> Iterator[None]:
 def _open(path: Path) -> Any:
     """The image before its pixels are read."""
     # Nibabel takes a file that it may not open for one of another type.
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         if not stream.read(1):
             raise InputError(f"{path}: is empty (0 bytes), not a NIfTI volume")
     image: Any = nibabel.load(path)

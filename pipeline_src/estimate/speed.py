@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 import subprocess
 import sys
@@ -11,14 +12,14 @@ import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import chain
 from os import devnull
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipeline_src.errors import InputError
 from pipeline_src.estimate.work import Slices, slices_of_store, training_multiply_adds
-from pipeline_src.files import read_json
+from pipeline_src.files import open_regular, read_json
 from pipeline_src.planning.plans import TrainingPlan
 
 #: Epochs of a calibration; the first, in which memory and libraries are made ready, is left out.
@@ -105,7 +106,9 @@ def speed_of_results(results: Path) -> Speed:
             taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
             way = str(manifest.get("convolutions", "library")).partition(":")[0]
             device = f"{manifest['device']}, {way} convolutions"
-        except (KeyError, TypeError, ValidationError, OSError):
+            if not all(0 <= seconds < math.inf for seconds in (*chain(*epochs), taken)):
+                continue
+        except (AttributeError, KeyError, TypeError, ValueError, OSError):
             continue  # another result's manifest, or one whose files are not all here
         work = training_multiply_adds(plan, slices)
         key = (kind_of(plan), slices.rows, slices.columns)
@@ -127,7 +130,7 @@ def speed_of_results(results: Path) -> Speed:
 
 
 def _seconds(history: Path) -> list[float]:
-    with history.open() as stream:
+    with TextIOWrapper(open_regular(history), "utf-8") as stream:
         return [float(row["seconds"]) for row in csv.DictReader(stream)]
 
 

@@ -162,7 +162,7 @@ def compare_family(
     p_means = [t.p_mean for t in tested]
     p_holm = holm(
         [
-            mean if math.isnan(t.p) else max(t.p, mean)
+            mean if math.isnan(t.p) else float(np.maximum(t.p, mean))
             for t, mean in zip(tested, p_means, strict=True)
         ]
     )

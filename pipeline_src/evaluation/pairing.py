@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,7 @@ class Measured:
         self.settings = {
             column: set(rows[column].astype(str)) for column in ("dataset", "acceleration", "part")
         }
+        require_one_setting(self.settings)
         frames = rows["frame"].astype(object).fillna("").astype(str)
         seeds, patients = rows["seed"].astype(int), rows["patient"].astype(str)
         given: list[Volume] = list(zip(seeds, patients, frames, strict=True))
@@ -104,10 +105,7 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
             metric is not a finite number everywhere.
         InputError: the two are not of one setting.
     """
-    for column in first.settings:
-        values = sorted(first.settings[column] | second.settings[column])
-        if len(values) > 1:
-            raise InputError(f"models of one {column} are compared, not of {' and '.join(values)}")
+    require_one_setting({c: first.settings[c] | second.settings[c] for c in first.settings})
     differences = {m: m.values(metric) for m in (first, second)}
     for one, other in ((first, second), (second, first)):
         known = set(one.volumes)
@@ -141,6 +139,18 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     return pd.DataFrame(
         means, index=index, columns=pd.Index(patients.astype(object), name="patient")
     )
+
+
+def require_one_setting(settings: Mapping[str, set[str]]) -> None:
+    """Refuse to compare what is of several data sets, accelerations or parts.
+
+    Raises:
+        InputError: it is; the line names them.
+    """
+    for column, values in settings.items():
+        if len(values) > 1:
+            several = " and ".join(sorted(values))
+            raise InputError(f"models of one {column} are compared, not of {several}")
 
 
 def _listed(volumes: Sequence[Volume]) -> str:

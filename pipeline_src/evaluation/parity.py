@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipeline_src.models.authors import network_from_authors
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
+from pipeline_src.npz_files import reading_npz
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.objectives import sft_losses
 
@@ -69,12 +69,8 @@ class _Vectors:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.weights: set[str] = set()
-        # Opened here, so that it is closed again whatever it holds.
-        try:
-            with path.open("rb") as stream, np.load(stream) as file:
-                self.arrays: Mapping[str, NDArray[Any]] = {k: file[k] for k in file.files}
-        except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: cannot be read as .npz ({error})") from None
+        with reading_npz(path, "cannot be read as .npz") as file:
+            self.arrays: Mapping[str, NDArray[Any]] = {k: file[k] for k in file}
 
     def __getitem__(self, key: str) -> NDArray[Any]:
         if key not in self.arrays:

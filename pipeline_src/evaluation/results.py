@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ DATA_DIGITS = 12
 #: `split mask`), and how many patients trained, where it is the split.
 REPEATS = ("repeated", "trained_on")
 NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
+#: What no seed reaches, and no metric goes beyond.
+MOST_SEED, LARGEST = 1 << 63, 1e30
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
@@ -30,9 +33,9 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
     where it is not known. `trained_on` is NaN where one split serves all seeds.
 
     Raises:
-        InputError: there is none; one is unreadable, empty or lacks a column; or those of one data
-            set were measured on different data, or those of one setting with different masks; of
-            one seed, where each has its own.
+        InputError: there is none; one is unreadable, empty, lacks a column, or has a seed or a
+            metric that cannot be; or those of one data set were measured on different data, or
+            those of one setting with different masks; of one seed, where each has its own.
     """
     if not paths:
         raise InputError("no metrics file given")
@@ -44,6 +47,7 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
+        _check_numbers(path, table)
         # An empty cell, or a file without the column, is the study as configured, the one volume
         # of a patient, or data that is not told.
         for column in ("variant", "frame", "data", "mask", "repeated"):
@@ -55,6 +59,18 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         tables.append(table)
     _check_one_source(paths, tables)
     return pd.concat(tables, ignore_index=True)
+
+
+def _check_numbers(path: Path, table: pd.DataFrame) -> None:
+    """A number that a damaged file holds would pass for a mean, or end its computation."""
+    seeds = table["seed"].dropna()
+    if len(odd := seeds[~((seeds % 1 == 0) & (seeds.abs() < MOST_SEED))]):
+        raise InputError(f"{path}: seed {odd.iloc[0]:g} is no number of a seed; seeds are whole")
+    for metric in METRICS:
+        values = table[metric]
+        # A slice that is reconstructed without an error has an infinite PSNR.
+        if len(odd := values[(values.abs() > LARGEST) & (values.abs() != math.inf)]):
+            raise InputError(f"{path}: {metric} {odd.iloc[0]:g} is beyond what can be measured")
 
 
 def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import collections
 import math
 import pickle
-import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor
 
 from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
+from pipeline_src.models.pickle_scan import refuse_bombs
 
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -64,18 +65,50 @@ class Inert:
         """Filled as a list would be."""
 
 
+class _Fixed:
+    """What a pickle may pass on and not change: it can neither set a state nor an attribute."""
+
+    __slots__ = ()
+
+    def __setstate__(self, _state: object) -> None:
+        raise ValueError("a tensor, or what makes one, is given a state; torch.save gives none")
+
+
+class _Numbers(_Fixed):
+    """A tensor; those of torch take a state that makes them larger than their storage."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+class _Maker(_Fixed):
+    """A function that makes tensors."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., object]) -> None:
+        self._make = make
+
+    def __call__(self, *arguments: object) -> object:
+        return self._make(*arguments)
+
+
 def _tensor(
-    storage: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
-) -> Tensor | Inert:
+    numbers: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> _Numbers | Inert:
     """A view of a storage, which must have at least as many numbers as the view shows."""
-    if not isinstance(storage, Tensor):
+    if not isinstance(numbers, _Numbers):
         return Inert()
+    storage = numbers.tensor
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (
         all(size) and max(last + 1, math.prod(size)) > storage.numel()
     ):
         raise ValueError(f"a tensor of {size} reaches beyond the {storage.numel()} numbers it has")
-    return torch.as_strided(storage, size, stride, offset)
+    # A storage may itself be a part of one; torch counts from the whole's beginning.
+    return _Numbers(torch.as_strided(storage, size, stride, storage.storage_offset() + offset))
 
 
 def _parameter(tensor: object, *_: object) -> object:
@@ -85,9 +118,9 @@ def _parameter(tensor: object, *_: object) -> object:
 #: All that a checkpoint may name: the parts that tensors and their containers are made of.
 ALLOWED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_tensor"): _Maker(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _Maker(_tensor),
+    ("torch._utils", "_rebuild_parameter"): _Maker(_parameter),
     **{("torch", name): dtype for name, dtype in STORAGES.items()},
 }
 
@@ -102,26 +135,21 @@ class _TensorsOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         return ALLOWED.get((module, name), Inert)
 
-    def persistent_load(self, identity: Any) -> Tensor | Inert:
+    def persistent_load(self, identity: Any) -> _Numbers | Inert:
         match identity:
             case ("storage", torch.dtype() as dtype, str() as key, _, int() as count, *view):
                 storage = self._reader.storage(dtype, key, count)
                 if view and view[0] is not None:
                     _, start, length = view[0]
                     storage = storage[start : start + length]
-                return storage
+                return _Numbers(storage)
         return Inert()
 
 
 def _unpickle(stream: IO[bytes], reader: _Archive | _Stream, limit: int) -> Any:
-    """The next object of a stream of ``limit`` bytes.
-
-    The C unpickler makes room for as many numbers as a place in its memory is told to have.
-    """
+    """The next object of a stream of ``limit`` bytes."""
     start = stream.tell()
-    for operation, argument, _ in pickletools.genops(stream):
-        if operation.name.endswith("PUT") and int(argument or 0) > limit:
-            raise ValueError("an object's number is beyond the file's size")
+    refuse_bombs(stream, limit)
     stream.seek(start)
     return _TensorsOnly(stream, reader).load()
 
@@ -227,7 +255,7 @@ def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
         InputError: the file cannot be read or holds no tensors there.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size, zipped = path.stat().st_size, stream.read(4) == b"PK\x03\x04"
             stream.seek(0)
             content = (_Archive(stream, size) if zipped else _Stream(stream, size)).content()
@@ -240,9 +268,9 @@ def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
                 content = content[key]
                 break
         tensors = {
-            str(name).removeprefix("module."): value
+            str(name).removeprefix("module."): value.tensor
             for name, value in content.items()
-            if isinstance(value, Tensor)
+            if isinstance(value, _Numbers)
         }
         if tensors:
             return tensors

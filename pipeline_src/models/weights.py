@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline_src.config.method import Network
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path
+from pipeline_src.files import atomic_path, open_regular
 from pipeline_src.models.dccnn import DCCNN
 
 #: How the name begins that the student blocks of student-friendly training go by.
@@ -52,6 +52,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         InputError: it cannot be read.
     """
     try:
+        open_regular(path).close()
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
@@ -62,9 +63,11 @@ def load_network(path: Path) -> DCCNN:
     """The network of a weights file, with its weights.
 
     Raises:
-        InputError: the file is missing, damaged, or its tensors do not fit its own description.
+        InputError: the file is missing, damaged, its tensors do not fit its own description, or
+            hold what are no weights.
     """
     try:
+        open_regular(path).close()
         with safe_open(path, framework="pt") as file:
             described = (file.metadata() or {}).get("network")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -77,6 +80,13 @@ def load_network(path: Path) -> DCCNN:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"]
         raise InputError(f"{path}: its description of the network is damaged ({problem})") from None
+    # Copied into a network, whole numbers would pass for weights, and NaN for a training's result.
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.float().isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds numbers that are no weights (NaN, infinity, or of type "
+                f"{str(tensor.dtype).removeprefix('torch.')})"
+            )
     return build_network(network, tensors, origin=str(path))
 
 

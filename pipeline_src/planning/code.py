@@ -17,7 +17,7 @@ from pipeline_src.modules import PACKAGE, locate
 
 NAME = PACKAGE.name
 #: What no result depends on. Configuration and plans act by their values, which every result
-#: records; the others write files, keep a process alive or tell what was done.
+#: records; the others read and write files, keep a process alive or tell what was done.
 NEUTRAL = (
     "",
     "config",
@@ -25,6 +25,7 @@ NEUTRAL = (
     "files",
     "locks",
     "modules",
+    "npz_files",
     "planning",
     "provenance",
     "starting",

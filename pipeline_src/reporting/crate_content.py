@@ -140,15 +140,15 @@ def read_manifest(results: Path, path: str) -> Manifest:
         return Manifest(
             path,
             str(facts["command"]),
-            {_place(path, given["path"]): given["sha256"] for given in facts["inputs"].values()},
-            {_place(path, name): sha256 for name, sha256 in facts["outputs"].items()},
+            {_place(path, i["path"]): str(i["sha256"]) for i in facts["inputs"].values()},
+            {_place(path, name): str(sha256) for name, sha256 in facts["outputs"].items()},
             min(starts, default=None),
             max(ends, default=None),
             f"{sum(seconds):.1f} s{times} on {processors}" if sittings else "time not known",
             ", ".join(filter(None, (made_by.get("version"), f"commit {commit or 'not known'}"))),
             {str(name): str(version) for name, version in made_by["packages"].items()},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{results / path}: is no manifest of this pipeline ({type(error).__name__}: {error}); "
             "run the workflow again"

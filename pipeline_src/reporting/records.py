@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,24 +72,37 @@ def read_made(path: Path) -> Made:
         trained = facts.get("command") == "train"
         device = str(facts.get("gpu") or facts.get("device") or UNKNOWN) if trained else ""
         return Made(
-            given=len(facts["inputs"]),
-            outputs=dict(facts["outputs"]),
-            repeated=[str(sentence) for sentence in facts.get("repeated", [])],
+            given=len(dict(facts["inputs"])),
+            outputs={str(name): str(digest) for name, digest in facts["outputs"].items()},
+            repeated=_texts(facts.get("repeated", [])),
             sittings=[_sitting(sitting, device) for sitting in facts["sittings"]],
             commit=str(by.get("commit") or by.get("commit_problem") or ""),
             packages={str(name): str(version) for name, version in by["packages"].items()},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is no manifest of this pipeline ({type(error).__name__}: {error}); run the "
             "workflow again"
         ) from None
 
 
+def _texts(told: Any) -> list[str]:
+    if not isinstance(told, list):
+        raise TypeError(f"{told!r:.40} is no list")
+    return [str(text) for text in told]
+
+
+def _amount(told: Any) -> float:
+    """Of seconds, joules or MiB: a sum would hide one that cannot be."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < math.inf:
+        raise ValueError(f"{told!r:.40} is no amount")
+    return float(told)
+
+
 def _sitting(told: Mapping[str, Any], device: str) -> Sitting:
     def number(key: str) -> float | None:
         value = told.get(key)
-        return None if value is None else float(value)
+        return None if value is None else _amount(value)
 
     def text(key: str) -> str:
         value = told.get(key)
@@ -96,7 +110,7 @@ def _sitting(told: Mapping[str, Any], device: str) -> Sitting:
 
     return Sitting(
         process=(text("started"), text("host"), text("startup_seconds")),
-        seconds=float(told["seconds"]),
+        seconds=_amount(told["seconds"]),
         processor_seconds=number("processor_seconds"),
         joules=number("energy_joules"),
         peak_mib=number("peak_memory_mib"),

@@ -21,6 +21,7 @@ from pipeline_src.planning.code import package_digest
 from pipeline_src.provenance import PACKAGE, record
 from pipeline_src.reporting.answers import (
     CANNOT,
+    COLUMNS,
     NOT_SHOWN,
     NUMBERS,
     REFUTED,
@@ -142,6 +143,10 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
     if not paths:
         raise InputError("report: the table 'answers' is not among --tables")
     rows = read_rows(paths[0], "table", NUMBERS, of_spreadsheet=True)
+    if missing := sorted(set(COLUMNS) - set(rows)):
+        raise InputError(f"{paths[0]}: is no table of answers; columns missing: {missing}")
+    if unknown := sorted(set(rows["word"]) - set(TONES)):
+        raise InputError(f"{paths[0]}: {unknown[0]!r} is no answer; there are {', '.join(TONES)}")
     several = len(list(study.settings())) > 1
 
     def told(row: Any) -> tuple[str, str, str]:

@@ -31,11 +31,17 @@ def main_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row a cell of the paper's table, in its order; see `aggregate`.
 
     Raises:
-        InputError: the metrics are of another study, or of variants alone.
+        InputError: the metrics are of another study, of variants alone, or of a training that is
+            not known.
     """
     own = volumes[volumes["variant"] == ""]
     if own.empty:
         raise InputError("metrics are of variants alone; give those of the study's own models too")
+    if unknown := sorted(set(own["training"]) - set(COLUMN_OF_TRAINING)):
+        raise InputError(
+            f"metrics are of a training {unknown[0]!r}, which there is not; there are "
+            f"{', '.join(COLUMN_OF_TRAINING)}"
+        )
     table = aggregate(own, labels).drop(columns="variant")
     orders = {
         "dataset": list(labels.datasets),

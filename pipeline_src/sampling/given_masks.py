@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import sha256_file
+from pipeline_src.files import open_regular, sha256_file
 from pipeline_src.modules import PACKAGE
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask
 from pipeline_src.sampling.unusual_masks import unusual
@@ -50,6 +50,7 @@ def mask_from_file(
         InputError: the file cannot be read, or its mask is of another size, empty or unusual.
     """
     try:
+        open_regular(path).close()
         if path.suffix == ".npy":
             samples = _array_from_npy(path)
         elif path.suffix == ".csv":

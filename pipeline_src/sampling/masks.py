@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
+from pipeline_src.npz_files import reading_npz
 
 if TYPE_CHECKING:  # drawing a mask needs no data
     from pipeline_src.data.store import Store
@@ -130,13 +130,22 @@ def read_mask(path: Path) -> Mask:
     Raises:
         InputError: the file is missing or is no mask.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return Mask(file["samples"], json.loads(str(file["description"])))
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist; make it with the mask command") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is damaged or no mask ({error})") from None
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; make it with the mask command")
+    with reading_npz(path, "is damaged or no mask") as file:
+        samples, description = file["samples"], json.loads(str(file["description"]))
+        # Other numbers than 0 and 1 would weigh samples, and make other images without a word.
+        if samples.dtype != np.bool_ or samples.ndim != 2 or not samples.any():
+            raise ValueError(
+                f"its samples are {samples.dtype} of shape {samples.shape}, or none is taken; a "
+                "mask has bool values in rows and columns, some of them true"
+            )
+        if not isinstance(description, dict):
+            raise ValueError("its description is no mapping")
+        for name, kind in (("center_lines", int), ("unusual", list)):
+            if not isinstance(description.get(name, kind()), kind):
+                raise ValueError(f"{name} in its description is {description[name]!r:.40}")
+        return Mask(samples, description)
 
 
 def require_size(mask: Mask, origin: Path, matrix: tuple[int, ...], store: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import statistics
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
+from pipeline_src.files import open_regular, read_json
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.text import one_line
@@ -28,6 +29,8 @@ from pipeline_src.training.lock import is_locked
 STATE_FILES = ("training.state", "training.state.previous")
 #: Bytes of a state file before its safetensors content: the SHA-256 of the rest.
 DIGEST_BYTES = 32
+#: What safetensors itself takes as a header.
+LARGEST_HEADER = 100_000_000
 
 State = Literal["running", "failed", "stopped", "done", "waiting"]
 STATES: tuple[State, ...] = get_args(State)
@@ -229,7 +232,9 @@ def _total_seconds(sittings: Iterable[Any]) -> float:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    """A number that can be shown: JSON's may be of any size, and Python's infinite."""
+    plain = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return float(value) if plain else None
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,10 @@ def _newest_state(planned: _Planned) -> tuple[_Saved | None, bool]:
             return _read_state(planned.folder / name, planned.stages), damaged
         except OSError:  # not there, or moved away just now: then the one before is there
             continue
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        except (
+            *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+            RecursionError,
+        ):
             damaged = True
     return None, damaged
 
@@ -266,15 +274,15 @@ def _read_state(path: Path, stages: int) -> _Saved:
 
     Raises:
         OSError: it cannot be read.
-        ValueError, LookupError, TypeError, AttributeError, ArithmeticError: it is not what a
-            training saves.
+        ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError: it is
+            not what a training saves.
     """
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         about = os.fstat(stream.fileno())
         stream.seek(DIGEST_BYTES)
         begin = DIGEST_BYTES + 8 + int.from_bytes(stream.read(8), "little")
-        if begin > about.st_size:
-            raise ValueError(f"{path}: cut short")
+        if begin > min(about.st_size, LARGEST_HEADER):
+            raise ValueError(f"{path}: cut short, or of a header beyond reason")
         header = json.loads(stream.read(begin - stream.tell()))
     ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
     if begin + max(ends, default=0) != about.st_size:
@@ -325,7 +333,7 @@ def _error_line(log: Path, since: float) -> str:
     A log older than ``since``, the time of the state, tells of an earlier attempt.
     """
     try:
-        with log.open("rb") as stream:
+        with open_regular(log) as stream:
             about = os.fstat(stream.fileno())
             stream.seek(max(0, about.st_size - 16384))
             text = stream.read().decode(errors="replace")

@@ -74,8 +74,9 @@ def test_paper_configuration_has_the_values_of_the_paper(project_root: Path) -> 
     )
     weights = (study.sft.teacher_weight, study.sft.student_weight, study.sft.imitation_weight)
     assert weights == (1.0, 1.0, 1.0)
-    # Teacher, SFT teacher, student, and each method from either teacher.
-    assert len(study.model_names()) == 3 + 2 + 2 * 5
+    # Teacher, SFT teacher, student, controls, and each method from either teacher.
+    assert len(study.model_names()) == 3 + 3 + 2 * 5
+    assert len(study.seeds) == 5
     assert len(list(study.settings())) == 4
 
 

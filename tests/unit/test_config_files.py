@@ -176,3 +176,16 @@ def test_a_data_set_may_be_called_kind(tiny_study: dict[str, Any], write_config:
     tiny_study["datasets"]["kind"] = tiny_study["datasets"]["heads"]
     study = load_study(write_config(tiny_study), ["datasets.kind.title=Other"])
     assert list(study.datasets) == ["heads", "kind"]
+
+
+def test_a_key_of_many_dots_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("study: a\n")
+    key = ".".join("a" * 3000)
+    assert main(["check", "--config", str(tmp_path / "a.yaml"), "--set", f"{key}=1"]) == 2
+    assert capsys.readouterr().err.startswith("error: --set: the key has 2999 dots")
+
+
+def test_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="larger than 1 MiB"):
+        load_study(tmp_path / "a.yaml")

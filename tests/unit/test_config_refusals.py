@@ -122,6 +122,8 @@ WRONG_VALUE: list[Case] = [
     ("training", 3, ("training:", "3", "dictionary")),
     ("seeds", 0, ("seeds", "0", "list")),
     ("seeds", [-1], ("seeds", "-1", "0 or more")),
+    ("seeds", [1 << 63], ("seeds", str(1 << 63), "less than 2 to the 63")),
+    ("title", "half of a pair \ud800", ("title", r"\ud800", "plain text")),
     ("study", "My Study", ("study", "'My Study'", "^[a-z][a-z0-9_]{0,63}$")),
     ("accelerations", [0], ("accelerations", "acceleration 0", "2 or more")),
     ("accelerations", [1], ("accelerations", "acceleration 1", "2 or more")),

@@ -140,6 +140,53 @@ def a_huge_number_for_an_object(path: Path, _trace: Path) -> str:
     return "number is beyond the file's size"
 
 
+def a_key_that_is_hashed_for_ever(path: Path, _trace: Path) -> str:
+    """A tuple of twice the tuple before it, sixty times."""
+    twice = b"".join(b"q%ch%c\x86" % (n, n) for n in range(60))
+    packed(path, {"archive/data.pkl": b"\x80\x02}K\x01" + twice + b"K\x01s."})
+    return "unfolds to more than a checkpoint has"
+
+
+def the_same_out_of_a_set(path: Path, _trace: Path) -> str:
+    pickled = b"\x80\x04(K\x01" + b"2\x86" * 60 + b"\x91."
+    packed(path, {"archive/data.pkl": pickled})
+    return "unfolds to more than a checkpoint has"
+
+
+def a_key_that_nests_without_end(path: Path, _trace: Path) -> str:
+    """Hashed, it would end the process."""
+    packed(path, {"archive/data.pkl": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s."})
+    return "unfolds to more than a checkpoint has"
+
+
+class Stated:
+    """Pickled as a call, and a state for what comes of it."""
+
+    def __init__(self, call: Any, state: Any) -> None:
+        self._reduced = (*call, state)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+def a_tensor_with_a_state(path: Path, _trace: Path) -> str:
+    """With which torch would make it larger than the file."""
+    tensor = torch.ones(2)
+    torch.save(
+        {"w": Stated(tensor.__reduce_ex__(2)[:2], (tensor, 0, (1 << 31,), (1,)))},
+        path,
+        _use_new_zipfile_serialization=False,
+    )
+    return "is given a state"
+
+
+def what_makes_tensors_with_another_name(path: Path, _trace: Path) -> str:
+    """An attribute of this project's own function."""
+    pickled = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x08\0\0\0__name__K\x01s\x86b."
+    packed(path, {"archive/data.pkl": pickled})
+    return "is given a state"
+
+
 def deep_names(path: Path, _trace: Path) -> str:
     state = {authors_name(k, "teacher"): v for k, v in DCCNN(SMALL).state_dict().items()}
     state[f"tcascade{10**9}.conv1.weight"] = state["tcascade1.conv1.weight"]
@@ -168,6 +215,11 @@ SMALL = Network(depth=2, cascades=2, features=4)
         of_many_times_its_storage,
         larger_than_the_stream,
         a_huge_number_for_an_object,
+        a_key_that_is_hashed_for_ever,
+        the_same_out_of_a_set,
+        a_key_that_nests_without_end,
+        a_tensor_with_a_state,
+        what_makes_tensors_with_another_name,
         deep_names,
         no_width,
     ],
@@ -226,6 +278,22 @@ def test_tensors_of_all_kinds_come_as_they_were(zipped: bool, tmp_path: Path) ->
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor)
+
+
+def test_a_part_of_a_storage_is_counted_from_its_own_beginning(tmp_path: Path) -> None:
+    """As streams of old versions of torch have it."""
+    identity = ("storage", torch.FloatStorage, "0", "cpu", 6, ("1", 2, 4))
+    path, buffer = tmp_path / "view.pt", io.BytesIO()
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, obj: object) -> object:
+            return identity if obj == "here" else None
+
+    pickler = Pickler(buffer, protocol=2)
+    pickler.dump({"w": Raw(torch._utils._rebuild_tensor_v2, ("here", 1, (2,), (1,), False, {}))})
+    numbers = struct.pack("<6f", *range(6))
+    packed(path, {"archive/data.pkl": buffer.getvalue(), "archive/data/0": numbers})
+    assert read_checkpoint_tensors(path)["w"].tolist() == [3, 4]
 
 
 def test_numbers_of_a_machine_of_the_other_byte_order(tmp_path: Path) -> None:

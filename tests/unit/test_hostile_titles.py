@@ -165,16 +165,16 @@ def test_the_report_and_the_crate_hold_titles_as_text(start: int, tmp_path: Path
     ):
         object.__setattr__(section, "title", title)
     tables = tmp_path / "tables"
-    for name in ("main", "claims", "differences"):
+    for name in ("main", "answers", "differences"):
         write_text(tables / f"{name}.html", html_table(layout_of(titles), titles))
-    heading = "claim,text,paper,here,shown,opposed,tests"
-    write_text(tables / "claims.csv", f"{heading}\na,b,1 of 2,1 of 2,0,0,1\n")
-    write_text(tables / "differences.csv", "metric,family,first_training,verdict,effect\n")
-    pages = [tables / f"{name}.html" for name in ("main", "claims", "differences")]
+    heading = "dataset,acceleration,question,asks,effect,low,high,margin,detectable,word,reason"
+    answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,shown,c"
+    write_text(tables / "answers.csv", f"{heading}\n{answer}\n")
+    pages = [tables / f"{name}.html" for name in ("main", "answers", "differences")]
     write_report(study, pages, [], f"title: {first}\n", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     plain = study_with(title="x", datasets={n: dataset(title=n) for n in ("heart", "brain")})
-    for name in ("main", "claims", "differences"):
+    for name in ("main", "answers", "differences"):
         same = layout_of([f"t{k}" for k in range(len(titles))])
         write_text(tables / f"{name}.html", html_table(same, [f"t{k}" for k in range(len(titles))]))
     write_report(plain, pages, [], "title: x\n", tmp_path / "plain.html")

@@ -186,7 +186,7 @@ def test_the_papers_study_deviates_in_nothing() -> None:
     ("changes", "expected"),
     [
         (["training.epochs=60"], {"training.epochs": ("60", "150")}),
-        (["seeds=[0, 1, 2]"], {"seeds": ("0, 1, 2", "0")}),
+        (["seeds=[0, 1, 2]"], {"seeds": ("0, 1, 2", "0, 1, 2, 3, 4")}),
         (["sft.imitation_weight=0.5"], {"sft.imitation_weight": ("0.5", "1.0")}),
         (["methods.at.cascades=[2]"], {"methods.at.cascades": ("2", "null")}),
         (

@@ -244,7 +244,7 @@ def test_layout_has_a_comparison_a_row_and_both_metrics_beside_each_other() -> N
         ("SSIM", "verdict"): "worse",
     }
     student = layout.loc["SFT-KD-Recon AT less Student", "PSNR (dB)"]
-    assert student.tolist() == ["+0.00", "+0.00 to +0.00", "1.000", "no difference shown"]
+    assert student.tolist() == ["+0.00", "+0.00 to +0.00", "1.000", "equivalent"]
 
 
 def test_rows_name_their_setting_where_there_are_several() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
-from zipfile import BadZipFile
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline_src.errors import InputError
+from pipeline_src.npz_files import reading_npz
 from pipeline_src.reporting.names import full_title, value_text
 from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, head, upright
 
@@ -61,20 +61,17 @@ class Picture:
         Raises:
             InputError: the file is missing or is no such file.
         """
-        try:
-            with path.open("rb") as stream, np.load(stream) as file:
-                turns = int(file["quarter_turns"])
-                return cls(
-                    _title(*(str(file.get(key, "")) for key in ("model", "training", "variant"))),
-                    str(file["training"]) != "none",
-                    upright(file["target"], turns),
-                    upright(file["image"], turns),
-                    float(file["psnr_db"]),
-                    float(file["ssim"]),
-                    f"subject {file['patient']}, slice {file['slice']}",
-                )
-        except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
-            raise InputError(f"{path}: panel cannot be read ({error})") from None
+        with reading_npz(path, "panel cannot be read") as file:
+            turns = int(file["quarter_turns"])
+            return cls(
+                _title(*(str(file.get(key, "")) for key in ("model", "training", "variant"))),
+                str(file["training"]) != "none",
+                upright(file["target"], turns),
+                upright(file["image"], turns),
+                float(file["psnr_db"]),
+                float(file["ssim"]),
+                f"subject {file['patient']}, slice {file['slice']}",
+            )
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:

@@ -1,0 +1,48 @@
+"""Reading NumPy archives (`.npz`) of others."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
+
+
+@contextmanager
+def reading_npz(path: Path, otherwise: str) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The arrays of an archive, each read when it is asked for; none of objects.
+
+    ``otherwise`` is what a message says of a file that cannot be read.
+
+    Raises:
+        InputError: it is missing, damaged, or no such archive; what goes wrong in the block with
+            reading counts too.
+    """
+    try:
+        with open_regular(path) as stream, np.load(stream) as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist") from None
+    # Of a damaged part, each way of packing it raises its own; RuntimeError where it is encrypted
+    # or packed in a way that is not known.
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+    ) as error:
+        raise InputError(f"{path}: {otherwise} ({error})") from None

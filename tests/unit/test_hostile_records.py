@@ -1,0 +1,289 @@
+"""Manifests, masks, weights and metrics of strangers: a line, no hang, no silently wrong number."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from reporting_helpers import write_chain
+from safetensors.torch import save_file
+from unit_helpers import one_line
+
+from pipeline_src.cli import main
+from pipeline_src.config.method import Network
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.parity import compare_all
+from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.files import open_regular, read_json, sha256_file
+from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.weights import load_network
+from pipeline_src.reporting.records import read_made
+from pipeline_src.sampling.masks import read_mask
+from pipeline_src.status.reading import LARGEST_HEADER, _read_state
+
+DEEP = "[" * 100_000
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table whose manifest can be altered."""
+    write_chain(tmp_path / "study")
+    return tmp_path / "study" / "tables" / "main.md"
+
+
+def traced(table: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["provenance", str(table)]) == 2
+    return one_line(capsys.readouterr().err)
+
+
+GIVEN = {"path": "../given/paper.csv", "sha256": "a"}
+SITTING = {"started": "2026-01-01", "seconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("inputs", [], "inputs"),
+        ("inputs", {"a": "b"}, "inputs.a"),
+        ("inputs", {"a": GIVEN | {"path": 5}}, "inputs.a.path"),
+        ("inputs", {"a": GIVEN | {"path": "a\0b"}}, "inputs.a.path"),
+        ("inputs", {"a": GIVEN | {"path": "a\ud800"}}, "inputs.a.path"),
+        ("inputs", {"a": GIVEN | {"sha256": 7}}, "inputs.a.sha256"),
+        ("outputs", {"main.md": 3}, "outputs.main.md"),
+        ("sittings", "abc", "sittings"),
+        ("sittings", [SITTING | {"seconds": float("nan")}], "sittings.0.seconds"),
+        ("sittings", [SITTING | {"seconds": 10**400}], "sittings.0.seconds"),
+        ("sittings", [SITTING | {"seconds": -1}], "sittings.0.seconds"),
+        ("sittings", [SITTING | {"started": 3}], "sittings.0.started"),
+        ("made_by", {"commit": 3}, "made_by.commit"),
+        ("command", None, "command"),
+    ],
+)
+def test_a_manifest_that_is_none_is_named_with_its_key(
+    key: str, value: Any, named: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = table.with_suffix(".manifest.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
+    assert f"{manifest}: is no manifest of this pipeline ({named}: " in traced(table, capsys)
+
+
+def test_a_manifest_without_sittings_is_still_traced(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = table.with_suffix(".manifest.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sittings": []}))
+    assert main(["provenance", str(table)]) == 0
+    assert "time not known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_never_ends_is_not_read_for_its_digest(
+    name: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(table.parent / "pipe")
+    manifest = table.with_suffix(".manifest.json")
+    given = {"a": {"path": name, "sha256": "a"}}
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"inputs": given}))
+    assert "is a pipe or a device" in traced(table, capsys)
+
+
+def test_a_chain_of_manifests_may_be_longer_than_calls_nest(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = json.loads(table.with_suffix(".manifest.json").read_text())
+    for number in range(1100):
+        folder = table.parent / str(number)
+        folder.mkdir()
+        (folder / "x").touch()
+        given = {"a": {"path": f"../{number + 1}/x", "sha256": sha256_file(folder / "x")}}
+        told = made | {"inputs": given, "outputs": {"x": sha256_file(folder / "x")}}
+        (folder / "manifest.json").write_text(json.dumps(told))
+    last = table.parent / "1100"
+    last.mkdir()
+    (last / "x").touch()
+    assert main(["provenance", str(table.parent / "0" / "x")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1101
+
+
+def test_json_that_nests_without_end_and_pipes_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text(DEEP)
+    with pytest.raises(InputError, match=r"deep\.json: is not valid JSON"):
+        read_json(tmp_path / "deep.json")
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_json, sha256_file, read_mask, load_network, compare_all):
+        with pytest.raises(InputError, match=r"pipe: .*is a pipe or a device"):
+            read(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "seconds", [float("nan"), float("inf"), -5, "1e3", True, 10**400], ids=lambda v: str(v)[:5]
+)
+def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> None:
+    made = {
+        "inputs": {},
+        "outputs": {},
+        "sittings": [{"seconds": seconds}],
+        "made_by": {"commit": "a", "packages": {}},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(made))
+    with pytest.raises(InputError, match="is no manifest of this pipeline"):
+        read_made(tmp_path / "manifest.json")
+
+
+def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
+    """The file takes no room on the disk."""
+    path = tmp_path / "training.state"
+    with path.open("wb") as stream:
+        stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
+        stream.truncate(LARGEST_HEADER * 40 + 40)
+    with pytest.raises(ValueError, match="beyond reason"):
+        _read_state(path, 1)
+
+
+# Masks.
+
+
+def archive(path: Path, kind: int = zipfile.ZIP_STORED, **arrays: Any) -> Path:
+    with zipfile.ZipFile(path, "w", kind) as file:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            file.writestr(f"{name}.npy", buffer.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("samples", "description"),
+    [
+        (np.full((4, 4), 2), "{}"),
+        (np.full((4, 4), 0.5), "{}"),
+        (np.full((4, 4), 1j), "{}"),
+        (np.bool_(True), "{}"),
+        (np.ones((2, 2, 2), bool), "{}"),
+        (np.zeros((4, 4), bool), "{}"),
+        (np.ones((0, 0), bool), "{}"),
+        (np.ones((4, 4), bool), "[]"),
+        (np.ones((4, 4), bool), DEEP),
+        (np.ones((4, 4), bool), '{"center_lines": "<b>"}'),
+        (np.ones((4, 4), bool), '{"unusual": 3}'),
+    ],
+)
+def test_a_mask_has_zeros_and_ones_alone(samples: Any, description: str, tmp_path: Path) -> None:
+    """Samples of 2 or a half would weigh k-space, and every image would be another."""
+    path = archive(tmp_path / "mask.npz", samples=samples, description=np.array(description))
+    with pytest.raises(InputError, match=r"mask\.npz: is damaged or no mask"):
+        read_mask(path)
+
+
+def flip(data: bytearray, sign: bytes, at: int, value: int) -> None:
+    place = -1
+    while (place := data.find(sign, place + 1)) >= 0:
+        data[place + at] = value
+
+
+def damaged(data: bytearray) -> None:
+    data[60:70] = b"\xff" * 10
+
+
+def encrypted(data: bytearray) -> None:
+    flip(data, b"PK\x03\x04", 6, 1)
+    flip(data, b"PK\x01\x02", 8, 1)
+
+
+def of_unknown_packing(data: bytearray) -> None:
+    flip(data, b"PK\x03\x04", 8, 99)
+    flip(data, b"PK\x01\x02", 10, 99)
+
+
+@pytest.mark.parametrize("read", [read_mask, compare_all])
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (zipfile.ZIP_DEFLATED, damaged),
+        (zipfile.ZIP_LZMA, damaged),
+        (zipfile.ZIP_STORED, encrypted),
+        (zipfile.ZIP_STORED, of_unknown_packing),
+    ],
+)
+def test_a_damaged_archive_of_arrays_is_one_line(
+    read: Callable[[Path], object], kind: int, change: Callable[[bytearray], None], tmp_path: Path
+) -> None:
+    samples = np.random.default_rng(0).random((64, 64)) > 0.5
+    path = archive(tmp_path / "a.npz", kind, samples=samples, description=np.array("{}"))
+    data = bytearray(path.read_bytes())
+    change(data)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.npz: "):
+        read(path)
+
+
+# Weights.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.to(torch.int64),
+        lambda t: t.to(torch.bool),
+        lambda t: t.to(torch.complex64),
+        lambda t: t * float("nan"),
+        lambda t: (t + 1).double() * 1e300,
+    ],
+    ids=["int64", "bool", "complex64", "nan", "beyond float32"],
+)
+def test_numbers_that_are_no_weights_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    network = DCCNN(Network(depth=2, cascades=1, features=2))
+    tensors = {name: change(t).contiguous() for name, t in network.state_dict().items()}
+    told = {"network": json.dumps(network.network.model_dump())}
+    save_file(tensors, tmp_path / "w.safetensors", told)
+    with pytest.raises(InputError, match="are no weights"):
+        load_network(tmp_path / "w.safetensors")
+
+
+# Metrics.
+
+HEADINGS = "dataset,acceleration,model,training,seed,part,patient,psnr_db,ssim,nmse,hfn,vif"
+
+
+@pytest.mark.parametrize(
+    ("headings", "row", "named"),
+    [
+        (HEADINGS, "d,4x,student,standard,0,test,p,3_0,1,0,0,0", "psnr_db has a value"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,1e308,1,0,0,0", r"psnr_db 1e\+308 is beyond"),
+        (HEADINGS, "d,4x,student,standard,1.5,test,p,30,1,0,0,0", "seed 1.5"),
+        (HEADINGS, "d,4x,student,standard,inf,test,p,30,1,0,0,0", "seed inf"),
+        (HEADINGS, "d,4x,student,standard,1e30,test,p,30,1,0,0,0", r"seed 1e\+30"),
+        (f"{HEADINGS},ssim", "d,4x,student,standard,0,test,p,30,1,0,0,0,2", "two columns 'ssim'"),
+    ],
+)
+def test_metrics_that_cannot_be_are_refused(
+    headings: str, row: str, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "volumes.csv"
+    path.write_text(f"{headings}\n{row}\n")
+    with pytest.raises(InputError, match=named):
+        read_metrics([path])
+
+
+def test_a_training_that_there_is_not_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "volumes.csv"
+    rows = [f"d,4x,student,$x,0,test,{patient},30,1,0,0,0" for patient in "pq"]
+    path.write_text("\n".join([HEADINGS, *rows, ""]))
+    assert main(["tables", str(path), "--output", str(tmp_path / "out")]) == 2
+    assert "metrics are of a training '$x', which there is not" in one_line(capsys.readouterr().err)
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
