@@ -1,6 +1,6 @@
 """The configuration: pydantic models are the one source of defaults, schema and reference."""
 
-from pipeline_src.config.data import Dataset, Preparation, Split
+from pipeline_src.config.data import Dataset, Preparation
 from pipeline_src.config.load import check_study, load_study, read_yaml
 from pipeline_src.config.method import (
     Distillation,
@@ -13,6 +13,7 @@ from pipeline_src.config.method import (
     available_methods,
 )
 from pipeline_src.config.section import merge
+from pipeline_src.config.split import Split
 from pipeline_src.config.study import Study
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline_src.config.data import Dataset, Folds
+from pipeline_src.config.data import Dataset
 from pipeline_src.config.method import (
     Distillation,
     Evaluation,
@@ -24,6 +24,7 @@ from pipeline_src.config.method import (
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.section import PathText, Section
+from pipeline_src.config.split import Folds
 
 Repeated = Literal["seed", "mask", "split"]
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]

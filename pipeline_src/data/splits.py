@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from pipeline_src.config.data import Folds, Split
+from pipeline_src.config.split import Folds, Split
 from pipeline_src.data.volume import VolumeReference
 from pipeline_src.errors import InputError
 

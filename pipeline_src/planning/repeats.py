@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline_src.config.data import Dataset, Folds
+from pipeline_src.config.data import Dataset
+from pipeline_src.config.split import Folds
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_src.config.data import Folds
+from pipeline_src.config.split import Folds
 from pipeline_src.config.study import Study
 
 

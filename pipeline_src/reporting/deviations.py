@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_src.config.data import Dataset, Folds, PatientChoice, SliceRange
+from pipeline_src.config.data import Dataset, SliceRange
 from pipeline_src.config.load import load_study
 from pipeline_src.config.presets import PRESETS
+from pipeline_src.config.split import Folds, PatientChoice
 from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.provenance import PACKAGE
 from pipeline_src.reporting.design import folds_text

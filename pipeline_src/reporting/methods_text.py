@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline_src.config.data import Folds, Split
 from pipeline_src.config.method import Method
+from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
 from pipeline_src.reporting.design import folds_text, repeated_text
