@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
+from pipeline_src.config import load_study
 from pipeline_src.config.method import Network
 from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
@@ -31,6 +32,7 @@ from pipeline_src.files import open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
 from pipeline_src.reporting.answers import COLUMNS
+from pipeline_src.reporting.deviations import PAPER_CONFIG
 from pipeline_src.reporting.records import read_made
 from pipeline_src.reporting.report import _questions
 from pipeline_src.sampling.masks import Mask, read_mask, write_mask
@@ -331,11 +333,19 @@ def test_what_cannot_be_drawn_is_one_line(
     assert not (tmp_path / "a.png").exists()
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", ",".join(COLUMNS) + "\n" + ",,,,1,,,,,<b>,\n"])
-def test_answers_of_others_are_one_line(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("a,b\n1,2\n", "is no table of answers"),
+        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,<b>,\n", "'<b>' is no answer"),
+        (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,shown,\n", "no data set '<b>'"),
+    ],
+)
+def test_answers_of_others_are_one_line(content: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "answers.csv").write_text(content)
-    with pytest.raises(InputError, match=r"answers\.csv: (is no table|'<b>' is no answer)"):
-        _questions(None, [tmp_path / "answers.html"])  # type: ignore[arg-type]
+    study = load_study(PAPER_CONFIG)
+    with pytest.raises(InputError, match=rf"answers\.csv: .*{named}"):
+        _questions(study, [tmp_path / "answers.html"])
 
 
 # Metrics.
