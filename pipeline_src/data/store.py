@@ -1,4 +1,4 @@
-"""The volume store: one HDF5 file a data set, holding everything that training needs."""
+"""The volume store: one HDF5 file per data set, holding everything that training needs."""
 
 from __future__ import annotations
 
@@ -86,6 +86,15 @@ class Store:
         )
 
 
+def _is_plain(value: object, kind: Any) -> bool:
+    """Whether a value is of that kind, and one that tables can hold: true is no number there."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    if isinstance(value, int):
+        return abs(value) < 1 << 31
+    return not any("\ud800" <= character <= "\udfff" for character in str(value))
+
+
 def read_store(path: Path) -> Store:
     """Read a store.
 
@@ -104,15 +113,21 @@ def read_store(path: Path) -> Store:
         images, rows = found["images"], json.loads(texts["slices"])
         if images.ndim != 3 or images.dtype != np.float32 or len(images) != len(rows):
             raise ValueError(f"images {images.shape} of {images.dtype} for {len(rows)} slices")
+        whose: dict[int | str, tuple[str, ...]] = {}
         for row in rows:
-            if not all(isinstance(row[name], kind) for name, kind in COLUMNS.items()):
-                raise ValueError(f"a slice is of {row}")
+            if not all(_is_plain(row[name], kind) for name, kind in COLUMNS.items()):
+                raise ValueError(f"a slice is of {row!r:.200}")
+            of_volume = (row["patient"], row["frame"], row["part"])
+            if whose.setdefault(row["volume"], of_volume) != of_volume:
+                raise ValueError(f"volume {row['volume']!r} is of two patients, frames or parts")
         store = Store(
             images=np.asarray(images),
             description=dict(json.loads(file.attrs["description"])),
             digest=str(file.attrs["digest"]),
             **{name: pd.DataFrame(json.loads(text)) for name, text in texts.items()},
         )
+        if not _is_plain(store.description.get("display_quarter_turns", 0), int):
+            raise ValueError("display_quarter_turns in its description is no whole number")
         digest = hashlib.sha256(store.images.data)
         digest.update(texts["slices"])
         if digest.hexdigest() != store.digest:

@@ -23,7 +23,7 @@ class DistillationLoss(ABC):
 
     A loss works in two steps. ``summarise`` reduces a network's features to what the loss needs
     of each slice, without looking at the other slices of the batch; the teacher's summaries can
-    therefore be computed once a slice and kept. ``compare`` sees the batch.
+    therefore be computed once per slice and kept. ``compare`` sees the batch.
 
     Attributes:
         cascades: the cascades k compared, from 1.

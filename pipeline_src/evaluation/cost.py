@@ -84,7 +84,7 @@ def write_cost(
     repeats: int = 30,
     device: str = "auto",
 ) -> None:
-    """Write a CSV with one row a network, in the order given, and the columns of `measure`.
+    """Write a CSV with one row per network, in the order given, and the columns of `measure`.
 
     Args:
         weights: weights files by the names that the rows get, such as `teacher` and `student`.

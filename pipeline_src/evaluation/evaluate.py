@@ -103,6 +103,11 @@ class Evaluation:
         self._files = {"volumes.h5": store, "mask.npz": mask}
         self._store, self._mask = read_store(store), read_mask(mask)
         require_size(self._mask, mask, self._store.images.shape[1:], store)
+        if min(self._mask.samples.shape) < metrics.SSIM_WINDOW:
+            raise InputError(
+                f"{store}: slices of {'x'.join(map(str, self._mask.samples.shape))} are smaller "
+                f"than the window of SSIM, {metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW}"
+            )
         require_labels(labels, self._store, self._mask, [store, mask])
         self._part, self._labels = part, labels
         self._images, self._rows = self._store.part(part)
@@ -254,7 +259,7 @@ def slice_metrics(
     images: NDArray[np.float32],
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, a row a slice, at each slice's volume's data range."""
+    """All metrics, a row per slice, at each slice's volume's data range."""
     rows = []
     for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
         rows.append(
@@ -275,7 +280,7 @@ def volume_metrics(
     slices: pd.DataFrame,
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, a row a volume: PSNR and NMSE over its pixels, the others its slices' mean."""
+    """All metrics, a row per volume: PSNR and NMSE over its pixels, the others its slices' mean."""
     rows = []
     for _, members in slices.groupby("volume", sort=True):
         at = members.index.to_numpy()

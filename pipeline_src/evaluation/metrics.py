@@ -14,6 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Image = NDArray[np.float32]
 
+#: Rows and columns of the window of SSIM, and the fewest that a slice may have.
+SSIM_WINDOW = 7
 #: Rows or columns below which the coarsest scale of `vif` has no pixel.
 VIF_SMALLEST_SIDE = 41
 
@@ -30,7 +32,7 @@ def ssim(target: Image, image: Image, data_range: float) -> float:
     The mean over a volume's slices is what scikit-image gives for the volume with
     ``channel_axis`` along the slices.
     """
-    return float(structural_similarity(target, image, win_size=7, data_range=data_range))
+    return float(structural_similarity(target, image, win_size=SSIM_WINDOW, data_range=data_range))
 
 
 def nmse(target: Image, image: Image) -> float:

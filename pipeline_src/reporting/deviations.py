@@ -190,7 +190,7 @@ def _facts(dataset: Dataset, accelerations: list[int]) -> dict[str, str]:
     return {
         "source": dataset.source.kind,
         "matrix": f"{rows} x {columns}",
-        "averaged over blocks": f"{preparation.downscale} pixels a side",
+        "averaged over blocks": f"{preparation.downscale} pixels per side",
         "slices": (
             "all"
             if chosen == SliceRange()

@@ -147,6 +147,8 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
         raise InputError(f"{paths[0]}: is no table of answers; columns missing: {missing}")
     if unknown := sorted(set(rows["word"]) - set(TONES)):
         raise InputError(f"{paths[0]}: {unknown[0]!r} is no answer; there are {', '.join(TONES)}")
+    if unknown := sorted(set(rows["dataset"]) - set(study.datasets)):
+        raise InputError(f"{paths[0]}: the study has no data set {unknown[0]!r}")
     several = len(list(study.settings())) > 1
 
     def told(row: Any) -> tuple[str, str, str]:

@@ -28,7 +28,7 @@ Cell = Callable[[pd.Series], str]
 
 
 def main_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """One row a cell of the paper's table, in its order; see `aggregate`.
+    """One row per cell of the paper's table, in its order; see `aggregate`.
 
     Raises:
         InputError: the metrics are of another study, of variants alone, or of a training that is

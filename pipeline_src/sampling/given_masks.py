@@ -40,7 +40,7 @@ def mask_from_file(
 ) -> Mask:
     """A given mask in FFT order: `.npy` of `(rows,)` or `(rows, columns)`, or `.csv`.
 
-    A CSV has either a column `line` (a sampled phase-encode index a row), or the columns
+    A CSV has either a column `line` (a sampled phase-encode index per row), or the columns
     `acceleration` (`4x`), `matrix_size` (`150x150`) and `sampled_lines` (indices separated by
     spaces), of which the row for this matrix and acceleration is taken.
 

@@ -1,4 +1,4 @@
-"""The frozen teacher: what a student needs of it, computed once a slice where memory allows."""
+"""The frozen teacher: what a student needs of it, computed once per slice where memory allows."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -19,15 +21,21 @@ from safetensors.torch import save_file
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
+from pipeline_src.config import load_study
 from pipeline_src.config.method import Network
+from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.evaluate import Evaluation
 from pipeline_src.evaluation.parity import compare_all
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.files import open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
+from pipeline_src.reporting.answers import COLUMNS
+from pipeline_src.reporting.deviations import PAPER_CONFIG
 from pipeline_src.reporting.records import read_made
-from pipeline_src.sampling.masks import read_mask
+from pipeline_src.reporting.report import _questions
+from pipeline_src.sampling.masks import Mask, read_mask, write_mask
 from pipeline_src.status.reading import LARGEST_HEADER, _read_state
 
 DEEP = "[" * 100_000
@@ -251,6 +259,93 @@ def test_numbers_that_are_no_weights_are_refused(
     save_file(tensors, tmp_path / "w.safetensors", told)
     with pytest.raises(InputError, match="are no weights"):
         load_network(tmp_path / "w.safetensors")
+
+
+# Stores.
+
+SLICE = {"patient": "a", "frame": "", "part": "test", "slice": 0, "volume": 0}
+
+
+def a_store(path: Path, rows: list[dict[str, Any]], description: str = "{}") -> Path:
+    """As `write_store` writes it, its digest included."""
+    images, text = np.ones((len(rows), 4, 4), np.float32), json.dumps(rows)
+    with h5py.File(path, "w") as file:
+        file["images"] = images
+        for name, content in (("slices", text), ("volumes", "[]"), ("dropped", "[]")):
+            file[name] = content
+        file.attrs["format"], file.attrs["description"] = FORMAT, description
+        file.attrs["digest"] = hashlib.sha256(images.tobytes() + text.encode()).hexdigest()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "description"),
+    [
+        ([SLICE, SLICE | {"patient": "b"}], "{}"),
+        ([SLICE, SLICE | {"part": "train"}], "{}"),
+        ([SLICE | {"volume": True}], "{}"),
+        ([SLICE | {"slice": 10**400}], "{}"),
+        ([SLICE | {"patient": "\ud800"}], "{}"),
+        ([SLICE], '{"display_quarter_turns": "<b>"}'),
+        ([SLICE], DEEP),
+    ],
+    ids=["two patients", "two parts", "truth", "huge", "half a pair", "turns", "deep"],
+)
+def test_a_store_that_cannot_be_is_refused(
+    rows: list[dict[str, Any]], description: str, tmp_path: Path
+) -> None:
+    """One volume of two patients would be measured as the first one's."""
+    with pytest.raises(InputError, match="is damaged or no volume store"):
+        read_store(a_store(tmp_path / "a.h5", rows, description))
+
+
+def test_slices_smaller_than_the_window_of_ssim_are_one_line(tmp_path: Path) -> None:
+    store, mask = a_store(tmp_path / "a.h5", [SLICE]), tmp_path / "mask.npz"
+    write_mask(mask, Mask(np.ones((4, 4), bool), {}))
+    with pytest.raises(InputError, match="smaller than the window of SSIM"):
+        Evaluation(store, mask, "test", {})
+
+
+# Figures and the report.
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "named"),
+    [
+        ("curves", '{"settings": {"model": "student"}, "histories": []}', "is no manifest"),
+        ("curves", '{"settings": {"model": "student"}, "histories": [5]}', "is no manifest"),
+        ("curves", '{"settings": {"model": "student"}, "histories": ["/dev/zero"]}', "a device"),
+        ("curves", '{"settings": {"model": "student"}, "histories": ["h.csv"]}', "can be drawn"),
+        ("mask", "", "does not say kind"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    kind: str, content: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "given"
+    if content:
+        given.write_text(content)
+    else:
+        write_mask(given, Mask(np.ones((4, 4), bool), {}))
+    (tmp_path / "h.csv").write_text("epoch,validation_loss,validation_psnr_db\n1,nan,1e400\n")
+    assert main(["figure", kind, str(given), "--output", str(tmp_path / "a.png")]) == 2
+    assert named in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("a,b\n1,2\n", "is no table of answers"),
+        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,<b>,\n", "'<b>' is no answer"),
+        (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,shown,\n", "no data set '<b>'"),
+    ],
+)
+def test_answers_of_others_are_one_line(content: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text(content)
+    study = load_study(PAPER_CONFIG)
+    with pytest.raises(InputError, match=rf"answers\.csv: .*{named}"):
+        _questions(study, [tmp_path / "answers.html"])
 
 
 # Metrics.

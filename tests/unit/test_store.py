@@ -108,7 +108,7 @@ def test_digest_changes_with_a_pixel_and_with_the_index_alone(
     prepared.images[5][0, 0] = np.nextafter(prepared.images[5][0, 0], np.float32(2))
     second = digest(DESCRIPTION)
     assert second != first
-    prepared.slices[0]["part"] = "test"
+    prepared.slices[0]["slice"] = 99
     assert digest(DESCRIPTION) not in (first, second)
 
 

@@ -1,6 +1,6 @@
 """Box plots of a metric over the slices of the reported patients, every model of a setting.
 
-Between the two boxes of a method, a line a patient joins its mean with either recipe.
+Between the two boxes of a method, a line per patient joins its mean with either recipe.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def places(trained: pd.DataFrame) -> list[Box]:
 
 
 def patient_means(of_method: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row a patient, a column a recipe: the mean over the slices of each volume, then over the
+    """A row per patient, a column per recipe: the mean over slices of a volume, then over the
     patient's volumes, then over seeds; NaN where a patient was measured with one recipe alone."""
     frames = of_method.assign(frame=of_method["frame"].fillna(""))
     levels = ["training", "patient", "seed", "frame"]

@@ -70,7 +70,7 @@ def draw(store: Store, title: str) -> Figure:
     for axis, at in zip(axes.flat, shown, strict=False):
         _draw_tile(axis, store, at)
     left_out = f", {len(shown)} of {len(tiles)} volumes" if len(shown) < len(tiles) else ""
-    synthetic = "synthetic, " if store.description["synthetic"] else ""
+    synthetic = "synthetic, " if store.description.get("synthetic") else ""
     size = "x".join(map(str, store.images.shape[1:]))
     head(
         figure,
@@ -96,13 +96,13 @@ def shortened(label: str) -> str:
 def _shape(store: Store) -> tuple[int, int]:
     """Rows and columns of a slice as shown."""
     rows, columns = store.images.shape[1:]
-    turned = store.description["display_quarter_turns"] % 2
+    turned = store.description.get("display_quarter_turns", 0) % 2
     return (columns, rows) if turned else (rows, columns)
 
 
 def _draw_tile(axis: Axes, store: Store, at: int) -> None:
     row = store.slices.loc[at]
-    turns = store.description["display_quarter_turns"]
+    turns = store.description.get("display_quarter_turns", 0)
     axis.imshow(upright(store.images[at], turns), cmap="gray", vmin=0, vmax=1)
     axis.set_axis_on()
     axis.set(xticks=[], yticks=[])

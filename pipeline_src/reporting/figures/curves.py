@@ -58,6 +58,8 @@ QUANTITIES = {
 STEEP, LONG_TRAINING = 0.1, 20
 #: Columns of the legend that fit below.
 LEGEND_COLUMNS = 4
+#: What no loss and no PSNR of a training reaches.
+LARGEST = 1e30
 #: Which models have earlier stages, and what these were trained on, by what their names begin with.
 STAGES = {
     "features": ("distilled students", "the feature loss"),
@@ -70,7 +72,7 @@ class Curve:
     """One model's trainings.
 
     Attributes:
-        histories: of the last stage, one a seed; a row an epoch.
+        histories: of the last stage, one per seed; a row per epoch.
         earlier: epochs of each stage before, by the stage's name.
         distils: whether the loss of the last stage has terms of distillation besides L1.
     """
@@ -97,7 +99,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     for manifest in inputs:
         made = read_json(manifest)
         try:
-            name, files = str(made["settings"]["model"]), list(made["histories"])
+            name, files = str(made["settings"]["model"]), list(map(Path, made["histories"]))
+            if not files:
+                raise KeyError("no histories")
         except (KeyError, TypeError) as error:
             raise InputError(f"{manifest}: is no manifest of a training ({error!r})") from None
         *before, last = (_read_history(manifest.parent / file) for file in files)
@@ -114,6 +118,10 @@ def _read_history(path: Path) -> pd.DataFrame:
     history = read_rows(path, "history", ("epoch", *QUANTITIES))
     if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
         raise InputError(f"{path}: is no history; columns missing: {', '.join(missing)}")
+    for column in ("epoch", *QUANTITIES):
+        values = history[column].astype(float)
+        if values.isna().all() or (values.abs() > LARGEST).any():
+            raise InputError(f"{path}: {column} has no numbers that can be drawn")
     return history
 
 

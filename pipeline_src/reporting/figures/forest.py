@@ -1,4 +1,4 @@
-"""Differences between models with their intervals, a row a comparison, grouped by question."""
+"""Differences between models with their intervals, a row per comparison, grouped by question."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline_src.errors import InputError
 from pipeline_src.reporting.style import PAGE_WIDTH, head
 from pipeline_src.sampling.masks import Mask, center_block, line_density, read_mask
 
@@ -22,9 +23,14 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     """From one mask file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or does not say how the mask was made.
     """
-    return draw(read_mask(inputs[0]), title)
+    mask = read_mask(inputs[0])
+    drawn = mask.description.get("kind") == "drawn"
+    needed = ("seed", "acceleration", "center_lines") if drawn else ("kind", "file")
+    if missing := [name for name in needed if name not in mask.description]:
+        raise InputError(f"{inputs[0]}: the mask's description does not say {missing[0]}")
+    return draw(mask, title)
 
 
 def draw(mask: Mask, title: str) -> Figure:
