@@ -15,9 +15,10 @@ def method_options(study: Study) -> str:
         if options.protocol == "two_stage"
         else ""
     )
+    start = f", start {options.start}" if options.start != "recipe" else ""
     return (
         f"{preset}losses in {' and '.join(forms) or 'no'} form, protocol "
-        f"{options.protocol}{kept}, imitation normalised by "
+        f"{options.protocol}{kept}{start}, imitation normalised by "
         f"{study.sft.imitation_normalisation}, padding {networks.teacher.padding} and "
         f"{networks.student.padding}"
     )
