@@ -260,7 +260,8 @@ def test_what_is_wrong_beside_a_preset_is_one_line_as_without_it(
         (
             {"preset": "authors"},
             "preset authors: losses in authors form, protocol two_stage (best weights of the "
-            "feature stage), imitation normalised by numel, padding 5 and 5",
+            "feature stage), start sft_trained, imitation normalised by numel, padding 5 and "
+            "5",
         ),
         (
             {"preset": "paper"},
