@@ -6,6 +6,7 @@ import getpass
 import importlib.metadata
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +19,17 @@ from pipeline_src.errors import InputError
 from pipeline_src.estimate import limits
 from pipeline_src.estimate.study import count_slices, trainings
 from pipeline_src.preflight import gpu_wanted
+from pipeline_src.provenance import PACKAGE
 
 #: The version that `tests/cluster` was run with; the one that is pinned.
 PLUGIN, TESTED = "snakemake-executor-plugin-slurm", "2.8.0"
-TRAINING_RULES = ("train", "train_sft_teacher", "train_control", "distil", "distil_joint")
+RULES = PACKAGE.parent / "workflow" / "rules"
+
+
+def training_rules() -> list[str]:
+    """Names of the rules that train, from the files that define them."""
+    text = "".join((RULES / f"{name}.smk").read_text() for name in ("training", "distillation"))
+    return re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE)
 
 
 def examine_plugin() -> Iterator[Finding]:
@@ -69,10 +77,18 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     account = _as_mapping(settings.get("default-resources")).get("slurm_account")
     if account is not None:
         yield from _account(str(account))
+    training = training_rules()
+    left_out = [rule for rule in training if rule not in rules]
+    if rules and 0 < len(left_out) < len(training):
+        yield Finding(
+            "look",
+            f"set-resources has no {', '.join(left_out)}: those trainings get default-resources",
+            "give them what the other trainings have, as the profile that comes with the project",
+        )
     trains = {
         str(resources.get("slurm_partition", default))
         for rule, resources in rules.items()
-        if rule in TRAINING_RULES and isinstance(resources, dict)
+        if rule in training and isinstance(resources, dict)
     }
     for name in sorted(trains - {"None"}):
         known = list(_partition(partitions, name, "set-resources"))

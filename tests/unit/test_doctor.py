@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline_src.cli import main
 from pipeline_src.cluster import doctor_slurm
 from pipeline_src.cluster.doctor import Finding, examine
+from pipeline_src.cluster.doctor_slurm import training_rules
 from pipeline_src.config.load import check_study
 
 WriteConfig = Callable[[dict[str, Any]], Path]
@@ -185,3 +187,12 @@ def test_a_profile_that_is_not_there(
     config = str(write_config(tiny_study))
     assert main(["doctor", "--config", config, "--profile", "profiles/mine"]) == 2
     assert "profiles/mine/config.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("profile", ["slurm", "slurm-gres"])
+def test_profiles_give_every_training_rule_its_gpu(profile: str, project_root: Path) -> None:
+    path = project_root / "workflow" / "profiles" / profile / "config.yaml"
+    rules = yaml.safe_load(path.read_text())["set-resources"]
+    assert sorted(rules) == sorted(training_rules())
+    assert {"train", "train_sft_teacher", "train_as_long", "distil_joint"} <= set(rules)
+    assert all(rules[rule] == rules["train"] for rule in rules)
