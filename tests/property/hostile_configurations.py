@@ -59,14 +59,18 @@ def _base(rng: random.Random, folder: Path) -> dict[str, Any]:
 def _paths(study: Mapping[str, Any]) -> list[str]:
     """Every key there could be, with the names of this study in it."""
     names = {"datasets.NAME": "heads", "methods.NAME": "at", "ablations.NAME": "domain"}
-    kind = study["datasets"]["heads"]["source"]["kind"]
+    # An earlier change may have put something else in its place.
+    source: Any = study
+    for key in ("datasets", "heads", "source"):
+        source = source.get(key) if isinstance(source, dict) else None
+    source = source if isinstance(source, dict) else {"kind": "phantom"}
     found = []
     for path in key_paths():
         for name, own in names.items():
             path = path.replace(name, name.replace("NAME", own))
         found.append(path.replace("variants.NAME", "variants.features"))
-    there = [f"datasets.heads.source.{key}" for key in study["datasets"]["heads"]["source"]]
-    return sorted({*found, *there, f"datasets.heads.source.{kind}"})
+    there = [f"datasets.heads.source.{key}" for key in source]
+    return sorted({*found, *there, f"datasets.heads.source.{source.get('kind', 'phantom')}"})
 
 
 def _with(data: Any, path: list[str], value: Any) -> Any:

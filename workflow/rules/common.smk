@@ -341,6 +341,12 @@ def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
     return [f"{folder}/{name}" for folder in folders]
 
 
+def panels(models):
+    """Panels of zero filling and of models of a setting, with the first seed."""
+    setting = ("{dataset}", "{acceleration}")
+    return metric_files(*setting, "panel.npz", only=models, seeds=study.seeds[:1])
+
+
 def all_metrics():
     """Metrics of everything that stands in a table, each once."""
     files = [

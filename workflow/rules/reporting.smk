@@ -73,11 +73,6 @@ SETTING = ("{dataset}", "{acceleration}")
 FIRST = study.seeds[0]
 
 
-def panels(models):
-    """Panels of zero filling and of models of a setting, with the first seed."""
-    return metric_files(*SETTING, "panel.npz", only=models, seeds=study.seeds[:1])
-
-
 # Kinds of figure: what the message calls them, and the files they show; none for those that show
 # the configuration, which is frozen when the run starts: what matters of it are params.
 DRAWN = {
@@ -141,7 +136,7 @@ for kind in shown_figures():
             ),
             pdf=f"{RESULTS}/figures/{folder}{kind}.pdf",
         log:
-            f"{RESULTS}/logs/figures/{folder.replace('/', '_')}{kind}.log",
+            f"{RESULTS}/logs/figures/{folder}{kind}.log",
         localrule: True
         conda:
             "../../environment.yaml"
@@ -185,7 +180,7 @@ rule page:
         runtime=10,
     params:
         config=CONFIG,
-        results=RESULTS,
+        results=subpath(output[0], parent=True),
         settings=settings(report_of),
     message:
         "Report: {output}"
