@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
@@ -48,6 +49,17 @@ class Section(BaseModel):
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
                 _refuse_truth_for_a_number(key, data[key], cls.model_fields[key].annotation)
         return data
+
+
+def refuse_repeats(values: list[Any]) -> None:
+    """Refuse a list that has something twice.
+
+    Raises:
+        ValueError: it has.
+    """
+    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
+    if repeated:
+        raise ValueError(f"{repeated[0]} is listed twice")
 
 
 def refuse_control_characters(text: str) -> None:

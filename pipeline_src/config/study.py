@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ from pipeline_src.config.method import (
 )
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
-from pipeline_src.config.section import PathText, Section
+from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.split import Folds
 
 Repeated = Literal["seed", "mask", "split"]
@@ -140,9 +139,7 @@ class Study(Section):
     @field_validator("seeds", "repeat_over", "accelerations", "recipes", "controls")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
-        repeated = sorted(v for v, count in Counter(values).items() if count > 1)
-        if repeated:
-            raise ValueError(f"{repeated[0]} is listed twice")
+        refuse_repeats(values)
         return values
 
     @field_validator("accelerations")
@@ -261,11 +258,10 @@ class Study(Section):
                 f"{teacher.cascades} cascades allow"
             )
         for name, method in self.methods.items():
-            repeated = sorted(
-                {r for r in self.recipes_of(name) if self.recipes_of(name).count(r) > 1}
-            )
-            if repeated:
-                raise ValueError(f"methods.{name}.recipes: {repeated[0]} is listed twice")
+            try:
+                refuse_repeats(method.recipes or [])
+            except ValueError as error:
+                raise ValueError(f"methods.{name}.recipes: {error}") from None
             if method.weight != "auto" and self.distillation.protocol != "joint":
                 raise ValueError(
                     f"methods.{name}.weight: {method.weight:g} weighs nothing under "

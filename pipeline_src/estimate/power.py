@@ -24,7 +24,8 @@ def detectable_lines(
     spread = study.evaluation.expected_spread
     seeds, lines = len(study.seeds), []
     for name, number in patients.items():
-        who = f"{counted([seeds], 'seed')}, {counted([number], f'{_part(study, name)} patient')}"
+        part = study.datasets[name].report_on
+        who = f"{counted([seeds], 'seed')}, {counted([number], f'{part} patient')}"
         start = f"{study.dataset_title(name)}: {who}: "
         if seeds < MINIMUM_SEEDS:
             lines.append(
@@ -50,7 +51,3 @@ def detectable_lines(
         f"(for differences that vary by {spread.between_seeds_db:g} dB between seeds and "
         f"{spread.between_patients_db:g} dB between patients: evaluation.expected_spread)",
     ]
-
-
-def _part(study: Study, name: str) -> str:
-    return study.datasets[name].report_on
