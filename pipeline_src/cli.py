@@ -208,6 +208,14 @@ def _parser() -> argparse.ArgumentParser:
         help="address of the licence of the results (default: %(default)s)",
     )
 
+    sub = add("archive", commands.archive, "Keep a study's records beside documents.", study=False)
+    sub.add_argument("results", type=Path, help="results folder, such as results/demo")
+    sub.add_argument("--output", type=Path, help="folder (default: docs/studies/{study})")
+
+    sub = add("restore", commands.restore, "Make tables and figures from records.", study=False)
+    sub.add_argument("folder", type=Path, help="folder of the records, such as docs/studies/demo")
+    sub.add_argument("--output", type=Path, help="results folder (default: results/{name})")
+
     sub = add("check", commands.check, "Check a configuration, the files it names and its data.")
     sub.add_argument("--no-data", action="store_true", help="leave out the data sets")
     sub.add_argument(

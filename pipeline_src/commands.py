@@ -305,6 +305,35 @@ def crate(options: argparse.Namespace) -> Made:
     return Made({}, [output], crate_step(), {})
 
 
+def archive(options: argparse.Namespace) -> None:
+    """Write a study's records beside the documents."""
+    from pipeline_src.reporting.archive import write_archive
+
+    folder = options.output or Path("docs/studies") / options.results.resolve().name
+    for path in write_archive(options.results, folder):
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Make tables, figures and report from a study's records; exit status 1 where a table is not
+    the one that lies beside them."""
+    from pipeline_src.cli import main
+    from pipeline_src.reporting.archive import changed_tables, remake, unpack
+
+    results = options.output or Path("results") / options.folder.resolve().name
+    remake(unpack(options.folder, results), results, main)
+    changed = changed_tables(options.folder, results)
+    if changed:
+        print(
+            f"{options.folder}/tables: this code makes other tables of the records "
+            f"({', '.join(changed)}); to keep those:\n"
+            f"python -m pipeline_src archive {results} --output {options.folder}"
+        )
+    else:
+        print(f"{results}/report.html: made again; all tables are those of {options.folder}/tables")
+    return int(bool(changed))
+
+
 def cost(options: argparse.Namespace) -> Made:
     """Measure what the networks cost."""
     from pipeline_src.evaluation.cost import write_cost

@@ -211,7 +211,7 @@ def read_results(results: Path) -> Content:
     listed = sorted((named | set(_stores(study))) - set(included))
     digests = {name: sha256_file(results / name) for name in (*included, *listed)}
     for manifest in manifests:
-        _check_digests(results, manifest, digests)
+        check_digests(results, manifest, digests)
     return Content(results, study, included, listed, manifests, digests)
 
 
@@ -251,11 +251,16 @@ def describe_file(known: Sequence[tuple[str, str]], name: str) -> str:
     return next((text for pattern, text in known if fnmatchcase(name, pattern)), "")
 
 
-def _check_digests(results: Path, manifest: Manifest, digests: dict[str, str]) -> None:
+def check_digests(results: Path, manifest: Manifest, digests: dict[str, str]) -> None:
+    """Check a manifest against the digests of those files that there are any of.
+
+    Raises:
+        InputError: a file is another than the manifest tells of.
+    """
     for places, problem in (
         (manifest.outputs, "is not the file that its manifest describes"),
         (manifest.inputs, f"has changed since {results / manifest.path} tells of it"),
     ):
         for place, sha256 in places.items():
-            if is_inside(place) and digests[place] != sha256:
+            if is_inside(place) and digests.get(place, sha256) != sha256:
                 raise InputError(f"{results / place}: {problem}; run the workflow again")

@@ -18,13 +18,7 @@ from pipeline_src.planning import steps
 from pipeline_src.planning.places import REPEATED, Places, manifest_of
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.repeats import of_repeat
-from pipeline_src.planning.shown import (
-    curves_models,
-    domain_ablation,
-    domain_models,
-    shown_models,
-    shows_recipes,
-)
+from pipeline_src.planning.reported import Reported
 from pipeline_src.preflight import (
     announce_parent,
     gpu_wanted,
@@ -33,7 +27,6 @@ from pipeline_src.preflight import (
 )
 from pipeline_src.reporting.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.names import TABLES
 from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.snakemake_run import (
     force_outdated,
@@ -57,6 +50,7 @@ if workflow.remote_exec and workflow.local_exec:
     pass_signals_on()
 study = models.study
 places = Places(study)
+reported = Reported(models)
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/config.yaml"
 PAPER = PROJECT / "config" / "paper_results.csv"
@@ -73,6 +67,10 @@ def write_study_config():
 
 if workflow.is_main_process and Path(RESULTS).exists() and not Path(CONFIG).exists():
     write_study_config()
+
+
+def in_results(paths):
+    return [f"{RESULTS}/{path}" for path in paths]
 
 
 def from_here(path):
@@ -189,23 +187,17 @@ def figure_of(kind, shown=1):
         file = f"{RESULTS}/figures/{KINDS[kind].folder.format(**wildcards)}{kind}"
         plan = models if KINDS[kind].shows_plan else None
         step = steps.figure_step(
-            kind, figure_title(kind, wildcards), shown, setting, plan
+            kind,
+            reported.title(
+                kind, wildcards.get("dataset"), wildcards.get("acceleration")
+            ),
+            shown,
+            setting,
+            plan,
         )
         return step, f"{file}.manifest.json", f"{file}.png"
 
     return defined
-
-
-def figure_title(kind, wildcards):
-    """What a figure's heading begins with."""
-    if kind == "dag":
-        return "Steps of one setting and seed"
-    if KINDS[kind].of == "study":
-        return study.title or study.study
-    title = study.setting_title(**wildcards)
-    # Of one store or mask of several.
-    of = {"mask": "mask", "contact_sheet": "store"}.get(kind)
-    return f"{title}, seed {study.seeds[0]}" if of and places.repeated(of) else title
 
 
 def figure_options(step):
@@ -323,88 +315,6 @@ def evaluation_minutes(wildcards, input, attempt):
     )
 
 
-def model_folders(dataset, acceleration, names, seeds=study.seeds):
-    return [
-        f"{RESULTS}/{places.model(dataset, acceleration, seed, model)}"
-        for model in names
-        for seed in seeds
-    ]
-
-
-def metric_files(dataset, acceleration, name, only=None, seeds=study.seeds):
-    """Metrics of zero filling and of the models of a setting."""
-    folders = [
-        f"{RESULTS}/{places.zero_filled(dataset, acceleration, seed)}"
-        for seed in (seeds if places.repeated("zero_filled") else seeds[:1])
-    ]
-    folders += model_folders(dataset, acceleration, only or study.model_names(), seeds)
-    return [f"{folder}/{name}" for folder in folders]
-
-
-def panels(models):
-    """Panels of zero filling and of models of a setting, with the first seed."""
-    setting = ("{dataset}", "{acceleration}")
-    return metric_files(*setting, "panel.npz", only=models, seeds=study.seeds[:1])
-
-
-def all_metrics():
-    """Metrics of everything that stands in a table, each once."""
-    files = [
-        path
-        for dataset, acceleration in study.settings()
-        for path in metric_files(dataset, f"{acceleration}x", "volumes.csv")
-    ]
-    for ablation in study.ablations:
-        names = [n for row in models.ablated(ablation).values() for n in row.values()]
-        for dataset, acceleration in study.settings(ablation):
-            folders = model_folders(dataset, f"{acceleration}x", names)
-            files += [f"{folder}/volumes.csv" for folder in folders]
-    return list(dict.fromkeys(files))
-
-
-def all_records():
-    """What tells how the study was made, besides the manifests that come with the metrics."""
-    return [
-        *[
-            f"{RESULTS}/{places.store(dataset, seed)}"
-            for dataset in study.datasets
-            for seed in places.seeds("store")
-        ],
-        *[
-            f"{RESULTS}/{places.mask(dataset, f'{acceleration}x', seed)}"
-            for dataset, acceleration in study.settings()
-            for seed in places.seeds("mask")
-        ],
-        *[
-            f"{folder}/manifest.json"
-            for dataset, acceleration in study.settings()
-            for folder in model_folders(
-                dataset,
-                f"{acceleration}x",
-                models.names((dataset, acceleration)),
-            )
-        ],
-    ]
-
-
-def shown_figures():
-    """Kinds of figure that this study has something to show in."""
-    left_out = set() if DOMAIN else {"panel_domain"}
-    left_out |= set() if shows_recipes(study) else {"recipes"}
-    return [kind for kind in KINDS if kind not in left_out]
-
-
-def figure_places(kind):
-    """The figures of a kind, without their suffix."""
-    made = KINDS[kind]
-    ablation = DOMAIN if kind == "panel_domain" else None
-    places = [
-        made.folder.format(dataset=dataset, acceleration=f"{acceleration}x")
-        for dataset, acceleration in study.settings(ablation)
-    ]
-    return [f"{RESULTS}/figures/{place}{kind}" for place in dict.fromkeys(places)]
-
-
 def captions():
     """Captions of the report, which Snakemake's own report shares."""
     return [
@@ -414,11 +324,11 @@ def captions():
 
 def all_made():
     """All that a finished study holds: what it calls done can be packed and traced."""
-    folders = [os.path.dirname(path) for path in all_metrics()]
+    folders = [os.path.dirname(path) for path in METRICS]
     trained = [f for f in folders if os.path.basename(f) != "zero_filled"]
     sft = names_where(lambda plan: plan.stages == ["student_friendly"])
     return [
-        *[f"{RESULTS}/{n}" for n in required_files(study) if n != "config.yaml"],
+        *in_results(n for n in required_files(study) if n != "config.yaml"),
         *[f"{folder}/panel.npz" for folder in folders],
         *[
             f"{folder}/student_weights.safetensors"
@@ -455,10 +365,9 @@ LOG_OF, SAID_OF = (
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()
-# The ablation whose models the panel of domains shows, where there is one.
-DOMAIN = domain_ablation(study)
-FIGURES = [f"{place}.png" for kind in shown_figures() for place in figure_places(kind)]
-TABLE_NAMES = [*TABLES, "cost", *[f"ablation_{name}" for name in study.ablations]]
+METRICS = in_results(reported.metrics())
+FIGURES = in_results(f"{figure.place}.png" for figure in reported.figures())
+TABLE_NAMES = reported.tables
 
 
 wildcard_constraints:

@@ -30,7 +30,7 @@ rule cost:
 rule study_tables:
     """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
-        metrics=all_metrics(),
+        metrics=METRICS,
         paper=ancient(from_here(PAPER)),
         cost=rules.cost.output,
         code=code(tables_of),
@@ -69,58 +69,12 @@ rule study_tables:
         "--paper {input.paper:q} --cost {input.cost:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
-SETTING = ("{dataset}", "{acceleration}")
-FIRST = study.seeds[0]
-
-
-# Kinds of figure: what the message calls them, and the files they show; none for those that show
-# the configuration, which is frozen when the run starts: what matters of it are params.
-DRAWN = {
-    "mask": ("mask of", f"{RESULTS}/{places.mask(*SETTING, FIRST)}"),
-    "boxplot_ssim": ("SSIM box plot of", metric_files(*SETTING, "slices.csv")),
-    "boxplot_psnr": ("PSNR box plot of", metric_files(*SETTING, "slices.csv")),
-    "curves": (
-        "learning curves of",
-        [
-            f"{folder}/manifest.json"
-            for folder in model_folders(*SETTING, curves_models(study))
-        ],
-    ),
-    "panel": (
-        "reconstructions of",
-        panels([m for m in shown_models(study) if m != "sft_teacher"]),
-    ),
-    "panel_teachers": (
-        "teachers' reconstructions of",
-        panels(["teacher", "sft_teacher"]),
-    ),
-    "panel_domain": (
-        "reconstructions by SFT in either domain of",
-        panels(
-            dict.fromkeys(
-                ["teacher", *(domain_models(study, DOMAIN) if DOMAIN else [])]
-            )
-        ),
-    ),
-    "forest": ("differences in", f"{RESULTS}/tables/differences.csv"),
-    "contact_sheet": (
-        "contact sheet of",
-        f"{RESULTS}/{places.store('{dataset}', FIRST)}",
-    ),
-    "networks": ("the networks", []),
-    "recipes": ("the recipes of distillation", []),
-    "dag": ("the steps of the study", []),
-}
-SHOWN_OF = {
-    "setting": " {wildcards.dataset} at {wildcards.acceleration}",
-    "dataset": " {wildcards.dataset}",
-    "study": "",
-}
-
-for kind in shown_figures():
-    what, shown = DRAWN[kind]
+# A figure shows files of the results, or none: then the configuration, which is frozen when the run
+# starts; what matters of it are params.
+for kind in reported.kinds:
+    shown = in_results(reported.shown(kind, "{dataset}", "{acceleration}"))
     folder = KINDS[kind].folder
-    defined = figure_of(kind, 1 if isinstance(shown, str) else len(shown) or 1)
+    defined = figure_of(kind, len(shown) or 1)
 
     rule:
         name:
@@ -149,7 +103,7 @@ for kind in shown_figures():
             shown=lambda wildcards, input: input.get("shown") or CONFIG,
             options=figure_options(defined),
         message:
-            f"Figure: {what}{SHOWN_OF[KINDS[kind].of]}"
+            "Figure: {output.png}"
         shell:
             "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
             "--output {output.png:q} > {log:q} 2>&1"
@@ -160,7 +114,7 @@ rule page:
         tables=rules.study_tables.output.pages,
         figures=FIGURES,
         captions=captions(),
-        records=all_records(),
+        records=in_results(reported.records()),
         paper=ancient(from_here(PAPER_CONFIG)),
         code=code(report_of),
     output:

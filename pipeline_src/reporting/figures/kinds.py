@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pipeline_src.errors import InputError
 
+Shows = Literal["slices", "panels", "manifests", "table", "mask", "store", "plan"]
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -15,20 +17,27 @@ class Kind:
     Attributes:
         module: the module of this package that draws it.
         heading: the heading of the report that it stands under.
+        shows: its files: metrics of `slices` of all models, `panels` of some, `manifests` of their
+            trainings, the `table` of differences, a `mask`, a `store`, or the configuration, of
+            which it shows the models (`plan`).
         options: what its module is told besides the files and the title.
         picks_setting: whether its file is of several settings, of which it shows one.
         of: what there is one of it for: a setting, a data set, or the study.
-        shows_plan: whether its file is a configuration, of which it shows the models.
-        keys: dotted keys of the configuration that it shows instead.
+        keys: dotted keys of the configuration that it shows instead of the models.
     """
 
     module: str
     heading: str
+    shows: Shows
     options: dict[str, Any] = field(default_factory=dict)
     picks_setting: bool = False
     of: Literal["setting", "dataset", "study"] = "setting"
-    shows_plan: bool = False
     keys: tuple[str, ...] = ()
+
+    @property
+    def shows_plan(self) -> bool:
+        """Whether its file is a configuration."""
+        return self.shows == "plan"
 
     @property
     def folder(self) -> str:
@@ -40,21 +49,21 @@ class Kind:
 
 #: In the order of the report.
 KINDS = {
-    "panel": Kind("panel", "Reconstructions"),
-    "panel_teachers": Kind("panel", "Reconstructions"),
-    "panel_domain": Kind("panel", "Reconstructions"),
-    "boxplot_ssim": Kind("boxplot", "Image quality", {"metric": "ssim"}),
-    "boxplot_psnr": Kind("boxplot", "Image quality", {"metric": "psnr_db"}),
-    "forest": Kind("forest", "Differences", {"metric": "psnr_db"}, picks_setting=True),
-    "curves": Kind("curves", "Training"),
-    "mask": Kind("mask", "Sampling"),
-    "contact_sheet": Kind("contact_sheet", "Data", of="dataset"),
-    "networks": Kind("networks", "Method", of="study", shows_plan=True, keys=("networks", "sft")),
+    "panel": Kind("panel", "Reconstructions", "panels"),
+    "panel_teachers": Kind("panel", "Reconstructions", "panels"),
+    "panel_domain": Kind("panel", "Reconstructions", "panels"),
+    "boxplot_ssim": Kind("boxplot", "Image quality", "slices", {"metric": "ssim"}),
+    "boxplot_psnr": Kind("boxplot", "Image quality", "slices", {"metric": "psnr_db"}),
+    "forest": Kind("forest", "Differences", "table", {"metric": "psnr_db"}, picks_setting=True),
+    "curves": Kind("curves", "Training", "manifests"),
+    "mask": Kind("mask", "Sampling", "mask"),
+    "contact_sheet": Kind("contact_sheet", "Data", "store", of="dataset"),
+    "networks": Kind("networks", "Method", "plan", of="study", keys=("networks", "sft")),
     "recipes": Kind(
         "recipes",
         "Method",
+        "plan",
         of="study",
-        shows_plan=True,
         keys=(
             "networks",
             "sft",
@@ -65,7 +74,7 @@ KINDS = {
             "evaluation.panel_methods",
         ),
     ),
-    "dag": Kind("dag", "Steps", of="study", shows_plan=True),
+    "dag": Kind("dag", "Steps", "plan", of="study"),
 }
 
 

@@ -1,0 +1,182 @@
+"""What the tables, figures and report of a study are made of, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline_src.config.study import Study
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
+from pipeline_src.planning.shown import (
+    curves_models,
+    domain_ablation,
+    domain_models,
+    shown_models,
+    shows_recipes,
+)
+from pipeline_src.reporting.figures.kinds import KINDS
+from pipeline_src.reporting.names import TABLES
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a study.
+
+    Attributes:
+        kind: its kind, a key of `KINDS`.
+        dataset, acceleration: of the setting or data set that it is of; None where it is of more.
+        place: its path in the results, without suffix.
+    """
+
+    kind: str
+    dataset: str | None
+    acceleration: str | None
+    place: str
+
+
+class Reported:
+    """Files that a study's tables, figures and report are made of, as paths in `results/{study}`.
+
+    Accelerations are given as `4x`; data set and acceleration may be wildcards.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models, self._study = models, models.study
+        self._places = Places(models.study)
+        self._domain = domain_ablation(models.study)
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables, the main one first."""
+        return [*TABLES, "cost", *[f"ablation_{name}" for name in self._study.ablations]]
+
+    def folders(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
+        """Folders of trained models, with all seeds."""
+        return [
+            self._places.model(dataset, acceleration, seed, model)
+            for model in models
+            for seed in self._study.seeds
+        ]
+
+    def _measured(self, dataset: str, acceleration: str, name: str) -> list[str]:
+        """A file beside the metrics of zero filling and of each of the study's models."""
+        folders = [
+            self._places.zero_filled(dataset, acceleration, seed)
+            for seed in self._places.seeds("zero_filled")
+        ]
+        folders += self.folders(dataset, acceleration, self._study.model_names())
+        return [f"{folder}/{name}" for folder in folders]
+
+    def metrics(self) -> list[str]:
+        """Metrics of everything that stands in a table, each once."""
+        study, files = self._study, []
+        for dataset, factor in study.settings():
+            files += self._measured(dataset, f"{factor}x", "volumes.csv")
+        for ablation in study.ablations:
+            rows = self._models.ablated(ablation).values()
+            names = [name for row in rows for name in row.values()]
+            for dataset, factor in study.settings(ablation):
+                folders = self.folders(dataset, f"{factor}x", names)
+                files += [f"{folder}/volumes.csv" for folder in folders]
+        return list(dict.fromkeys(files))
+
+    def records(self) -> list[str]:
+        """What tells how the study was made, besides the manifests that come with the metrics."""
+        study, places = self._study, self._places
+        files = [
+            places.store(dataset, seed)
+            for dataset in study.datasets
+            for seed in places.seeds("store")
+        ]
+        for dataset, factor in study.settings():
+            files += [places.mask(dataset, f"{factor}x", seed) for seed in places.seeds("mask")]
+        for dataset, factor in study.settings():
+            names = self._models.names((dataset, factor))
+            folders = self.folders(dataset, f"{factor}x", names)
+            files += [f"{folder}/manifest.json" for folder in folders]
+        return files
+
+    def _panels(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
+        """Panels of zero filling and of models, with the first seed."""
+        first = self._study.seeds[0]
+        folders = [
+            self._places.zero_filled(dataset, acceleration, first),
+            *[self._places.model(dataset, acceleration, first, model) for model in models],
+        ]
+        return [f"{folder}/panel.npz" for folder in folders]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of figure that this study has something to show in."""
+        left_out = set() if self._domain else {"panel_domain"}
+        left_out |= set() if shows_recipes(self._study) else {"recipes"}
+        return [kind for kind in KINDS if kind not in left_out]
+
+    def shown(self, kind: str, dataset: str, acceleration: str) -> list[str]:
+        """The files that a figure shows; none where it shows the study's configuration.
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        setting, first = (dataset, acceleration), self._study.seeds[0]
+        match KINDS[kind].shows:
+            case "plan":
+                return []
+            case "panels":
+                return self._panels(*setting, self._in_panels(kind))
+            case "slices":
+                return self._measured(*setting, "slices.csv")
+            case "table":
+                return ["tables/differences.csv"]
+            case "manifests":
+                folders = self.folders(*setting, curves_models(self._study))
+                return [f"{folder}/manifest.json" for folder in folders]
+            case "mask":
+                return [self._places.mask(*setting, first)]
+            case "store":
+                return [self._places.store(dataset, first)]
+
+    def _in_panels(self, kind: str) -> Sequence[str]:
+        """Models of a figure of reconstructions."""
+        if kind == "panel_teachers":
+            return ["teacher", "sft_teacher"]
+        if kind == "panel_domain":
+            compared = domain_models(self._study, self._domain) if self._domain else []
+            return list(dict.fromkeys(["teacher", *compared]))
+        return [model for model in shown_models(self._study) if model != "sft_teacher"]
+
+    def figures(self) -> Iterator[Figure]:
+        """All figures, those of a kind together, in the order of the report."""
+        for kind in self.kinds:
+            of = KINDS[kind].of
+            places = {}
+            for dataset, factor in self._study.settings(
+                self._domain if kind == "panel_domain" else None
+            ):
+                setting = (
+                    dataset if of != "study" else None,
+                    f"{factor}x" if of == "setting" else None,
+                )
+                folder = KINDS[kind].folder.format(dataset=dataset, acceleration=f"{factor}x")
+                places[f"figures/{folder}{kind}"] = setting
+            for place, (of_dataset, acceleration) in places.items():
+                yield Figure(kind, of_dataset, acceleration, place)
+
+    def title(self, kind: str, dataset: str | None, acceleration: str | None) -> str:
+        """What a figure's heading begins with."""
+        study = self._study
+        if kind == "dag":
+            return "Steps of one setting and seed"
+        if KINDS[kind].of == "study" or dataset is None:
+            return study.title or study.study
+        title = study.setting_title(dataset, acceleration or "")
+        shows = KINDS[kind].shows
+        # Of one store or mask of several.
+        one_of = (shows == "mask" or shows == "store") and self._places.repeated(shows)
+        return f"{title}, seed {study.seeds[0]}" if one_of else title
+
+
+def of_study(study: Study) -> Reported:
+    """What a study's tables, figures and report are made of."""
+    return Reported(Models(study))
