@@ -1,0 +1,152 @@
+"""A study's records: kept without images and weights, and made into the same tables again."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Checkout
+
+from pipeline_src.errors import InputError
+from pipeline_src.reporting.archive import RECORDS, changed_tables, unpack
+
+
+@pytest.fixture(scope="module")
+def kept(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "tiny"
+    done = finished.command("archive", "results/tiny", "--output", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    with tarfile.open(folder / RECORDS) as packed:
+        return packed.getnames()
+
+
+def pack(folder: Path, entries: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    with lzma.open(folder / RECORDS, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as to:
+        for entry, content in entries:
+            entry.size = len(content)
+            to.addfile(entry, io.BytesIO(content))
+
+
+def contents(folder: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
+    with tarfile.open(folder / RECORDS) as packed:
+        return [(e, file.read()) for e in packed if (file := packed.extractfile(e))]
+
+
+def test_records_hold_neither_weights_nor_stores(kept: Path) -> None:
+    assert "config.yaml" in names(kept)
+    assert not [n for n in names(kept) if n.endswith((".safetensors", ".h5", ".html", ".pdf"))]
+
+
+def test_records_do_not_tell_of_this_machine(finished: Checkout, kept: Path) -> None:
+    for entry, content in contents(kept):
+        assert str(finished.root).encode() not in content, entry.name
+        if entry.name.endswith("manifest.json"):
+            for sitting in json.loads(content)["sittings"]:
+                assert not {"host", "job", "gpus"} & sitting.keys(), entry.name
+        if entry.name == "config.yaml":
+            assert yaml.safe_load(content)["data_root"] == "data"
+
+
+def test_restored_tables_and_figures_are_the_same(
+    finished: Checkout, kept: Path, tmp_path: Path
+) -> None:
+    results, first = tmp_path / "again", finished.root / "results" / "tiny"
+    done = finished.command("restore", str(kept), "--output", str(results))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all tables are those" in done.stdout
+    made = {p.relative_to(first) for p in first.rglob("*.png")}
+    again = {p.relative_to(results) for p in results.rglob("*.png")}
+    assert {p.stem for p in made - again} == {"contact_sheet"}
+    assert not again - made
+    for place in sorted(again):
+        assert (first / place).read_bytes() == (results / place).read_bytes(), place
+    for table in (first / "tables").glob("*.csv"):
+        assert table.read_bytes() == (results / "tables" / table.name).read_bytes()
+    # What was restored can be kept again, as the same bytes.
+    done = finished.command("archive", str(results), "--output", str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "kept" / RECORDS).read_bytes() == (kept / RECORDS).read_bytes()
+
+
+def test_a_table_that_is_no_longer_what_the_code_makes(
+    finished: Checkout, kept: Path, tmp_path: Path
+) -> None:
+    results = finished.root / "results" / "tiny"
+    assert changed_tables(kept, results) == []
+    shutil.copytree(kept, tmp_path / "tiny")
+    (tmp_path / "tiny" / "tables" / "main.md").write_text("| of old |\n")
+    assert changed_tables(tmp_path / "tiny", results) == ["main.md"]
+
+
+def test_an_unfinished_study_is_not_kept(copied: Checkout) -> None:
+    [metrics] = (copied.root / "results/tiny").glob("*/4x/seed0/student/volumes.csv")
+    metrics.unlink()
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 2
+    assert "seed0/student/volumes.csv: is missing" in done.stderr
+    assert not (copied.root / "docs/tiny").exists()
+
+
+def test_metrics_that_were_edited_are_not_kept(copied: Checkout) -> None:
+    [metrics] = (copied.root / "results/tiny").glob("*/4x/seed0/student/volumes.csv")
+    metrics.write_text(metrics.read_text().replace("0.", "0.9", 1))
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 2
+    assert "is not the file that its manifest describes" in done.stderr
+    assert not (copied.root / "docs/tiny").exists()
+
+
+def test_a_folder_in_use_is_left_alone(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(InputError, match="is in use"):
+        unpack(kept, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def link(name: str, target: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    return entry
+
+
+@pytest.mark.parametrize(
+    "entry", [tarfile.TarInfo("../outside"), tarfile.TarInfo("/tmp/outside"), link("a", "/etc")]
+)
+def test_records_that_leave_their_folder_are_refused(
+    entry: tarfile.TarInfo, kept: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    pack(folder, [*contents(kept), (entry, b"")])
+    with pytest.raises(InputError, match="is no plain file"):
+        unpack(folder, tmp_path / "results")
+    assert [p.name for p in tmp_path.iterdir()] == ["docs"]
+
+
+def test_records_that_lack_a_file(kept: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    pack(folder, [(e, c) for e, c in contents(kept) if not e.name.endswith("student/volumes.csv")])
+    with pytest.raises(InputError, match=r"lacks .*student/volumes.csv"):
+        unpack(folder, tmp_path / "results")
+    assert [p.name for p in tmp_path.iterdir()] == ["docs"]
+
+
+def test_damaged_records(kept: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    content = (kept / RECORDS).read_bytes()
+    (folder / RECORDS).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="is damaged"):
+        unpack(folder, tmp_path / "results")
+    assert [p.name for p in tmp_path.iterdir()] == ["docs"]
