@@ -24,17 +24,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline_src.acceleration.choice import why_library
+from pipeline_src.acceleration.slicewise import slices_at_once
 from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.models.convolution import library_gradients
-from pipeline_src.models.slicewise import slices_at_once
 from pipeline_src.models.weights import save_weights
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import drawn_mask, read_mask, write_mask
 from pipeline_src.training.builder import Builder, Inputs, fresh_network
-from pipeline_src.training.convolutions import why_library
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.optimiser import Adam

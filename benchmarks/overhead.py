@@ -21,9 +21,9 @@ from typing import Any
 
 from tabulate import tabulate
 
+from pipeline_src.acceleration.fork_server import LOADED
 from pipeline_src.files import read_json
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.starting.server import LOADED
 
 #: What a command imports besides the command line itself.
 IMPORTS = {
@@ -31,7 +31,7 @@ IMPORTS = {
     "mask": "pipeline_src.sampling.masks",
     "evaluate": "pipeline_src.evaluation.evaluate",
     "cost": "pipeline_src.evaluation.cost",
-    "tables": "pipeline_src.reporting.study_tables",
+    "tables": "pipeline_src.reporting.tables.study_tables",
     "report": "pipeline_src.reporting.report",
 }
 TRIES = 3

@@ -1,6 +1,6 @@
 """``python -m pipeline_src COMMAND``."""
 
-from pipeline_src.starting.client import end, hand_over
+from pipeline_src.acceleration.fork_client import end, hand_over
 
 status = hand_over()
 if status is None:

@@ -11,13 +11,9 @@ from pathlib import Path
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
+from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.code import digests
-from pipeline_src.provenance import (
-    PACKAGE,
-    Sitting,
-    refuse_manifest_of_other,
-    write_manifest,
-)
+from pipeline_src.provenance.manifest import Sitting, refuse_manifest_of_other, write_manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
 Command = Callable[[argparse.Namespace], commands.Made | list[commands.Made] | int | None]

@@ -151,10 +151,10 @@ def mask(options: argparse.Namespace) -> Made:
 
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
+    from pipeline_src.running.gpus import one_gpu
+    from pipeline_src.running.interruption import parent_process
+    from pipeline_src.running.run import run_training
     from pipeline_src.training.builder import Inputs
-    from pipeline_src.training.gpus import one_gpu
-    from pipeline_src.training.interruption import parent_process
-    from pipeline_src.training.run import run_training
 
     study = _study(options)
     _dataset(options, study)
@@ -241,7 +241,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
 
 def tables(options: argparse.Namespace) -> Made:
     """Make all tables from metrics."""
-    from pipeline_src.reporting.study_tables import write_study_tables
+    from pipeline_src.reporting.tables.study_tables import write_study_tables
 
     study = _study(options) if options.config else None
     written = write_study_tables(
@@ -257,7 +257,7 @@ def tables(options: argparse.Namespace) -> Made:
 
 def figure(options: argparse.Namespace) -> Made:
     """Draw one figure."""
-    from pipeline_src.provenance import refuse_manifest_of_other
+    from pipeline_src.provenance.manifest import refuse_manifest_of_other
     from pipeline_src.reporting.figures import draw_figure
     from pipeline_src.reporting.figures.kinds import KINDS
 
@@ -278,8 +278,8 @@ def figure(options: argparse.Namespace) -> Made:
 
 def report(options: argparse.Namespace) -> Made:
     """Write the report."""
-    from pipeline_src.reporting.deviations import PAPER_CONFIG
     from pipeline_src.reporting.report import write_report
+    from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG
 
     study = _study(options)
     texts = {path: path.read_text(encoding="utf-8") for path in options.config}
@@ -297,7 +297,7 @@ def report(options: argparse.Namespace) -> Made:
 
 def crate(options: argparse.Namespace) -> Made:
     """Pack a study as an RO-Crate."""
-    from pipeline_src.reporting.crate import write_crate
+    from pipeline_src.provenance.crate import write_crate
 
     output = options.output or options.results / f"{options.results.name}.crate.zip"
     write_crate(options.results, output, options.license)
@@ -307,7 +307,7 @@ def crate(options: argparse.Namespace) -> Made:
 
 def archive(options: argparse.Namespace) -> None:
     """Write a study's records beside the documents."""
-    from pipeline_src.reporting.archive import write_archive
+    from pipeline_src.provenance.archive import write_archive
 
     folder = options.output or Path("docs/studies") / options.results.resolve().name
     for path in write_archive(options.results, folder):
@@ -318,7 +318,7 @@ def restore(options: argparse.Namespace) -> int:
     """Make tables, figures and report from a study's records; exit status 1 where a table is not
     the one that lies beside them."""
     from pipeline_src.cli import main
-    from pipeline_src.reporting.archive import changed_tables, remake, unpack
+    from pipeline_src.provenance.archive import changed_tables, remake, unpack
 
     results = options.output or Path("results") / options.folder.resolve().name
     remake(unpack(options.folder, results), results, main)
@@ -354,7 +354,12 @@ def cost(options: argparse.Namespace) -> Made:
 def check(options: argparse.Namespace) -> None:
     """Check a configuration, the files that it names and the data."""
     from pipeline_src.distillation.base import build_loss
-    from pipeline_src.preflight import check_files, describe_data, inspect_data, missing_gpu
+    from pipeline_src.operations.preflight import (
+        check_files,
+        describe_data,
+        inspect_data,
+        missing_gpu,
+    )
     from pipeline_src.reporting.design import folds_tested, repeated_text
 
     study = _study(options)
@@ -428,7 +433,7 @@ def export_weights(options: argparse.Namespace) -> None:
 
 def provenance(options: argparse.Namespace) -> None:
     """Print where a result comes from."""
-    from pipeline_src.lineage import describe, trace
+    from pipeline_src.provenance.lineage import describe, trace
 
     where = {}
     for pair in options.where:
@@ -452,11 +457,11 @@ def provenance(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Tell what a study takes."""
-    from pipeline_src.estimate.power import detectable_lines
-    from pipeline_src.estimate.speed import calibrate, speed_of_results
-    from pipeline_src.estimate.study import count_slices, estimate, shown, trainings
-    from pipeline_src.preflight import gpu_wanted, inspect_data
-    from pipeline_src.training.gpus import one_gpu
+    from pipeline_src.operations.estimate.power import detectable_lines
+    from pipeline_src.operations.estimate.speed import calibrate, speed_of_results
+    from pipeline_src.operations.estimate.study import count_slices, estimate, shown, trainings
+    from pipeline_src.operations.preflight import gpu_wanted, inspect_data
+    from pipeline_src.running.gpus import one_gpu
 
     for name in ("gpus", "faster"):
         given = getattr(options, name)
@@ -492,8 +497,8 @@ def estimate(options: argparse.Namespace) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at what a study needs; exit status 1 where something will not run."""
-    from pipeline_src.cluster.doctor import examine
-    from pipeline_src.provenance import PACKAGE
+    from pipeline_src.operations.cluster.doctor import examine
+    from pipeline_src.modules import PACKAGE
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     bad = 0
@@ -507,8 +512,8 @@ def doctor(options: argparse.Namespace) -> int:
 
 def launch(options: argparse.Namespace) -> int:
     """Run Snakemake and watch over its cluster jobs."""
-    from pipeline_src.cluster.launcher import Launcher
-    from pipeline_src.cluster.supervision import Patience
+    from pipeline_src.operations.cluster.launcher import Launcher
+    from pipeline_src.operations.cluster.supervision import Patience
 
     for name in ("poll", "silence", "grace"):
         if getattr(options, name) <= 0:
@@ -520,7 +525,7 @@ def launch(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> None:
     """Show what every training is doing."""
-    from pipeline_src.status.showing import show
+    from pipeline_src.operations.status.showing import show
 
     show(options.config or options.results, options.once, sys.stdout)
 

@@ -27,7 +27,8 @@ METHODS = "methods: {at: {}}"
 #: Becomes a Snakemake that has a fork server already, as one with more steps has after a while.
 FORKING = """
 import os, sys, time
-from pipeline_src.starting import client, server
+from pipeline_src.acceleration import fork_client as client
+from pipeline_src.acceleration import fork_server as server
 server.start(server.FEWEST_STEPS)
 address = os.environ[client.VARIABLE]
 while not os.path.exists(address):
@@ -131,13 +132,13 @@ class Study:
 
     def training(self) -> int:
         """The process that trains now."""
-        text = (self.teacher / "training.lock").read_text()
+        text = (self.teacher / "running.lock").read_text()
         found = re.fullmatch(r"process (\d+) on .+\n", text)
         assert found, text
         return int(found[1])
 
     def wait_until_not_training(self) -> None:
-        wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
+        wait_for(lambda: not (self.teacher / "running.lock").exists(), "the training's end")
 
     def training_log(self) -> str:
         """What the last training has said."""

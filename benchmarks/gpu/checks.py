@@ -27,14 +27,14 @@ from pipeline_src.config.method import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.plans import TrainingPlan, training_plan
+from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.progress import Progress
+from pipeline_src.running.state import StateFiles
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.data import Batch
-from pipeline_src.training.interruption import Interruption
 from pipeline_src.training.objectives import Reconstruction
-from pipeline_src.training.progress import Progress
-from pipeline_src.training.safekeeping import Safekeeping
 from pipeline_src.training.stages import set_up, train_stages, write_results
-from pipeline_src.training.state import StateFiles
 from pipeline_src.training.step import plain_step, training_step
 from pipeline_src.training.validation import Validation
 

@@ -18,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
 from benchmarks.gpu.lines import Lines
 from benchmarks.gpu.phase import Run, Settings
-from pipeline_src.training.interruption import Interruption
-from pipeline_src.training.safekeeping import Safekeeping
+from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.state import Saved, StateFiles
 from pipeline_src.training.seeding import random_states
-from pipeline_src.training.state import Saved, StateFiles
 from pipeline_src.training.validation import Validation
 
 PHASE = "timing"

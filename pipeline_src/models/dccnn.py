@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_src.acceleration.cascade import Kernels
+from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.config.method import Network
-from pipeline_src.kernels.cascade import Kernels
 from pipeline_src.models.convolution import Convolution
-from pipeline_src.models.slicewise import convolve_with_gradients
 from pipeline_src.sampling.data_fidelity import DataFidelity
 
 

@@ -20,18 +20,21 @@ NAME = PACKAGE.name
 #: records; the others read and write files, keep a process alive or tell what was done.
 NEUTRAL = (
     "",
+    "acceleration.fork_client",
+    "acceleration.fork_server",
     "config",
     "errors",
     "files",
     "locks",
     "modules",
     "npz_files",
+    "operations",
     "planning",
     "provenance",
-    "starting",
+    "running",
 )
 #: Except these of them.
-NOT_NEUTRAL = ("planning.names",)
+NOT_NEUTRAL = ("planning.names", "provenance.crate_content")
 
 
 @cache

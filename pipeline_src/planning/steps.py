@@ -24,7 +24,7 @@ from pipeline_src.planning.code import digests, sources
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.reporting.figures.kinds import figure_kind
-from pipeline_src.reporting.method_options import method_options
+from pipeline_src.reporting.tables.method_options import method_options
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
 
 def prepare_step(study: Study, dataset: str) -> Step:
     """A data set's store."""
-    from pipeline_src.preflight import source_files_of
+    from pipeline_src.operations.preflight import source_files_of
 
     chosen = study.datasets[dataset]
     settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
@@ -120,7 +120,7 @@ def tables_step(study: Study | None, paper: Path) -> Step:
             },
             "method": method_options(study),
         }
-    return Step(settings, sources("reporting.study_tables"))
+    return Step(settings, sources("reporting.tables.study_tables"))
 
 
 def figure_step(
@@ -157,7 +157,7 @@ def report_step(study: Study, paper: Path) -> Step:
 
 def crate_step() -> Step:
     """The archive of a study."""
-    return Step({}, sources("reporting.crate"))
+    return Step({}, sources("provenance.crate"))
 
 
 def is_outdated(step: Step, manifest: str, output: str) -> bool:

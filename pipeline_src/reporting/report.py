@@ -17,9 +17,15 @@ from markupsafe import Markup
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
+from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.code import package_digest
-from pipeline_src.provenance import PACKAGE, record
-from pipeline_src.reporting.answers import (
+from pipeline_src.provenance.manifest import record
+from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
+from pipeline_src.reporting.methods_text import methods_paragraphs
+from pipeline_src.reporting.names import TABLE_TITLES, counted
+from pipeline_src.reporting.reviewers.page import TEMPLATE, reviewers_parts
+from pipeline_src.reporting.reviewers.records import read_records
+from pipeline_src.reporting.tables.answers import (
     CANNOT,
     COLUMNS,
     NOT_SHOWN,
@@ -29,11 +35,6 @@ from pipeline_src.reporting.answers import (
     answer_text,
     by_question,
 )
-from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
-from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.names import TABLE_TITLES, counted
-from pipeline_src.reporting.records import read_records
-from pipeline_src.reporting.reviewers import TEMPLATE, reviewers_parts
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 
@@ -225,7 +226,7 @@ def write_report(
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),
         methods=methods_paragraphs(study),
-        reviewers=Markup(environment.get_template(TEMPLATE).render(parts=parts)),
+        reviewers=Markup(environment.get_template(f"reviewers/{TEMPLATE}").render(parts=parts)),
         configuration=escape(configuration),
         made=made,
         code=code,

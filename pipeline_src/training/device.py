@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import torch
 
+from pipeline_src.acceleration.memory import keep_freed_memory
 from pipeline_src.config.method import Training
 from pipeline_src.errors import InputError
-from pipeline_src.training.memory import keep_freed_memory
 
 
 def set_up_device(settings: Training) -> torch.device:

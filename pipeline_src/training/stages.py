@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from pipeline_src.acceleration.choice import why_library
 from pipeline_src.data.store import Store
 from pipeline_src.files import atomic_path
 from pipeline_src.models.weights import SFT_STUDENT, save_weights
@@ -19,7 +20,6 @@ from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask
 from pipeline_src.training.builder import Builder, Inputs
-from pipeline_src.training.convolutions import why_library
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
 from pipeline_src.training.engine import Epoch, Keeper, Report, Stage

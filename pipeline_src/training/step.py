@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pipeline_src.acceleration.graphs import Replayed
 from pipeline_src.training.data import Slices
-from pipeline_src.training.graphs import Replayed
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.optimiser import Adam
 

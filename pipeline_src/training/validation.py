@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline_src.acceleration.graphs import Replayed
 from pipeline_src.training.data import Slices
-from pipeline_src.training.graphs import Replayed
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.step import EpochLosses
 

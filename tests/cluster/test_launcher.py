@@ -9,8 +9,8 @@ from cluster_helpers import ClusterStudy
 from slurm_node import SlurmNode, wait_until
 from snakemake_helpers import WEIGHTS, Run, assert_same_result
 
-from pipeline_src.cluster.launcher import snakemake_in
-from pipeline_src.training.interruption import is_alive
+from pipeline_src.operations.cluster.launcher import snakemake_in
+from pipeline_src.running.interruption import is_alive
 
 
 def kill_snakemake(study: ClusterStudy) -> None:
@@ -100,7 +100,7 @@ def test_interrupted_launcher_leaves_no_job(study: ClusterStudy, node: SlurmNode
     study.wait_until_training()
     _interrupt(run)
     wait_until(lambda: not node.squeue(), "jobs to end")
-    assert (study.root / WEIGHTS).parent.joinpath("training.state").exists()
+    assert (study.root / WEIGHTS).parent.joinpath("running.state").exists()
 
 
 def _interrupt(run: Run) -> None:

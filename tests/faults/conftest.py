@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "unit")]
+sys.path.insert(0, str(HERE))
 pytest.register_assert_rewrite("fault_helpers")
 
 from fault_helpers import KINDS, Start, Uninterrupted, finish, log  # noqa: E402

@@ -12,7 +12,7 @@ from fault_helpers import KILLED, KINDS, Start, Uninterrupted, assert_same_resul
 from fault_worker import Job
 
 from pipeline_src.files import leftovers
-from pipeline_src.training.state import NAME
+from pipeline_src.running.state import NAME
 
 pytest_plugins = ["shared_fixtures"]
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -30,8 +30,8 @@ from fault_worker import Job
 from training_helpers import SIZE, Files, prepared_data
 
 from pipeline_src.data.store import write_store
-from pipeline_src.training.lock import is_locked
-from pipeline_src.training.state import NAME, PREVIOUS, read_state
+from pipeline_src.running.lock import is_locked
+from pipeline_src.running.state import NAME, PREVIOUS, read_state
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -254,10 +254,10 @@ def test_read_only_results_folder_is_one_line(
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from pipeline_src.training import run\n"
+        "from pipeline_src.running import run\n"
         "from pipeline_src.errors import InputError\n"
-        "from pipeline_src.training.interruption import Interruption\n"
-        "from pipeline_src.training.lock import locked\n"
+        "from pipeline_src.running.interruption import Interruption\n"
+        "from pipeline_src.running.lock import locked\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "try:\n"
         "    with Interruption() as stop, locked(Path(sys.argv[1]), stop):\n"

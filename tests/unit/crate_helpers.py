@@ -13,7 +13,7 @@ from training_helpers import CONFIGURATION
 
 from pipeline_src.config import check_study
 from pipeline_src.planning.models import Models
-from pipeline_src.provenance import write_manifest
+from pipeline_src.provenance.manifest import write_manifest
 
 STUDY = check_study(
     CONFIGURATION
@@ -106,7 +106,7 @@ def make_results(root: Path) -> Path:
     # What is of no interest, or of no use.
     put(results / "logs" / "train" / "a.csv")
     put(results / "benchmarks" / "a.csv")
-    put(setting / "seed0" / "student" / "training.state")
+    put(setting / "seed0" / "student" / "running.state")
     put(setting / "seed0" / "student" / ".weights.abcdefgh.safetensors")
     put(setting / "seed0" / "sft_kd_gone" / "weights.safetensors", "of an earlier configuration")
     return results

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline_src.config import Study, check_study
 from pipeline_src.evaluation.results import METRICS
-from pipeline_src.provenance import Sitting, write_manifest
-from pipeline_src.reporting.labels import DatasetLabel, Labels
+from pipeline_src.provenance.manifest import Sitting, write_manifest
+from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.tabular import write_rows
 
 METHODS = ("fitnets", "at", "cc", "fsp", "sp")
@@ -166,7 +166,7 @@ def write_made(
         inputs={role: root / name for role, name in inputs.items()},
         outputs=paths,
         settings={},
-        code={"lineage.py": "d1g35t"},
+        code={"provenance/lineage.py": "d1g35t"},
         sittings=facts.pop("sittings", [Sitting().so_far()]),
         facts=facts,
     )

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from pipeline_src.config import Study
-from pipeline_src.status.reading import TrainingStatus, trainings
-from pipeline_src.training.state import Saved, StateFiles
+from pipeline_src.operations.status.reading import TrainingStatus, trainings
+from pipeline_src.running.state import Saved, StateFiles
 
 #: Teacher, SFT teacher, student, two controls, and two methods with two recipes.
 MODELS = 9
@@ -71,8 +71,8 @@ def held(folder: Path) -> Iterator[None]:
     """Another process holds the folder's lock."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from pipeline_src.training.interruption import Interruption\n"
-        "from pipeline_src.training.lock import locked\n"
+        "from pipeline_src.running.interruption import Interruption\n"
+        "from pipeline_src.running.lock import locked\n"
         "with Interruption() as i, locked(Path(sys.argv[1]), i):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

@@ -31,12 +31,12 @@ from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.files import open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
-from pipeline_src.reporting.answers import COLUMNS
-from pipeline_src.reporting.deviations import PAPER_CONFIG
-from pipeline_src.reporting.records import read_made
+from pipeline_src.operations.status.reading import LARGEST_HEADER, _read_state
 from pipeline_src.reporting.report import _questions
+from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG
+from pipeline_src.reporting.reviewers.records import read_made
+from pipeline_src.reporting.tables.answers import COLUMNS
 from pipeline_src.sampling.masks import Mask, read_mask, write_mask
-from pipeline_src.status.reading import LARGEST_HEADER, _read_state
 
 DEEP = "[" * 100_000
 
@@ -151,7 +151,7 @@ def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> No
 
 def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
-    path = tmp_path / "training.state"
+    path = tmp_path / "running.state"
     with path.open("wb") as stream:
         stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
         stream.truncate(LARGEST_HEADER * 40 + 40)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from pipeline_src import locks
-from pipeline_src.cluster.launcher import Launcher
 from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
-from pipeline_src.training.gpus import one_gpu
-from pipeline_src.training.interruption import Interruption
-from pipeline_src.training.lock import NAME, is_locked, locked
+from pipeline_src.operations.cluster.launcher import Launcher
+from pipeline_src.running.gpus import one_gpu
+from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.lock import NAME, is_locked, locked
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another's files")
 NOBODY = 65534

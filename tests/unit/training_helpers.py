@@ -16,13 +16,13 @@ from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.running.run import run_training
 from pipeline_src.sampling.data_fidelity import LineDataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.builder import Inputs, fresh_network
 from pipeline_src.training.data import Batch, Slices
 from pipeline_src.training.engine import Epoch, Stage
 from pipeline_src.training.objectives import Objective
-from pipeline_src.training.run import run_training
 
 SIZE = 16
 TRAIN, VALIDATION = 6, 3

@@ -14,7 +14,7 @@ import yaml
 from conftest import Checkout
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.archive import RECORDS, changed_tables, unpack
+from pipeline_src.provenance.archive import RECORDS, changed_tables, unpack
 
 
 @pytest.fixture(scope="module")

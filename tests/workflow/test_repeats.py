@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from conftest import Checkout, copy_project
 
+from pipeline_src.acceleration.fork_client import VARIABLE
 from pipeline_src.files import read_json
-from pipeline_src.starting.client import VARIABLE
 
 #: What is held against each other; PDFs, pages and manifests say when they were made.
 COMPARED = (

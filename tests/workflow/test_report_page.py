@@ -13,7 +13,7 @@ import pytest
 from conftest import Checkout
 
 from pipeline_src.data.store import read_store
-from pipeline_src.reporting.answers import CANNOT, CONTROLS, DISTILLATION, GAP, PRIMARY
+from pipeline_src.reporting.tables.answers import CANNOT, CONTROLS, DISTILLATION, GAP, PRIMARY
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

@@ -11,31 +11,31 @@ PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.errors import InputError
-from pipeline_src.estimate import limits
-from pipeline_src.estimate.work import slices_of_store
+from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.planning import steps
 from pipeline_src.planning.places import REPEATED, Places, manifest_of
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.reported import Reported
-from pipeline_src.preflight import (
+from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
     refuse_unplannable,
     source_files_of,
 )
-from pipeline_src.reporting.crate_content import required_files
+from pipeline_src.provenance.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.sampling.given_masks import mask_file
-from pipeline_src.snakemake_run import (
+from pipeline_src.operations.snakemake_run import (
     force_outdated,
     keep_trainings,
     models_of_run,
     quicken,
     settle_place,
 )
-from pipeline_src.training.finished import forget_all
+from pipeline_src.running.finished import forget_all
 
 try:
     settle_place(PROJECT)
@@ -45,7 +45,7 @@ except InputError as error:
 announce_parent()
 if workflow.remote_exec and workflow.local_exec:
     # The Snakemake that runs a rule within a cluster's job.
-    from pipeline_src.cluster.in_job import pass_signals_on
+    from pipeline_src.operations.cluster.in_job import pass_signals_on
 
     pass_signals_on()
 study = models.study

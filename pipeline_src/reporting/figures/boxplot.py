@@ -23,7 +23,6 @@ from matplotlib.lines import Line2D
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.missing import note_of
 from pipeline_src.reporting.names import (
     METRIC_TITLES,
     RECIPE_TITLES,
@@ -38,6 +37,7 @@ from pipeline_src.reporting.style import (
     TINY,
     head,
 )
+from pipeline_src.reporting.tables.missing import note_of
 from pipeline_src.text import one_line
 
 #: Trainings in the order of a model's boxes.

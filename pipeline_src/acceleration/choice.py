@@ -1,0 +1,64 @@
+"""Whether a training convolves with this project's compiled kernels or with torch's library."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline_src.acceleration.cascade import Kernels
+from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.config.method import Network
+from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.plans import TrainingPlan
+
+
+def why_library(plan: TrainingPlan, device: torch.device) -> str:
+    """Why a training convolves with the library; empty where it uses the compiled kernels.
+
+    Raises:
+        InputError: the kernels are asked for, the device is the CPU, and they cannot be had.
+    """
+    wanted = plan.training.convolutions
+    if wanted == "library":
+        return "training.convolutions: library"
+    if device.type != "cpu":
+        return f"the kernels are for the CPU, and the device is {device.type}"
+    reason = _obstacle(plan)
+    if reason and wanted == "compiled":
+        raise InputError(
+            f"training.convolutions: 'compiled' asked for, but {reason}; use auto or library"
+        )
+    return reason
+
+
+def why_none_compiled(models: Models) -> str:
+    """Why a study's trainings on the CPU cannot all use the compiled kernels here; else empty."""
+    seed = models.study.seeds[0]
+    reasons = (_obstacle(models.plan(name, seed)) for name in models.names())
+    return next(filter(None, reasons), "")
+
+
+def described(plan: TrainingPlan, reason: str) -> str:
+    """For the manifest: the kind of kernels, or why the library's are used."""
+    if reason:
+        return f"library: {reason}"
+    return f"compiled: {Kernels(plan.network.features, plan.training.precision).kind}"
+
+
+def _obstacle(plan: TrainingPlan) -> str:
+    try:
+        for network in _networks(plan):
+            if network.depth < 2:
+                return "the kernels need two convolutions per cascade at least"
+            Kernels(network.features, plan.training.precision)
+    except CompilationError as error:
+        return f"the kernels cannot be used: {error}"
+    return ""
+
+
+def _networks(plan: TrainingPlan) -> list[Network]:
+    others = [
+        plan.sft.student if plan.sft else None,
+        plan.distillation.teacher if plan.distillation else None,
+    ]
+    return [plan.network, *(network for network in others if network)]

@@ -1,0 +1,205 @@
+"""Whether a cluster can take a study's jobs: SLURM, its partitions and accounts, the plugin."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_src.config import Study
+from pipeline_src.errors import InputError
+from pipeline_src.modules import PACKAGE
+from pipeline_src.operations.cluster.findings import Finding, Verdict
+from pipeline_src.operations.cluster.slurm import lines_of
+from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.estimate.study import count_slices, trainings
+from pipeline_src.operations.preflight import gpu_wanted
+
+#: The version that `tests/cluster` was run with; the one that is pinned.
+PLUGIN, TESTED = "snakemake-executor-plugin-slurm", "2.8.0"
+RULES = PACKAGE.parent / "workflow" / "rules"
+
+
+def training_rules() -> list[str]:
+    """Names of the rules that train, from the files that define them."""
+    text = "".join((RULES / f"{name}.smk").read_text() for name in ("training", "distillation"))
+    return re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE)
+
+
+def examine_plugin() -> Iterator[Finding]:
+    """Whether Snakemake's plugin for SLURM is there, in the version that was tested."""
+    wanted = f"{PLUGIN}=={TESTED}"
+    try:
+        version = importlib.metadata.version(PLUGIN)
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("bad", f"{PLUGIN} is not installed", f"pip install {wanted}")
+        return
+    if version == TESTED:
+        yield Finding("ok", f"{PLUGIN} {version}, the version that was tested")
+    else:
+        yield Finding("look", f"{PLUGIN} {version} was not tested", f"pip install {wanted}")
+
+
+def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
+    """Whether SLURM answers, and has the account, partitions, time and memory that are asked for.
+
+    Args:
+        settings: of Snakemake's profile.
+    """
+    missing = [name for name in ("sbatch", "squeue", "scancel", "sinfo") if not shutil.which(name)]
+    if missing:
+        yield Finding("bad", f"no {', '.join(missing)} here", "go to a login node of the cluster")
+        return
+    lines = lines_of("sinfo", "--noheader", "-o", "%R|%l|%m|%G|%a")
+    if not lines:
+        yield Finding("bad", "SLURM does not answer (sinfo fails)", "ask its administrator")
+        return
+    partitions = _partitions(lines)
+    yield Finding("ok", f"SLURM answers; partitions: {', '.join(sorted(partitions))}")
+    if os.environ.get("SLURM_JOB_ID"):
+        advice = "start Snakemake on a login node"
+        yield Finding("look", "this is a job of SLURM; Snakemake would submit from within", advice)
+    default = _as_mapping(settings.get("default-resources")).get("slurm_partition")
+    if default is None:
+        yield Finding("look", "no slurm_partition in default-resources: SLURM's default is taken")
+    else:
+        yield from _partition(partitions, str(default), "default-resources")
+    given = settings.get("set-resources")
+    rules = given if isinstance(given, dict) else {}
+    if given and not rules:
+        yield Finding("look", "set-resources is no mapping of rules; it was not looked at")
+    account = _as_mapping(settings.get("default-resources")).get("slurm_account")
+    if account is not None:
+        yield from _account(str(account))
+    training = training_rules()
+    left_out = [rule for rule in training if rule not in rules]
+    if rules and 0 < len(left_out) < len(training):
+        yield Finding(
+            "look",
+            f"set-resources has no {', '.join(left_out)}: those trainings get default-resources",
+            "give them what the other trainings have, as the profile that comes with the project",
+        )
+    trains = {
+        str(resources.get("slurm_partition", default))
+        for rule, resources in rules.items()
+        if rule in training and isinstance(resources, dict)
+    }
+    for name in sorted(trains - {"None"}):
+        known = list(_partition(partitions, name, "set-resources"))
+        yield from known if name != str(default) else ()
+        if known[0].verdict == "ok":
+            yield from _enough(study, partitions[name], name, int(settings.get("retries", 0)))
+    asks = any(isinstance(r, dict) and (r.get("gpu") or r.get("gres")) for r in rules.values())
+    if asks and not gpu_wanted(study, elsewhere=True):
+        advice = "set training.device: auto, or take the GPU lines out of the profile"
+        yield Finding("look", "GPUs are asked for, but training.device is cpu", advice)
+
+
+def _account(name: str) -> Iterator[Finding]:
+    """Whether SLURM lets this user charge an account, where it keeps accounts."""
+    user = getpass.getuser()
+    known = lines_of("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account")
+    if known and name not in known:
+        advice = f"set slurm_account to one of {', '.join(sorted(set(known)))}"
+        yield Finding("bad", f"SLURM knows no account {name!r} of {user}", advice)
+    elif known:
+        yield Finding("ok", f"account {name} of {user}")
+    else:
+        advice = "SLURM refuses jobs of an account that it does not know"
+        yield Finding(
+            "look", f"account {name!r}: SLURM keeps no accounts here, or tells none", advice
+        )
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """What `sinfo` tells of one: time in minutes, memory in MiB, generic resources."""
+
+    minutes: float
+    memory: int
+    gres: str
+    up: bool
+
+
+def _partitions(lines: list[str]) -> dict[str, _Partition]:
+    found: dict[str, _Partition] = {}
+    for line in lines:
+        name, time, memory, gres, state = line.split("|")
+        one = _Partition(_minutes(time), int(memory.rstrip("+")), gres, state == "up")
+        before = found.get(name)
+        # Nodes of several kinds: the largest memory, and all that any of them has.
+        found[name] = (
+            one
+            if before is None
+            else _Partition(
+                one.minutes,
+                max(one.memory, before.memory),
+                f"{before.gres},{one.gres}",
+                one.up,
+            )
+        )
+    return found
+
+
+def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iterator[Finding]:
+    if name in partitions:
+        up = partitions[name].up
+        yield Finding("ok" if up else "bad", f"partition {name} is {'up' if up else 'down'}")
+    else:
+        advice = f"set slurm_partition in {place} of the profile to one of the above"
+        yield Finding("bad", f"partition {name!r} is not there", advice)
+
+
+def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Iterator[Finding]:
+    """Whether a partition can take the largest trainings, also when they are tried again."""
+    gpu = gpu_wanted(study, elsewhere=True)
+    if gpu and "gpu" not in partition.gres:
+        yield Finding("bad", f"partition {name} has no GPU", "choose another in set-resources")
+    try:
+        found = trainings(study, count_slices(study))
+    except InputError:  # said already
+        return
+    minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
+    memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
+    attempts: list[tuple[Verdict, int, str]] = [("bad", 1, "")]
+    if retries:
+        attempts.append(("look", 1 + retries, f" in attempt {1 + retries}"))
+    for verdict, attempt, when in attempts:
+        asked = minutes * attempt, memory * attempt
+        short = []
+        if asked[0] > partition.minutes:
+            short.append(f"{asked[0]} min, partition {name} allows {partition.minutes:.0f}")
+        if asked[1] > partition.memory:
+            short.append(f"{asked[1]} MiB, nodes of {name} have {partition.memory}")
+        for what in short:
+            advice = "such a job would wait for ever; choose another partition in set-resources"
+            yield Finding(verdict, f"a training{when} asks for {what}", advice)
+        if short:
+            return
+    yield Finding("ok", f"partition {name} has the {minutes} min and {memory} MiB asked for")
+
+
+def _minutes(limit: str) -> float:
+    """SLURM's `days-hours:minutes:seconds`, or fewer of them, `infinite` or `n/a`."""
+    if limit in ("infinite", "n/a"):
+        return math.inf
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    if days:  # then hours come first, else seconds last
+        parts += [0] * (3 - len(parts))
+    while len(parts) < 3:
+        parts.insert(0, 0)
+    return int(days or 0) * 1440 + parts[0] * 60 + parts[1] + parts[2] / 60
+
+
+def _as_mapping(given: Any) -> dict[str, Any]:
+    """Resources as a profile may give them: a mapping, or a list of `name=value`."""
+    if isinstance(given, list):
+        return dict(item.split("=", 1) for item in given)
+    return given if isinstance(given, dict) else {}

@@ -1,0 +1,273 @@
+"""Snakemake on a cluster, watched over: what it cannot do for itself, in one place.
+
+It works around what snakemake-executor-plugin-slurm 2.8.0 and Snakemake 9.27 were seen to do
+(`docs/cluster.md`); each part can go when they do it themselves:
+
+- A Snakemake that was killed leaves its lock, and its jobs, which a new one would submit a second
+  time: the lock is taken when its owner is known to be dead; the jobs are cancelled (trainings save
+  their state) or waited for.
+- Outputs of jobs that ended while no Snakemake watched are deleted and made anew, or kept without a
+  record of what made them: finished trainings are set aside, and taken back by their own rerun.
+- A job that was preempted by cancelling is waited for for ever: it is put back into the queue.
+- So is one that its node lost while slurmctld was away, and that SLURM then holds: it is released.
+- Any other job whose end is overlooked is waited for for ever: Snakemake is stopped and started.
+- A grid in which nothing moves says nothing: which jobs wait, and why, is told.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from pipeline_src import locks
+from pipeline_src.config.load import CONFIGFILE, read_yaml
+from pipeline_src.errors import InputError
+from pipeline_src.files import read_json, write_json
+from pipeline_src.operations.cluster import slurm
+from pipeline_src.operations.cluster.supervision import (
+    Patience,
+    Supervision,
+    forget_finished,
+    keep_finished,
+    say,
+)
+
+Orphans = Literal["cancel", "wait"]
+#: Starts in a row, without a job that ends well in between, after which the launcher gives up.
+MAX_STARTS = 4
+FORWARDED = [
+    n
+    for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if signal.getsignal(n) != signal.SIG_IGN
+]
+
+
+@dataclass
+class Launcher:
+    """Runs Snakemake with ``arguments`` in ``folder`` until it ends of itself."""
+
+    folder: Path
+    arguments: Sequence[str]
+    orphans: Orphans = "cancel"
+    take_lock: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+    def run(self) -> int:
+        """Returns Snakemake's exit status, or 1 after starts that all came to nothing.
+
+        Raises:
+            InputError: another launcher or Snakemake runs here, or may do so elsewhere.
+        """
+        for word in self.arguments:
+            if word.startswith(("--quiet", "-q")):
+                raise InputError(f"launch: {word}: leave it out; launch reads what Snakemake says")
+            if word.startswith(("--directory", "-d=")) or word == "-d":
+                raise InputError(f"launch: {word}: go to that folder and launch there")
+        for path in _configuration_files(self.arguments):
+            # Before Snakemake reads it, and with it may run code.
+            read_yaml(path)
+        with self._alone():
+            fruitless = 0
+            while fruitless < MAX_STARTS:
+                unwatched = self._take_lock() | self._end_orphans()
+                if unwatched:
+                    keep_finished(self.folder / "results")
+                    self._remove_unrecorded()
+                try:
+                    status, finished = self._supervise()
+                finally:
+                    forget_finished(self.folder / "results")
+                if status is not None:
+                    return status
+                fruitless = 0 if finished else fruitless + 1
+            say(f"gave up: no job has ended well since {MAX_STARTS} starts")
+            return 1
+
+    # Before Snakemake starts.
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's launcher lock, which the system lets go of when this process ends."""
+        place = self.folder / ".snakemake"
+        place.mkdir(exist_ok=True)
+        path = place / "launcher.lock"
+        try:
+            handle = locks.hold(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be locked ({error.strerror}); launch from a folder on a file "
+                "system with locks"
+            ) from None
+        if handle is None:
+            raise InputError(f"{self.folder}: {locks.holder(path)} is launching here already")
+        try:
+            locks.sign(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    @property
+    def _record(self) -> Path:
+        """Names the machine of the Snakemake that a launcher started here last."""
+        return self.folder / ".snakemake" / "launched.json"
+
+    def _take_lock(self) -> bool:
+        """Unlock the folder, if the Snakemake that locked it has ended; whether it was locked."""
+        if not any((self.folder / ".snakemake" / "locks").glob("*")):
+            return False
+        process = snakemake_in(self.folder)
+        if process is not None:
+            raise InputError(
+                f"{self.folder}: Snakemake runs here as process {process}; wait for it or end it"
+            )
+        host = read_json(self._record)["host"] if self._record.exists() else None
+        if host != socket.gethostname() and not self.take_lock:
+            raise InputError(
+                f"{self.folder}: locked by a Snakemake that was started "
+                f"{f'on {host}' if host else 'by hand'}; if it has ended, launch with --unlock"
+            )
+        say("taking the lock of a Snakemake that has ended")
+        self._snakemake("--unlock", *_without_targets(self.arguments))
+        return True
+
+    def _remove_unrecorded(self) -> None:
+        """Remove outputs that jobs made while no Snakemake watched.
+
+        Of these Snakemake keeps no record, so it would not notice a change of configuration or code
+        that they are too old for. Their jobs run again, and trainings take back what was set aside.
+        """
+        lines = self._snakemake(*self.arguments, "--summary").splitlines()
+        for name, date, _rule, log, *_ in (line.split("\t") for line in lines[1:]):
+            # Every rule has a log, and the record names it.
+            if log == "-" and date != "-":
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _snakemake(self, *arguments: str) -> str:
+        """What Snakemake prints.
+
+        Raises:
+            InputError: it fails.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise InputError(f"snakemake {' '.join(arguments)} failed:\n{done.stderr.strip()}")
+        return done.stdout
+
+    def _end_orphans(self) -> bool:
+        """Wait until no job of an earlier Snakemake is left; whether there was one."""
+        told = False
+        while True:
+            jobs = slurm.jobs_of(self.folder)
+            left = [job for job in jobs or [] if not job.ended]
+            if jobs is not None and not left:
+                return told
+            if jobs is None:
+                say("SLURM does not answer (squeue fails); waiting for it")
+            elif not told:
+                names = ", ".join(job.name for job in left[:5]) + (", ..." if left[5:] else "")
+                doing = "cancelling" if self.orphans == "cancel" else "waiting for"
+                say(f"{doing} {len(left)} jobs that an earlier Snakemake left behind: {names}")
+                if self.orphans == "cancel":
+                    slurm.cancel(left)
+                told = True
+            time.sleep(min(self.patience.poll, 5) if jobs is not None else self.patience.poll)
+
+    # While it runs.
+
+    def _supervise(self) -> tuple[int | None, int]:
+        """Run Snakemake once.
+
+        Returns its exit status, or None where it has to be started anew, and how many jobs ended
+        well.
+        """
+        asked: list[int] = []
+        running: list[subprocess.Popen[str]] = []
+
+        def forward(number: int, _frame: FrameType | None) -> None:
+            # A closed terminal ends it as Ctrl-C does: jobs are cancelled, and save their state.
+            asked.append(signal.SIGINT if number == signal.SIGHUP else number)
+            for process in running:
+                process.send_signal(asked[-1])
+
+        before = {n: signal.signal(n, forward) for n in FORWARDED}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *self.arguments],
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,  # a signal to a terminal's group comes here alone
+            )
+            running.append(process)
+            for number in asked:
+                process.send_signal(number)
+            write_json(self._record, {"host": socket.gethostname()})
+            supervision = Supervision(process, self.folder, self.patience)
+            stopped = supervision.follow()
+            status = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if status >= 0:  # it took its lock with it
+            self._record.unlink(missing_ok=True)
+        if not asked and not stopped and status < 0:
+            say(f"Snakemake was killed ({signal.Signals(-status).name}); starting it anew")
+            stopped = True
+        return (None if stopped and not asked else status), supervision.finished
+
+
+def snakemake_in(folder: Path) -> int | None:
+    """A Snakemake of this machine that works in ``folder`` and holds its lock, where one does.
+
+    Those within jobs take no lock and say so on their command line.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            place = (process / "cwd").readlink()
+        except OSError:
+            continue
+        snakemake = any(word.rpartition(b"/")[2] == b"snakemake" for word in command[:3])
+        if snakemake and place == folder and b"--nolock" not in command:
+            return int(process.name)
+    return None
+
+
+def _configuration_files(arguments: Sequence[str]) -> list[Path]:
+    """Files given with --configfile, which takes every word that follows it."""
+    found: list[Path] = []
+    taking = False
+    for word in arguments:
+        option, _, value = word.partition("=")
+        if word.startswith("-"):
+            taking = option in CONFIGFILE
+            found += [Path(value)] if taking and value else []
+        elif taking:
+            found.append(Path(word))
+            if not found[-1].exists():
+                raise InputError(
+                    f"launch: {word}: no such configuration file; targets go before --configfile"
+                )
+    return found
+
+
+def _without_targets(arguments: Sequence[str]) -> list[str]:
+    """What `--unlock` needs of a command line: everything but the targets that come first."""
+    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return list(arguments[first:])

@@ -1,0 +1,176 @@
+"""One run of Snakemake on a cluster, watched from its first line to its end."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_src.operations.cluster import slurm
+from pipeline_src.operations.cluster.watch import Watch, describe
+from pipeline_src.running.finished import forget_all, set_aside, trained_folders
+
+#: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long things may take, in seconds.
+
+    Attributes:
+        poll: between two looks at the queue.
+        silence: without any progress before the waiting jobs are named, again and again.
+        grace: for Snakemake to notice that a job has ended; it looks up to 180 s apart, and then
+            waits for the files.
+    """
+
+    poll: float = 30.0
+    silence: float = 900.0
+    grace: float = 600.0
+
+
+def say(text: str) -> None:
+    """Print a line of the launcher's own."""
+    with suppress(OSError):  # the terminal may be gone
+        print(f"launch: {text}", flush=True)
+
+
+class Supervision:
+    """One run of Snakemake, from its first line to its end."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path, patience: Patience) -> None:
+        self._process, self._folder, self._patience = process, folder, patience
+        self._watch = Watch()
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._pump, daemon=True).start()
+        self._moved = time.monotonic()
+        self._signature: object = None
+        self._told = self._moved
+        self._unreachable = False
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    @property
+    def finished(self) -> int:
+        """How many jobs have ended well."""
+        return self._watch.finished
+
+    def follow(self) -> bool:
+        """Until Snakemake has ended; True where it was stopped because it waits in vain."""
+        look = time.monotonic()
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, look - time.monotonic()))
+            except queue.Empty:
+                if self._look():
+                    return True
+                look = time.monotonic() + self._patience.poll
+                continue
+            if line is None:
+                return False
+            self._pass_on(line)
+
+    def _pass_on(self, line: str) -> None:
+        with suppress(OSError):  # the terminal may be gone
+            print(line, end="", flush=True)
+        self._watch.read(line)
+        self._moved = time.monotonic()
+
+    def _look(self) -> bool:
+        """Look at the queue; True where Snakemake had to be stopped."""
+        now = time.monotonic()
+        found = slurm.jobs_of(self._folder)
+        if found is None:
+            if not self._unreachable:
+                say("SLURM does not answer (squeue fails); waiting for it")
+            self._unreachable = True
+            return False
+        if self._unreachable:
+            say("SLURM answers again")
+        self._unreachable = False
+        jobs = {job.number: job for job in found}
+        self._revive(jobs)
+        self._watch.compare(jobs, now)
+        overlooked = self._watch.overlooked(now, self._patience.grace)
+        if overlooked:
+            self._stop(overlooked, jobs)
+            return True
+        self._tell_if_still(jobs, now)
+        return False
+
+    def _revive(self, jobs: dict[str, slurm.Job]) -> None:
+        """Let jobs run again that no one else would."""
+        for number in self._watch.active.values():
+            job = jobs.get(number)
+            if job is not None and job.state == "PREEMPTED" and slurm.requeue(job):
+                say(f"job {number} ({job.name}) was preempted; it is back in the queue")
+            elif job is not None and job.failed_to_launch:
+                # It may have ended well while SLURM was away.
+                keep_finished(self._folder / "results")
+                if slurm.release(job):
+                    say(f"job {number} ({job.name}) was lost by its node and held; it is released")
+
+    def _stop(self, overlooked: list[str], jobs: dict[str, slurm.Job]) -> None:
+        minutes = self._patience.grace / 60
+        say(f"Snakemake has not noticed for {minutes:g} min that jobs ended; starting it anew")
+        for number in overlooked:
+            say(f"  {describe(number, jobs.get(number))}")
+        self._process.send_signal(signal.SIGINT)
+        end = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < end:
+            with suppress(queue.Empty):
+                line = self._lines.get(timeout=1)
+                if line is None:
+                    break
+                self._pass_on(line)
+        self._process.kill()
+
+    def _tell_if_still(self, jobs: dict[str, slurm.Job], now: float) -> None:
+        """Name the jobs that wait, where nothing has changed for long: no line of Snakemake's, no
+        job's state, no file that a training saves."""
+        active = {number: jobs.get(number) for number in self._watch.active.values()}
+        signature = (frozenset(active.values()), _newest_save(self._folder / "results"))
+        if signature != self._signature:
+            self._signature, self._moved = signature, now
+        if now - max(self._moved, self._told) <= self._patience.silence or not active:
+            return
+        self._told = now
+        say(f"nothing has moved for {(now - self._moved) / 60:.0f} min; Snakemake waits for:")
+        for number, job in active.items():
+            say(f"  {describe(number, job)}")
+        for node in slurm.unavailable_nodes():
+            say(f"  node {node}")
+
+
+def _newest_save(results: Path) -> float:
+    """When a training of any study last saved its state."""
+    times = [0.0]
+    for path in results.glob("*/*/*x/seed*/*/training.state"):
+        with suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
+def keep_finished(results: Path) -> None:
+    """Set aside the results of all finished trainings."""
+    for folder in trained_folders(results):
+        try:
+            set_aside(folder)
+        except OSError as error:
+            say(f"{folder}: cannot be set aside ({error.strerror}); may be trained again")
+
+
+def forget_finished(results: Path) -> None:
+    """Remove what was set aside in all studies and nothing needs any more."""
+    for study in results.glob("*"):
+        forget_all(study)

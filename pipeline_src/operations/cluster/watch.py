@@ -1,0 +1,79 @@
+"""What a running Snakemake believes of its cluster jobs, against what SLURM knows of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from pipeline_src.operations.cluster.slurm import Job
+
+_SUBMITTED = re.compile(r"^Job (\d+) has been submitted with SLURM jobid (\d+)")
+_FINISHED = re.compile(r"^Finished jobid: (\d+)")
+_FAILED = re.compile(r"^\s+external_jobid: (\d+)")
+
+#: What to do about SLURM's reasons for not starting a job that no waiting will change.
+ADVICE = {
+    "PartitionTimeLimit": "asks for more time than its partition allows; choose another in the "
+    "profile",
+    "PartitionNodeLimit": "asks for more nodes than its partition has",
+    "PartitionDown": "its partition takes no jobs now",
+    "PartitionInactive": "its partition takes no jobs now",
+    "BadConstraints": "no node fits what it asks for; see GPU type and memory in the profile",
+    "ReqNodeNotAvail": "a node that it needs is down, drained or reserved",
+    "Resources": "waits for processors, memory or a GPU to be free",
+    "Priority": "waits for jobs of higher priority",
+    "JobHeldUser": "was held; release it with: scontrol release JOB",
+    "JobHeldAdmin": "was held by an administrator",
+    "AssocGrpGRES": "your account's limit of GPUs is reached",
+    "QOSMaxJobsPerUserLimit": "your limit of running jobs is reached",
+    "launch failed requeued held": "its node could not start it, or lost it; only an administrator "
+    "can release it",
+}
+
+
+@dataclass
+class Watch:
+    """Follows the lines that Snakemake prints.
+
+    Attributes:
+        active: SLURM's ids of the jobs that Snakemake waits for, by Snakemake's own.
+        finished: how many jobs have ended well.
+        unnoticed: when each active job was first seen ended, or unknown to SLURM, by SLURM's id.
+    """
+
+    active: dict[str, str] = field(default_factory=dict)
+    finished: int = 0
+    unnoticed: dict[str, float] = field(default_factory=dict)
+
+    def read(self, line: str) -> None:
+        """Note what a line tells."""
+        if found := _SUBMITTED.match(line):
+            self.active[found[1]] = found[2]
+        elif found := _FINISHED.match(line):
+            self.active.pop(found[1], None)
+            self.finished += 1
+        elif found := _FAILED.match(line):
+            self.active = {ours: slurm for ours, slurm in self.active.items() if slurm != found[1]}
+
+    def compare(self, jobs: dict[str, Job], now: float) -> None:
+        """Note since when SLURM has been done with jobs that Snakemake waits for."""
+        over = [
+            number for number in self.active.values() if number not in jobs or jobs[number].ended
+        ]
+        self.unnoticed = {number: self.unnoticed.get(number, now) for number in over}
+
+    def overlooked(self, now: float, grace: float) -> list[str]:
+        """Jobs that Snakemake should have noticed the end of for longer than ``grace`` seconds."""
+        return [number for number, since in self.unnoticed.items() if now - since > grace]
+
+
+def describe(number: str, job: Job | None) -> str:
+    """A job that Snakemake waits for, in a line."""
+    if job is None:
+        return f"job {number}: SLURM does not know it (any more)"
+    about = f"job {number} ({job.name}): {job.state}"
+    if job.state != "PENDING":
+        return about
+    # SLURM may add detail, as in `ReqNodeNotAvail, UnavailableNodes:n1`.
+    advice = ADVICE.get(job.reason.split(",")[0].strip("()"), "")
+    return f"{about}, {job.reason}" + (f": {advice}" if advice else "")

@@ -1,0 +1,72 @@
+"""What a job asks its cluster for: memory and run time, from what it does.
+
+Asked is for several times what a common machine takes, since what is too little costs another
+attempt, which asks for more. A training that runs out of time has lost nothing: it saves its state
+and goes on in the next attempt.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pipeline_src.operations.estimate.work import (
+    MIB,
+    Slices,
+    forward_multiply_adds,
+    training_bytes,
+    training_multiply_adds,
+)
+from pipeline_src.planning.plans import TrainingPlan
+
+#: Multiply-adds per second that even a slow machine does: a CPU with each thread, a GPU.
+SLOW_CPU_THREAD = 8e9
+SLOW_GPU = 1e12
+#: MiB of a process with all its libraries and the Snakemake that starts it; of one on a GPU.
+PROCESS_MIB, GPU_PROCESS_MIB = 1500, 6000
+#: Minutes that starting, loading and writing may take.
+START_MINUTES = 10
+#: Seconds for the figures of merit of one slice.
+MERIT_SECONDS = 0.2
+
+
+def training_memory(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int) -> int:
+    """MiB of main memory for a training.
+
+    On a GPU its features lie there, but the data passes through main memory all the same.
+    """
+    process = GPU_PROCESS_MIB if gpu else PROCESS_MIB
+    return attempt * (process + math.ceil(training_bytes(plan, slices) / MIB))
+
+
+def training_minutes(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int) -> int:
+    """Minutes for a training."""
+    rate = SLOW_GPU if gpu else SLOW_CPU_THREAD * plan.training.threads
+    seconds = training_multiply_adds(plan, slices) / rate
+    return attempt * (START_MINUTES + math.ceil(seconds / 60))
+
+
+def evaluation_memory(slices: Slices, attempt: int) -> int:
+    """MiB for an evaluation, which holds the data and reconstructs a few slices at a time."""
+    return attempt * (PROCESS_MIB + math.ceil(5 * slices.store_bytes / MIB))
+
+
+def evaluation_minutes(
+    plans: list[TrainingPlan], slices: Slices, threads: int, attempt: int
+) -> int:
+    """Minutes for measuring models one after another on a CPU."""
+    reported = max(slices.test, slices.validation)
+    seconds = reported * MERIT_SECONDS * max(1, len(plans))
+    for plan in plans:
+        work = forward_multiply_adds(plan.network, slices) * reported
+        seconds += work / (SLOW_CPU_THREAD * threads)
+    return attempt * (START_MINUTES + math.ceil(seconds / 60))
+
+
+def preparation_memory(source_mib: float, attempt: int) -> int:
+    """MiB for a preparation: compressed integers become floats, one volume at a time."""
+    return attempt * (PROCESS_MIB + math.ceil(10 * source_mib))
+
+
+def preparation_minutes(source_mib: float, attempt: int) -> int:
+    """Minutes for a preparation, at 0.2 MiB a second."""
+    return attempt * (START_MINUTES + math.ceil(source_mib / 12))

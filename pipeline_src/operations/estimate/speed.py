@@ -1,0 +1,234 @@
+"""How fast trainings are: from earlier runs, or measured here for a moment."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import chain
+from os import devnull
+from pathlib import Path
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular, read_json
+from pipeline_src.operations.estimate.work import Slices, slices_of_store, training_multiply_adds
+from pipeline_src.planning.plans import TrainingPlan
+
+#: Epochs of a calibration; the first, in which memory and libraries are made ready, is left out.
+EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Range:
+    """A quantity as it was seen: least, usual, most."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Range:
+        """The range of some values."""
+        found = sorted(values)
+        return cls(found[0], statistics.median(found), found[-1])
+
+    def times(self, factor: float) -> Range:
+        """All three, multiplied."""
+        return Range(self.low * factor, self.median * factor, self.high * factor)
+
+    def plus(self, other: Range) -> Range:
+        """The sum of two, if both are low, usual or high at once: the widest it can be."""
+        return Range(self.low + other.low, self.median + other.median, self.high + other.high)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of trainings by kind.
+
+    Attributes:
+        per_multiply_add: seconds, by kind of training and size of slices.
+        start: seconds of a training that are no epochs: imports, loading, writing.
+        source: where this comes from, for people.
+    """
+
+    per_multiply_add: dict[tuple[str, int, int], Range]
+    start: Range
+    source: str
+
+    def seconds(self, plan: TrainingPlan, slices: Slices) -> Range:
+        """Of a whole training.
+
+        Raises:
+            InputError: no training of this kind was seen.
+        """
+        kind = kind_of(plan)
+        work = training_multiply_adds(plan, slices)
+        sizes = {key[1:]: found for key, found in self.per_multiply_add.items() if key[0] == kind}
+        if not sizes:
+            raise InputError(f"{self.source}: no training of the kind '{kind}' to learn from")
+        pixels = slices.rows * slices.columns
+        nearest = min(sizes, key=lambda size: abs(size[0] * size[1] - pixels))
+        return sizes[nearest].times(work).plus(self.start)
+
+
+def kind_of(plan: TrainingPlan) -> str:
+    """Trainings of one kind do the same arithmetic for a slice."""
+    precision = plan.training.precision
+    if plan.sft is not None:
+        return f"SFT {plan.network.name} {precision}"
+    if plan.distillation is not None:
+        return f"{plan.distillation.method} {plan.network.name} {precision}"
+    return f"{plan.network.name} {precision}"
+
+
+def speed_of_results(results: Path) -> Speed:
+    """From the manifests and histories of finished trainings.
+
+    Raises:
+        InputError: there are none.
+    """
+    found: dict[tuple[str, int, int], list[float]] = {}
+    starts, devices = [], set()
+    for path in sorted(results.rglob("manifest.json")):
+        manifest = read_json(path)
+        try:
+            plan = TrainingPlan.model_validate(manifest["settings"])
+            slices = slices_of_store(path.parent / manifest["inputs"]["store"]["path"])
+            epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
+            taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
+            way = str(manifest.get("convolutions", "library")).partition(":")[0]
+            device = f"{manifest['device']}, {way} convolutions"
+            if not all(0 <= seconds < math.inf for seconds in (*chain(*epochs), taken)):
+                continue
+        except (AttributeError, KeyError, TypeError, ValueError, OSError):
+            continue  # another result's manifest, or one whose files are not all here
+        work = training_multiply_adds(plan, slices)
+        key = (kind_of(plan), slices.rows, slices.columns)
+        found.setdefault(key, []).append(sum(map(sum, epochs)) / work)
+        starts.append(max(0.0, taken - sum(map(sum, epochs))))
+        devices.add(device)
+    if not found:
+        raise InputError(f"{results}: no finished training with its data to learn from")
+    if len(devices) > 1:
+        raise InputError(
+            f"{results}: its trainings ran on {' and '.join(sorted(devices))}; give results of one "
+            "of them"
+        )
+    return Speed(
+        {key: Range.of(values) for key, values in found.items()},
+        Range.of(starts),
+        f"{len(starts)} trainings in {results} ({' and '.join(devices)})",
+    )
+
+
+def _seconds(history: Path) -> list[float]:
+    with TextIOWrapper(open_regular(history), "utf-8") as stream:
+        return [float(row["seconds"]) for row in csv.DictReader(stream)]
+
+
+def calibrate(wanted: Iterable[tuple[TrainingPlan, Slices]]) -> Speed:
+    """Train each kind for some steps on noise, on this machine and its device, and time it."""
+    from tqdm import tqdm
+
+    from pipeline_src.training.device import choose_device
+
+    kinds = {(kind_of(plan), s.rows, s.columns): plan for plan, s in wanted}
+    found, starts = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        progress = tqdm(kinds.items(), desc="calibrating", unit="kind", disable=None)
+        for number, ((kind, rows, columns), plan) in enumerate(progress):
+            epochs, start = _short_training(plan, rows, columns, Path(folder) / str(number))
+            found[kind, rows, columns] = epochs
+            starts.append(start)
+    device = choose_device(next(iter(kinds.values())).training.device)
+    process = _start_of_a_process()
+    return Speed(
+        found,
+        Range.of(start + process for start in starts),
+        f"{len(kinds)} kinds of training timed here for a moment ({device})",
+    )
+
+
+def _short_training(
+    plan: TrainingPlan, rows: int, columns: int, folder: Path
+) -> tuple[Range, float]:
+    """Seconds a multiply-add of its epochs but the first, and seconds that are no epochs."""
+    from pipeline_src.running.run import run_training
+    from pipeline_src.sampling.masks import drawn_mask, write_mask
+    from pipeline_src.training.builder import Inputs
+
+    batch = plan.training.batch_size
+    slices = Slices(2 * batch, batch, 0, rows, columns)
+    training = plan.training.model_copy(update={"epochs": EPOCHS})
+    short = plan.model_copy(update={"training": training, "warm_start": None})
+    folder.mkdir()
+    _write_noise(folder / "noise.h5", slices)
+    write_mask(folder / "mask.npz", drawn_mask((rows, columns), 4, 0, min(4, rows // 4)))
+    teacher = folder / "teacher.safetensors" if short.distillation is not None else None
+    if teacher is not None and short.distillation is not None:
+        _write_fresh(teacher, short)
+    started = time.perf_counter()
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        run_training(
+            short, Inputs(folder / "noise.h5", folder / "mask.npz", teacher), folder / "out", {}
+        )
+    taken = time.perf_counter() - started
+    stages = [_seconds(folder / "out" / f"history_{name}.csv") for name in short.stages]
+    work = training_multiply_adds(short, slices) / EPOCHS
+    rounds = [sum(epoch) / work for epoch in zip(*stages, strict=True)]
+    return Range.of(rounds[1:]), taken - sum(map(sum, stages))
+
+
+def _write_noise(path: Path, slices: Slices) -> None:
+    import numpy as np
+
+    from pipeline_src.data.preparation import PreparedData
+    from pipeline_src.data.store import write_store
+
+    draw = np.random.default_rng(0)
+    prepared = PreparedData()
+    for part, count in (("train", slices.train), ("validation", slices.validation)):
+        for number in range(count):
+            image = draw.random((slices.rows, slices.columns), dtype=np.float32)
+            prepared.images.append(image / image.max())
+            row: dict[str, str | int] = {"patient": part, "frame": "", "part": part}
+            prepared.slices.append({**row, "slice": number, "volume": part})
+    write_store(path, prepared, {})
+
+
+def _write_fresh(path: Path, plan: TrainingPlan) -> None:
+    from pipeline_src.models.weights import save_weights
+    from pipeline_src.training.builder import fresh_network
+
+    assert plan.distillation is not None
+    save_weights(path, fresh_network(plan.distillation.teacher, plan.seed, "teacher"))
+
+
+def _start_of_a_process() -> float:
+    """Seconds from the start of a process to the end of the imports that a training needs."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import pipeline_src.running.run"], check=True)
+    return time.perf_counter() - started
+
+
+def seconds_of_merits(rows: int, columns: int) -> float:
+    """Seconds for the figures of merit of one slice."""
+    import numpy as np
+
+    from pipeline_src.evaluation import metrics
+
+    target, image = np.random.default_rng(0).random((2, rows, columns), dtype=np.float32)
+    started = time.perf_counter()
+    for ranged in (metrics.psnr, metrics.ssim, metrics.vif):
+        ranged(target, image, 1.0)
+    metrics.nmse(target, image)
+    metrics.hfn(target, image)
+    return time.perf_counter() - started

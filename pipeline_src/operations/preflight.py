@@ -1,0 +1,185 @@
+"""Checks of a study that need its files or the losses; run before any job is started."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline_src.data.sources import check_source
+from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
+from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.running.gpus import VISIBLE, visible_gpus
+from pipeline_src.running.interruption import PARENT_VARIABLE
+from pipeline_src.sampling.given_masks import study_mask
+from pipeline_src.text import printable
+
+if TYPE_CHECKING:
+    from pipeline_src.config.study import Study
+    from pipeline_src.data.inspection import Inspection
+
+
+#: Where the driver puts a file for each GPU.
+DEVICES = Path("/dev")
+#: What a visit may be called at the end of an id.
+VISIT_IN_ID = r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
+
+
+def check_files(study: Study) -> Models:
+    """Refuse masks that do not fit their data set's matrix, losses and sources that are not there
+    or lack what the report needs of them, and ablations that make no study; returns the models of a
+    study that is good.
+
+    Raises:
+        InputError: one line about the first that does not.
+    """
+    for dataset, acceleration in study.settings():
+        study_mask(study, dataset, acceleration)
+    for name, method in study.methods.items():
+        method.source(name)
+    for section in study.datasets.values():
+        check_source(section.source)
+    return Models(study)
+
+
+def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
+    """Each data set of a study, and what it holds, or why it cannot be used; where each seed has a
+    split of its own, the parts are those of the first, and all are looked at."""
+    from pipeline_src.data.inspection import inspect_dataset
+
+    for name in study.datasets:
+        try:
+            repeats = [of_repeat(study, seed) for seed in Places(study).seeds("store")]
+            found = [inspect_dataset(s.datasets[name], Path(study.data_root)) for s in repeats]
+            refuse_unplannable(source_files_of(study, name))
+            yield name, found[0]
+        except InputError as error:
+            yield name, error
+
+
+def describe_data(name: str, found: Inspection) -> list[str]:
+    """What was recognised in a data set, so that a person sees a pattern that is wrong."""
+    parts = ", ".join(f"{part} {count}" for part, count in found.parts.items() if count)
+    lines = [
+        f"data set {name}: {_count(found.volumes, 'volume')} of "
+        f"{_count(found.patients, 'patient')}; {parts}"
+    ]
+    for patient, volumes in found.examples.items():
+        shown = "; ".join(f"{frame}: {label}" if frame else label for frame, label in volumes[:3])
+        more = f"; and {len(volumes) - 3} more" if len(volumes) > 3 else ""
+        lines.append(f"  such as patient {patient!r}: {shown}{more}")
+    if found.without_volume:
+        names = ", ".join(found.without_volume[:3])
+        lines.append(
+            f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
+        )
+    lines += [f"  look: {sentence}" for sentence in found.repeated]
+    lines += [f"  look: {sentence}" for sentence in _alike(found.ids)]
+    return [printable(line) for line in lines]
+
+
+def _alike(patients: list[str]) -> Iterator[str]:
+    """A sentence where ids differ only in what may be a visit, in case or in leading zeros."""
+    groups: dict[str, list[str]] = {}
+    for patient in patients:
+        person = re.sub(VISIT_IN_ID, "", patient.casefold())
+        person = re.sub(r"(?<!\d)0+(?=\d)", "", person)
+        groups.setdefault(person, []).append(patient)
+    suspect = [ids for ids in groups.values() if len(ids) > 1]
+    if suspect:
+        examples = "; ".join(", ".join(map(repr, ids[:3])) for ids in suspect[:3])
+        groups_of_ids = f"{_count(len(suspect), 'group')} of ids"
+        yield (
+            f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not "
+            "be in two parts: leave the visit out of patient_pattern and name it by frame_pattern"
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def why_no_gpu() -> str:
+    """Why trainings cannot use a GPU here; empty where they can, as far as files tell.
+
+    Torch is not asked, since importing it would cost seconds.
+    """
+    if not any(DEVICES.glob("nvidia[0-9]*")):
+        return "this machine has no GPU"
+    if not visible_gpus():
+        return f"{VISIBLE}={os.environ.get(VISIBLE)} hides the GPUs of this machine; unset it"
+    if not torch_knows_gpus():
+        return "the torch that is installed is built for the CPU alone; install one built for CUDA"
+    return ""
+
+
+def torch_knows_gpus() -> bool:
+    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
+    found = find_spec("torch")
+    version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
+    if not version.is_file():
+        return True  # Another layout than is known: torch itself will tell.
+    text = version.read_text(encoding="utf-8")
+    built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
+    return not built_for or any(value != "None" for value in built_for)
+
+
+def missing_gpu(study: Study) -> str:
+    """Why the device that trainings ask for is not here; empty where it is."""
+    reason = why_no_gpu() if study.training.device == "cuda" else ""
+    return f"training.device: 'cuda' asked for, but {reason}" if reason else ""
+
+
+def announce_parent() -> None:
+    """Tell the trainings that this process starts who started them.
+
+    A training saves its state and stops when that process has ended; else it would end with a
+    result of which no Snakemake knows.
+    """
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
+
+
+def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
+    """Whether trainings ask for a GPU: told to, or left to choose where one is seen or, with
+    ``elsewhere``, where they run on the machines of a cluster.
+
+    Looks at files alone, as `why_no_gpu` does.
+    """
+    device = study.training.device
+    seen = elsewhere or not why_no_gpu()
+    return device == "cuda" or (device == "auto" and seen)
+
+
+def source_files_of(study: Study, dataset: str) -> list[str]:
+    """The data files of a data set, so that a changed file is prepared anew.
+
+    Empty where the data is not there (yet): a plan can be shown without it, and the preparation
+    then says what is missing.
+    """
+    from pipeline_src.data.sources import list_volumes
+
+    try:
+        # However its folder is spelled, a file is the same.
+        volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root).resolve())
+    except InputError:
+        return []
+    return [str(path) for volume in volumes for path in volume.files]
+
+
+def refuse_unplannable(files: list[str]) -> None:
+    """Refuse paths that Snakemake would not take for themselves.
+
+    Raises:
+        InputError: one holds braces, or a word between angle brackets.
+    """
+    for file in files:
+        if found := re.search(r"[{}]|<[A-Za-z_]\w*>", file):
+            raise InputError(
+                f"{file}: Snakemake takes {found[0]!r} in a path for a placeholder; rename the "
+                "file, or name it by a link without"
+            )

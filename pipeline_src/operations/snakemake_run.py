@@ -1,0 +1,196 @@
+"""What a run of Snakemake needs besides its rules: its configuration, read as every command reads
+it; results that are made anew; and what saves its small steps their time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.acceleration.fork_server import start as start_fork_server
+from pipeline_src.config.load import (
+    CONFIGFILE,
+    check_study,
+    parse_value,
+    read_files,
+    read_yaml,
+)
+from pipeline_src.config.section import merge
+from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
+from pipeline_src.operations.preflight import check_files, gpu_wanted
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.steps import Step, why_outdated
+from pipeline_src.running.finished import set_aside
+
+WEIGHTS = "/weights.safetensors"
+
+
+def settle_place(project: Path) -> None:
+    """Let the steps find the package wherever Snakemake runs (`--directory`).
+
+    Raises:
+        InputError: it runs inside the project's own `workflow` folder, or where nothing can be
+            written.
+    """
+    here = Path.cwd()
+    if here.is_relative_to(project / "workflow"):
+        raise InputError(
+            f"{here}: results would go to this folder; run snakemake in {project}, or name another "
+            "folder with --directory"
+        )
+    records = here / ".snakemake"
+    if not os.access(records if records.exists() else here, os.W_OK) and not _only_looks():
+        raise InputError(
+            f"{here}: cannot be written, and results would go to this folder; name one of your own "
+            "with --directory"
+        )
+    if here != project:
+        given = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])
+
+
+def _only_looks() -> bool:
+    """Whether Snakemake was asked for what it does without its records."""
+    return any(word.startswith(("--lint", "--list", "-l")) for word in sys.argv[1:])
+
+
+def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
+    """The models of this run's study: of the files given with --configfile alone, or of the demo,
+    with --config laid on top.
+
+    The files are read anew, since Snakemake lets the second of two equal keys win; within a job of
+    a cluster, the configuration that the run froze is.
+
+    Raises:
+        InputError: anything in it is wrong.
+    """
+    frozen = Path("results") / str(config.get("study")) / "config.yaml"
+    if workflow.remote_exec and frozen.exists():
+        return Models(check_study(read_yaml(frozen), str(frozen)))
+    files = [Path(path) for path in workflow.overwrite_configfiles]
+    files = files or [project / "config" / "config.yaml"]
+    if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
+        raise InputError(
+            "--configfile: is given twice, and Snakemake reads the last alone; name all files "
+            "after one --configfile"
+        )
+    given, origin = read_files(files)
+    overrides = _overrides(workflow.config_settings.config)
+    study = check_study(given, origin, "--config", overrides)
+    models = check_files(study)
+    chosen = _convolutions(models, workflow)
+    if chosen == study.training.convolutions:
+        return models
+    training = study.training.model_copy(update={"convolutions": chosen})
+    return Models(study.model_copy(update={"training": training}))
+
+
+def _convolutions(models: Models, workflow: Any) -> str:
+    """What convolves in all trainings of a study on the CPU: settled when it is first started, and
+    kept in the configuration that is frozen among its results.
+
+    Left to each training, a node without a compiler would convolve otherwise than the rest.
+    """
+    study = models.study
+    wanted = study.training.convolutions
+    if wanted != "auto" or gpu_wanted(study, elsewhere=workflow.non_local_exec):
+        return wanted
+    frozen = Path("results") / study.study / "config.yaml"
+    if frozen.exists():
+        training = read_yaml(frozen).get("training")
+        before = training.get("convolutions") if isinstance(training, dict) else None
+        if before in ("compiled", "library"):
+            return str(before)
+    # Imported late: it takes as long as the rest of the plan, once for each study.
+    from pipeline_src.acceleration.choice import why_none_compiled
+
+    reason = why_none_compiled(models)
+    if reason:
+        _tell_once(f"convolutions of this study: torch's; {reason}")
+    return "library" if reason else "compiled"
+
+
+def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of --config. Of nested ones Snakemake keeps the words alone, whether they were
+    numbers or text, so what was typed is looked at again."""
+    from snakemake.cli import parse_args, parse_config
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            typed = parse_args(sys.argv[1:])[1].config or []
+        same = parse_config(typed) == dict(parsed)
+    except (Exception, SystemExit):  # this process was not started by Snakemake's command line
+        same = False
+    if not same:
+        return dict(parsed)
+    found: dict[str, Any] = {}
+    for word in typed:
+        key, _, value = word.partition("=")
+        found = merge(found, {key: parse_value(value, f"--config {word}")})
+    return found
+
+
+def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
+    """Have a result made anew that was made for another configuration or by other code.
+
+    Snakemake's own records lie in `.snakemake`, which a copy of the results, a renamed folder or a
+    colleague's checkout does not bring along. Called while the plan is made, so that a result that
+    nobody asks for is left alone.
+
+    Raises:
+        InputError: the study says `outdated: refuse`.
+    """
+    if workflow.remote_exec or not Path(output).exists():
+        return
+    reason = why_outdated(step, Path(manifest))
+    if reason and study.outdated == "refuse":
+        raise InputError(
+            f"{output}: {reason}; move it away, or set outdated: remake to make it anew"
+        )
+    if reason:
+        _tell_once(f"{output}: {reason}; it is made anew")
+        workflow.dag.forcefiles.add(output)
+
+
+def keep_trainings(workflow: Any) -> None:
+    """Set aside finished trainings that run again only because what they read is made anew.
+
+    Snakemake cannot know whether it will come out the same, as after an edit that changes no
+    number. If it does, the training is the same to its digest, and takes its result back.
+    """
+    dag = workflow.dag
+    for job in dag.needrun_jobs():
+        reason, first = dag.reason(job), str(next(iter(job.output), ""))
+        if reason.updated_input_run and not reason.forced and first.endswith(WEIGHTS):
+            # Where it cannot be kept, it is trained again.
+            with contextlib.suppress(OSError):
+                set_aside(Path(first).parent)
+
+
+@cache
+def _tell_once(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def quicken(workflow: Any, forks_help: bool) -> None:
+    """Shorten what every step of a run on this machine costs besides its work.
+
+    Args:
+        forks_help: whether steps can be forks of one process; untried with a GPU.
+    """
+    if workflow.non_local_exec or workflow.remote_exec:
+        return
+    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        # The default: for its sake Snakemake 9 looks through its queue once more in every second
+        # for each job that has ended.
+        workflow.scheduler.job_rate_limiter = None
+    # Containers and conda environments have their own Python.
+    if forks_help and not workflow.deployment_settings.deployment_method:
+        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))

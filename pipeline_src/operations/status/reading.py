@@ -1,0 +1,357 @@
+"""What every training of a study is doing, told from its files.
+
+Reading (`trainings`) and showing (`show`) are apart. Reading disturbs no training: files are opened
+to read and may be replaced meanwhile, and a lock that a training holds is left alone. Torch is not
+imported, which alone would take longer than all of this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipeline_src.config import Study
+from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular, read_json
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import Places
+from pipeline_src.running.lock import is_locked
+from pipeline_src.text import one_line
+
+#: Names that `running.state` gives its files; kept here too because it imports torch.
+STATE_FILES = ("running.state", "training.state.previous")
+#: Bytes of a state file before its safetensors content: the SHA-256 of the rest.
+DIGEST_BYTES = 32
+#: What safetensors itself takes as a header.
+LARGEST_HEADER = 100_000_000
+
+State = Literal["running", "failed", "stopped", "done", "waiting"]
+STATES: tuple[State, ...] = get_args(State)
+#: States that call for a look, against those that a long list only counts.
+NOTABLE = ("running", "failed", "stopped")
+GOES_ON = "the same command goes on there"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far an unfinished training is by its last saved state.
+
+    Attributes:
+        number, stages: which stage it is, from 1, and how many there are.
+        epoch: the epoch under way, from 1; of a stage that is over its last.
+        batch: how many batches of it are done.
+    """
+
+    stage: str
+    number: int
+    stages: int
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs of all stages so far, the one under way in part."""
+        before = (self.number - 1) * self.epochs + self.epoch - 1
+        return before + self.batch / self.batches
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stage}, after {self.batch} of {self.batches} batches of epoch {self.epoch} "
+            f"of {self.epochs}"
+        )
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """One training of a study.
+
+    Attributes:
+        epochs_done, epochs: of all stages.
+        position: None where nothing is saved, and of a training that is done.
+        validation_loss, validation_psnr_db: of the stage's last epoch; once done, of the epoch
+            whose weights were kept.
+        seconds: spent so far, in all sittings.
+        seconds_left: estimate for a running one.
+        note: the rest in words, such as the line it failed with.
+    """
+
+    dataset: str
+    acceleration: str
+    seed: int
+    model: str
+    state: State
+    epochs_done: float
+    epochs: int
+    position: Position | None = None
+    validation_loss: float | None = None
+    validation_psnr_db: float | None = None
+    seconds: float | None = None
+    seconds_left: float | None = None
+    note: str = ""
+
+    @property
+    def setting(self) -> str:
+        """Data set and acceleration, as in the results folder."""
+        return f"{self.dataset}/{self.acceleration}"
+
+
+def trainings(study: Study, results: Path) -> list[TrainingStatus]:
+    """Every training of a study, by setting, model and seed.
+
+    Raises:
+        InputError: an ablation of the study makes no valid study.
+    """
+    return [look(planned) for planned in plan(study, results)]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What the study says of one training, and where its files lie."""
+
+    dataset: str
+    acceleration: str
+    seed: int
+    model: str
+    stages: int
+    epochs: int
+    folder: Path
+    log: Path
+
+
+def plan(study: Study, results: Path) -> list[_Planned]:
+    """Every training of a study, and where its files lie."""
+    models, places = Models(study), Places(study)
+    plans = {name: models.plan(name, study.seeds[0]) for name in models.names()}
+    planned = []
+    for dataset, factor in study.settings():
+        acceleration = f"{factor}x"
+        for model in models.names((dataset, factor)):
+            made = plans[model]
+            for seed in study.seeds:
+                log = f"{dataset}_{acceleration}_seed{seed}_{model}.log"
+                planned.append(
+                    _Planned(
+                        dataset,
+                        acceleration,
+                        seed,
+                        model,
+                        len(made.stages),
+                        made.training.epochs,
+                        results / places.model(dataset, acceleration, seed, model),
+                        results / "logs" / "train" / log,
+                    )
+                )
+    return planned
+
+
+def look(planned: _Planned) -> TrainingStatus:
+    """What one training is doing now."""
+    # The lock comes first and the manifest last: a training that ends meanwhile writes its
+    # manifest, then removes its state, then lets go of the lock.
+    running = is_locked(planned.folder)
+    saved, damaged = _newest_state(planned)
+    if running and saved is None:
+        running = is_locked(planned.folder)
+    facts: dict[str, Any] = {}
+    if saved is not None:
+        facts = {
+            "epochs_done": saved.position.epochs_done,
+            "position": saved.position,
+            "validation_loss": saved.validation_loss,
+            "validation_psnr_db": saved.validation_psnr_db,
+            "seconds": saved.seconds,
+        }
+    if running:
+        if saved is None:
+            facts["note"] = "no state saved yet"
+        else:
+            facts["seconds_left"] = saved.seconds_left
+        return _status(planned, "running", **facts)
+    manifest = _manifest(planned.folder / "manifest.json")
+    # A state of another training than the manifest's: of one that was begun again and stopped.
+    if manifest is not None and (saved is None or saved.digest == manifest.get("training_sha256")):
+        return _done(planned, manifest)
+    error = _error_line(planned.log, saved.written if saved else 0.0)
+    if error and manifest is None:
+        return _status(planned, "failed", **facts, note=error)
+    if saved is not None:
+        return _status(planned, "stopped", **facts, note=f"{saved.position}; {GOES_ON}")
+    return _status(
+        planned, "waiting", note="its saved state is damaged: begins anew" if damaged else ""
+    )
+
+
+def _status(planned: _Planned, state: State, **facts: Any) -> TrainingStatus:
+    return TrainingStatus(
+        dataset=planned.dataset,
+        acceleration=planned.acceleration,
+        seed=planned.seed,
+        model=planned.model,
+        state=state,
+        epochs=planned.stages * planned.epochs,
+        **{"epochs_done": 0.0, **facts},
+    )
+
+
+def _done(planned: _Planned, manifest: dict[str, Any]) -> TrainingStatus:
+    """What a manifest tells; what it lacks is None."""
+    best, sittings = manifest.get("best_epoch"), manifest.get("sittings")
+    best = best if isinstance(best, dict) else {}
+    return _status(
+        planned,
+        "done",
+        epochs_done=float(planned.stages * planned.epochs),
+        validation_loss=_number(best.get("validation_loss")),
+        validation_psnr_db=_number(best.get("validation_psnr_db")),
+        seconds=_total_seconds(sittings) if isinstance(sittings, list) else None,
+        note="" if manifest else "its manifest.json cannot be read",
+    )
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest; empty where it cannot be read, None where there is none."""
+    try:
+        manifest = read_json(path)
+    except InputError:
+        return {} if path.exists() else None
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _total_seconds(sittings: Iterable[Any]) -> float:
+    found = (_number(s.get("seconds")) for s in sittings if isinstance(s, dict))
+    return sum(seconds or 0.0 for seconds in found)
+
+
+def _number(value: Any) -> float | None:
+    """A number that can be shown: JSON's may be of any size, and Python's infinite."""
+    plain = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return float(value) if plain else None
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What a state file's header tells; ``written`` is when, by the file system's clock."""
+
+    digest: str
+    position: Position
+    validation_loss: float | None
+    validation_psnr_db: float | None
+    seconds: float
+    seconds_left: float | None
+    written: float
+
+
+def _newest_state(planned: _Planned) -> tuple[_Saved | None, bool]:
+    """The newest whole state of a training, and whether a damaged one was met."""
+    damaged = False
+    for name in STATE_FILES:
+        try:
+            return _read_state(planned.folder / name, planned.stages), damaged
+        except OSError:  # not there, or moved away just now: then the one before is there
+            continue
+        except (
+            *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+            RecursionError,
+        ):
+            damaged = True
+    return None, damaged
+
+
+def _read_state(path: Path, stages: int) -> _Saved:
+    """The facts in a state file's header; see `running.state` for its layout.
+
+    The tensors are not read. A file that was cut short is known by its size, but not one in which
+    bytes were altered.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError: it is
+            not what a training saves.
+    """
+    with open_regular(path) as stream:
+        about = os.fstat(stream.fileno())
+        stream.seek(DIGEST_BYTES)
+        begin = DIGEST_BYTES + 8 + int.from_bytes(stream.read(8), "little")
+        if begin > min(about.st_size, LARGEST_HEADER):
+            raise ValueError(f"{path}: cut short, or of a header beyond reason")
+        header = json.loads(stream.read(begin - stream.tell()))
+    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+    if begin + max(ends, default=0) != about.st_size:
+        raise ValueError(f"{path}: cut short")
+    facts = json.loads(header["__metadata__"]["facts"])
+    position = _position(facts, stages)
+    rows = facts["histories"].get(position.stage) or [{}]
+    seconds = _total_seconds(facts["sittings"])
+    epoch_seconds = _epoch_seconds(facts["histories"], seconds, position.epochs_done)
+    left = position.stages * position.epochs - position.epochs_done
+    return _Saved(
+        digest=facts["digest"],
+        position=position,
+        validation_loss=_number(rows[-1].get("validation_loss")),
+        validation_psnr_db=_number(rows[-1].get("validation_psnr_db")),
+        seconds=seconds,
+        seconds_left=None if epoch_seconds is None else epoch_seconds * left,
+        written=about.st_mtime,
+    )
+
+
+def _position(facts: dict[str, Any], stages: int) -> Position:
+    saved, number = facts["position"], int(facts["stage_number"]) + 1
+    epoch, epochs = int(saved["epoch"]), int(saved["epochs"])
+    batch, batches = int(saved["batch"]), int(saved["batches"])
+    if epoch > epochs:  # between the last epoch and the next stage
+        epoch, batch = epochs, batches
+    if not (1 <= epoch <= epochs and 0 <= batch <= batches and batches and number >= 1):
+        raise ValueError(f"impossible position: {saved}")
+    return Position(str(facts["stage"]), number, max(stages, number), epoch, epochs, batch, batches)
+
+
+def _epoch_seconds(
+    histories: dict[str, list[dict[str, Any]]], seconds: float, epochs_done: float
+) -> float | None:
+    """Seconds of the usual epoch in the newest stage that has one; before that, by the part of the
+    first epoch that is done."""
+    for rows in reversed(histories.values()):
+        if rows:
+            return statistics.median(float(row["seconds"]) for row in rows)
+    return seconds / epochs_done if epochs_done else None
+
+
+def _error_line(log: Path, since: float) -> str:
+    """The line that a training's log ends with if that is an error, of a traceback the line that
+    names it; empty if not.
+
+    A log older than ``since``, the time of the state, tells of an earlier attempt.
+    """
+    try:
+        with open_regular(log) as stream:
+            about = os.fstat(stream.fileno())
+            stream.seek(max(0, about.st_size - 16384))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or about.st_mtime < since:
+        return ""
+    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
+    return one_line(line)
+
+
+def _exception(lines: list[str]) -> str:
+    """The line that names the exception of the last traceback, whose message may have more."""
+    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call")]
+    # Python goes on after an exception that it says it ignores.
+    if not starts or (starts[-1] and lines[starts[-1] - 1].startswith("Exception ignored")):
+        return ""
+    named = next((line for line in lines[starts[-1] + 1 :] if not line.startswith(" ")), "")
+    # Interrupted before it could note signals: it did not fail, it has not begun.
+    return "" if named.startswith("KeyboardInterrupt") else named

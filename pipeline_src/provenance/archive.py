@@ -1,0 +1,270 @@
+"""A study without its images and weights: what its tables and figures are made of, small enough to
+lie beside the documents that quote them."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from pipeline_src.config import Study, load_study
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path, open_regular, read_json, sha256_file, write_text
+from pipeline_src.planning.places import Places, manifest_of
+from pipeline_src.planning.reported import Figure, Reported, of_study
+from pipeline_src.provenance.crate_content import check_digests, read_manifest, required_files
+from pipeline_src.reporting.figures.kinds import KINDS
+
+#: The records themselves, in an archive's folder.
+RECORDS = "records.tar.xz"
+#: Where given data lies for somebody who has the records alone.
+DATA_ROOT = "data"
+#: What of a sitting tells of the place and not of the result.
+PRIVATE = ("host", "job", "gpus")
+#: More than this, unpacked, is no archive of a study.
+LARGEST = 2 << 30
+#: Kinds of figure that show images of the store, which an archive does not hold.
+WITHOUT = ("contact_sheet",)
+
+
+def recorded_files(study: Study) -> list[str]:
+    """Paths in the results that an archive holds, in order, each once.
+
+    Configuration, metrics, histories, manifests, masks, the measured cost, and the reconstructed
+    slices that the figures show; neither weights nor stores.
+    """
+    places, reported = Places(study), of_study(study)
+    files = ["config.yaml", "cost.csv", "cost.manifest.json"]
+    for dataset in study.datasets:
+        files += [manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
+    for name in required_files(study):
+        place = PurePosixPath(name)
+        if place.parts[0] == "tables" or place.suffix in (".h5", ".html", ".safetensors"):
+            continue
+        files.append(name)
+        if place.name in ("mask.npz", "volumes.csv"):
+            files.append(manifest_of(name))
+    for figure in drawable(reported):
+        files += reported.shown(figure.kind, figure.dataset or "", figure.acceleration or "")
+    return list(dict.fromkeys(f for f in files if not f.startswith("tables/")))
+
+
+def drawable(reported: Reported) -> list[Figure]:
+    """The figures of a study that its records suffice for."""
+    return [figure for figure in reported.figures() if figure.kind not in WITHOUT]
+
+
+def write_archive(results: Path, folder: Path) -> list[Path]:
+    """Write a finished study's records, its tables as Markdown, and a page that tells of both.
+
+    The same results give the same bytes. Host names, cluster jobs and the folder of the data are
+    left out of manifests and configuration.
+
+    Args:
+        results: folder of the study, `results/{study}`.
+        folder: such as `docs/studies/{study}`.
+
+    Raises:
+        InputError: the study is unfinished, or a file is not what its manifest says.
+    """
+    study = load_study(results / "config.yaml")
+    tables = _tables(results, of_study(study))
+    names = recorded_files(study)
+    contents = {name: _content(results, name) for name in names}
+    _check(results, names)
+    with atomic_path(folder / RECORDS) as temporary:
+        _pack(temporary, contents)
+    for path in tables:
+        write_text(folder / "tables" / path.name, path.read_text(encoding="utf-8"))
+    write_text(folder / "README.md", _page(study, folder, tables))
+    return [folder / RECORDS, folder / "README.md", *[folder / "tables" / p.name for p in tables]]
+
+
+def _tables(results: Path, reported: Reported) -> list[Path]:
+    tables = [results / "tables" / f"{name}.md" for name in reported.tables]
+    for path in tables:
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; finish the study with the workflow first")
+    return tables
+
+
+def _check(results: Path, names: Sequence[str]) -> None:
+    """Check that recorded files are those that the recorded manifests tell of.
+
+    Raises:
+        InputError: one is not.
+    """
+    digests = {name: sha256_file(results / name) for name in names}
+    for name in names:
+        if name.endswith("manifest.json"):
+            check_digests(results, read_manifest(results, name), digests)
+
+
+def _content(results: Path, name: str) -> bytes:
+    path = results / name
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; finish the study with the workflow first")
+    if name == "config.yaml":
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_dump(config | {"data_root": DATA_ROOT}, sort_keys=False).encode()
+    if name.endswith("manifest.json"):
+        manifest = read_json(path)
+        return (json.dumps(_public(manifest, results, name), indent=2) + "\n").encode()
+    with open_regular(path) as stream:
+        return stream.read()
+
+
+def _public(manifest: dict[str, Any], results: Path, name: str) -> dict[str, Any]:
+    """A manifest without what tells of the machine's names and folders."""
+    data_root = Path(load_study(results / "config.yaml").data_root).resolve()
+    for given in manifest["inputs"].values():
+        place = Path(
+            os.path.normpath(results.resolve() / PurePosixPath(name).parent / given["path"])
+        )
+        if not place.is_relative_to(results.resolve()):
+            inside = place.is_relative_to(data_root)
+            below = place.relative_to(data_root) if inside else Path(place.name)
+            given["path"] = f"/{DATA_ROOT}/{below.as_posix()}"
+    for sitting in manifest["sittings"]:
+        for key in PRIVATE:
+            sitting.pop(key, None)
+    return manifest
+
+
+def _pack(path: Path, contents: dict[str, bytes]) -> None:
+    """Pack files so that the same contents give the same bytes."""
+    with (
+        lzma.open(path, "wb", preset=9) as stream,
+        tarfile.open(fileobj=stream, mode="w") as packed,
+    ):
+        for name in sorted(contents):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(contents[name]), 0o644
+            packed.addfile(entry, io.BytesIO(contents[name]))
+
+
+def _page(study: Study, folder: Path, tables: Sequence[Path]) -> str:
+    listed = "\n".join(f"- [{path.stem}](tables/{path.name})" for path in tables)
+    title = study.title or study.study
+    return f"""# {title}
+
+The records of the study `{study.study}`: configuration, metrics of every slice and volume, learning
+curves, manifests, masks and the reconstructed slices that its figures show, in `{RECORDS}`; not
+its weights, nor the prepared images. Its tables, figures and report are made from them by
+
+```bash
+python -m pipeline_src restore docs/studies/{folder.name} --output results/{study.study}
+```
+
+which also tells whether the tables below are still what the code makes of the records.
+
+{listed}
+"""
+
+
+def unpack(folder: Path, results: Path) -> Study:
+    """Unpack a study's records into a folder that is not there yet.
+
+    Only plain files of the places that a study has are taken.
+
+    Raises:
+        InputError: the archive is damaged or holds something else, or the folder is in use.
+    """
+    path = folder / RECORDS
+    if results.exists() and (not results.is_dir() or any(results.iterdir())):
+        raise InputError(f"{results}: is in use; give another folder with --output, or remove it")
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=results.parent, prefix=f".{results.name}.") as made:
+        unpacked = Path(made) / results.name
+        try:
+            for name, content in _members(path):
+                place = unpacked / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+        except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+            raise InputError(f"{path}: is damaged ({error}); fetch it again") from None
+        study = load_study(unpacked / "config.yaml")
+        names = recorded_files(study)
+        for name in names:
+            if not (unpacked / name).is_file():
+                raise InputError(
+                    f"{path}: lacks {name}; fetch it again, or archive the study again"
+                )
+        _check(unpacked, names)
+        unpacked.replace(results)
+    return study
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    left = LARGEST
+    with (
+        open_regular(path) as file,
+        lzma.open(file) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as packed,
+    ):
+        for entry in packed:
+            place = PurePosixPath(entry.name)
+            plain = entry.isfile() and not place.is_absolute() and ".." not in place.parts
+            left -= entry.size
+            content = packed.extractfile(entry) if plain and left >= 0 else None
+            if content is None:
+                problem = "larger than a study's records" if plain else "no plain file"
+                raise InputError(f"{path}: {entry.name!r:.80} in it is {problem}")
+            yield place.as_posix(), content.read()
+
+
+def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None:
+    """Make tables, figures and report from records.
+
+    Args:
+        study: as configured.
+        results: the unpacked records.
+        run: runs one command of the command line; gives its exit status.
+
+    Raises:
+        InputError: a command failed; it has told why.
+    """
+    reported, config = of_study(study), str(results / "config.yaml")
+    figures = drawable(reported)
+
+    def made(*words: str) -> None:
+        if run(list(words)):
+            raise InputError(f"{results}: could not be made again; see the line above")
+
+    def here(paths: Sequence[str]) -> list[str]:
+        return [str(results / path) for path in paths]
+
+    made(
+        *("tables", *here(reported.metrics()), "--config", config),
+        *("--cost", str(results / "cost.csv"), "--output", str(results / "tables")),
+    )
+    for figure in figures:
+        setting = (figure.dataset, figure.acceleration)
+        shown = here(reported.shown(figure.kind, setting[0] or "", setting[1] or ""))
+        options = [f"--title={reported.title(figure.kind, *setting)}"]
+        if KINDS[figure.kind].picks_setting:
+            options += [f"--dataset={setting[0]}", f"--acceleration={setting[1]}"]
+        output = str(results / f"{figure.place}.png")
+        made("figure", figure.kind, *(shown or [config]), *options, "--output", output)
+    made(
+        *("report", "--config", config),
+        *("--tables", *here([f"tables/{name}.html" for name in reported.tables])),
+        *("--figures", *here([f"{figure.place}.png" for figure in figures])),
+        *("--results", str(results), "--output", str(results / "report.html")),
+    )
+
+
+def changed_tables(folder: Path, results: Path) -> list[str]:
+    """Names of the tables that are not what lies beside the records."""
+    study = load_study(results / "config.yaml")
+    kept = {path.name: path.read_bytes() for path in (folder / "tables").glob("*.md")}
+    made = {path.name: path.read_bytes() for path in _tables(results, of_study(study))}
+    return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))

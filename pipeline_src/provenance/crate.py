@@ -1,0 +1,263 @@
+"""A study as one archive that explains itself (RO-Crate 1.2), and all its numbers in one table.
+
+The crate's metadata name every file with its digest and what it is, and every step that made one,
+from the manifests beside the results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from pipeline_src.config import Study
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path, sha256_json
+from pipeline_src.provenance.crate_content import (
+    DESCRIPTIONS,
+    FORMATS,
+    NOT_INCLUDED,
+    Content,
+    Manifest,
+    describe_file,
+    is_inside,
+    read_results,
+)
+
+MIT = "https://spdx.org/licenses/MIT"
+PAPER_URL = "https://arxiv.org/abs/2304.05057"
+PAPER = {
+    "name": "SFT-KD-Recon: Learning a Student-friendly Teacher for Knowledge Distillation in "
+    "Magnetic Resonance Image Reconstruction",
+    "datePublished": "2023",
+    "isPartOf": "Medical Imaging with Deep Learning (MIDL) 2023, PMLR 227",
+}
+PAPER_AUTHORS = (
+    "Matcha Naga Gayathri",
+    "Sriprabha Ramanarayanan",
+    "Mohammad Al Fahim",
+    "Rahul G S",
+    "Keerthi Ram",
+    "Mohanasankar Sivaprakasam",
+)
+
+
+def write_crate(results: Path, output: Path, license_url: str = MIT) -> None:
+    """Write the crate of a finished study as a zip archive, metadata first.
+
+    In it are the study's files of `DESCRIPTIONS`, byte for byte. Image data is not: `volumes.h5`
+    and what else the manifests name are listed with digest and, where the file lies in the results,
+    size. Figures and the report do show some slices. Each manifest becomes a `CreateAction`; a file
+    that none names is listed without one. The same results give the same bytes; `datePublished` is
+    when the newest of them was finished.
+
+    Args:
+        results: folder of the study, `results/{study}`.
+        output: the archive, such as `results/{study}/{study}.crate.zip`.
+        license_url: under which the results are given away, as a web address.
+
+    Raises:
+        InputError: the study is unfinished, a manifest is damaged, a file is not what a manifest
+            says of it, or is a link that leaves the results; the line names the first such file.
+    """
+    content = read_results(results)
+    metadata = crate_metadata(content, license_url)
+    with atomic_path(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(_entry("ro-crate-metadata.json"), metadata)
+        for name in content.included:
+            with (results / name).open("rb") as source:
+                entry = _entry(name)
+                entry.file_size = os.fstat(source.fileno()).st_size
+                with archive.open(entry, "w") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """An entry of an archive that does not depend on when and by whom it is written."""
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def crate_metadata(content: Content, license_url: str) -> str:
+    """The text of `ro-crate-metadata.json`.
+
+    Raises:
+        InputError: no manifest tells of a time.
+    """
+    # Imported late: only writing a crate pays for the library.
+    from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
+
+    crate = ROCrate(version="1.2")
+    files = _add_files(crate, content)
+    software = {key: _add_software(crate, key, m) for key, m in _softwares(content).items()}
+    actions = [
+        _add_action(crate, manifest, files, software[_software_key(manifest)])
+        for manifest in content.manifests
+    ]
+    paper = _add_paper(crate)
+    root = crate.root_dataset
+    root["name"] = content.study.title or content.study.study
+    root["description"] = _study_description(content.study)
+    root["datePublished"] = _newest(content).isoformat(timespec="seconds")
+    root["license"] = _add_license(crate, license_url)
+    root["creator"] = _compact(list(software.values()))
+    root["citation"] = paper
+    root["mentions"] = [paper, *(files[name] for name in content.listed), *actions]
+    graph = crate.metadata.generate()
+    return json.dumps(graph, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _newest(content: Content) -> datetime:
+    ends = [manifest.ended for manifest in content.manifests if manifest.ended]
+    if not ends:
+        raise InputError(f"{content.results}: no manifest in it tells when a result was made")
+    return max(ends)
+
+
+def _study_description(study: Study) -> str:
+    sets = [
+        f"{dataset.title or name} ({'drawn phantoms' if dataset.synthetic else 'measured images'})"
+        for name, dataset in study.datasets.items()
+    ]
+    factors = " and ".join(f"{factor}x" for factor in study.accelerations)
+    return (
+        "Results of the SFT-KD-Recon pipeline: student-friendly teacher training and knowledge "
+        f"distillation for the reconstruction of MR images undersampled {factors}. Data: "
+        f"{', '.join(sets)}. Trained networks, metrics of every slice and volume, tables, figures "
+        "and report; the image data itself is not included."
+    )
+
+
+def _add(crate: Any, identifier: str, kind: str, **properties: Any) -> Any:
+    """A contextual entity; an entity among the properties becomes a link to it. An empty list is
+    left out, and a list of one is that one, as the specification recommends."""
+    from rocrate.model.contextentity import ContextEntity  # type: ignore[import-untyped]
+
+    given = {key: _compact(value) for key, value in properties.items() if value != []}
+    return crate.add(ContextEntity(crate, identifier, {"@type": kind, **given}))
+
+
+def _compact(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _add_files(crate: Any, content: Content) -> dict[str, Any]:
+    """Entities of all files by `_key`."""
+    files: dict[str, Any] = {}
+    for name in content.included:
+        text = describe_file(DESCRIPTIONS, name)
+        properties = {"name": name, "description": text, **_file_facts(content, name)}
+        files[name] = crate.add_file(content.results / name, name, properties=properties)
+    for name in content.listed:
+        files[name] = _add(
+            crate,
+            f"#not-included/{quote(name)}",
+            "CreativeWork",
+            name=name,
+            description=f"{describe_file(NOT_INCLUDED, name) or 'File'}; not in this crate",
+            **_file_facts(content, name),
+        )
+    for manifest in content.manifests:
+        for place, sha256 in (*manifest.inputs.items(), *manifest.outputs.items()):
+            if (key := _key(place, sha256)) not in files:
+                name = PurePosixPath(place).name
+                files[key] = _add(
+                    crate,
+                    f"#given/{sha256[:16]}/{quote(name)}",
+                    "CreativeWork",
+                    name=name,
+                    description="File from outside the results; not in this crate",
+                    sha256=sha256,
+                )
+    return files
+
+
+def _key(place: str, sha256: str) -> str:
+    """What a file's entity goes by: its place, or outside the results its digest and name."""
+    return place if is_inside(place) else f"../{sha256}/{PurePosixPath(place).name}"
+
+
+def _file_facts(content: Content, name: str) -> dict[str, str]:
+    path = content.results / name
+    return {
+        "contentSize": str(path.stat().st_size),
+        "encodingFormat": FORMATS.get(path.suffix, "application/octet-stream"),
+        "sha256": content.digests[name],
+    }
+
+
+def _software_key(manifest: Manifest) -> str:
+    return sha256_json([manifest.version, manifest.packages])[:12]
+
+
+def _softwares(content: Content) -> dict[str, Manifest]:
+    """A manifest of each state of the software that made results, by key."""
+    return {_software_key(manifest): manifest for manifest in content.manifests}
+
+
+def _add_software(crate: Any, key: str, manifest: Manifest) -> Any:
+    packages = [
+        _add(
+            crate,
+            f"#package/{quote(name)}/{quote(version)}",
+            "SoftwareApplication",
+            name=name,
+            version=version,
+            url=f"https://pypi.org/project/{name}/" if name != "python" else "https://python.org/",
+        )
+        for name, version in manifest.packages.items()
+    ]
+    return _add(
+        crate,
+        f"#sft-kd-recon/{key}",
+        "SoftwareApplication",
+        name="SFT-KD-Recon pipeline",
+        description="Snakemake pipeline that reproduces the paper at its address",
+        version=manifest.version,
+        url=PAPER_URL,
+        softwareRequirements=packages,
+    )
+
+
+def _add_action(crate: Any, manifest: Manifest, files: dict[str, Any], software: Any) -> Any:
+    times = {"startTime": manifest.started, "endTime": manifest.ended}
+    written = files[manifest.path]
+    action = _add(
+        crate,
+        f"#action/{quote(manifest.path)}",
+        "CreateAction",
+        name=manifest.title,
+        description=manifest.effort,
+        instrument=software,
+        object=_entities(files, manifest.inputs),
+        result=[*_entities(files, manifest.outputs), written],
+        **{key: at.isoformat(timespec="seconds") for key, at in times.items() if at},
+    )
+    written["about"] = action
+    return action
+
+
+def _entities(files: dict[str, Any], digests: dict[str, str]) -> list[Any]:
+    return list({_key(*item): files[_key(*item)] for item in digests.items()}.values())
+
+
+def _add_paper(crate: Any) -> Any:
+    authors = [
+        _add(crate, f"#{quote(name.replace(' ', '-'))}", "Person", name=name)
+        for name in PAPER_AUTHORS
+    ]
+    return _add(crate, PAPER_URL, "ScholarlyArticle", **PAPER, author=authors)
+
+
+def _add_license(crate: Any, url: str) -> Any:
+    name = "MIT License" if url == MIT else url
+    text = "For the files of this crate; images that they were made from have their owners' terms"
+    return _add(crate, url, "CreativeWork", name=name, description=text)

@@ -1,0 +1,151 @@
+"""The table of an ablation: the study and its variants, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline_src.config.study import Study
+from pipeline_src.evaluation.results import KEYS
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.reporting.names import MISSING, full_title, value_text
+from pipeline_src.reporting.tables.differences import Groups, compared
+from pipeline_src.reporting.tables.labels import Labels
+from pipeline_src.reporting.tables.layout import aggregate, cell_text
+from pipeline_src.reporting.tables.missing import note_of
+
+IDENTITY = [*KEYS, "variant"]
+#: What a cell tells of its difference from the row that the others are compared with.
+TESTED = ("effect", "low", "high", "p_holm", "verdict", "reason")
+OF_DIFFERENCE = ", difference (dB)"
+DIFFERENCE = [f"difference_{name}" for name in TESTED]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A place of the table: its row (`""` is the study) and the model that stands there."""
+
+    row: str
+    name: str
+    dataset: str
+    acceleration: str
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """The model and its training, as in the metrics."""
+        return split_model_name(self.name)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Its values of `IDENTITY`."""
+        return (self.dataset, self.acceleration, *self.model, split_variant(self.name)[1])
+
+
+def _cells(study: Study, ablation: str) -> Iterator[_Cell]:
+    for row, models in Models(study).ablated(ablation).items():
+        for name in models.values():
+            for dataset, acceleration in study.settings(ablation):
+                yield _Cell(row, name, dataset, f"{acceleration}x")
+
+
+def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
+    """One row per cell: the columns of the main table, `row` (`""` is the study), and what its
+    difference in PSNR from the row that the others are compared with tests to (`DIFFERENCE`).
+
+    A model that a variant does not change stands in its row with the study's own figures; one
+    without metrics is left out.
+    """
+    labels = Labels.of_study(study)
+    cells = aggregate(volumes, labels)
+    known = {tuple(row[key] for key in IDENTITY): row.to_dict() for _, row in cells.iterrows()}
+    tested = _tested(volumes, study, ablation, labels.margins["psnr_db"])
+    found = [
+        {"row": cell.row, **known[cell.key], **tested.get(cell, {})}
+        for cell in _cells(study, ablation)
+        if cell.key in known
+    ]
+    return pd.DataFrame(found, columns=["row", *cells.columns, *DIFFERENCE])
+
+
+def _tested(
+    volumes: pd.DataFrame, study: Study, ablation: str, margin: float | None
+) -> dict[_Cell, dict[str, object]]:
+    """Each cell against that of the same model in the row that the others are compared with; the
+    rows of a model in a setting are a family of tests."""
+    reference = study.ablations[ablation].compare_with or ""
+    groups = Groups(volumes, IDENTITY)
+    families: dict[tuple[str, ...], list[_Cell]] = {}
+    for cell in _cells(study, ablation):
+        families.setdefault((cell.dataset, cell.acceleration, *cell.model), []).append(cell)
+    found = {}
+    for cells in families.values():
+        base = next(cell for cell in cells if cell.row == reference)
+        # A model that a row does not change is the same network.
+        pairs = {c: [(c.key, base.key)] for c in cells if c is not base and c.key != base.key}
+        for cell, result in compared(groups, pairs, "psnr_db", margin).items():
+            found[cell] = {f"difference_{name}": result.get(name) for name in TESTED}
+    return found
+
+
+def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
+    """The study and its variants, a row each; a column per setting and model."""
+    spec, labels = study.ablations[ablation], Labels.of_study(study)
+    titles = {"": spec.base} | {name: v.title or name for name, v in spec.variants.items()}
+    texts = {
+        (row["row"], *(row[key] for key in IDENTITY)): cell_text(row) for _, row in table.iterrows()
+    }
+    differences = {
+        (row["row"], *(row[key] for key in IDENTITY)): _difference_text(row)
+        for _, row in table.iterrows()
+    }
+    columns: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in _cells(study, ablation):
+        setting, title = labels.title(cell.dataset, cell.acceleration), full_title(*cell.model)
+        key = (cell.row, *cell.key)
+        columns.setdefault((setting, title), {})[titles[cell.row]] = texts.get(key, MISSING)
+        of_difference = columns.setdefault((setting, title + OF_DIFFERENCE), {})
+        of_difference[titles[cell.row]] = differences.get(key, MISSING)
+    # A model that no row changes has no differences.
+    told = {
+        heading: cells
+        for heading, cells in columns.items()
+        if not heading[1].endswith(OF_DIFFERENCE) or set(cells.values()) != {MISSING}
+    }
+    layout = pd.DataFrame(told).reindex(list(titles.values()))
+    layout.columns.names = [None, "PSNR (dB) / SSIM"]
+    return layout
+
+
+def _difference_text(row: pd.Series) -> str:
+    """`+0.05 (-0.02 to +0.12), not shown`; a dash where nothing is compared."""
+    effect, low, high = (row[f"difference_{name}"] for name in ("effect", "low", "high"))
+    if pd.isna(effect):
+        return MISSING
+    ends = [value_text(end, "psnr_db", "+") for end in (low, high) if not pd.isna(end)]
+    interval = f" ({' to '.join(ends)})" if ends else ""
+    return f"{value_text(effect, 'psnr_db', '+')}{interval}, {row['difference_verdict']}"
+
+
+def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str]:
+    """How the table is read, and which of its cells have no metrics."""
+    labels = Labels.of_study(study)
+    have = set(table[["row", *IDENTITY]].itertuples(index=False, name=None))
+    names = [
+        f"{labels.title(cell.dataset, cell.acceleration)} {cell.name}"
+        for cell in _cells(study, ablation)
+        if (cell.row, *cell.key) not in have
+    ]
+    spec = study.ablations[ablation]
+    reference = spec.base
+    if spec.compare_with is not None:
+        reference = spec.variants[spec.compare_with].title or spec.compare_with
+    return [
+        "A row changes what it names and nothing else.",
+        f'Differences in PSNR from the row "{reference}", with 95 % interval and verdict as in the '
+        "table of differences; p corrected by Holm's method over the rows of a model. A dash: that "
+        "row itself, or a model that the row does not change.",
+        *note_of("Without metrics, and so a dash", list(dict.fromkeys(names))),
+    ]

@@ -1,0 +1,203 @@
+"""The study's four questions, fixed beforehand, and what its tests answer, by PSNR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline_src.reporting.names import ALL_METHODS, MISSING, full_title, value_text
+from pipeline_src.reporting.tables.labels import Labels, of_setting
+
+METRIC, ALPHA = "psnr_db", 0.05
+SHOWN, REFUTED, NOT_SHOWN = "shown", "refuted", "not shown"
+CANNOT = "cannot be asked here"
+#: A sign for each, so that they are told apart at a glance without colour.
+SIGNS = {SHOWN: "+", REFUTED: "\N{MINUS SIGN}", NOT_SHOWN: "?", CANNOT: MISSING}
+COLUMNS = ["dataset", "acceleration", "question", "asks", "effect", "low", "high", "margin"]
+COLUMNS += ["detectable", "word", "reason"]
+#: What is read as a number.
+NUMBERS = ("effect", "low", "high", "margin", "detectable")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One test of the table of differences, and what it is to answer.
+
+    Attributes:
+        question: the question that it belongs to.
+        asks: its own part of it.
+        family, first, second: the comparison, first better than second.
+    """
+
+    question: str
+    asks: str
+    family: str
+    first: tuple[str, str]
+    second: tuple[str, str]
+
+
+GAP = "Is there a gap to close?"
+PRIMARY = "Does student-friendly training of the teacher help?"
+CONTROLS = "Is it the teacher, the start, or the extra epochs?"
+DISTILLATION = "Does distillation help at all?"
+STD, SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
+QUESTIONS = (
+    Question(GAP, "Teacher over student", "gap", ("teacher", "standard"), ("student", "standard")),
+    Question(PRIMARY, "SFT-KD-Recon over Std-KD", "primary", SFT, STD),
+    Question(
+        CONTROLS,
+        "The teacher: SFT-KD-Recon over the SFT start alone",
+        "controls",
+        SFT,
+        (ALL_METHODS, "sft_start_only"),
+    ),
+    Question(
+        CONTROLS,
+        "The start: SFT-KD-Recon over the SFT teacher alone",
+        "controls",
+        SFT,
+        (ALL_METHODS, "sft_teacher_only"),
+    ),
+    Question(
+        CONTROLS,
+        "More than epochs: SFT-KD-Recon over a student trained as long as SFT and distillation",
+        "controls",
+        SFT,
+        ("student_as_long", "standard"),
+    ),
+    Question(
+        DISTILLATION,
+        "Std-KD over a student trained for as many epochs",
+        "distillation",
+        STD,
+        ("student_matched", "standard"),
+    ),
+    Question(
+        DISTILLATION,
+        "SFT-KD-Recon over a student of the same start, trained for as many epochs",
+        "distillation",
+        SFT,
+        ("student_sft_start", "sft"),
+    ),
+)
+
+
+def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """One row per setting and part of a question: effect, interval and one of four words.
+
+    `shown`: the tests show the first to be better. `refuted`: they show that it is worse,
+    equivalent within the margin, or not better by as much as the margin. `cannot be asked here`:
+    a model is missing, or there are too few seeds. `not shown`: none of these.
+    """
+    tests = differences[differences["metric"] == METRIC]
+    rows = []
+    for dataset, acceleration in labels.settings():
+        here = of_setting(tests, dataset, acceleration)
+        for question in QUESTIONS:
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "acceleration": acceleration,
+                    "question": question.question,
+                    "asks": question.asks,
+                    **_answered(question, here),
+                }
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
+    """What the row of a comparison says."""
+    wanted = {
+        "family": question.family,
+        "first": question.first[0],
+        "first_training": question.first[1],
+        "second": question.second[0],
+        "second_training": question.second[1],
+    }
+    found = tests[(tests[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    if found.empty:
+        lacking = " or ".join(full_title(*model) for model in (question.first, question.second))
+        return {"word": CANNOT, "reason": f"{lacking} is not in the study"}
+    row = found.iloc[0]
+    return {
+        **{name: row[name] for name in NUMBERS},
+        "word": word_of(row),
+        "reason": row["reason"],
+    }
+
+
+def word_of(row: pd.Series) -> str:
+    """One of the four words for a row of the table of differences."""
+    if row["verdict"] == "cannot tell":
+        return CANNOT
+    if row["verdict"] == "better":
+        return SHOWN
+    below = not pd.isna(row["p_below"]) and row["p_below"] < ALPHA
+    return REFUTED if row["verdict"] in ("worse", "equivalent") or below else NOT_SHOWN
+
+
+def answer_text(row: pd.Series) -> str:
+    """A word with its effect and interval: `+ shown: +0.21 dB (+0.10 to +0.32)`."""
+    word = str(row["word"])
+    if word == REFUTED and not pd.isna(row["margin"]):
+        word = f"refuted within {row['margin']:g} dB"
+    text = f"{SIGNS[str(row['word'])]} {word}"
+    if pd.isna(row["effect"]):
+        return text
+    text += f": {value_text(row['effect'], METRIC, '+')} dB"
+    if pd.isna(row["low"]):
+        return text
+    ends = " to ".join(value_text(row[end], METRIC, "+") for end in ("low", "high"))
+    return f"{text} ({ends})"
+
+
+def by_question(answers: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, pd.DataFrame]]]]:
+    """Each question with its parts, a row per setting in each."""
+    for question, parts in answers.groupby("question", sort=False):
+        asked = [(str(asks), rows) for asks, rows in parts.groupby("asks", sort=False)]
+        yield str(question), asked
+
+
+def answer_layout(answers: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Questions in rows, settings in columns."""
+    columns: dict[str, dict[str, str]] = {}
+    for dataset, acceleration in labels.settings():
+        here = of_setting(answers, dataset, acceleration)
+        columns[labels.title(dataset, acceleration)] = {
+            f"{row['question']} {row['asks']}": answer_text(row) for _, row in here.iterrows()
+        }
+    layout = pd.DataFrame(columns)
+    layout.columns.name = "PSNR (dB)"
+    return layout
+
+
+def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
+    """How to read the four words, and how small an effect this study could have shown."""
+    notes = [
+        "Effects are means over methods, patients and seeds, with 95 % intervals. Shown: better by "
+        "the tests of the table of differences. Refuted: shown to be worse, or not better by the "
+        "margin or more. Not shown: neither. Cannot be asked: a model was not trained, or there "
+        "are too few seeds.",
+        "The second question is the primary one, one test per setting, fixed beforehand.",
+    ]
+    for dataset, acceleration in labels.settings():
+        here = of_setting(answers, dataset, acceleration)
+        primary = here[(here["question"] == PRIMARY) & here["detectable"].notna()]
+        title = labels.title(dataset, acceleration)
+        if len(primary) and primary["word"].iloc[0] != CANNOT:
+            least = value_text(primary["detectable"].iloc[0], METRIC)
+            notes.append(
+                f"{title}: a study like this one shows effects of {least} dB or more on the "
+                "primary question in 80 % of cases."
+            )
+        gap = here[here["question"] == GAP]["word"]
+        if len(gap) and gap.iloc[0] not in (SHOWN, CANNOT):
+            notes.append(
+                f"{title}: the teacher is not shown to be better than the student, so there is no "
+                "gap that distillation could close; the other answers are about this schedule "
+                "alone."
+            )
+    return notes

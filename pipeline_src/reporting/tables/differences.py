@@ -1,0 +1,306 @@
+"""Which model is better than which: paired differences, their intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TypeVar
+
+import pandas as pd
+
+from pipeline_src.evaluation.comparison import Comparison, Scope, compare_family
+from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
+from pipeline_src.reporting.names import (
+    ALL_METHODS,
+    FAMILIES,
+    LOWER_IS_BETTER,
+    METRIC_TITLES,
+    MISSING,
+    counted,
+    full_title,
+    model_order,
+    value_text,
+)
+from pipeline_src.reporting.tables.labels import Labels, of_setting
+
+Model = tuple[str, str]
+Label = TypeVar("Label", bound=Hashable)
+TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
+MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
+AS_LONG = ("student_as_long", "standard")
+#: Metrics of the table of differences, and those of a table beside it.
+TESTED, TESTED_MORE = ("psnr_db", "ssim"), ("hfn", "vif", "nmse")
+#: Of `comparison.Comparison`.
+FOUND = [f.name for f in fields(Comparison)]
+COLUMNS = [
+    "dataset",
+    "dataset_title",
+    "acceleration",
+    "family",
+    "first",
+    "first_training",
+    "first_title",
+    "second",
+    "second_training",
+    "second_title",
+    "metric",
+    *FOUND,
+]
+CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
+RESAMPLING_SEED = 0
+#: The scope of tests where each seed has a split of its own.
+OWN_SPLITS: Scope = "patients, splits and seeds"
+#: How intervals and p-values come about, where one split serves all seeds and where each has one.
+INTERVALS = {
+    False: "Intervals: bootstrap over patients and seeds, stretched for small numbers of either. "
+    "p: the larger of Wilcoxon's signed-rank test over patients and the test of the mean over "
+    "patients and seeds,",
+    True: "Each seed has a split of its own, so the units are the repeats, each the mean over the "
+    "patients that it reports. Intervals: the corrected resampled t test (Nadeau and Bengio 2003), "
+    "which allows for the training patients that repeats share. p: the larger of that test's and "
+    "of Wilcoxon's signed-rank test over each patient's mean over repeats,",
+}
+#: How many reasons the notes tell.
+MOST_REASONS = 6
+
+
+def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
+    """The comparisons of a family among the models that there are, as (first, second)."""
+    methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
+    std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
+    distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
+    mean_std, mean_sft = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
+    others = [(ALL_METHODS, recipe) for recipe in ("sft_start_only", "sft_teacher_only")]
+    candidates: dict[str, list[tuple[Model, Model]]] = {
+        "gap": [(TEACHER, STUDENT)],
+        "primary": [(mean_sft, mean_std)],
+        "controls": [(mean_sft, second) for second in (*others, AS_LONG)],
+        "distillation": [(mean_std, MATCHED), (mean_sft, SFT_START)],
+        "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
+        "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
+        "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
+        "sft_start": [(first, SFT_START) for first in sft],
+        "teacher": [
+            (SFT_TEACHER, TEACHER),
+            *((first, TEACHER) for first in std),
+            *((first, SFT_TEACHER) for first in sft),
+        ],
+    }
+    for first, second in candidates[family]:
+        members = members_of((first, second), models)
+        if members and all(model in models for pair in members for model in pair):
+            yield first, second
+
+
+def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Model, Model]]:
+    """The comparisons whose mean a pair is: itself, or those of every method that has both
+    recipes, or the one recipe where the other model is no distilled one."""
+    (first, recipe), (second, other) = pair
+    if first != ALL_METHODS:
+        return [pair]
+    methods = model_order([m for m, training in models if training == recipe])
+    if second != ALL_METHODS:
+        return [((m, recipe), (second, other)) for m in methods]
+    return [((m, recipe), (m, other)) for m in methods if (m, other) in models]
+
+
+def difference_table(
+    volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str] = TESTED
+) -> pd.DataFrame:
+    """One row per comparison and metric, with effect, interval, corrected p and verdict.
+
+    The effect is the mean over patients and seeds of first minus second; Holm's correction is
+    over the comparisons of a family in one setting and metric. Where two models were not measured
+    on the same volumes and seeds, the verdict is `cannot tell` with the reason, without numbers.
+
+    Raises:
+        InputError: a volume was measured twice, or patients of two parts are mixed.
+    """
+    own = volumes[volumes["variant"] == ""]
+    rows = []
+    for dataset, acceleration in labels.settings():
+        here = of_setting(own, dataset, acceleration)
+        groups = Groups(here, ["model", "training"])
+        models: list[Model] = [(model, training) for model, training in groups.there()]
+        setting = {
+            "dataset": dataset,
+            "dataset_title": labels.title(dataset),
+            "acceleration": acceleration,
+        }
+        for family in FAMILIES:
+            asked = {pair: members_of(pair, models) for pair in pairs_of(family, models)}
+            for metric in metrics:
+                margin = labels.margins[metric]
+                for (first, second), found in compared(groups, asked, metric, margin).items():
+                    rows.append(
+                        setting
+                        | {
+                            "family": family,
+                            "first": first[0],
+                            "first_training": first[1],
+                            "first_title": full_title(*first),
+                            "second": second[0],
+                            "second_training": second[1],
+                            "second_title": full_title(*second),
+                            "metric": metric,
+                        }
+                        | found
+                    )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    # Whole numbers, of which some may be missing.
+    return table.astype({"patients": "Int64", "seeds": "Int64"})
+
+
+class Groups:
+    """Models by some of their columns; each is put in order once, when it is first compared."""
+
+    def __init__(self, rows: pd.DataFrame, keys: Sequence[str]) -> None:
+        grouped = rows.groupby(list(keys), dropna=False, sort=False)
+        self._rows = {tuple(map(str, key)): cells for key, cells in grouped}
+        self._measured: dict[tuple[str, ...], Measured] = {}
+
+    def there(self) -> list[tuple[str, ...]]:
+        """Those that there are."""
+        return list(self._rows)
+
+    def measured(self, key: tuple[str, ...]) -> Measured:
+        """A model's metrics.
+
+        Raises:
+            NotMeasuredError: there are none, or as `Measured`.
+            InputError: as `Measured`.
+        """
+        if key not in self._rows:
+            raise NotMeasuredError(f"{' '.join(filter(None, key))}: not measured")
+        if key not in self._measured:
+            self._measured[key] = Measured(self._rows[key])
+        return self._measured[key]
+
+
+def compared(
+    groups: Groups,
+    pairs: Mapping[Label, Sequence[tuple[tuple[str, ...], tuple[str, ...]]]],
+    metric: str,
+    margin: float | None,
+) -> dict[Label, dict[str, object]]:
+    """What is found for each label, the mean of its pairs, in their order, as one family; one that
+    cannot be compared has no numbers, and does not count in the correction."""
+    matrices, reasons = {}, {}
+    for label, members in pairs.items():
+        try:
+            matrices[label] = _mean(
+                [
+                    paired_differences(groups.measured(first), groups.measured(second), metric)
+                    for first, second in members
+                ]
+            )
+        except NotMeasuredError as error:
+            reasons[label] = str(error)
+    results = compare_family(
+        matrices,
+        seed=RESAMPLING_SEED,
+        higher_is_better=metric not in LOWER_IS_BETTER,
+        margin=margin,
+    )
+    found: dict[Label, dict[str, object]] = {}
+    for label in pairs:
+        if label in results:
+            found[label] = {name: getattr(results[label], name) for name in FOUND}
+        else:
+            found[label] = {"verdict": "cannot tell", "reason": reasons[label]}
+    return found
+
+
+def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of matrices `(seeds, patients)`.
+
+    Raises:
+        NotMeasuredError: they are not of the same seeds and patients.
+    """
+    first = matrices[0]
+    for other in matrices[1:]:
+        same = first.index.equals(other.index) and first.columns.equals(other.columns)
+        if not same or not first.isna().equals(other.isna()):
+            raise NotMeasuredError("the methods are not all measured on the same volumes and seeds")
+    return sum(matrices[1:], start=first) / len(matrices)
+
+
+def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """One comparison per row, with each metric's effect, interval, corrected p and verdict."""
+    several = len(list(labels.settings())) > 1
+    rows: dict[str, dict[tuple[str, str], str]] = {}
+    metrics = list(dict.fromkeys(table["metric"])) or list(TESTED)
+    for _, row in table.iterrows():
+        setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
+        mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
+        name = f"{setting}{mean}{row['first_title']} less {row['second_title']}"
+        metric = row["metric"]
+        heading = METRIC_TITLES[metric]
+        rows.setdefault(name, {}).update(
+            {
+                (heading, "difference"): (
+                    MISSING if pd.isna(row["effect"]) else value_text(row["effect"], metric, "+")
+                ),
+                (heading, "95 % interval"): (
+                    MISSING
+                    if pd.isna(row["low"])
+                    else " to ".join(value_text(row[end], metric, "+") for end in ("low", "high"))
+                ),
+                (heading, "p (Holm)"): _p_text(row["p_holm"]),
+                (heading, "verdict"): row["verdict"],
+            }
+        )
+    columns = pd.MultiIndex.from_product(
+        [[METRIC_TITLES[metric] for metric in metrics], CELLS], names=[None, "comparison"]
+    )
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
+
+
+def _p_text(p: float) -> str:
+    if pd.isna(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def difference_notes(table: pd.DataFrame) -> list[str]:
+    """How the differences were tested, and what kept a verdict from being given."""
+    notes = [
+        "Differences are first less second, paired by patient (the mean over a patient's volumes) "
+        "and averaged over patients and seeds.",
+        f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected within each family "
+        f"({'; '.join(FAMILIES.values())}) of a setting.",
+        "better or worse: corrected p below 0.05 and an interval without 0; equivalent: shown to "
+        f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
+        "below 0.05); cannot tell: too few seeds for any outcome to count, or some that were not "
+        "measured.",
+        *_scope_notes(table),
+    ]
+    untold = table[table["verdict"] == "cannot tell"]
+    reasons = sorted(untold["reason"].unique())
+    notes += [f"Cannot tell: {reason}." for reason in reasons[:MOST_REASONS]]
+    if len(reasons) > MOST_REASONS:
+        notes.append(
+            f"Cannot tell: {len(reasons) - MOST_REASONS} more reasons in the column reason of the "
+            "CSV file."
+        )
+    return notes
+
+
+def _margins(table: pd.DataFrame) -> str:
+    """Each metric's margin, fixed in the configuration."""
+    known = table.dropna(subset=["margin"]).drop_duplicates("metric")
+    told = [f"{METRIC_TITLES[row['metric']]} {row['margin']:g}" for _, row in known.iterrows()]
+    return ", ".join(told) or "none is set"
+
+
+def _scope_notes(table: pd.DataFrame) -> list[str]:
+    """Which verdicts are about the measured patients alone."""
+    some = table[table["scope"] == "these patients"]
+    if some.empty:
+        return []
+    families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
+    return [
+        f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
+        "statement about others; tested over seeds alone, the verdicts hold for training anew and "
+        f"measuring the same patients ({'; '.join(families)}).",
+    ]

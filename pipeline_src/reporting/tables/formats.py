@@ -1,0 +1,123 @@
+"""A table as CSV, Markdown, LaTeX and HTML that sorts.
+
+Titles and ids in it are others' text. Each writer escapes what its language would take for more
+than text, and no more, so that a plain title stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.files import write_text
+from pipeline_src.modules import PACKAGE
+from pipeline_src.tabular import csv_text
+from pipeline_src.text import one_line, printable
+
+#: Formats of every table, by suffix.
+FORMATS = ("csv", "md", "tex", "html")
+#: What LaTeX has no letter for, in its first font encoding.
+MATHEMATICS = {
+    "±": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "\N{MINUS SIGN}": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+}
+#: What Markdown reads as the beginning of a tag, reference, link, emphasis, code or escape.
+MARKDOWN = re.compile(
+    r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
+    r"|(?<![^\W_])_|_(?![^\W_])"
+)
+SORTING = PACKAGE / "reporting" / "sortable.js"
+
+
+def write_table(
+    stem: Path, tidy: pd.DataFrame, layout: pd.DataFrame, notes: list[str]
+) -> list[Path]:
+    """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`.
+
+    The CSV is one that people open in a spreadsheet; see `tabular`.
+    """
+    contents = {
+        "csv": csv_text(tidy, float_format="%.9g", for_spreadsheet=True),
+        "md": _markdown(layout, notes),
+        "tex": _latex(layout, notes),
+        "html": html_table(layout, notes),
+    }
+    paths = [stem.with_suffix(f".{suffix}") for suffix in FORMATS]
+    for path in paths:
+        write_text(path, contents[path.suffix[1:]])
+    return paths
+
+
+def _flat(layout: pd.DataFrame) -> pd.DataFrame:
+    """One line of headings, for formats that have no more."""
+    flat = layout.copy()
+    if isinstance(layout.columns, pd.MultiIndex):
+        flat.columns = pd.Index([" ".join(map(str, pair)) for pair in layout.columns])
+    flat.index.name = layout.columns.names[-1] or layout.index.name
+    return flat
+
+
+def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
+    flat = _flat(layout).map(_markdown_text).rename(index=_markdown_text, columns=_markdown_text)
+    table = flat.to_markdown(disable_numparse=True)
+    return table + "\n\n" + "\n".join(f"- {_markdown_text(note)}" for note in notes) + "\n"
+
+
+def _markdown_text(text: object) -> str:
+    """Text within a cell or a line; a break in it is written as its reference, which shows as a
+    space."""
+    escaped = MARKDOWN.sub(_markdown_escape, str(text))
+    return printable(re.sub(r"[\n\r\t]", lambda found: f"&#{ord(found[0])};", escaped))
+
+
+def _markdown_escape(found: re.Match[str]) -> str:
+    sign = found[0]
+    return {"<": "&lt;", "&": "&amp;"}.get(sign, f"\\{sign}")
+
+
+def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
+    """A booktabs table; needs the packages booktabs and multirow."""
+    lines = layout.map(_line).rename(index=_line, columns=_line)
+    styled = lines.style.format(escape="latex")
+    for axis in (0, 1):
+        styled = styled.format_index(escape="latex", axis=axis)
+    body = styled.to_latex(
+        hrules=True,
+        column_format="l" + "c" * layout.shape[1],
+        multicol_align="c",
+    )
+    # A line break would end the comment, and what follows would be LaTeX.
+    comments = "".join(f"% {one_line(note)}\n" for note in notes)
+    for plain, escaped in MATHEMATICS.items():
+        body = body.replace(plain, escaped)
+    # The end of the row before takes these for its option.
+    body = re.sub(r"^([\[*])", r"{\1}", body, flags=re.MULTILINE)
+    # A number's hyphen is a minus.
+    return comments + re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
+
+
+def _line(text: object) -> str:
+    return one_line(str(text))
+
+
+def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
+    """A table fragment that opens by itself and that a page can embed, with its notes below.
+
+    A click on a heading sorts by that column.
+    """
+    lines = layout.map(_line).rename(index=_line, columns=_line)
+    # Else pandas cuts long cells off.
+    with pd.option_context("display.max_colwidth", None):
+        table = lines.to_html(classes="results sortable", border=0, justify="center")
+    items = "".join(f"<li>{escape(one_line(note))}</li>" for note in notes)
+    script = SORTING.read_text(encoding="utf-8")
+    return (
+        f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'
+        f"<script>\n{script}</script>\n"
+    )

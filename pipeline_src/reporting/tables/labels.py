@@ -1,0 +1,80 @@
+"""What a table must know of its study besides the metrics: titles, order, kind of data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from pipeline_src.config.method import Margins
+from pipeline_src.config.study import Study
+from pipeline_src.reporting.tables.method_options import method_options
+
+
+def of_setting(table: pd.DataFrame, dataset: str, acceleration: str) -> pd.DataFrame:
+    """The rows of one data set at one acceleration."""
+    return table[(table["dataset"] == dataset) & (table["acceleration"] == acceleration)]
+
+
+@dataclass(frozen=True)
+class DatasetLabel:
+    """One data set.
+
+    Attributes:
+        synthetic: whether its images are drawn; None where that is not known.
+        paper: the data set of the paper that it is, prepared as there; None: another one.
+    """
+
+    title: str
+    synthetic: bool | None = None
+    paper: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Of a whole study.
+
+    Attributes:
+        datasets: by name, in the study's order.
+        accelerations: such as `4x`, in the study's order.
+        options: the line that says which reading of the method ran; empty where not known.
+        margins: of equivalence by metric; None: none is stated.
+    """
+
+    datasets: dict[str, DatasetLabel]
+    accelerations: tuple[str, ...]
+    options: str = ""
+    margins: Mapping[str, float | None] = field(default_factory=lambda: Margins().model_dump())
+
+    @classmethod
+    def of_study(cls, study: Study) -> Labels:
+        """From the configuration."""
+        return cls(
+            {
+                name: DatasetLabel(study.dataset_title(name), dataset.synthetic, dataset.paper)
+                for name, dataset in study.datasets.items()
+            },
+            tuple(f"{factor}x" for factor in study.accelerations),
+            method_options(study),
+            study.evaluation.margins.model_dump(),
+        )
+
+    @classmethod
+    def of_metrics(cls, volumes: pd.DataFrame) -> Labels:
+        """From the metrics alone, where no configuration came with them."""
+        accelerations = sorted(volumes["acceleration"].unique(), key=lambda a: (len(a), a))
+        return cls(
+            {name: DatasetLabel(name) for name in volumes["dataset"].unique()}, tuple(accelerations)
+        )
+
+    def settings(self) -> Iterator[tuple[str, str]]:
+        """Data set and acceleration, every pair."""
+        for dataset in self.datasets:
+            for acceleration in self.accelerations:
+                yield dataset, acceleration
+
+    def title(self, dataset: str, acceleration: str = "") -> str:
+        """A data set or setting as people read it."""
+        title = self.datasets[dataset].title
+        return f"{title} {acceleration}" if acceleration else title

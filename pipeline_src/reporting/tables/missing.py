@@ -1,0 +1,124 @@
+"""What is missing in metrics, told below the tables that go without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from pipeline_src.evaluation.results import KEYS
+from pipeline_src.reporting.names import METRIC_TITLES, PAPER_RECIPES, full_title
+from pipeline_src.reporting.tables.labels import Labels
+from pipeline_src.reporting.tables.layout import own_splits
+
+MODEL = ["model", "training", "variant"]
+#: How many examples a note names.
+EXAMPLES = 3
+
+
+def note_of(what: str, names: Sequence[str]) -> list[str]:
+    """A note with the count of what is missing and the first of it; none where nothing is."""
+    if not names:
+        return []
+    more = "; ..." if len(names) > EXAMPLES else ""
+    return [f"{what}: {len(names)} ({'; '.join(names[:EXAMPLES])}{more})."]
+
+
+def measured_notes(volumes: pd.DataFrame, labels: Labels) -> list[str]:
+    """Volumes and seeds that other models of the same setting were measured on, and one was not."""
+    names = []
+    for (dataset, acceleration, _), here in volumes.groupby(
+        ["dataset", "acceleration", "part"], dropna=False, sort=False
+    ):
+        setting = labels.title(str(dataset), str(acceleration))
+        names += [f"{setting} {name}" for name in _not_measured(here)]
+    return note_of("Not measured, and so not in the means", names)
+
+
+def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
+    """By model and seed; a seed that a model lacks altogether is one."""
+    wanted = _scans(setting)
+    # Where each seed has a split of its own, it has patients of its own.
+    own_split = own_splits(setting)
+    seeds = list(setting.loc[setting["training"] != "none", "seed"].dropna().unique())
+    for (model, training, variant), own in setting.groupby(MODEL, dropna=False, sort=False):
+        name = " ".join(filter(None, (full_title(str(model), str(training)), str(variant))))
+        have = own["seed"].dropna().unique()
+        for seed in seeds if len(have) else [None]:
+            of_seed = own if seed is None else own[own["seed"] == seed]
+            named = name if seed is None else f"{name}, seed {seed:.0f}"
+            if of_seed.empty:
+                yield named
+                continue
+            there = set(_scans(of_seed))
+            for volume in _scans(setting[setting["seed"] == seed]) if own_split else wanted:
+                if volume not in there:
+                    yield f"{named}, {_volume(*volume)}"
+
+
+def _scans(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(zip(rows["patient"], rows["frame"], strict=True)))
+
+
+def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:
+    """Volumes without a value of a metric whose model has it for others; where none has a value,
+    the table shows a dash."""
+    notes = []
+    for metric in metrics:
+        gaps = volumes[metric].isna()
+        of_model = gaps.groupby([volumes[k] for k in (*KEYS, "variant")], dropna=False)
+        all_gaps = of_model.transform("all")
+        names = [
+            f"{labels.title(row['dataset'], row['acceleration'])} "
+            f"{full_title(row['model'], row['training'])}, {_volume(row['patient'], row['frame'])}"
+            for _, row in volumes[gaps & ~all_gaps].iterrows()
+        ]
+        notes += note_of(f"Without {METRIC_TITLES[metric]}, and so not in its means", names)
+    return notes
+
+
+def _volume(patient: str, frame: str) -> str:
+    return f"patient {patient}, frame {frame}" if frame else f"patient {patient}"
+
+
+def gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
+    """Settings of the main table without the teacher that gaps are measured from."""
+    teachers = table[(table["model"] == "teacher") & (table["training"] == "standard")]
+    have = set(zip(teachers["dataset"], teachers["acceleration"], strict=True))
+    settings = dict.fromkeys(zip(table["dataset"], table["acceleration"], strict=True))
+    names = [labels.title(*setting) for setting in settings if setting not in have]
+    return note_of("No gap, since the standard teacher is missing", names)
+
+
+def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
+    """Methods of the main table with one recipe alone, in settings where others have both."""
+    names = []
+    distilled = table[table["training"].isin(PAPER_RECIPES)]
+    for (dataset, acceleration), cells in distilled.groupby(
+        ["dataset", "acceleration"], dropna=False, sort=False
+    ):
+        counts = cells["model"].value_counts(sort=False)
+        if counts.max() > 1:
+            single = cells[cells["model"].map(counts) == 1]
+            setting = labels.title(str(dataset), str(acceleration))
+            names += [
+                f"{setting} {full_title(model, training)}"
+                for model, training in zip(single["model"], single["training"], strict=True)
+            ]
+    return note_of("Without the other recipe, and so in no claim about methods", names)
+
+
+def comparison_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
+    """Comparisons of the table of differences that one setting has and another has not."""
+    kinds = ["first_title", "second_title"]
+    keys = ["dataset", "acceleration", *kinds]
+    have = set(table[keys].itertuples(index=False, name=None))
+    settings = table[keys[:2]].drop_duplicates().itertuples(index=False, name=None)
+    asked = list(table[kinds].drop_duplicates().itertuples(index=False, name=None))
+    names = [
+        f"{labels.title(*setting)} {first} less {second}"
+        for setting in settings
+        for first, second in asked
+        if (*setting, first, second) not in have
+    ]
+    return note_of("Compared in other settings alone, since a model is missing", names)

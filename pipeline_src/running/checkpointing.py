@@ -1,0 +1,98 @@
+"""When a training's state is saved, and how a training goes on from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.state import Saved, StateFiles
+from pipeline_src.training.engine import Epoch, Stage
+from pipeline_src.training.seeding import random_states, restore_random_states
+
+RANDOM = "random/"
+
+
+class Safekeeping:
+    """Saves the state after epochs, within long ones every so often, and when asked to stop.
+
+    After an epoch it is saved unless that would take more than `SHARE` of the time: on a GPU an
+    epoch can take less than ten saves.
+
+    ``saved`` is the state to go on from, if there is one; ``every`` is in seconds; ``facts`` gives
+    what a state says besides how far the training is.
+    """
+
+    #: Of the time of a training that goes into saving, at most.
+    SHARE = 0.02
+
+    def __init__(
+        self,
+        files: StateFiles,
+        saved: Saved | None,
+        interruption: Interruption,
+        every: float,
+        facts: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._files, self._interruption, self._every = files, interruption, every
+        self._facts = facts
+        self._last, self._took = time.monotonic(), 0.0
+        self._histories: dict[str, list[Epoch]] = {}
+        self._saved = saved
+
+    def finished(self, number: int, name: str) -> list[Epoch] | None:
+        """The history of a stage that the state is already beyond, else None."""
+        if self._saved is None or number >= self._saved.facts["stage_number"]:
+            return None
+        self._histories[name] = self._history(name)
+        return self._histories[name]
+
+    def take_up(self, stage: Stage) -> bool:
+        """Put a stage where the state left it; False where there is no state of that stage."""
+        if self._saved is None or stage.number != self._saved.facts["stage_number"]:
+            return False
+        tensors = dict(self._saved.tensors)
+        random = {k: tensors.pop(k) for k in list(tensors) if k.startswith(RANDOM)}
+        restore_random_states({k.removeprefix(RANDOM): state for k, state in random.items()})
+        # Kept here too: a stage that was complete is not saved again, and later states need it.
+        history = self._histories[stage.name] = self._history(stage.name)
+        stage.restore(tensors, history, self._saved.facts["position"])
+        self._saved = None
+        return True
+
+    def _history(self, name: str) -> list[Epoch]:
+        assert self._saved is not None
+        return [Epoch(**row) for row in self._saved.facts["histories"][name]]
+
+    def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
+        """Called after each step and each epoch.
+
+        Raises:
+            Interrupted: a signal came; the state is saved.
+        """
+        asked = bool(self._interruption.signal)
+        since = time.monotonic() - self._last
+        wait = min(self._every, self._took / self.SHARE) if epoch_over else self._every
+        if not (asked or since >= wait):
+            return
+        # A state from which nothing good can come must not replace a good one.
+        if epoch_over or stage.losses_are_finite():
+            self._save(stage)
+        self._interruption.leave(f"in stage {stage.name}, {stage.where}")
+
+    def _save(self, stage: Stage) -> None:
+        self._histories[stage.name] = stage.history
+        facts = {
+            **self._facts(),
+            "stage": stage.name,
+            "stage_number": stage.number,
+            "position": stage.position,
+            "histories": {n: [asdict(row) for row in rows] for n, rows in self._histories.items()},
+        }
+        random = {RANDOM + kind: state for kind, state in random_states().items()}
+        began = time.monotonic()
+        self._files.save(Saved({**stage.tensors(), **random}, facts))
+        self._last = time.monotonic()
+        self._took = self._last - began

@@ -1,0 +1,98 @@
+"""One process at a time in a training's folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline_src import locks
+from pipeline_src.errors import InputError
+from pipeline_src.running.interruption import Interruption
+
+NAME = "running.lock"
+
+
+@contextmanager
+def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Iterator[bool]:
+    """Hold the folder's lock; waits for a process that has it, and yields whether it had to.
+
+    The system lets go of the lock when its process ends, however that happens; the file says who
+    holds it. On a file system without locks it goes on without, and says so.
+
+    Raises:
+        InputError: the folder cannot be written to, or the lock's name is taken.
+        Interrupted: a signal came while waiting.
+    """
+    path, waited = folder / NAME, False
+    while (handle := _take(path)) is None:
+        if not waited:
+            other = locks.holder(path) or "another process"
+            print(f"{folder}: waiting for {other}, which trains it now", file=sys.stderr)
+        waited = True
+        interruption.leave(f"while waiting for {path}")
+        time.sleep(poll)
+    try:
+        yield waited
+    finally:
+        _give_up(handle, path)
+
+
+def _take(path: Path) -> int | None:
+    """The lock's open file, or None where another process has it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = locks.open_lock(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        # Its holder may have removed the file since it was opened.
+        if not _try_lock(handle, path) or not _is_current(handle, path):
+            os.close(handle)
+            return None
+    except OSError as error:
+        os.close(handle)
+        raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
+    try:
+        locks.sign(handle)
+    except OSError as error:  # a full disk, on which no training is worth its start
+        _give_up(handle, path)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return handle
+
+
+def _give_up(handle: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(handle)
+    with suppress(OSError):  # where nothing came of it, not even a folder is left
+        path.parent.rmdir()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains in this folder now; asks without the right to write."""
+    return locks.is_locked(folder / NAME)
+
+
+def _try_lock(handle: int, path: Path) -> bool:
+    try:
+        return locks.try_lock(handle)
+    except OSError as error:
+        if error.errno not in locks.NO_LOCKS:
+            raise
+        print(
+            f"{path.parent}: trains without a lock ({error.strerror}); see to it that no other "
+            "process trains there",
+            file=sys.stderr,
+        )
+        return True
+
+
+def _is_current(handle: int, path: Path) -> bool:
+    """Whether the open file is still the one under that name."""
+    try:
+        return os.fstat(handle).st_ino == path.lstat().st_ino
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,144 @@
+"""A whole training: from a plan, a store and a mask to weights, histories and a manifest."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline_src.acceleration.choice import described
+from pipeline_src.data.store import read_store
+from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
+from pipeline_src.models.dccnn import count_parameters
+from pipeline_src.planning.code import digests
+from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.steps import training_code
+from pipeline_src.provenance.manifest import Sitting, package_versions, write_manifest
+from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.finished import is_complete, take_back
+from pipeline_src.running.gpu_use import GpuUse, gpu_facts
+from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.lock import locked
+from pipeline_src.running.progress import Progress
+from pipeline_src.running.state import StateFiles
+from pipeline_src.sampling.masks import read_mask, require_labels, require_size
+from pipeline_src.training.builder import Inputs
+from pipeline_src.training.stages import set_up, train_stages, write_results
+
+SAVE_EVERY_SECONDS = 30.0
+
+
+def run_training(
+    plan: TrainingPlan,
+    inputs: Inputs,
+    output: Path,
+    labels: dict[str, str],
+    save_every: float = SAVE_EVERY_SECONDS,
+    parent: int | None = None,
+) -> None:
+    """Train one model and write it to the folder ``output``; goes on where an earlier run of the
+    same training was stopped or killed.
+
+    Writes `weights.safetensors`, `history_{stage}.csv` per stage, `manifest.json`, and for
+    student-friendly training `student_weights.safetensors` (the branches' student blocks). While
+    it runs, its state lies beside them: saved after epochs, and within longer ones every
+    ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
+    ``labels`` (data set, acceleration) are copied to the manifest.
+
+    Raises:
+        InputError: a file is missing, or does not fit the plan or the other files.
+        Interrupted: a signal asked it to stop; its state is saved.
+    """
+    device, reason = set_up(plan)
+    store, mask = read_store(inputs.store), read_mask(inputs.mask)
+    require_size(mask, inputs.mask, store.images.shape[1:], inputs.store)
+    require_labels(labels, store, mask, [inputs.store, inputs.mask])
+    defined_by = what_defines(plan, inputs, device, compiled=not reason)
+    digest = sha256_json(defined_by)
+    with Interruption(parent) as interruption, locked(output, interruption) as waited:
+        if waited and is_complete(output, digest):
+            print(f"{output}: complete; trained by the process that was waited for")
+            return
+        if take_back(output, digest):
+            print(f"{output}: complete; the same training has ended before")
+            return
+        gpu, use = gpu_facts(device), GpuUse(device)
+        files = StateFiles(output, digest, gpu)
+        saved, sitting = files.load(), Sitting()
+        earlier = saved.facts["sittings"] if saved else []
+
+        def sittings() -> list[dict[str, Any]]:
+            return [*earlier, {**sitting.so_far(), **use.so_far()}]
+
+        keeping = Safekeeping(
+            files,
+            saved,
+            interruption,
+            save_every,
+            lambda: {"model": plan.model, "seed": plan.seed, **labels, "sittings": sittings()},
+        )
+        if reason:
+            print(f"convolutions: torch's; {reason}", file=sys.stderr)
+        builder, histories = train_stages(
+            plan,
+            inputs,
+            store,
+            mask,
+            device,
+            compiled=not reason,
+            progress=Progress(plan.model),
+            keeping=keeping,
+        )
+        written = write_results(output, plan.model, builder, histories)
+        final = histories[plan.stages[-1]]
+        manifest = output / "manifest.json"
+        model, training = split_model_name(plan.model)
+        write_manifest(
+            manifest,
+            command="train",
+            inputs=inputs.files(),
+            outputs=written,
+            settings=defined_by["plan"],
+            code=defined_by["code"],
+            sittings=sittings(),
+            facts={
+                **labels,
+                "model": model,
+                "training": training,
+                "seed": plan.seed,
+                "training_sha256": digest,
+                "data_digest": store.digest,
+                "mask": mask.description,
+                "parameters": count_parameters(builder.network),
+                **({"feature_weight": builder.feature_weight} if builder.feature_weight else {}),
+                "histories": [f"history_{name}.csv" for name in histories],
+                "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
+                "device": str(device),
+                **gpu,
+                "convolutions": described(plan, reason),
+                # Last bits of torch's own sums differ between kinds of vector units.
+                "vector_unit": torch.backends.cpu.get_cpu_capability(),
+            },
+        )
+        interruption.leave("after its last epoch")
+        files.remove()
+        remove_leftovers([*written, manifest])
+
+
+def what_defines(
+    plan: TrainingPlan, inputs: Inputs, device: torch.device, *, compiled: bool
+) -> dict[str, Any]:
+    """All that shapes the numbers: a state is taken up only under the same."""
+    versions = package_versions()
+    return {
+        "plan": plan.model_dump(mode="json"),
+        "inputs": {role: sha256_file(path) for role, path in inputs.files().items()},
+        "code": digests(training_code(plan)),
+        "packages": {name: versions[name] for name in ("python", "torch", "numpy")},
+        "device": device.type,
+        "convolutions": "compiled" if compiled else "library",
+    }

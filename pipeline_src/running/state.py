@@ -1,0 +1,158 @@
+"""The state of an unfinished training, kept so that nothing but a few seconds can be lost.
+
+Two files lie beside the outputs: `running.state` and the one before it, `training.state.previous`.
+Each is a SHA-256 followed by a safetensors file whose metadata say what it is a state of; a file
+cut short or altered is known by its digest. Reading runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path, leftovers
+
+NAME = "running.state"
+PREVIOUS = "training.state.previous"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Tensors by name, and what else there is to know as JSON values."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class StateFiles:
+    """The states of one training in its output folder.
+
+    ``digest`` stands for all that defines the training; states of another are never taken up.
+    ``gpu`` is what it runs on: one model's sums are not another's to the bit, so a state of another
+    is not taken up either, while a finished result counts wherever it was made.
+    """
+
+    def __init__(self, folder: Path, digest: str, gpu: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.digest, self.gpu = folder, digest, dict(gpu or {})
+        self._paths = (folder / NAME, folder / PREVIOUS)
+        self._failing = False
+
+    def save(self, saved: Saved) -> None:
+        """Write a state and keep the one before; says so where that is impossible.
+
+        Training goes on without: it is no reason to stop that a disk is full for a while.
+        """
+        tensors = on_cpu(saved.tensors)
+        facts = json.dumps({"digest": self.digest, "gpu": self.gpu, **saved.facts})
+        content = save(tensors, {"facts": facts})
+        current, previous = self._paths
+        try:
+            with atomic_path(current) as temporary:
+                with temporary.open("wb") as stream:
+                    stream.write(hashlib.sha256(content).digest())
+                    stream.write(content)
+                    stream.flush()
+                    # On the disk before the state that it follows is moved away.
+                    os.fsync(stream.fileno())
+                if current.exists():
+                    current.replace(previous)
+        except InputError as error:
+            if not self._failing:  # once, not after every epoch
+                _say(f"state not saved, training goes on: {error}")
+            self._failing = True
+            return
+        self._failing = False
+
+    def load(self) -> Saved | None:
+        """The newest undamaged state, or None; what is not taken up is said."""
+        for path in self._paths:
+            if not path.exists():
+                continue
+            try:
+                saved = read_state(path)
+            except InputError as error:
+                _say(f"{error}; looking for an earlier state")
+                continue
+            theirs, elsewhere = saved.facts["digest"], saved.facts.get("gpu", {})
+            if theirs == self.digest and elsewhere == self.gpu:
+                return saved
+            if theirs == self.digest:
+                _say(
+                    f"{path}: not taken up, it is of a training on {_described(elsewhere)}, and "
+                    f"this is {_described(self.gpu)}, whose last bits may differ"
+                )
+                continue
+            _say(
+                f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
+                f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
+                "convolutions it uses have changed"
+            )
+        return None
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        for path in (*self._paths, *leftovers(self._paths[0])):
+            path.unlink(missing_ok=True)
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU. Those of a GPU come over in one piece for each number format: each
+    copy waits for the device."""
+    here = {n: t.detach().contiguous() for n, t in tensors.items() if t.device.type == "cpu"}
+    away = {n: t.detach() for n, t in tensors.items() if n not in here}
+    for kind in {t.dtype for t in away.values()}:
+        here |= flattened({n: t for n, t in away.items() if t.dtype == kind})
+    return {name: here[name] for name in tensors}
+
+
+def flattened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of one number format on the CPU, by one copy."""
+    whole = torch.cat([t.reshape(-1) for t in tensors.values()]).cpu()
+    parts = whole.split([t.numel() for t in tensors.values()])
+    return {n: part.view(t.shape) for (n, t), part in zip(tensors.items(), parts, strict=True)}
+
+
+def read_state(path: Path) -> Saved:
+    """A state file's content.
+
+    Raises:
+        InputError: it cannot be read, or is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: state cannot be read ({error.strerror})") from None
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise InputError(f"{path}: state is damaged (its digest does not fit)")
+    try:
+        facts = json.loads(_metadata(content[32:])["facts"])
+        return Saved(load(content[32:]), facts)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: is no training state ({error})") from None
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """A safetensors file begins with its header's length, eight bytes, and the header in JSON."""
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return metadata
+
+
+def _described(gpu: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in gpu.items()) or "no GPU"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

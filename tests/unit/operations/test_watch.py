@@ -1,0 +1,81 @@
+"""What the launcher reads of Snakemake's lines, and what it holds against SLURM's."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline_src.operations.cluster.slurm import Job
+from pipeline_src.operations.cluster.watch import Watch, describe
+
+LINES = """\
+Job 8 has been submitted with SLURM jobid 70 (log: /x/rule_train_sft_teacher/70.log).
+Job 9 has been submitted with SLURM jobid 71 (log: /x/rule_train/71.log).
+Job 10 has been submitted with SLURM jobid 72 (log: /x/rule_train/72.log).
+[Sun Nov 22 15:00:48 2026]
+Finished jobid: 9 (Rule: train)
+Error in rule train:
+    message: SLURM-job '72' failed, SLURM status is: 'TIMEOUT'.
+    jobid: 10
+    external_jobid: 72
+Trying to restart job 10.
+Job 10 has been submitted with SLURM jobid 73 (log: /x/rule_train/73.log).
+"""
+NAME = "rule_train_wildcards_heart_4x_0_teacher"
+
+
+@pytest.fixture
+def watch() -> Watch:
+    watch = Watch()
+    for line in LINES.splitlines():
+        watch.read(line)
+    return watch
+
+
+def job(number: str, state: str, reason: str = "None") -> Job:
+    return Job(number, state, reason, NAME)
+
+
+def test_active_jobs_are_those_not_seen_to_end(watch: Watch) -> None:
+    assert watch.active == {"8": "70", "10": "73"}
+    assert watch.finished == 1
+
+
+def test_ended_and_unknown_jobs_are_overlooked_after_a_while(watch: Watch) -> None:
+    watch.compare({"70": job("70", "COMPLETED")}, now=100)
+    assert watch.overlooked(now=109, grace=10) == []
+    watch.compare({"70": job("70", "COMPLETED"), "73": job("73", "RUNNING")}, now=111)
+    # The other was only not listed for a moment.
+    assert watch.overlooked(now=111, grace=10) == ["70"]
+
+
+def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
+    jobs = {"70": job("70", "COMPLETED"), "73": job("73", "RUNNING")}
+    watch.compare(jobs, now=0)
+    watch.read("Finished jobid: 8 (Rule: train_sft_teacher)")
+    watch.compare(jobs, now=50)
+    assert watch.overlooked(now=50, grace=10) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (None, "job 7: SLURM does not know it (any more)"),
+        (job("7", "RUNNING"), "job 7 (train heart_4x_0_teacher): RUNNING"),
+        (
+            job("7", "PENDING", "PartitionTimeLimit"),
+            "job 7 (train heart_4x_0_teacher): PENDING, PartitionTimeLimit: asks for more time "
+            "than its partition allows; choose another in the profile",
+        ),
+        (
+            job("7", "PENDING", "ReqNodeNotAvail, UnavailableNodes:n1"),
+            "job 7 (train heart_4x_0_teacher): PENDING, ReqNodeNotAvail, UnavailableNodes:n1: a "
+            "node that it needs is down, drained or reserved",
+        ),
+        (
+            job("7", "PENDING", "NewReason"),
+            "job 7 (train heart_4x_0_teacher): PENDING, NewReason",
+        ),
+    ],
+)
+def test_jobs_are_described(found: Job | None, text: str) -> None:
+    assert describe("7", found) == text

@@ -1,0 +1,379 @@
+"""The archive of a study, from a finished study made by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crate_helpers import (
+    COMMIT,
+    EXPECTED,
+    FOLDER,
+    MODELS,
+    NEWEST,
+    SECRET,
+    actions,
+    graph,
+    ids,
+    make_results,
+    manifest,
+    put,
+    references,
+)
+from rocrate.rocrate import ROCrate
+
+from pipeline_src.errors import InputError
+from pipeline_src.provenance import manifest as provenance
+from pipeline_src.provenance.crate import write_crate
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "git_commit", lambda: COMMIT)
+        yield make_results(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="module")
+def archive(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("crate") / "tiny.crate.zip"
+    write_crate(finished, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def crate(archive: Path) -> ROCrate:
+    return ROCrate(archive)
+
+
+@pytest.fixture
+def results(finished: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    shutil.copytree(finished.parent.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results" / "tiny"
+
+
+# What is in it.
+
+
+def test_holds_the_studys_files_and_nothing_else(archive: Path, crate: ROCrate) -> None:
+    with zipfile.ZipFile(archive) as file:
+        assert file.testzip() is None
+        assert set(file.namelist()) == {*EXPECTED, "ro-crate-metadata.json"}
+        assert file.namelist()[0] == "ro-crate-metadata.json"
+    parts = {entity["name"] for entity in crate.data_entities}
+    assert parts == EXPECTED
+    assert ids(crate.root_dataset["hasPart"]) == ids(crate.data_entities)
+    assert f"{FOLDER}sft_teacher@terms.alone/weights.safetensors" in parts
+
+
+def test_files_are_what_the_metadata_say(finished: Path, crate: ROCrate) -> None:
+    for entity in crate.data_entities:
+        given = (finished / entity["name"]).read_bytes()
+        # Unpacked by the library, under the name that the identifier stands for.
+        assert entity.source.read_bytes() == given
+        assert entity["sha256"] == hashlib.sha256(given).hexdigest()
+        assert entity["contentSize"] == str(len(given))
+        assert re.fullmatch(r"(text|application|image)/[a-z0-9.+-]+", entity["encodingFormat"])
+        assert len(entity["description"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "words"),
+    [
+        ("report.html", "text/html", "one page"),
+        ("tables/main.csv", "text/csv", "main table"),
+        ("tables/ablation_terms.md", "text/markdown", "ablation"),
+        ("figures/tiny/4x/mask.pdf", "application/pdf", "sampling mask"),
+        ("tiny/4x/mask.npz", "application/zip", "FFT order"),
+        (f"{FOLDER}teacher/weights.safetensors", "application/octet-stream", "trained network"),
+        (f"{FOLDER}sft_teacher/student_weights.safetensors", "application/octet-stream", "blocks"),
+        (f"{FOLDER}teacher/history_reconstruction.csv", "text/csv", "Losses"),
+        (f"{FOLDER}teacher/manifest.json", "application/json", "What made"),
+    ],
+)
+def test_files_are_described(name: str, media_type: str, words: str, crate: ROCrate) -> None:
+    entity = crate.get(name)
+    assert entity["encodingFormat"] == media_type
+    assert words in entity["description"]
+
+
+def test_images_are_named_and_not_there(finished: Path, archive: Path, crate: ROCrate) -> None:
+    with zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            assert SECRET not in file.read(name)
+    for name in ("tiny/volumes.h5", f"{FOLDER}teacher/panel.npz"):
+        entity = crate.get(f"#not-included/{name}")
+        content = (finished / name).read_bytes()
+        assert SECRET in content
+        assert entity["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entity["contentSize"] == str(len(content))
+        assert "not in this crate" in entity["description"]
+        assert entity in crate.root_dataset["mentions"]
+    assert "patients" in crate.get("#not-included/tiny/volumes.h5")["description"]
+
+
+def test_tells_nothing_of_the_machines_folders(finished: Path, archive: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            content = file.read(name)
+            for place in (finished.parent.parent, Path(__file__).parents[2]):
+                assert str(place).encode() not in content, name
+    assert "../" not in json.dumps(graph(archive))
+    assert "patient 1" not in json.dumps(graph(archive))
+
+
+# What made it.
+
+
+def test_every_manifest_is_an_action(crate: ROCrate) -> None:
+    made = actions(crate)
+    trainings = {f"train {FOLDER}{model}" for model in MODELS.names()}
+    evaluations = {f"evaluate {FOLDER}{model}/slices" for model in MODELS.names()}
+    others = {"prepare tiny/volumes", "evaluate tiny/4x/zero_filled/slices"}
+    others |= {"figure figures/tiny/4x/mask", "figure figures/tiny/legend"}
+    assert set(made) == {*trainings, *evaluations, *others}
+    assert "object" not in made["figure figures/tiny/legend"]
+    assert ids(list(made.values())) <= ids(crate.root_dataset["mentions"])
+
+
+def test_a_training_has_inputs_outputs_tool_and_times(crate: ROCrate) -> None:
+    action = actions(crate)[f"train {FOLDER}sft_kd_at"]
+    assert ids(action["object"]) == {
+        "#not-included/tiny/volumes.h5",
+        "tiny/4x/mask.npz",
+        f"{FOLDER}sft_teacher/weights.safetensors",
+    }
+    assert ids(action["result"]) == {
+        f"{FOLDER}sft_kd_at/{name}"
+        for name in (
+            "weights.safetensors",
+            "history_features.csv",
+            "history_reconstruction.csv",
+            "manifest.json",
+        )
+    }
+    assert action["startTime"] == "2026-01-02T03:04:05+00:00"
+    assert action["endTime"] == "2026-01-02T05:00:20+00:00"
+    assert "30.8 s in 2 sittings on Abacus" in action["description"]
+    assert action["instrument"].type == "SoftwareApplication"
+
+
+def test_files_lead_to_their_action_and_back(finished: Path, crate: ROCrate) -> None:
+    maker = {entity.id: action for action in actions(crate).values() for entity in action["result"]}
+    for path in finished.rglob("*manifest.json"):
+        place = path.relative_to(finished)
+        own = crate.get(place.as_posix().replace("@", "%40"))
+        action = own["about"]
+        assert maker[own.id] == action
+        for name, digest in json.loads(path.read_text())["outputs"].items():
+            results = [e for e in action["result"] if e["name"] == (place.parent / name).as_posix()]
+            assert [e["sha256"] for e in results] == [digest]
+            assert maker[results[0].id] == action
+
+
+def test_a_file_without_manifest_has_no_action(archive: Path, crate: ROCrate) -> None:
+    assert crate.get("report.html")["contentSize"] == str(len("report.html"))
+    for entity in graph(archive):
+        if entity["@id"] != "./":
+            assert "report.html" not in references(entity)
+
+
+def test_no_link_leads_nowhere(archive: Path) -> None:
+    entities = graph(archive)
+    known = {entity["@id"] for entity in entities}
+    assert len(known) == len(entities)
+    for entity in entities:
+        missing = set(references(entity)) - known
+        assert all(reference.startswith("https://w3id.org/ro/crate/") for reference in missing)
+
+
+def test_given_files_go_by_digest_and_name(finished: Path, crate: ROCrate) -> None:
+    source = actions(crate)["prepare tiny/volumes"]["object"]
+    content = (finished.parent.parent / "data/patient 1/scan.nii.gz").read_bytes()
+    assert source["name"] == "scan.nii.gz"
+    assert source["sha256"] == hashlib.sha256(content).hexdigest()
+    assert source.id.startswith("#given/")
+
+
+def test_root_says_what_when_by_what_and_after_whom(crate: ROCrate) -> None:
+    root = crate.root_dataset
+    assert root["name"] == "A tiny study"
+    assert "drawn phantoms" in root["description"]
+    assert "4x" in root["description"]
+    assert root.properties()["datePublished"] == NEWEST
+    assert root["license"].id == "https://spdx.org/licenses/MIT"
+    software = root["creator"]
+    assert software["version"] == f"commit {COMMIT}"
+    assert {"torch", "python"} <= {package["name"] for package in software["softwareRequirements"]}
+    paper = crate.get("https://arxiv.org/abs/2304.05057")
+    assert paper.type == "ScholarlyArticle"
+    assert "PMLR 227" in paper["isPartOf"]
+    assert paper["author"][0]["name"].startswith("Matcha")
+    assert paper in root["mentions"]
+    assert root["citation"] == paper
+    assert crate.metadata["conformsTo"] == "https://w3id.org/ro/crate/1.2"
+
+
+def test_two_states_of_the_code_are_two_tools(results: Path, tmp_path: Path) -> None:
+    path = results / FOLDER / "student/manifest.json"
+    content = json.loads(path.read_text())
+    content["made_by"] |= {"commit": None, "version": "1.2.3"}
+    path.write_text(json.dumps(content))
+    write_crate(results, tmp_path / "c.zip")
+    crate = ROCrate(tmp_path / "c.zip")
+    versions = {tool["version"] for tool in crate.root_dataset["creator"]}
+    assert versions == {f"commit {COMMIT}", "1.2.3, commit not known"}
+    tool = actions(crate)[f"train {FOLDER}student"]["instrument"]
+    assert tool["version"] == "1.2.3, commit not known"
+
+
+def test_another_license(finished: Path, tmp_path: Path) -> None:
+    url = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+    write_crate(finished, tmp_path / "c.zip", url)
+    assert ROCrate(tmp_path / "c.zip").root_dataset["license"].id == url
+
+
+# Writing again.
+
+
+def test_the_same_results_give_the_same_bytes(
+    archive: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = results / "tiny.crate.zip"
+    for _ in range(2):
+        write_crate(results, output)
+        assert output.read_bytes() == archive.read_bytes()
+        # As the command line leaves it.
+        manifest(results / "tiny.crate.manifest.json", "crate", {}, [output], [])
+    monkeypatch.chdir(results)
+    write_crate(Path(), Path("again.zip"))
+    assert (results / "again.zip").read_bytes() == archive.read_bytes()
+
+
+def test_a_changed_file_changes_its_digest_alone(archive: Path, results: Path) -> None:
+    put(results / "tables" / "main.csv", "other numbers")
+    write_crate(results, results / "c.zip")
+    before, after = graph(archive), graph(results / "c.zip")
+    changed = [b["@id"] for a, b in zip(before, after, strict=True) if a != b]
+    assert changed == ["tables/main.csv"]
+
+
+# What is refused.
+
+
+def refused(results: Path) -> str:
+    output = results.parent / "out" / "crate.zip"
+    with pytest.raises(InputError) as caught:
+        write_crate(results, output)
+    assert not output.parent.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.yaml",
+        "tiny/volumes.h5",
+        "tiny/4x/mask.npz",
+        "tiny/4x/zero_filled/volumes.csv",
+        f"{FOLDER}sft_teacher@terms.alone/weights.safetensors",
+        f"{FOLDER}sft_kd_at/history_features.csv",
+        f"{FOLDER}student/slices.csv",
+        f"{FOLDER}student/manifest.json",
+        "tables/main.csv",
+        "report.html",
+        # Named by manifests alone.
+        f"{FOLDER}sft_teacher/student_weights.safetensors",
+        f"{FOLDER}teacher/panel.npz",
+        "figures/tiny/4x/mask.pdf",
+    ],
+)
+def test_an_unfinished_study(name: str, results: Path) -> None:
+    (results / name).unlink()
+    assert f"{results / name}: is missing" in refused(results)
+
+
+def test_the_first_missing_file_is_named(results: Path) -> None:
+    for name in ("report.html", "tables/main.csv", "tiny/4x/mask.npz"):
+        (results / name).unlink()
+    assert refused(results).startswith(f"{results / 'tiny/4x/mask.npz'}: is missing")
+
+
+def test_no_results_at_all(tmp_path: Path) -> None:
+    results = tmp_path / "nothing"
+    assert refused(results).startswith(f"{results / 'config.yaml'}: is missing")
+
+
+def test_a_file_that_is_not_what_was_made(results: Path) -> None:
+    path = put(results / FOLDER / "student/history_reconstruction.csv", "edited")
+    assert f"{path}: is not the file that its manifest describes" in refused(results)
+
+
+def test_a_file_that_changed_after_it_was_read(results: Path) -> None:
+    path = put(results / "tiny/4x/mask.npz", "drawn anew")
+    line = refused(results)
+    assert f"{path}: has changed" in line
+    assert "manifest.json" in line
+
+
+@pytest.mark.parametrize("key", ["command", "inputs", "outputs", "sittings", "made_by"])
+def test_a_manifest_that_lacks_something(key: str, results: Path) -> None:
+    path = results / FOLDER / "student/manifest.json"
+    content = json.loads(path.read_text())
+    del content[key]
+    path.write_text(json.dumps(content))
+    line = refused(results)
+    assert f"{path}: is no manifest of this pipeline" in line
+    assert key in line
+
+
+def test_a_manifest_that_is_no_mapping(results: Path) -> None:
+    path = put(results / FOLDER / "student/manifest.json", "[1, 2]")
+    assert f"{path}: is no manifest" in refused(results)
+    put(path, "{")
+    assert f"{path}: is not valid JSON" in refused(results)
+
+
+def test_no_time_anywhere(results: Path) -> None:
+    for path in results.rglob("*manifest.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"sittings": []}))
+    assert "no manifest in it tells when" in refused(results)
+
+
+def test_a_write_that_fails_leaves_nothing(
+    results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    output = tmp_path / "out" / "c.zip"
+    with pytest.raises(InputError, match="No space left"):
+        write_crate(results, output)
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_link_out_of_the_results_is_not_packed(results: Path, tmp_path: Path) -> None:
+    secret = put(tmp_path / "secret", SECRET)
+    (results / "tables/note.csv").symlink_to(secret)
+    with pytest.raises(InputError) as caught:
+        write_crate(results, tmp_path / "out/x.zip")
+    line = f"{results / 'tables/note.csv'}: is a link to {secret.resolve()}, outside the results"
+    assert str(caught.value).startswith(line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_within_the_results_and_to_them_are_followed(results: Path, tmp_path: Path) -> None:
+    (results / "tables/main.md").symlink_to("main.csv")
+    (tmp_path / "elsewhere").symlink_to(results)
+    write_crate(tmp_path / "elsewhere", tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as file:
+        assert file.read("tables/main.md") == file.read("tables/main.csv")

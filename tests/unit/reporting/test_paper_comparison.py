@@ -1,0 +1,322 @@
+"""Beside the paper: its values and its claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from reporting_helpers import (
+    MATCHED,
+    METHODS,
+    ONE_SETTING,
+    SFT_TEACHER,
+    STUDENT,
+    TEACHER,
+    Model,
+    measured,
+)
+
+from pipeline_src.errors import InputError
+from pipeline_src.reporting.tables.differences import difference_table
+from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
+from pipeline_src.reporting.tables.layout import main_table
+from pipeline_src.reporting.tables.paper import (
+    NO_GAP,
+    cell_layout,
+    cell_table,
+    claim_effects,
+    claim_layout,
+    claim_notes,
+    claim_table,
+    read_paper,
+)
+
+KEYS = ["dataset", "acceleration", "model", "training"]
+#: The paper's data sets, and one that it does not have.
+LABELS = Labels(
+    {
+        "mrbrains": DatasetLabel("MRBrainS", False, "mrbrains"),
+        "heart": DatasetLabel("Cardiac", False, "cardiac"),
+        "own": DatasetLabel("Own"),
+    },
+    ("4x", "5x"),
+)
+
+
+@pytest.fixture
+def paper(project_root: Path) -> pd.DataFrame:
+    return read_paper(project_root / "config" / "paper_results.csv")
+
+
+def cells(
+    values: dict[Model, float], dataset: str = "own", acceleration: str = "4x"
+) -> pd.DataFrame:
+    """Rows of a main table: PSNR as given, SSIM a hundredth."""
+    rows = [(dataset, acceleration, *model, psnr, psnr / 100) for model, psnr in values.items()]
+    return pd.DataFrame(rows, columns=[*KEYS, "psnr_db", "ssim"])
+
+
+# The paper's numbers.
+
+
+def test_the_papers_table_has_its_56_cells(paper: pd.DataFrame) -> None:
+    own = [("zero_filled", "none"), TEACHER, SFT_TEACHER, STUDENT]
+    models = {*own, *((m, recipe) for m in METHODS for recipe in ("std_kd", "sft_kd"))}
+    found = {tuple(row) for row in paper[KEYS].itertuples(index=False)}
+    assert len(paper) == len(found) == 56
+    assert found == {
+        (name, acceleration, *model)
+        for name in ("mrbrains", "cardiac")
+        for acceleration in ("4x", "5x")
+        for model in models
+    }
+    values = paper.set_index(KEYS)
+    for cell, psnr, ssim in (
+        (("mrbrains", "4x", "fitnets", "sft_kd"), 40.08, 0.9790),
+        (("cardiac", "4x", "zero_filled", "none"), 24.27, 0.6996),
+        (("cardiac", "5x", "sp", "sft_kd"), 30.83, 0.8865),
+    ):
+        assert values.loc[cell].tolist() == [psnr, ssim]
+
+
+def test_the_papers_file_names_its_source(project_root: Path) -> None:
+    text = (project_root / "config" / "paper_results.csv").read_text(encoding="utf-8")
+    comment = " ".join(line for line in text.splitlines() if line.startswith("#"))
+    for part in ("Matcha", "SFT-KD-Recon", "MIDL 2023", "arXiv 2304.05057", "validation volumes"):
+        assert part in comment
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ("", "cannot be read"),
+        ("dataset,model,psnr_db\n", "columns missing: acceleration, ssim, training"),
+    ],
+)
+def test_a_papers_file_that_is_none_is_refused(
+    content: str | None, said: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "paper.csv").write_text(content)
+    with pytest.raises(InputError, match=rf"paper\.csv: .*{said}"):
+        read_paper(tmp_path / "paper.csv")
+
+
+# Cell by cell.
+
+
+@pytest.mark.parametrize(
+    ("psnr_by", "ssim_by", "verdict"),
+    [
+        (0.0, 0.0, "agrees"),
+        (0.3, 0.003, "agrees"),
+        (-0.3, -0.003, "agrees"),
+        (0.31, 0.0, "differs"),
+        (-0.31, 0.0, "differs"),
+        (0.0, 0.0031, "differs"),
+        (0.0, -0.0031, "differs"),
+    ],
+)
+@pytest.mark.parametrize("cell", [("mrbrains", "4x", *TEACHER), ("heart", "5x", "cc", "std_kd")])
+def test_a_cell_agrees_within_the_tolerance_the_boundary_included(
+    cell: tuple[str, str, str, str],
+    psnr_by: float,
+    ssim_by: float,
+    verdict: str,
+    paper: pd.DataFrame,
+) -> None:
+    of_paper = ("cardiac" if cell[0] == "heart" else cell[0], *cell[1:])
+    psnr, ssim = paper.set_index(KEYS).loc[of_paper]
+    ours = pd.DataFrame(
+        [(*cell, psnr + psnr_by, ssim + ssim_by)], columns=[*KEYS, "psnr_db", "ssim"]
+    )
+    found = cell_table(ours, LABELS, paper).iloc[0]
+    assert found["verdict"] == verdict
+    assert (found["psnr_db_paper"], found["ssim_paper"]) == (psnr, ssim)
+    assert found["psnr_db_difference"] == pytest.approx(psnr_by)
+    assert found["ssim_difference"] == pytest.approx(ssim_by)
+
+
+def test_values_stand_beside_the_papers_only_where_the_data_set_is_the_papers(
+    paper: pd.DataFrame,
+) -> None:
+    ours = pd.concat(
+        [
+            cells({TEACHER: 40.0}, "own"),
+            cells({TEACHER: 40.0, MATCHED: 39.0}, "mrbrains"),
+            cells({STUDENT: 30.0}, "heart", "5x"),
+        ],
+        ignore_index=True,
+    )
+    table = cell_table(ours, LABELS, paper)
+    assert table["verdict"].tolist() == [
+        "not comparable",
+        "differs",
+        "not in the paper",
+        "differs",
+    ]
+    beside = [column for column in table if column.endswith(("_paper", "_difference"))]
+    assert len(beside) == 4
+    assert table.loc[[0, 2], beside].isna().all(axis=None)
+    assert table.loc[1, "psnr_db_difference"] == pytest.approx(40 - 40.05)
+    assert table.loc[3, "psnr_db_difference"] == pytest.approx(30 - 30.59)
+
+    layout = cell_layout(table, LABELS)
+    # Settings without a single comparable cell have a line that says so.
+    assert list(layout.index) == [
+        "MRBrainS 4x: Teacher",
+        "MRBrainS 5x",
+        "Cardiac 4x",
+        "Cardiac 5x: Student",
+        "Own 4x",
+        "Own 5x",
+    ]
+    assert layout.loc["MRBrainS 4x: Teacher"].tolist() == [
+        "40.00 / 0.4000",
+        "40.05 / 0.9785",
+        "-0.05 / -0.5785",
+        "differs",
+    ]
+    for title in ("Own 4x", "Own 5x"):
+        *values, verdict = layout.loc[title]
+        assert values == ["", "", ""]
+        assert verdict == "not comparable: not the paper's data set or preparation"
+    # These are the paper's data sets; they only were not measured.
+    for title in ("MRBrainS 5x", "Cardiac 4x"):
+        assert "not the paper's" not in layout.loc[title, "verdict"]
+
+
+# Claims.
+
+
+def no_tests() -> pd.DataFrame:
+    models = {STUDENT: 30.0, TEACHER: 30.0}
+    return difference_table(measured(models, patients=2), ONE_SETTING).iloc[:0]
+
+
+def test_the_claims_hold_on_the_papers_own_numbers(paper: pd.DataFrame) -> None:
+    ours = paper.replace({"dataset": {"cardiac": "heart"}})
+    claims = claim_table(ours, no_tests(), LABELS, paper)
+    assert len(claims) == 4 * 3
+    counts = {"teacher": "1 of 1", "methods": "5 of 5", "gap": "1 of 1"}
+    assert claims["paper"].tolist() == [counts[claim] for claim in claims["claim"]]
+    # Without tests nobody can say that there is a gap.
+    untested = claims["claim"] == "gap"
+    assert (claims["verdict"] == "same direction")[~untested].all()
+    assert (claims["here"] == claims["paper"])[~untested].all()
+    assert claims["verdict"][untested].str.startswith("no gap to close").all()
+    # FitNets, AT, CC, FSP, SP of MRBrainS at 4x.
+    of_methods = claims[claims["claim"] == "methods"].iloc[0]
+    assert of_methods["effects_db"] == "+0.56 +0.31 +0.42 +0.56 +0.40"
+
+
+def test_another_data_set_stands_beside_all_of_the_papers_settings(paper: pd.DataFrame) -> None:
+    models = {TEACHER: 40.0, SFT_TEACHER: 39.0, ("at", "std_kd"): 38.0, ("at", "sft_kd"): 38.5}
+    claims = claim_table(cells(models), no_tests(), LABELS, paper)
+    assert claims["paper"].tolist() == ["4 of 4", "20 of 20", "4 of 4"]
+    assert claims["here"].tolist() == ["0 of 1", "1 of 1", "0 of 0"]
+    assert claims["verdict"].tolist() == ["opposite direction", "same direction", NO_GAP]
+    assert claims["effects_db"].tolist() == ["-1.00", "+0.50", ""]
+
+
+def test_effects_of_the_claims() -> None:
+    """FitNets by SFT-KD-Recon is above the teacher, and counts as far as it is."""
+    models = {TEACHER: 40.0, SFT_TEACHER: 40.25, STUDENT: 38.0}
+    models |= {("at", "sft_kd"): 39.75, ("at", "std_kd"): 39.5}
+    models |= {("fitnets", "sft_kd"): 41.0, ("fitnets", "std_kd"): 39.0, ("sp", "std_kd"): 20.0}
+    table = cells(models)
+    assert claim_effects("teacher", table) == [0.25]
+    assert claim_effects("methods", table) == [2.0, 0.25]
+    # SP has only one of the two.
+    assert claim_effects("gap", table) == [(2.0 + 0.25) / 2]
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        ({TEACHER: 40.0, ("at", "std_kd"): 39.0}, {"teacher": 0, "methods": 0, "gap": 0}),
+        ({("at", "std_kd"): 39.0, ("at", "sft_kd"): 39.5}, {"teacher": 0, "methods": 1, "gap": 0}),
+        ({TEACHER: 40.0, SFT_TEACHER: 39.0}, {"teacher": 1, "methods": 0, "gap": 0}),
+    ],
+)
+def test_a_claim_without_its_models_has_no_effects(
+    models: dict[Model, float], expected: dict[str, int]
+) -> None:
+    assert {claim: len(claim_effects(claim, cells(models))) for claim in expected} == expected
+
+
+def test_directions_that_are_mixed_or_opposite_are_counted_and_tests_are_beside_them(
+    paper: pd.DataFrame,
+) -> None:
+    models = {TEACHER: 40.0, SFT_TEACHER: 39.0}
+    for method, by in (("at", 0.5), ("cc", -0.25), ("sp", 0.0)):
+        models |= {(method, "std_kd"): 38.0, (method, "sft_kd"): 38.0 + by}
+    rows = measured(models, patients=9)
+    main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+    claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
+    assert claims["verdict"].to_dict() == {
+        "teacher": "opposite direction",
+        # What is equal does not count as held.
+        "methods": "same direction in 1 of 3",
+        # No student is here that the teacher could be better than.
+        "gap": NO_GAP,
+    }
+    found = claims[["shown", "opposed", "untold", "tests"]].T.to_dict("list")
+    assert found == {"teacher": [0, 1, 0, 1], "methods": [1, 1, 0, 3], "gap": [1, 0, 0, 1]}
+
+    layout = claim_layout(claims.reset_index(), ONE_SETTING)
+    shown = layout.loc["Heart 4x: Each method is better by SFT-KD-Recon than by Std-KD"]
+    assert shown.to_dict() == {
+        "paper": "20 of 20",
+        "here": "1 of 3 (+0.50 -0.25 +0.00 dB)",
+        "verdict": "same direction in 1 of 3",
+        "by test": "shown in 1 of 3",
+    }
+    gap = layout.loc["Heart 4x: SFT-KD-Recon closes the gap to the teacher"]
+    assert gap["verdict"] == NO_GAP
+
+
+def test_no_gap_is_closed_where_all_students_are_above_the_teacher(
+    paper: pd.DataFrame,
+) -> None:
+    """And SFT-KD-Recon is worse than Std-KD by 0.4 dB."""
+    models = {TEACHER: 30.0, SFT_TEACHER: 30.0, STUDENT: 30.5}
+    models |= {("at", "std_kd"): 31.0, ("at", "sft_kd"): 30.6}
+    rows = measured(models, patients=9)
+    main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+    claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
+    assert claims.loc["gap", "verdict"] == NO_GAP
+    assert claims.loc["gap", "here"] == "0 of 0"
+    # Equal teachers are no better ones.
+    assert claims.loc["teacher", "verdict"] == "opposite direction"
+    assert claims.loc["gap", "shown"] == 0
+
+
+def test_a_gap_that_is_there_is_closed_or_widened(paper: pd.DataFrame) -> None:
+    models = {TEACHER: 31.0, STUDENT: 30.0, ("at", "std_kd"): 30.2}
+    cases = ((0.5, "same direction", [1, 0]), (-0.5, "opposite direction", [0, 1]))
+    for by, verdict, counts in cases:
+        rows = measured(models | {("at", "sft_kd"): 30.2 + by}, patients=9)
+        main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+        claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
+        assert claims.loc["gap", "verdict"] == verdict
+        assert claims.loc["gap", "tests"] == 1
+        assert claims.loc["gap", ["shown", "opposed"]].tolist() == counts
+
+
+def test_what_the_tests_cannot_tell_is_counted_too(paper: pd.DataFrame) -> None:
+    rows = measured({TEACHER: 40.0, SFT_TEACHER: 41.0}, seeds=(0,), patients=6)
+    main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
+    claims = claim_table(main, tests, ONE_SETTING, paper)
+    assert claims[["shown", "untold", "tests"]].iloc[0].tolist() == [0, 1, 1]
+    assert (
+        claim_layout(claims, ONE_SETTING).iloc[0]["by test"] == "shown in 0 of 1, cannot tell in 1"
+    )
+
+
+def test_notes_name_the_data_sets_that_are_not_the_papers() -> None:
+    assert claim_notes(LABELS)[-1].startswith("Own: not comparable with the paper in value")
+    of_paper = Labels({"m": DatasetLabel("M", False, "mrbrains")}, ("4x",))
+    assert not any("not comparable" in note for note in claim_notes(of_paper))

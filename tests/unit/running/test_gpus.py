@@ -1,0 +1,132 @@
+"""Each training of a machine has a GPU of its own; the GPUs are declared, none is used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline_src import locks
+from pipeline_src.errors import InputError
+from pipeline_src.running.gpus import one_gpu, visible_gpus
+from pipeline_src.training.device import choose_device
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from pipeline_src import locks
+locks.SHARED = Path(sys.argv[2])
+from pipeline_src.running.gpus import one_gpu
+with one_gpu(poll=0.05) as name:
+    Path(sys.argv[1]).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    time.sleep(60)
+"""
+Hold = Callable[[], "Holder"]
+
+
+class Holder:
+    """A process that takes a GPU and keeps it."""
+
+    def __init__(self, note: Path) -> None:
+        self.note = note
+        command = [sys.executable, "-c", HOLD, str(note), str(note.parent)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def gpu(self) -> str:
+        end = time.monotonic() + 30
+        while not (self.note.exists() and self.note.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return self.note.read_text()
+
+    def waits(self) -> bool:
+        assert self.process.stderr is not None
+        return "waiting for a GPU: trainings use 0, 1" in self.process.stderr.readline()
+
+    def kill(self) -> None:
+        with self.process:  # waits, and closes the pipe
+            self.process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(locks, "SHARED", tmp_path)
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_GPUS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Hold]:
+    holders: list[Holder] = []
+
+    def start() -> Holder:
+        holders.append(Holder(tmp_path / f"note{len(holders)}"))
+        return holders[-1]
+
+    yield start
+    for holder in holders:
+        holder.kill()
+
+
+def test_each_has_another_and_a_third_waits(hold: Hold) -> None:
+    first, second = hold(), hold()
+    assert {first.gpu(), second.gpu()} == {"0", "1"}
+    third = hold()
+    assert third.waits()
+    assert not third.note.exists()
+    freed = first.gpu()
+    first.kill()
+    assert third.gpu() == freed
+
+
+def test_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    with one_gpu() as name:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == name == "0"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_a_cluster_is_left_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under SLURM every job calls its own GPU 0."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with one_gpu() as name:
+        assert name is None
+
+
+def test_several_gpus_of_one_job_are_shared_out(
+    hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a Snakemake that runs within a job of SLURM."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    first, second = hold(), hold()
+    assert {first.gpu(), second.gpu()} == {"0", "1"}
+
+
+@pytest.mark.parametrize("hidden", ["-1", "", "-1,0"])
+def test_hidden_gpus_are_none(hidden: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert visible_gpus() == []
+
+
+def test_nothing_is_taken_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+    with one_gpu() as name:
+        assert name is None
+
+
+def test_a_gpu_that_torch_cannot_use_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days on the CPU of a GPU node would be a poor surprise."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    monkeypatch.setenv("SLURM_STEP_GPUS", "1")
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="SLURM gave this job GPU 1, but torch sees no CUDA"):
+        choose_device("auto")
