@@ -97,6 +97,7 @@ def prepare(options: argparse.Namespace) -> Made:
 
     from pipeline_src.data.preparation import prepare
     from pipeline_src.data.sources import display_quarter_turns
+    from pipeline_src.data.spool import SpooledSlices
     from pipeline_src.data.store import write_store
 
     study = _repeat(options, "store")
@@ -106,6 +107,7 @@ def prepare(options: argparse.Namespace) -> Made:
         dataset,
         Path(study.data_root),
         progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
+        images=SpooledSlices(options.output.parent),
     )
     description = {
         "dataset": name,
@@ -497,8 +499,8 @@ def estimate(options: argparse.Namespace) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at what a study needs; exit status 1 where something will not run."""
-    from pipeline_src.operations.cluster.doctor import examine
     from pipeline_src.modules import PACKAGE
+    from pipeline_src.operations.cluster.doctor import examine
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     bad = 0

@@ -132,13 +132,13 @@ class Study:
 
     def training(self) -> int:
         """The process that trains now."""
-        text = (self.teacher / "running.lock").read_text()
+        text = (self.teacher / "training.lock").read_text()
         found = re.fullmatch(r"process (\d+) on .+\n", text)
         assert found, text
         return int(found[1])
 
     def wait_until_not_training(self) -> None:
-        wait_for(lambda: not (self.teacher / "running.lock").exists(), "the training's end")
+        wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
 
     def training_log(self) -> str:
         """What the last training has said."""

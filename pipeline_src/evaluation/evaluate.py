@@ -101,7 +101,7 @@ class Evaluation:
 
     def __init__(self, store: Path, mask: Path, part: str, labels: dict[str, str]) -> None:
         self._files = {"volumes.h5": store, "mask.npz": mask}
-        self._store, self._mask = read_store(store), read_mask(mask)
+        self._store, self._mask = read_store(store, parts=[part]), read_mask(mask)
         require_size(self._mask, mask, self._store.images.shape[1:], store)
         if min(self._mask.samples.shape) < metrics.SSIM_WINDOW:
             raise InputError(
@@ -112,8 +112,7 @@ class Evaluation:
         self._part, self._labels = part, labels
         self._images, self._rows = self._store.part(part)
         if self._rows.empty:
-            counts = self._store.slices.groupby("part")["patient"].nunique()
-            there = ", ".join(f"{name} {count}" for name, count in counts.items())
+            there = ", ".join(f"{name} {count}" for name, count in self._store.patients.items())
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
@@ -153,7 +152,7 @@ class Evaluation:
         """`results.REPEATS`, where the store or the mask is that of one seed alone."""
         if self.repeat is None:
             return {}
-        train = self._store.part("train")[1]["patient"].nunique()
+        train = self._store.patients.get("train", 0)
         values = (" ".join(self._repeats), train if "split" in self._repeats else "")
         return dict(zip(REPEATS, values, strict=True))
 

@@ -23,6 +23,7 @@ NEUTRAL = (
     "acceleration.fork_client",
     "acceleration.fork_server",
     "config",
+    "data.spool",
     "errors",
     "files",
     "locks",

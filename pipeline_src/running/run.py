@@ -54,7 +54,8 @@ def run_training(
         Interrupted: a signal asked it to stop; its state is saved.
     """
     device, reason = set_up(plan)
-    store, mask = read_store(inputs.store), read_mask(inputs.mask)
+    store = read_store(inputs.store, parts=("train", "validation"))
+    mask = read_mask(inputs.mask)
     require_size(mask, inputs.mask, store.images.shape[1:], inputs.store)
     require_labels(labels, store, mask, [inputs.store, inputs.mask])
     defined_by = what_defines(plan, inputs, device, compiled=not reason)

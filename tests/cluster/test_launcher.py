@@ -100,7 +100,7 @@ def test_interrupted_launcher_leaves_no_job(study: ClusterStudy, node: SlurmNode
     study.wait_until_training()
     _interrupt(run)
     wait_until(lambda: not node.squeue(), "jobs to end")
-    assert (study.root / WEIGHTS).parent.joinpath("running.state").exists()
+    assert (study.root / WEIGHTS).parent.joinpath("training.state").exists()
 
 
 def _interrupt(run: Run) -> None:

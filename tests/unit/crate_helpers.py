@@ -106,7 +106,7 @@ def make_results(root: Path) -> Path:
     # What is of no interest, or of no use.
     put(results / "logs" / "train" / "a.csv")
     put(results / "benchmarks" / "a.csv")
-    put(setting / "seed0" / "student" / "running.state")
+    put(setting / "seed0" / "student" / "training.state")
     put(setting / "seed0" / "student" / ".weights.abcdefgh.safetensors")
     put(setting / "seed0" / "sft_kd_gone" / "weights.safetensors", "of an earlier configuration")
     return results

@@ -151,7 +151,7 @@ def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> No
 
 def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
-    path = tmp_path / "running.state"
+    path = tmp_path / "training.state"
     with path.open("wb") as stream:
         stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
         stream.truncate(LARGEST_HEADER * 40 + 40)

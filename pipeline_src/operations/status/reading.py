@@ -25,8 +25,8 @@ from pipeline_src.planning.places import Places
 from pipeline_src.running.lock import is_locked
 from pipeline_src.text import one_line
 
-#: Names that `running.state` gives its files; kept here too because it imports torch.
-STATE_FILES = ("running.state", "training.state.previous")
+#: Names that `training.state` gives its files; kept here too because it imports torch.
+STATE_FILES = ("training.state", "training.state.previous")
 #: Bytes of a state file before its safetensors content: the SHA-256 of the rest.
 DIGEST_BYTES = 32
 #: What safetensors itself takes as a header.
@@ -267,7 +267,7 @@ def _newest_state(planned: _Planned) -> tuple[_Saved | None, bool]:
 
 
 def _read_state(path: Path, stages: int) -> _Saved:
-    """The facts in a state file's header; see `running.state` for its layout.
+    """The facts in a state file's header; see `training.state` for its layout.
 
     The tensors are not read. A file that was cut short is known by its size, but not one in which
     bytes were altered.

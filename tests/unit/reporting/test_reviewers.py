@@ -299,7 +299,7 @@ def test_text_of_others_is_text(tmp_path: Path) -> None:
         outputs={"volumes.h5": bad},
     )
     parts = list(parts_of(study, tmp_path).values())
-    page = page_environment().get_template(TEMPLATE).render(parts=parts)
+    page = page_environment().get_template(f"reviewers/{TEMPLATE}").render(parts=parts)
     assert "<script" not in page
     assert unescape(page).count(bad) >= 8
     assert "a b" in page
