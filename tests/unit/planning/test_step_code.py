@@ -15,6 +15,7 @@ from pipeline_src.planning.code import PACKAGE, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import (
     cost_step,
+    crate_step,
     evaluate_step,
     figure_step,
     mask_step,
@@ -72,8 +73,8 @@ def steps_of(module: str) -> set[str]:
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
         ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
-        ("reporting/reviewers.html.j2", {"report"}),
-        ("reporting/sortable.js", {"tables"}),
+        ("reporting/reviewers/reviewers.html.j2", {"report"}),
+        ("reporting/tables/sortable.js", {"tables"}),
     ],
 )
 def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
@@ -125,7 +126,7 @@ def test_a_module_shapes_no_step(module: str) -> None:
 
 def test_an_edit_of_any_module_is_decided_on() -> None:
     """A new module shapes a step, or is one of those that none depends on."""
-    shaping = {path for files in STEPS.values() for path in files}
+    shaping = {path for files in STEPS.values() for path in files} | set(crate_step().code)
     shaping |= {path for kind in source_kinds() for path in sources(f"data.sources.{kind}")}
     others = {
         path.relative_to(PACKAGE).as_posix()
