@@ -56,11 +56,11 @@ check: install
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
-	mkdocs build --strict --quiet --site-dir $$(mktemp -d)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --site-dir $$(mktemp -d)
 
 # The documentation as a site: site/index.html.
 docs: install
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Anew from pyproject.toml; what is known of holes in these packages; and their bill of materials
 # (sbom.json, CycloneDX). They need uv, pip-audit and cyclonedx-bom; the first two ask the package index.

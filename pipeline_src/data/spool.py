@@ -18,15 +18,15 @@ class SpooledSlices:
     and nothing is left of them when the process ends.
 
     Args:
-        folder: on whose disk they are kept; made where it is missing.
+        folder: on whose disk they are kept; it need not be there yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._count = folder, 0
         self._shape: tuple[int, ...] = ()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as this does
+            there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+            self._file = TemporaryFile(dir=there)  # noqa: SIM115 - it lives as long as this does
         except OSError as error:
             raise self._unwritable(error) from None
         weakref.finalize(self, self._file.close)
