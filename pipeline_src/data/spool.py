@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ class SpooledSlices:
         self._shape: tuple[int, ...] = ()
         try:
             there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-            self._file = TemporaryFile(dir=there)  # noqa: SIM115 - it lives as long as this does
+            self._file = TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - it lives as long as this does
         except OSError as error:
             raise self._unwritable(error) from None
         weakref.finalize(self, self._file.close)
@@ -39,8 +40,9 @@ class SpooledSlices:
         """
         self._shape = image.shape
         try:
-            self._file.write(np.ascontiguousarray(image, np.float32).data)
-            self._file.flush()
+            left = np.ascontiguousarray(image, np.float32).data.cast("B")
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise self._unwritable(error) from None
         self._count += 1
@@ -50,10 +52,9 @@ class SpooledSlices:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         for number in range(self._count):
-            image = np.empty(self._shape, np.float32)
-            self._file.seek(number * image.nbytes)
-            self._file.readinto(image.data)
-            yield image
+            count = math.prod(self._shape)
+            self._file.seek(4 * count * number)
+            yield np.fromfile(self._file, np.float32, count).reshape(self._shape)
 
     def _unwritable(self, error: OSError) -> InputError:
         return InputError(f"{self._folder}: cannot be written ({error.strerror})")
