@@ -97,10 +97,10 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     """
     curves: dict[str, Curve] = {}
     for manifest in inputs:
-        made = Manifest.read(manifest, "settings", "histories")
+        made = Manifest.read(manifest)
         name, files = str(made.settings.get("model", "")), list(map(Path, made.histories))
         if not (name and files):
-            raise InputError(f"{manifest}: is no manifest of a training: no model, or no histories")
+            raise InputError(f"{manifest}: is no manifest of a training (no model or no histories)")
         *before, last = (_read_history(manifest.parent / file) for file in files)
         stages = [Path(file).stem.removeprefix("history_") for file in files]
         if name not in curves:
