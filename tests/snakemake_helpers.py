@@ -148,11 +148,11 @@ class Study:
         except FileNotFoundError:  # not begun, or removed by the next run
             return ""
 
-    def sittings(self) -> int:
+    def recorded_runs(self) -> int:
         """How many processes took part in the weights."""
-        sittings = json.loads((self.teacher / "manifest.json").read_text())["sittings"]
-        assert [one["forked"] for one in sittings] == [self.forking] * len(sittings)
-        return len(sittings)
+        runs = json.loads((self.teacher / "manifest.json").read_text())["runs"]
+        assert [one["forked"] for one in runs] == [self.forking] * len(runs)
+        return len(runs)
 
     def is_locked(self) -> bool:
         """Whether Snakemake would ask for --unlock."""

@@ -14,12 +14,13 @@ from typing import Any
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
 from pipeline_src.planning.places import Places
+from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.design import of_seed, repeated_text
 from pipeline_src.reporting.names import MODEL_TITLES, counted
 from pipeline_src.reporting.reviewers.appraisal import DIFFICULT, EASY, limitations
 from pipeline_src.reporting.reviewers.deviations import deviations, options, paper_study, split_text
 from pipeline_src.reporting.reviewers.efforts import effort_rows, machine_rows, model_lines
-from pipeline_src.reporting.reviewers.records import UNKNOWN, Records
+from pipeline_src.reporting.reviewers.records import Records
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
 
@@ -120,7 +121,7 @@ def _data(study: Study, records: Records) -> Part:
         dataset = study.datasets[name]
         title = of_seed(study.dataset_title(name), seed)
         store, made = records.stores.get((name, seed)), records.prepared.get((name, seed))
-        files = UNKNOWN if made is None else "none" if dataset.synthetic else str(made.given)
+        files = UNKNOWN if made is None else "none" if dataset.synthetic else str(len(made.inputs))
         left_out = sum(store.dropped.values()) if store else 0
         rows.append(
             (
