@@ -29,6 +29,15 @@ def phase_limit(phase: str, budget: float, left: float) -> float:
     return max(0.0, min(share, left - packing))
 
 
+def patience(phase: str, budget: float) -> float:
+    """Seconds beyond its limit after which a phase is killed.
+
+    A phase starts nothing new at its limit, and what it is at ends within this time, unless it
+    hangs; a study ends by itself. What is overrun is the study's.
+    """
+    return 2.0 if phase in ("study", "pack") else max(4.0, 0.12 * budget)
+
+
 @dataclass(frozen=True)
 class Cost:
     """What the study's trainings take.

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, study_of, write_files
-from benchmarks.gpu.phase import Run
+from benchmarks.gpu.phase import OutOfTime, Run
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
@@ -258,11 +258,16 @@ def _killed(run: Run, files: Files) -> None:
             state = output / "training.state.previous"
             if kill:
                 process = subprocess.Popen(command(output), stdout=log, stderr=log)
-                while process.poll() is None and not state.exists():
-                    time.sleep(0.002)
-                process.send_signal(signal.SIGKILL)
-                status = process.wait()
-            subprocess.run(command(output), stdout=log, stderr=log, check=True)
+                try:
+                    while process.poll() is None and not state.exists():
+                        if run.left() <= 0:
+                            raise OutOfTime("a training saved no state before")
+                        time.sleep(0.002)
+                finally:
+                    process.send_signal(signal.SIGKILL)
+                    status = process.wait()
+            left = max(1.0, run.left())
+            subprocess.run(command(output), stdout=log, stderr=log, check=True, timeout=left)
             digests.append(sha256_file(output / "weights.safetensors"))
     run.lines.add(
         PHASE,
