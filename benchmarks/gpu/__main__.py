@@ -23,7 +23,6 @@ from benchmarks.gpu.phase import Settings
 from benchmarks.gpu.summary import summary
 
 
-
 def main() -> int:
     """Run all phases; status 0 where all of them ended well."""
     parser = argparse.ArgumentParser(

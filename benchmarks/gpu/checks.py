@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, study_of, write_files
-from benchmarks.gpu.phase import OutOfTime, Run
+from benchmarks.gpu.phase import OutOfTimeError, Run
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
@@ -261,7 +261,7 @@ def _killed(run: Run, files: Files) -> None:
                 try:
                     while process.poll() is None and not state.exists():
                         if run.left() <= 0:
-                            raise OutOfTime("a training saved no state before")
+                            raise OutOfTimeError("a training saved no state before")
                         time.sleep(0.002)
                 finally:
                     process.send_signal(signal.SIGKILL)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GRACE = 1.5
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """A part of a phase would not end in time, and was left."""
 
 
@@ -88,7 +88,7 @@ class Run:
         """Do a part of a phase; where it raises, that is a line, and False."""
         try:
             work()
-        except (OutOfTime, subprocess.TimeoutExpired) as error:
+        except (OutOfTimeError, subprocess.TimeoutExpired) as error:
             reason = f"left: the phase's time was over ({error})"
             self.lines.add(phase, what, **labels, ok=None, reason=reason)
             return False

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
 from benchmarks.gpu.lines import Lines
-from benchmarks.gpu.phase import OutOfTime, Run, Settings
+from benchmarks.gpu.phase import OutOfTimeError, Run, Settings
 from pipeline_src.running.checkpointing import Safekeeping
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
@@ -243,7 +243,7 @@ def _processes(run: Run, files: Files, number: int) -> None:
             if any(process.poll() for process in processes):
                 raise RuntimeError("a process ended before its first step")
             if run.left() <= 0:
-                raise OutOfTime("processes were not ready before")
+                raise OutOfTimeError("processes were not ready before")
             time.sleep(0.01)
         (gate / "open").touch()
         found = [float(process.communicate()[0]) for process in processes]
