@@ -42,10 +42,12 @@ PHASE = "checks"
 
 
 def run(run: Run) -> None:
-    """Every kind of step in single precision, then what happens to trainings, then the rest."""
+    """The paper's kinds of step in single precision, then what happens to trainings, then the
+    rest."""
     files = write_files(run.settings.work / "checked", run.scale, run.scale.compared)
     known = kinds(run.scale)
-    for kind in known:
+    first, rest = known[: len(FIRST)], known[len(FIRST) :]
+    for kind in first:
         _compare(run, kind, files, "fp32")
     failing = (
         ("waits for the device", _waits),
@@ -60,9 +62,10 @@ def run(run: Run) -> None:
     _resume_all(run, files)
     if run.left() > 0:
         run.guarded(PHASE, "killed process", lambda: _killed(run, files))
-    precisions = ("tf32", "bf16") if run.device.graphs else ("bf16",)
-    for precision in precisions:
-        for kind in known[: None if run.device.graphs else len(FIRST)]:
+    for kind in rest:
+        _compare(run, kind, files, "fp32")
+    for precision in ("bf16", "tf32") if run.device.graphs else ("bf16",):
+        for kind in known if run.device.graphs else first:
             _compare(run, kind, files, precision)
 
 
