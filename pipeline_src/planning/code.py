@@ -22,6 +22,8 @@ NEUTRAL = (
     "",
     "acceleration.fork_client",
     "acceleration.fork_server",
+    "cli",
+    "commands",
     "config",
     "errors",
     "files",

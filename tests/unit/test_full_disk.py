@@ -182,6 +182,6 @@ def test_what_the_system_refuses_is_one_line(
     def refuse(*_: Any) -> None:
         raise raised
 
-    monkeypatch.setattr("pipeline_src.commands.schema", refuse)
+    monkeypatch.setattr("pipeline_src.commands.schema.schema", refuse)
     assert main(["schema", "."]) == 2
     assert one_line(capsys.readouterr().err).startswith(line)

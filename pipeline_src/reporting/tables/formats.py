@@ -32,7 +32,7 @@ MARKDOWN = re.compile(
     r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
     r"|(?<![^\W_])_|_(?![^\W_])"
 )
-SORTING = PACKAGE / "reporting" / "sortable.js"
+SORTING = PACKAGE / "reporting" / "tables" / "sortable.js"
 
 
 def write_table(

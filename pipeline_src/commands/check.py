@@ -1,0 +1,65 @@
+"""The command `check`: checks a configuration, the files that it names and the data."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline_src.commands import Subcommands, add_command, named, study_of
+from pipeline_src.errors import InputError
+from pipeline_src.text import printable
+
+
+def add_parsers(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
+    sub = add_command(
+        subcommands, "check", check, "Check a configuration, the files it names and its data."
+    )
+    sub.add_argument("--no-data", action="store_true", help="leave out the data sets")
+    sub.add_argument(
+        "--import",
+        dest="run_modules",
+        action="store_true",
+        help="import the modules of methods (their code runs) and check what they register",
+    )
+    sub.add_argument(
+        "--cluster", action="store_true", help="trainings run elsewhere: ask for no GPU here"
+    )
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check a configuration, the files that it names and the data."""
+    from pipeline_src.distillation.base import build_loss
+    from pipeline_src.operations.preflight import (
+        check_files,
+        describe_data,
+        inspect_data,
+        missing_gpu,
+    )
+    from pipeline_src.reporting.design import folds_tested, repeated_text
+
+    study = study_of(options)
+    models = check_files(study)
+    if not options.cluster and (problem := missing_gpu(study)):
+        raise InputError(f"{problem}; give --cluster if trainings run on another one's")
+    for name, found in [] if options.no_data else inspect_data(study):
+        if isinstance(found, InputError):
+            raise InputError(
+                f"data set {name}: {found} (--no-data checks the configuration without its data)"
+            )
+        print("\n".join(describe_data(name, found)))
+    for name, method in study.methods.items():
+        if method.module is None or options.run_modules:
+            build_loss(name, method, study.networks)
+        else:
+            place = method.source(name)
+            print(f"method {name}: {place}, which a run imports; --import does it now")
+    if own := repeated_text(study):
+        print(f"each seed has {own} of its own (repeat_over)")
+    for sentence in folds_tested(study):
+        print(f"look: {sentence}")
+    counts = [len(models.names(setting)) for setting in study.settings()]
+    each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    print(
+        f"{printable(named(options))}: ok; settings: {len(counts)}, models per setting: "
+        f"{each}, seeds: {len(study.seeds)}; {sum(counts) * len(study.seeds)} trainings"
+    )

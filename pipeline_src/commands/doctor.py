@@ -1,0 +1,33 @@
+"""The command `doctor`: looks at what a study needs of this place."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline_src.commands import Subcommands, add_command, add_study
+from pipeline_src.config import load_study
+from pipeline_src.modules import PACKAGE
+
+
+def add_parsers(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
+    sub = add_command(
+        subcommands, "doctor", doctor, "Look at what a study needs of this place.", study=False
+    )
+    add_study(sub, required=False)
+    sub.add_argument("--profile", type=Path, help="Snakemake's profile for the cluster")
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Look at what a study needs; exit status 1 where something will not run."""
+    from pipeline_src.operations.cluster.doctor import examine
+
+    paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
+    bad = 0
+    for finding in examine(load_study(paths, options.set), options.profile):
+        bad += finding.verdict == "bad"
+        advice = f"\n      -> {finding.advice}" if finding.advice else ""
+        print(f"{finding.verdict:4}  {finding.what}{advice}")
+    print(f"{bad} to mend" if bad else "ready")
+    return int(bad > 0)

@@ -1,0 +1,71 @@
+"""The command `evaluate`: measures models on the reported patients."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_setting
+from pipeline_src.errors import InputError
+from pipeline_src.planning.steps import evaluate_step
+
+
+def add_parsers(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
+    sub = add_command(
+        subcommands, "evaluate", evaluate, "Measure models on reported patients.", study=False
+    )
+    sub.add_argument(
+        "models", type=Path, nargs="*", metavar="MODEL", help="folder with weights.safetensors"
+    )
+    sub.add_argument(
+        "--zero-filled", type=Path, metavar="FOLDER", help="measure zero filling, into this folder"
+    )
+    add_data(sub)
+    add_setting(sub)
+    sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
+    sub.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write to FOLDER/{model} instead of the models' folders: for other data than they "
+        "were trained on",
+    )
+
+
+def evaluate(options: argparse.Namespace) -> list[Made]:
+    """Measure models on the reported patients."""
+    from tqdm import tqdm
+
+    from pipeline_src.evaluation.evaluate import Evaluation, Subject
+
+    subjects = [Subject.of_folder(folder) for folder in options.models]
+    if not (subjects or options.zero_filled):
+        raise InputError("evaluate: give models' folders, or --zero-filled")
+    labels = {"dataset": options.dataset, "acceleration": options.acceleration}
+    evaluation = Evaluation(options.data, options.mask, options.part, labels)
+    if options.zero_filled:
+        subjects.append(Subject(options.zero_filled, "zero_filled", evaluation.repeat))
+    outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]
+    if len(set(outputs)) < len(outputs):
+        raise InputError("evaluate: two models' folders have one name; give them one at a time")
+    for subject, output in zip(subjects, outputs, strict=True):
+        if options.output is None:
+            evaluation.refuse_foreign(subject)
+        evaluation.refuse_place(output)
+    made = []
+    pairs = list(zip(subjects, outputs, strict=True))
+    for subject, output in tqdm(pairs, desc="evaluating", unit="model", disable=None):
+        written = evaluation.evaluate(subject, output)
+        inputs = {"store": options.data, "mask": options.mask}
+        if subject.weights:
+            inputs["weights"] = subject.weights
+        made.append(
+            Made(
+                inputs,
+                written,
+                evaluate_step(options.part),
+                {**labels, **subject.labels, "part": options.part},
+            )
+        )
+    return made

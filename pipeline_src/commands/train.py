@@ -1,0 +1,89 @@
+"""The command `train`: trains one model."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from pathlib import Path
+
+from pipeline_src.commands import (
+    Subcommands,
+    add_command,
+    add_data,
+    add_setting,
+    dataset_of,
+    study_of,
+)
+from pipeline_src.errors import InputError
+from pipeline_src.planning.models import Models
+
+
+def add_parsers(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
+    sub = add_command(subcommands, "train", train, "Train one model.")
+    add_data(sub)
+    sub.add_argument("--output", type=Path, required=True, help="folder to write to")
+    add_setting(sub)
+    sub.add_argument("--model", required=True, help="teacher, student, sft_teacher, std_kd_at ...")
+    sub.add_argument("--seed", type=int, required=True, help="seed of the run")
+    sub.add_argument("--teacher", type=Path, help="weights of the frozen teacher")
+    sub.add_argument("--warm-start", type=Path, help="student blocks of SFT to start from")
+    sub.add_argument(
+        "--save-every",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="save the state this often within an epoch, besides after each (default: 30)",
+    )
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train one model."""
+    from pipeline_src.running.gpus import one_gpu
+    from pipeline_src.running.interruption import parent_process
+    from pipeline_src.running.run import run_training
+    from pipeline_src.training.builder import Inputs
+
+    study = study_of(options)
+    dataset_of(options, study)
+    plan = Models(study).plan(options.model, options.seed)
+    models = Models(study)
+    for path, model in (
+        (options.teacher, models.teacher(options.model)),
+        (options.warm_start, models.warm_start(options.model)),
+    ):
+        if path and model:
+            refuse_other_weights(path, model, options)
+    inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
+    labels = {
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+        "name": options.model,
+    }
+    with one_gpu() if plan.training.device != "cpu" else nullcontext():
+        run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
+
+
+def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) -> None:
+    """Refuse weights of another model, seed or setting than a training starts from, as far as a
+    manifest beside them says.
+
+    Raises:
+        InputError: it does.
+    """
+    from pipeline_src.files import read_json
+
+    manifest = path.parent / "manifest.json"
+    told = read_json(manifest) if manifest.exists() else {}
+    wanted = {
+        "name": model,
+        "seed": options.seed,
+        "dataset": options.dataset,
+        "acceleration": options.acceleration,
+    }
+    for key, value in wanted.items() if isinstance(told, dict) else ():
+        if told.get(key, value) != value:
+            raise InputError(
+                f"{path}: is of {key} {told[key]}, but {options.model} needs {key} {value}; give "
+                "those, or weights without a manifest, as import-weights writes them"
+            )
