@@ -7,7 +7,6 @@ ends with the process that started it, once its forks have ended.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import importlib
 import os
@@ -38,6 +37,7 @@ from pipeline_src.acceleration.fork_client import (
     send_number,
     socket_name,
 )
+from pipeline_src.running.processes import end_with_parent
 
 #: Packages of others that the steps import.
 LOADED = (
@@ -64,7 +64,6 @@ LOADED = (
 FEWEST_STEPS = 10
 #: Seconds between two tries to accept a client.
 SHORTLY = 0.05
-_PR_SET_PDEATHSIG = 1
 #: Those that this process has started; each lives as long as its standard input is open.
 servers: list[subprocess.Popen[bytes]] = []
 
@@ -254,8 +253,8 @@ def _run_command(connection: socket.socket, server: int) -> NoReturn:
     os.environ[FORKED] = "1"  # for `end`, if no command comes
     try:
         # Forks do not outlive a server that was killed; a training saves its state.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        received = receive_request(connection) if os.getppid() == server else None
+        end_with_parent(server)
+        received = receive_request(connection)
         connection.close()
         if received is not None:
             status = _run(*received)

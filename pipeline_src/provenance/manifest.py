@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,7 @@ class Sitting:
             "seconds": round(time.perf_counter() - self._clock, 3),
             "startup_seconds": round(self._startup, 3),
             "forked": FORKED in os.environ,
-            "processor_seconds": round(time.process_time(), 2),
+            "processor_seconds": round(time.process_time() + _of_children(), 2),
             "peak_memory_mib": _peak_memory(),
             "energy_joules": round(self._joules, 1) if self._counters else None,
             "host": platform.node(),
@@ -121,6 +122,12 @@ class Sitting:
             "gpus": os.environ.get("SLURM_STEP_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
             **machine(),
         }
+
+
+def _of_children() -> float:
+    """Processor time of the processes that this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_memory() -> int | None:
