@@ -27,6 +27,7 @@ from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.steps import Step, why_outdated
 from pipeline_src.running.finished import set_aside
+from pipeline_src.running.gpus import share_gpus
 
 WEIGHTS = "/weights.safetensors"
 
@@ -176,6 +177,15 @@ def keep_trainings(workflow: Any) -> None:
 @cache
 def _tell_once(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def share_gpus_asked_for(workflow: Any) -> None:
+    """Let trainings share GPUs where this run was asked for more at once than this machine has."""
+    if workflow.non_local_exec or workflow.remote_exec:
+        return
+    asked = workflow.resource_settings.resources.get("gpu")
+    if isinstance(asked, int) and (line := share_gpus(asked)):
+        _tell_once(line)
 
 
 def quicken(workflow: Any, on_gpu: bool) -> None:

@@ -33,6 +33,7 @@ from pipeline_src.operations.snakemake_run import (
     keep_trainings,
     models_of_run,
     quicken,
+    share_gpus_asked_for,
     settle_place,
 )
 from pipeline_src.running.finished import forget_all
