@@ -42,9 +42,9 @@ class GpuUse:
         if self._counter is None:
             return {}
         now, started = self._counter.joules(), self._started
-        alone = trainings_per_gpu() == 1
-        told = alone and now is not None and started is not None
-        used = round(now - started, 1) if told else None
+        used = None
+        if now is not None and started is not None and trainings_per_gpu() == 1:
+            used = round(now - started, 1)
         return {
             "gpu_driver": self._counter.driver(),
             "gpu_peak_memory_mib": torch.cuda.max_memory_allocated(self._device) >> 20,
