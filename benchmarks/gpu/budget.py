@@ -10,7 +10,7 @@ from math import ceil
 SHARES = {"facts": 0.05, "checks": 0.18, "numerics": 0.09, "timing": 0.24, "pack": 0.03}
 PHASES = ("facts", "checks", "numerics", "timing", "study", "pack")
 #: Seconds that a phase needs to start at all; a phase is cut to what is left, never below.
-LEAST = {"facts": 12.0, "checks": 12.0, "numerics": 8.0, "timing": 12.0, "pack": 4.0}
+LEAST = {"facts": 8.0, "checks": 10.0, "numerics": 6.0, "timing": 9.0, "pack": 2.0}
 #: Training epochs: the paper's, and fewer than this many only where thinning cannot help.
 MOST_EPOCHS, FEWEST_EPOCHS = 150, 4
 THINNING = (1, 2, 3, 4, 6, 8)
@@ -27,6 +27,15 @@ def phase_limit(phase: str, budget: float, left: float) -> float:
         return max(packing, left)
     share = left if phase == "study" else max(LEAST[phase], SHARES[phase] * budget)
     return max(0.0, min(share, left - packing))
+
+
+def patience(phase: str, budget: float) -> float:
+    """Seconds beyond its limit after which a phase is killed.
+
+    A phase starts nothing new at its limit, and what it is at ends within this time, unless it
+    hangs; a study ends by itself. What is overrun is the study's.
+    """
+    return 2.0 if phase in ("study", "pack") else max(4.0, 0.12 * budget)
 
 
 @dataclass(frozen=True)

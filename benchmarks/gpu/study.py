@@ -31,6 +31,7 @@ from benchmarks.gpu.study_commands import (
     snakemake,
     tables,
 )
+from pipeline_src.acceleration.fork_server import start as start_fork_server
 from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
@@ -69,8 +70,9 @@ def run(run: Run) -> None:
         ended = _bounded(snakemake(folder, config, "tables"), until, folder)
     else:
         run.lines.add(PHASE, "no snakemake", instead="its commands, one after the other")
-        ended = "finished"
-        for command in commands(study, config, results):
+        ended, steps = "finished", list(commands(study, config, results))
+        start_fork_server(len(steps), on_gpu=run.device.graphs)
+        for command in steps:
             if ended == "finished":
                 ended = _bounded(command, until, folder)
     run.lines.add(PHASE, "ended", how=ended)
@@ -201,6 +203,7 @@ def _bounded(command: list[str], until: float, folder: Path) -> str:
     Its output is the phase's. It is asked to stop first, so that trainings save their state.
     """
     environment = {**os.environ, "PATH": f"{_python(folder)}:{os.environ.get('PATH', '')}"}
+    environment.setdefault("OMP_NUM_THREADS", "1")
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
     )

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
 from benchmarks.gpu.lines import Lines
-from benchmarks.gpu.phase import Run, Settings
+from benchmarks.gpu.phase import OutOfTimeError, Run, Settings
 from pipeline_src.running.checkpointing import Safekeeping
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
@@ -192,6 +192,7 @@ def _start(run: Run, files: Files) -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=max(1.0, run.left()),
     )
     run.lines.add(
         PHASE,
@@ -239,8 +240,10 @@ def _processes(run: Run, files: Files, number: int) -> None:
     ]
     try:
         while len(list(gate.glob("ready_*"))) < number:
-            if any(process.poll() for process in processes) or run.left() < 0:
-                raise RuntimeError("a process ended before its first step, or time ran out")
+            if any(process.poll() for process in processes):
+                raise RuntimeError("a process ended before its first step")
+            if run.left() <= 0:
+                raise OutOfTimeError("processes were not ready before")
             time.sleep(0.01)
         (gate / "open").touch()
         found = [float(process.communicate()[0]) for process in processes]

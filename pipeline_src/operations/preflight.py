@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
-from pipeline_src.running.gpus import VISIBLE, visible_gpus
+from pipeline_src.running.gpus import VISIBLE, torch_knows_gpus, visible_gpus
 from pipeline_src.running.interruption import PARENT_VARIABLE
 from pipeline_src.sampling.given_masks import study_mask
 from pipeline_src.text import printable
@@ -117,17 +116,6 @@ def why_no_gpu() -> str:
     if not torch_knows_gpus():
         return "the torch that is installed is built for the CPU alone; install one built for CUDA"
     return ""
-
-
-def torch_knows_gpus() -> bool:
-    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
-    found = find_spec("torch")
-    version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
-    if not version.is_file():
-        return True  # Another layout than is known: torch itself will tell.
-    text = version.read_text(encoding="utf-8")
-    built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
-    return not built_for or any(value != "None" for value in built_for)
 
 
 def missing_gpu(study: Study) -> str:

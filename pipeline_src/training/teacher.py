@@ -9,6 +9,7 @@ from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.taps import tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.training.casts import Casts
 from pipeline_src.training.data import Batch, Slices
 
 
@@ -34,6 +35,7 @@ class FrozenTeacher:
         self.loss = loss
         self.cache_bytes = cache_bytes
         self.batch_size = batch_size
+        self._casts = Casts(network)
         self._cache: dict[str, tuple[Tensor, ...]] = {}
 
     def remember(self, slices: Slices) -> bool:
@@ -67,6 +69,6 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def _answer(self, batch: Batch) -> tuple[Tensor, ...]:
-        with tapped(self.network, self.loss.taps()) as features:
+        with self._casts, tapped(self.network, self.loss.taps()) as features:
             image = self.network(batch.zero_filled, self.fidelity)
         return (image, *self.loss.summarise(features))

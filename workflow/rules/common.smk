@@ -34,6 +34,7 @@ from pipeline_src.operations.snakemake_run import (
     keep_trainings,
     models_of_run,
     quicken,
+    share_gpus_asked_for,
     settle_place,
 )
 from pipeline_src.running.finished import forget_all
@@ -304,6 +305,16 @@ def training_minutes(wildcards, input, attempt):
     return limits.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
 
 
+def evaluation_processes():
+    """Models that are measured at once: on the CPU one, where trainings want the cores; beside
+    trainings on a GPU of this machine as many as there are cores that those leave idle.
+    """
+    if not gpus() or workflow.non_local_exec or workflow.remote_exec:
+        return 1
+    idle = (workflow.cores or 1) // study.training.threads - 2
+    return max(1, min(idle, len(OWN_MODELS)))
+
+
 def evaluation_memory(wildcards, input, attempt):
     return limits.evaluation_memory(slices_of(input), attempt)
 
@@ -366,6 +377,9 @@ LOG_OF, SAID_OF = (
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()
+PROCESSES = evaluation_processes()
+# No option for one, so that what is there is not measured again.
+AT_ONCE = f"--processes {PROCESSES} " if PROCESSES > 1 else ""
 METRICS = in_results(reported.metrics())
 FIGURES = in_results(f"{figure.place}.png" for figure in reported.figures())
 TABLE_NAMES = reported.tables

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.gpu.budget import PHASES, Cost, phase_limit, plan_study
+from benchmarks.gpu.budget import PHASES, Cost, patience, phase_limit, plan_study
 from benchmarks.gpu.kinds import kinds
 from benchmarks.gpu.lines import NAME, Lines
 from benchmarks.gpu.scale import TOY
@@ -59,9 +59,11 @@ def test_a_dry_run_goes_through_all_phases_within_its_budget(tmp_path: Path) -> 
     lines = read(tmp_path / "out")
     phases = {line["name"]: line["status"] for line in lines if line["what"] == "phase"}
     assert list(phases) == list(PHASES)
-    # On a busy machine a phase may reach its limit; that is no failure of the next.
-    assert set(phases.values()) <= {"done", "killed at its limit", "left out: no time left"}
+    # On a busy machine earlier phases may leave no time for the study; none is killed.
+    assert set(phases.values()) <= {"done", "left out: no time left"}
     assert phases["pack"] == "done"
+    judged = [line.get("ok") for line in lines if line["phase"] in ("checks", "numerics")]
+    assert False not in judged
     assert [line["what"] for line in lines if line["phase"] == "pack"] == ["packed"]
     assert not [line for line in lines if line["phase"] == "facts" and line.get("ok") is False]
     assert [line for line in lines if line["what"] == "failed"] == []
@@ -147,6 +149,9 @@ def test_phases_never_get_more_than_is_left() -> None:
         left -= limit
     # What earlier phases do not use is the study's.
     assert phase_limit("study", 450, 400) == pytest.approx(400 - 0.03 * 450)
+    # A phase that overruns its limit takes from the study and not from the packing.
+    assert 0 < patience("checks", 60) < patience("checks", 450)
+    assert phase_limit("study", 60, 30 - patience("timing", 60)) > 0
     assert phase_limit("study", 450, 3) == 0
     assert phase_limit("pack", 450, -20) > 0
 
