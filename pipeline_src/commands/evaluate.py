@@ -57,6 +57,10 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     subjects = [Subject.of_folder(folder) for folder in options.models]
     if not (subjects or options.zero_filled):
         raise InputError("evaluate: give models' folders, or --zero-filled")
+    for subject in subjects:
+        # Before the store is read, which may take long.
+        if subject.weights and not subject.weights.is_file():
+            raise InputError(f"{subject.weights}: does not exist")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     evaluation = Evaluation(options.data, options.mask, options.part, labels)
     if options.zero_filled:

@@ -147,7 +147,7 @@ def _name(path: Path) -> str:
 
 #: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
 RUNNING = {"__main__", "reporting.figures.kinds", "reporting.tables.method_options"}
-RUNNING |= {"planning.names", "text"}
+RUNNING |= {"planning.names", "models.multiply_adds", "text"}
 
 WATCHED = """
 import sys
