@@ -16,9 +16,15 @@ import torch
 from benchmarks.gpu.phase import Run
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "nibabel", "snakemake")
-#: Whether steps on a GPU could be forks of one process, which is not done yet.
+#: Whether trainings on a GPU can be forks of the server's process.
+FORKED = "CUDA in a fork of a process that has imported what the fork server does"
 FORK = """
-import os, sys
+import importlib, os, sys
+from pipeline_src.acceleration.fork_server import LOADED, forks_can_use_a_gpu
+for name in LOADED:
+    importlib.import_module(name)
+if not forks_can_use_a_gpu():
+    sys.exit("one of its imports starts CUDA")
 import torch
 if process := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
@@ -115,7 +121,7 @@ def calls(device: str) -> dict[str, str]:
     }
     if device == "cuda":
         wanted["_cuda_endAllocateToPool"] = pools
-        wanted["CUDA in a fork of a process that has imported torch"] = fork
+        wanted[FORKED] = fork
     found = {}
     for name, call in wanted.items():
         try:
