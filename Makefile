@@ -2,12 +2,13 @@
 # make install LOCKED=1: exactly the packages of requirements.lock, checked by their hashes.
 # make bench: how fast the engine is.  make faults: trainings killed again and again.
 # make hostile: inputs as strangers, accidents and ill will make them.
+# make docs: the documentation as a site.
 PYTHON ?= python3
 VENV := .venv
 # Put the environment first, so that the pipeline's own shell lines find it too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: install demo test check bench faults hostile lock audit sbom clean
+.PHONY: install demo test check docs bench faults hostile lock audit sbom clean
 
 install: $(VENV)/.installed
 
@@ -51,9 +52,15 @@ hostile: install
 check: install
 	ruff check .
 	ruff format --check .
+	codespell
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --site-dir $$(mktemp -d)
+
+# The documentation as a site: site/index.html.
+docs: install
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Anew from pyproject.toml; what is known of holes in these packages; and their bill of materials
 # (sbom.json, CycloneDX). They need uv, pip-audit and cyclonedx-bom; the first two ask the package index.
@@ -70,4 +77,4 @@ sbom:
 	cyclonedx-py requirements requirements.lock --output-reproducible --of JSON -o sbom.json
 
 clean:
-	rm -rf $(VENV) results/demo
+	rm -rf $(VENV) results/demo site

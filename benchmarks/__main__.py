@@ -37,7 +37,7 @@ from benchmarks.contenders import (
     slices_a_volume,
     write_data,
 )
-from pipeline_src.provenance.manifest import machine
+from pipeline_src.provenance.environment import machine
 
 #: A whole setting: 13 models, five methods from two teachers in two stages each. The second stage
 #: is the same step for all methods.

@@ -22,7 +22,7 @@ from typing import Any
 from tabulate import tabulate
 
 from pipeline_src.acceleration.fork_server import LOADED
-from pipeline_src.files import read_json
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
 #: What a command imports besides the command line itself.
@@ -100,23 +100,22 @@ def processes(results: Path) -> list[Process]:
     """The processes that the manifests tell of."""
     found: dict[tuple[Any, ...], Process] = {}
     for path in sorted(results.rglob("*manifest.json")):
-        manifest = read_json(path)
-        command = manifest["command"]
+        manifest = Manifest.read(path, "command", "runs")
+        command = manifest.command
         imports = IMPORTS.get(command, "")
         if command == "figure":
-            module = KINDS[manifest["figure"]].module
+            module = KINDS[manifest.told("figure")].module
             imports = f"matplotlib.pyplot, pipeline_src.reporting.figures.{module}"
-        epochs = sum(_epochs(path.parent / name) for name in manifest.get("histories", []))
-        for sitting in manifest["sittings"]:
-            if "forked" not in sitting:
+        epochs = sum(_epochs(path.parent / name) for name in manifest.histories)
+        for run in manifest.runs:
+            if run.started is None or run.startup_seconds is None or run.forked is None:
                 raise SystemExit(f"error: {path}: is of a version that did not time its start")
             # An evaluation writes a manifest for each of its results.
-            key = (command, sitting["started"], sitting["startup_seconds"])
-            if key not in found or found[key].seconds < sitting["seconds"]:
-                started = datetime.fromisoformat(sitting["started"])
-                times = sitting["startup_seconds"], sitting["seconds"]
-                forked = sitting["forked"]
-                found[key] = Process(command, started, *times, forked, imports, epochs)
+            key = (command, run.started, run.startup_seconds)
+            if key not in found or found[key].seconds < run.seconds:
+                started = datetime.fromisoformat(run.started)
+                times = run.startup_seconds, run.seconds
+                found[key] = Process(command, started, *times, run.forked, imports, epochs)
     return list(found.values())
 
 

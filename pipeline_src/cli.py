@@ -11,20 +11,21 @@ from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
 from pipeline_src.planning.code import digests
-from pipeline_src.provenance.manifest import Sitting, refuse_manifest_of_other, write_manifest
+from pipeline_src.provenance.manifest import refuse_manifest_of_other, write_manifest
+from pipeline_src.provenance.run_recorder import RunRecorder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for wrong input, 75 for a training that was
     asked to stop and goes on when it is started again, or one that the command tells."""
     options = _parser().parse_args(arguments)
-    sitting = Sitting()
+    recorder = RunRecorder()
     try:
         made = options.command(options)
         status = made if isinstance(made, int) else 0
         for result in made if isinstance(made, list) else [made]:
             if isinstance(result, commands.Made):
-                _write_manifest(result, options.command_name, sitting)
+                _write_manifest(result, options.command_name, recorder)
         sys.stdout.flush()
         return status
     except Interrupted as stopped:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None:
+def _write_manifest(made: commands.Made, command: str, recorder: RunRecorder) -> None:
     path = made.outputs[0].with_suffix(".manifest.json")
     refuse_manifest_of_other(path, command)
     write_manifest(
@@ -49,7 +50,7 @@ def _write_manifest(made: commands.Made, command: str, sitting: Sitting) -> None
         outputs=made.outputs,
         settings=made.step.settings,
         code=digests(made.step.code),
-        sittings=[sitting.so_far()],
+        runs=[recorder.so_far()],
         facts=made.facts,
     )
     # What an earlier run left that was killed while it wrote.

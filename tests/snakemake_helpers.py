@@ -132,13 +132,13 @@ class Study:
 
     def training(self) -> int:
         """The process that trains now."""
-        text = (self.teacher / "running.lock").read_text()
+        text = (self.teacher / "training.lock").read_text()
         found = re.fullmatch(r"process (\d+) on .+\n", text)
         assert found, text
         return int(found[1])
 
     def wait_until_not_training(self) -> None:
-        wait_for(lambda: not (self.teacher / "running.lock").exists(), "the training's end")
+        wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
 
     def training_log(self) -> str:
         """What the last training has said."""
@@ -148,11 +148,11 @@ class Study:
         except FileNotFoundError:  # not begun, or removed by the next run
             return ""
 
-    def sittings(self) -> int:
+    def recorded_runs(self) -> int:
         """How many processes took part in the weights."""
-        sittings = json.loads((self.teacher / "manifest.json").read_text())["sittings"]
-        assert [one["forked"] for one in sittings] == [self.forking] * len(sittings)
-        return len(sittings)
+        runs = json.loads((self.teacher / "manifest.json").read_text())["runs"]
+        assert [one["forked"] for one in runs] == [self.forking] * len(runs)
+        return len(runs)
 
     def is_locked(self) -> bool:
         """Whether Snakemake would ask for --unlock."""

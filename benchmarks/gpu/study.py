@@ -36,9 +36,9 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
 from pipeline_src.provenance.archive import write_archive
+from pipeline_src.provenance.manifest import Manifest
 
 PHASE = "study"
 #: Where nothing was measured: guesses for a GPU, on the slow side.
@@ -248,11 +248,11 @@ def _tell(lines: Lines, study: Study, results: Path) -> None:
             lines.add(PHASE, "model", model=name, finished=False)
             continue
         finished += 1
-        manifest = read_json(folder / "manifest.json")
+        manifest = Manifest.read(folder / "manifest.json")
         facts: dict[str, Any] = {
-            "seconds": sum(one["seconds"] for one in manifest["sittings"]),
-            "startup_seconds": sum(one["startup_seconds"] for one in manifest["sittings"]),
-            "validation_psnr_db": manifest["best_epoch"]["validation_psnr_db"],
+            "seconds": manifest.seconds,
+            "startup_seconds": sum(run.startup_seconds or 0.0 for run in manifest.runs),
+            "validation_psnr_db": manifest.best_epoch.validation_psnr_db,
         }
         if (folder / "volumes.csv").exists():
             with (folder / "volumes.csv").open(newline="") as stream:

@@ -34,6 +34,7 @@ def prepare(options: argparse.Namespace) -> Made:
 
     from pipeline_src.data.preparation import prepare
     from pipeline_src.data.sources import display_quarter_turns
+    from pipeline_src.data.spool import SpooledSlices
     from pipeline_src.data.store import write_store
 
     study = study_of_repeat(options, "store")
@@ -43,6 +44,7 @@ def prepare(options: argparse.Namespace) -> Made:
         dataset,
         Path(study.data_root),
         progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
+        images=SpooledSlices(options.output.parent),
     )
     description = {
         "dataset": name,

@@ -71,19 +71,19 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
     Raises:
         InputError: it does.
     """
-    from pipeline_src.files import read_json
+    from pipeline_src.provenance.manifest import Manifest
 
-    manifest = path.parent / "manifest.json"
-    told = read_json(manifest) if manifest.exists() else {}
+    place = path.parent / "manifest.json"
+    made = Manifest.read(place) if place.exists() else Manifest()
     wanted = {
         "name": model,
         "seed": options.seed,
         "dataset": options.dataset,
         "acceleration": options.acceleration,
     }
-    for key, value in wanted.items() if isinstance(told, dict) else ():
-        if told.get(key, value) != value:
+    for key, value in wanted.items():
+        if (theirs := made.told(key, value)) != value:
             raise InputError(
-                f"{path}: is of {key} {told[key]}, but {options.model} needs {key} {value}; give "
+                f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
                 "those, or weights without a manifest, as import-weights writes them"
             )

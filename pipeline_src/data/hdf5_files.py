@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO, RawIOBase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
 MOST_LINKS = 16
 # What is stored takes at least this share of what is claimed: deflate packs 1032 bytes to one.
 LEAST_SHARE = 1 / 2000
 SMALL_BYTES = 1 << 26
+#: What a system says that cannot reserve room on a disk, which is not that there is none.
+CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -84,3 +93,62 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
 
 def _elsewhere(path: Path, name: str, what: str) -> InputError:
     return InputError(f"{path}: {name} is {what}; copy its values into the file itself")
+
+
+class ReservedFile(RawIOBase):
+    """A file to write HDF5 to, on whose disk there is room for it before the first byte.
+
+    HDF5 crashes the process when a disk gets full while it writes.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+
+    def __init__(self, stream: FileIO, size: int) -> None:
+        self._stream, self._size, self._end = stream, size, 0
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in CANNOT_RESERVE:
+                raise
+            # Where the system or the disk cannot reserve, zeros do.
+            for start in range(0, size, 1 << 20):
+                stream.write(bytes(min(1 << 20, size - start)))
+            stream.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place; the end is that of what has been written."""
+        if whence == os.SEEK_END:
+            return self._stream.seek(self._end + offset)
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where the file is."""
+        return self._stream.tell()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read into a buffer; returns how many bytes."""
+        return self._stream.readinto(buffer)
+
+    def write(self, data: ReadableBuffer) -> int | None:
+        """Write some bytes; returns how many."""
+        written = self._stream.write(data)
+        self._end = max(self._end, self._stream.tell())
+        return written
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length."""
+        self._end = self._stream.truncate(size)
+        return self._end

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +24,30 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 
 
+class Images(Protocol):
+    """Where prepared slices go, and come from when they are written."""
+
+    def append(self, image: NDArray[np.float32], /) -> None:
+        """Take a slice `(rows, columns)`."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+
+
 @dataclass
 class PreparedData:
     """Target slices and what became of everything else, in the order they were met.
 
     Attributes:
-        images: one `(rows, columns)` float32 array a slice, its volume's maximum being 1.
+        images: one `(rows, columns)` float32 array per slice, its volume's maximum being 1.
         slices: a row per slice: patient, frame, part, slice (index in the file), volume.
         volumes: a row per volume: patient, frame, part, path, sha256, maximum (before scaling).
         dropped: a row for each thing left out: patient, frame, slice (or -1), reason.
         repeated: a sentence for each image that is also another patient's of the same part.
     """
 
-    images: list[NDArray[np.float32]] = field(default_factory=list)
+    images: Images = field(default_factory=list[NDArray[np.float32]])
     slices: list[dict[str, str | int]] = field(default_factory=list)
     volumes: list[dict[str, str | float]] = field(default_factory=list)
     dropped: list[dict[str, str | int]] = field(default_factory=list)
@@ -46,10 +58,15 @@ def prepare(
     dataset: Dataset,
     data_root: Path,
     progress: Callable[[list[VolumeReference]], Iterable[VolumeReference]] = lambda v: v,
+    images: Images | None = None,
 ) -> PreparedData:
     """Read, scale, crop and index every volume of a data set that belongs to a split.
 
-    ``progress`` may wrap the list of volumes to show how far it is.
+    Args:
+        dataset: the data set.
+        data_root: folder that its source's path starts from.
+        progress: may wrap the list of volumes to show how far it is.
+        images: takes the slices as they are made; a list where it is not given.
 
     Raises:
         InputError: a volume cannot be used, or patients of two parts have one image; the line
@@ -57,7 +74,7 @@ def prepare(
     """
     chosen = choose_volumes(dataset, data_root)
     parts = chosen.parts
-    prepared = PreparedData()
+    prepared = PreparedData() if images is None else PreparedData(images)
     seen: dict[str, VolumeReference] = {}
 
     def drop(volume: VolumeReference, reason: str, index: int = -1) -> None:

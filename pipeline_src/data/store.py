@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
+from pipeline_src.data.hdf5_files import ReservedFile, own_dataset, reading_hdf5
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 
@@ -31,34 +32,41 @@ def write_store(path: Path, prepared: PreparedData, description: dict[str, Any])
 
     Layout: `images` (slices, rows, columns) float32; JSON tables `slices`, `volumes`, `dropped`
     and `description` as attributes of the file; `digest`, the SHA-256 over images and index.
+    Images are taken one after the other and not held.
+
+    Raises:
+        InputError: the file cannot be written, such as on a disk without room for all of it.
     """
-    size, digest = prepared.images[0].shape, hashlib.sha256()
-    # HDF5 crashes where a disk is full, so the file is made in memory and written as a whole.
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        shape, chunk = (len(prepared.images), *size), (1, *size)
-        images = file.create_dataset("images", shape, np.float32, chunks=chunk)
+    tables = {name: json.dumps(getattr(prepared, name)) for name in TABLES}
+    count, size = len(prepared.images), next(iter(prepared.images)).shape
+    digest = hashlib.sha256()
+    needed = 4 * count * math.prod(size) + sum(map(len, tables.values())) + (1 << 20)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("r+b", buffering=0) as stream,
+        h5py.File(ReservedFile(stream, needed), "w") as file,
+    ):
+        images = file.create_dataset("images", (count, *size), np.float32)
         for number, image in enumerate(prepared.images):
             images[number] = image
             digest.update(np.ascontiguousarray(image, np.float32).data)
-        digest.update(json.dumps(prepared.slices).encode())
-        for name in TABLES:
+        digest.update(tables["slices"].encode())
+        for name, text in tables.items():
             # A dataset, not an attribute: attributes end at 64 KiB.
-            file.create_dataset(name, data=json.dumps(getattr(prepared, name)))
+            file.create_dataset(name, data=text)
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = digest.hexdigest()
         file.attrs["description"] = json.dumps(description)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store that was read.
+    """A store that was read, or some parts of it.
 
     Attributes:
-        images: `(slices, rows, columns)` float32.
+        images: `(slices, rows, columns)` float32, of the parts that were asked for.
         slices, volumes, dropped: the tables of `PreparedData`; rows of `slices` match `images`.
+        patients: how many each part has, also those that were not asked for.
         description: what `write_store` was given.
         digest: SHA-256 over images and index.
     """
@@ -67,13 +75,20 @@ class Store:
     slices: pd.DataFrame
     volumes: pd.DataFrame
     dropped: pd.DataFrame
+    patients: dict[str, int]
     description: dict[str, Any]
     digest: str
 
     def part(self, part: str) -> tuple[NDArray[np.float32], pd.DataFrame]:
-        """Images `(n, rows, columns)` and index rows of `train`, `validation` or `test`."""
+        """Images `(n, rows, columns)` and index rows of `train`, `validation` or `test`.
+
+        The images are not copied where the part lies together, as `prepare` writes it.
+        """
         rows = self.slices[self.slices["part"] == part]
-        return self.images[rows.index.to_numpy()], rows.reset_index(drop=True)
+        places, rows = rows.index.to_numpy(), rows.reset_index(drop=True)
+        if len(places) and places[-1] - places[0] + 1 == len(places):
+            return self.images[places[0] : places[-1] + 1], rows
+        return self.images[places], rows
 
     def volume_maxima(self, part: str) -> NDArray[np.float32]:
         """For each slice of a part, the maximum of its prepared volume: the data range."""
@@ -95,8 +110,17 @@ def _is_plain(value: object, kind: Any) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in str(value))
 
 
-def read_store(path: Path) -> Store:
-    """Read a store.
+def _one_by_one(images: h5py.Dataset) -> Iterator[NDArray[np.float32]]:
+    """The images, read in blocks of some MiB."""
+    block = max(1, (1 << 22) // max(1, 4 * math.prod(images.shape[1:])))
+    for start in range(0, len(images), block):
+        yield from np.ascontiguousarray(images[start : start + block])
+
+
+def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
+    """Read a store, and of its slices those of some parts, or all.
+
+    All of it is read to be checked, but no more is held than what is asked for.
 
     Raises:
         InputError: the file is missing, damaged, or not a store.
@@ -120,18 +144,32 @@ def read_store(path: Path) -> Store:
             of_volume = (row["patient"], row["frame"], row["part"])
             if whose.setdefault(row["volume"], of_volume) != of_volume:
                 raise ValueError(f"volume {row['volume']!r} is of two patients, frames or parts")
+        taken = [parts is None or row["part"] in parts for row in rows]
+        held, finite = np.empty((sum(taken), *images.shape[1:]), np.float32), True
+        digest, place = hashlib.sha256(), 0
+        for image, wanted in zip(_one_by_one(images), taken, strict=True):
+            digest.update(image.data)
+            finite = finite and bool(np.isfinite(image).all())
+            if wanted:
+                held[place] = image
+                place += 1
+        digest.update(texts["slices"])
+        tables = {name: pd.DataFrame(json.loads(text)) for name, text in texts.items()}
+        counts = tables["slices"].groupby("part")["patient"].nunique()
+        patients = {str(part): int(count) for part, count in counts.items()}
+        if not all(taken):
+            tables["slices"] = tables["slices"][taken].reset_index(drop=True)
         store = Store(
-            images=np.asarray(images),
+            images=held,
+            patients=patients,
             description=dict(json.loads(file.attrs["description"])),
             digest=str(file.attrs["digest"]),
-            **{name: pd.DataFrame(json.loads(text)) for name, text in texts.items()},
+            **tables,
         )
         if not _is_plain(store.description.get("display_quarter_turns", 0), int):
             raise ValueError("display_quarter_turns in its description is no whole number")
-        digest = hashlib.sha256(store.images.data)
-        digest.update(texts["slices"])
         if digest.hexdigest() != store.digest:
             raise ValueError("it is not as it was written; make it anew with the prepare command")
-        if not np.isfinite(store.images).all():
+        if not finite:
             raise ValueError("its images hold NaN or infinity")
         return store

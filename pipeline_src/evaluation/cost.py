@@ -30,7 +30,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.weights import load_network
-from pipeline_src.provenance.manifest import machine
+from pipeline_src.provenance.environment import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.tabular import write_rows

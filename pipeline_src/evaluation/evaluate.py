@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +14,10 @@ from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
-from pipeline_src.files import atomic_path, read_json
+from pipeline_src.files import atomic_path
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
@@ -39,7 +38,7 @@ class Subject:
     name: str
     seed: int | None = None
     threads: int = 1
-    made: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    made: Manifest = field(default_factory=Manifest, repr=False)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Subject:
@@ -50,14 +49,14 @@ class Subject:
             InputError: the folder has neither a manifest nor a model's name.
         """
         if (folder / "manifest.json").exists():
-            manifest = read_json(folder / "manifest.json")
+            manifest = Manifest.read(folder / "manifest.json")
             try:
-                plan = manifest["settings"]
+                plan = manifest.require("settings").settings
                 # The plan of a variant has its values and not its name.
-                name = str(manifest.get("name", plan["model"]))
+                name = str(manifest.told("name", plan["model"]))
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (InputError, KeyError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{folder}/manifest.json: is no manifest of a training ({error!r})"
                 ) from None
@@ -101,7 +100,7 @@ class Evaluation:
 
     def __init__(self, store: Path, mask: Path, part: str, labels: dict[str, str]) -> None:
         self._files = {"volumes.h5": store, "mask.npz": mask}
-        self._store, self._mask = read_store(store), read_mask(mask)
+        self._store, self._mask = read_store(store, parts=[part]), read_mask(mask)
         require_size(self._mask, mask, self._store.images.shape[1:], store)
         if min(self._mask.samples.shape) < metrics.SSIM_WINDOW:
             raise InputError(
@@ -112,8 +111,7 @@ class Evaluation:
         self._part, self._labels = part, labels
         self._images, self._rows = self._store.part(part)
         if self._rows.empty:
-            counts = self._store.slices.groupby("part")["patient"].nunique()
-            there = ", ".join(f"{name} {count}" for name, count in counts.items())
+            there = ", ".join(f"{name} {count}" for name, count in self._store.patients.items())
             raise InputError(f"{store}: has no patients in part {part!r}; there are {there}")
         self._data_range = self._store.volume_maxima(part)
         self._fidelity = data_fidelity(self._mask)
@@ -153,7 +151,7 @@ class Evaluation:
         """`results.REPEATS`, where the store or the mask is that of one seed alone."""
         if self.repeat is None:
             return {}
-        train = self._store.part("train")[1]["patient"].nunique()
+        train = self._store.patients.get("train", 0)
         values = (" ".join(self._repeats), train if "split" in self._repeats else "")
         return dict(zip(REPEATS, values, strict=True))
 
@@ -164,22 +162,20 @@ class Evaluation:
             InputError: the subject was trained on another store or under another mask.
         """
         remedy = "give --output FOLDER to measure it on these"
-        theirs = subject.made.get("data_digest", self._store.digest)
+        theirs = subject.made.data_digest or self._store.digest
         if theirs != self._store.digest:
             raise InputError(
                 f"{subject.folder}: was trained on another store ({theirs[:12]}) than "
                 f"{self._files['volumes.h5']} ({self._store.digest[:12]}); {remedy}"
             )
-        if subject.made.get("mask", self._mask.description) != self._mask.description:
+        if subject.made.mask not in (None, self._mask.description):
             raise InputError(
                 f"{subject.folder}: was trained under another mask than "
                 f"{self._files['mask.npz']}; {remedy}"
             )
         for key, value in self._labels.items():
-            if subject.made.get(key, value) != value:
-                raise InputError(
-                    f"{subject.folder}: is of {key} {subject.made[key]}, not {value}; {remedy}"
-                )
+            if (theirs := subject.made.told(key, value)) != value:
+                raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}; {remedy}")
 
     def refuse_place(self, folder: Path) -> None:
         """Refuse a folder in the results of other files: a study's store and masks lie above each

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline_src.config.method import Network
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, read_json
+from pipeline_src.files import atomic_path
 from pipeline_src.models.checkpoints import read_checkpoint_tensors
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import (
@@ -25,6 +25,7 @@ from pipeline_src.models.weights import (
     save_weights,
 )
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.provenance.manifest import Manifest
 
 Role = Literal["teacher", "student"]
 AUTHORS_NAME = re.compile(r"([ts])cascade(\d+)\.conv(\d+)\.(weight|bias)")
@@ -146,21 +147,14 @@ def _check_role(path: Path, role: Role) -> None:
     told = {path: read_metadata(path).get("model")}
     manifest = path.parent / "manifest.json"
     if path.name == "weights.safetensors" and manifest.exists():
-        told[manifest] = _name_of(read_json(manifest))
+        made = Manifest.read(manifest)
+        told[manifest] = made.told("name", made.settings.get("model"))
     for source, model in told.items():
         if isinstance(model, str) and (known := role_of(model)) and known != role:
             raise InputError(
                 f"{path}: holds the weights of a {known} ({source} says {model}); give it with "
                 f"--{known}"
             )
-
-
-def _name_of(manifest: Any) -> Any:
-    """The model's name in a training's manifest; None in one that is none."""
-    match manifest:
-        case {"name": name} | {"plan": {"model": name}}:
-            return name
-    return None
 
 
 def role_of(model: str) -> Role | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -157,6 +158,18 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     except InputError:
         return []
     return [str(path) for volume in volumes for path in volume.files]
+
+
+def voxels_of_largest(study: Study, dataset: str) -> int:
+    """Voxels of the largest volume of a data set that the split uses; 0 where the data is not
+    there (yet) or cannot be used, which the preparation then says."""
+    from pipeline_src.data.inspection import choose_volumes
+
+    try:
+        used = choose_volumes(study.datasets[dataset], Path(study.data_root)).used
+    except InputError:
+        return 0
+    return max((math.prod(volume.shape()) for volume in used), default=0)
 
 
 def refuse_unplannable(files: list[str]) -> None:

@@ -25,6 +25,7 @@ NEUTRAL = (
     "cli",
     "commands",
     "config",
+    "data.spool",
     "errors",
     "files",
     "locks",

@@ -19,10 +19,11 @@ from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json, sha256_file
+from pipeline_src.files import sha256_file
 from pipeline_src.planning.code import digests, sources
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import figure_kind
 from pipeline_src.reporting.tables.method_options import method_options
 
@@ -173,34 +174,32 @@ def why_outdated(step: Step, manifest: Path) -> str:
     if not manifest.exists():
         return "has no manifest that says what made it"
     try:
-        made = read_json(manifest)
-        settings, code = dict(made["settings"]), dict(made["code"])
-    except (InputError, KeyError, TypeError, ValueError):
+        made = Manifest.read(manifest, "settings", "code")
+    except InputError:
         return "has a manifest that does not say which settings and code made it"
     asked = json.loads(json.dumps(dict(step.settings)))
-    if settings != asked:
-        return f"was made with {_first_difference(settings, asked)}"
-    if step.given is not None and (
-        other := _other_file(list(dict(made["inputs"]).values()), step.given)
-    ):
+    if made.settings != asked:
+        return f"was made with {_first_difference(made.settings, asked)}"
+    if step.given is not None and (other := _other_file(made, step.given)):
         return f"was made from {other}"
-    now = digests(step.code)
-    changed = sorted(name for name in code.keys() | now.keys() if code.get(name) != now.get(name))
+    now, then = digests(step.code), made.code
+    changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"was made by other code ({changed[0]}{more})"
     return ""
 
 
-def _other_file(inputs: Any, given: list[Path]) -> str:
+def _other_file(made: Manifest, given: list[Path]) -> str:
     """What differs between the given files that a manifest lists and those that are there, in a few
     words; empty if nothing does. A file of the same name, size and date is taken for the same; else
     its digest decides, as in a copy of the data.
     """
     try:
-        listed = [(Path(i["path"]).name, i["size"], i["modified"], i["sha256"]) for i in inputs]
-    except (AttributeError, KeyError, TypeError):
+        inputs = made.require("inputs").inputs.values()
+    except InputError:
         return "files of which nothing is known"
+    listed = [(Path(one.path).name, one.size, one.modified, one.sha256) for one in inputs]
     if len(listed) != len(given):
         return f"{len(listed)} files where there are {len(given)} now"
     dated = Counter(one[:3] for one in listed)

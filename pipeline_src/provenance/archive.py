@@ -17,18 +17,17 @@ import yaml
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, read_json, sha256_file, write_text
+from pipeline_src.files import atomic_path, open_regular, sha256_file, write_text
 from pipeline_src.planning.places import Places, manifest_of
 from pipeline_src.planning.reported import Figure, Reported, of_study
-from pipeline_src.provenance.crate_content import check_digests, read_manifest, required_files
+from pipeline_src.provenance.crate_content import check_digests, read_action, required_files
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
 #: The records themselves, in an archive's folder.
 RECORDS = "records.tar.xz"
 #: Where given data lies for somebody who has the records alone.
 DATA_ROOT = "data"
-#: What of a sitting tells of the place and not of the result.
-PRIVATE = ("host", "job", "gpus")
 #: More than this, unpacked, is no archive of a study.
 LARGEST = 2 << 30
 #: Kinds of figure that show images of the store, which an archive does not hold.
@@ -105,7 +104,7 @@ def _check(results: Path, names: Sequence[str]) -> None:
     digests = {name: sha256_file(results / name) for name in names}
     for name in names:
         if name.endswith("manifest.json"):
-            check_digests(results, read_manifest(results, name), digests)
+            check_digests(results, read_action(results, name), digests)
 
 
 def _content(results: Path, name: str) -> bytes:
@@ -116,27 +115,26 @@ def _content(results: Path, name: str) -> bytes:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return yaml.safe_dump(config | {"data_root": DATA_ROOT}, sort_keys=False).encode()
     if name.endswith("manifest.json"):
-        manifest = read_json(path)
+        manifest = Manifest.read(path, "inputs", "runs")
         return (json.dumps(_public(manifest, results, name), indent=2) + "\n").encode()
     with open_regular(path) as stream:
         return stream.read()
 
 
-def _public(manifest: dict[str, Any], results: Path, name: str) -> dict[str, Any]:
+def _public(manifest: Manifest, results: Path, name: str) -> dict[str, Any]:
     """A manifest without what tells of the machine's names and folders."""
+    root = results.resolve()
     data_root = Path(load_study(results / "config.yaml").data_root).resolve()
-    for given in manifest["inputs"].values():
-        place = Path(
-            os.path.normpath(results.resolve() / PurePosixPath(name).parent / given["path"])
-        )
-        if not place.is_relative_to(results.resolve()):
-            inside = place.is_relative_to(data_root)
-            below = place.relative_to(data_root) if inside else Path(place.name)
-            given["path"] = f"/{DATA_ROOT}/{below.as_posix()}"
-    for sitting in manifest["sittings"]:
-        for key in PRIVATE:
-            sitting.pop(key, None)
-    return manifest
+
+    def place_of(path: str) -> str:
+        place = Path(os.path.normpath(root / PurePosixPath(name).parent / path))
+        if place.is_relative_to(root):
+            return path
+        inside = place.is_relative_to(data_root)
+        below = place.relative_to(data_root) if inside else Path(place.name)
+        return f"/{DATA_ROOT}/{below.as_posix()}"
+
+    return manifest.without_places(place_of)
 
 
 def _pack(path: Path, contents: dict[str, bytes]) -> None:

@@ -22,8 +22,8 @@ from pipeline_src.provenance.crate_content import (
     DESCRIPTIONS,
     FORMATS,
     NOT_INCLUDED,
+    Action,
     Content,
-    Manifest,
     describe_file,
     is_inside,
     read_results,
@@ -97,10 +97,10 @@ def crate_metadata(content: Content, license_url: str) -> str:
 
     crate = ROCrate(version="1.2")
     files = _add_files(crate, content)
-    software = {key: _add_software(crate, key, m) for key, m in _softwares(content).items()}
+    software = {key: _add_software(crate, key, a) for key, a in _softwares(content).items()}
     actions = [
-        _add_action(crate, manifest, files, software[_software_key(manifest)])
-        for manifest in content.manifests
+        _add_action(crate, action, files, software[_software_key(action)])
+        for action in content.actions
     ]
     paper = _add_paper(crate)
     root = crate.root_dataset
@@ -116,7 +116,7 @@ def crate_metadata(content: Content, license_url: str) -> str:
 
 
 def _newest(content: Content) -> datetime:
-    ends = [manifest.ended for manifest in content.manifests if manifest.ended]
+    ends = [action.ended for action in content.actions if action.ended]
     if not ends:
         raise InputError(f"{content.results}: no manifest in it tells when a result was made")
     return max(ends)
@@ -165,8 +165,8 @@ def _add_files(crate: Any, content: Content) -> dict[str, Any]:
             description=f"{describe_file(NOT_INCLUDED, name) or 'File'}; not in this crate",
             **_file_facts(content, name),
         )
-    for manifest in content.manifests:
-        for place, sha256 in (*manifest.inputs.items(), *manifest.outputs.items()):
+    for action in content.actions:
+        for place, sha256 in (*action.inputs.items(), *action.outputs.items()):
             if (key := _key(place, sha256)) not in files:
                 name = PurePosixPath(place).name
                 files[key] = _add(
@@ -194,16 +194,16 @@ def _file_facts(content: Content, name: str) -> dict[str, str]:
     }
 
 
-def _software_key(manifest: Manifest) -> str:
-    return sha256_json([manifest.version, manifest.packages])[:12]
+def _software_key(action: Action) -> str:
+    return sha256_json([action.version, action.packages])[:12]
 
 
-def _softwares(content: Content) -> dict[str, Manifest]:
-    """A manifest of each state of the software that made results, by key."""
-    return {_software_key(manifest): manifest for manifest in content.manifests}
+def _softwares(content: Content) -> dict[str, Action]:
+    """An action of each state of the software that made results, by key."""
+    return {_software_key(action): action for action in content.actions}
 
 
-def _add_software(crate: Any, key: str, manifest: Manifest) -> Any:
+def _add_software(crate: Any, key: str, action: Action) -> Any:
     packages = [
         _add(
             crate,
@@ -213,7 +213,7 @@ def _add_software(crate: Any, key: str, manifest: Manifest) -> Any:
             version=version,
             url=f"https://pypi.org/project/{name}/" if name != "python" else "https://python.org/",
         )
-        for name, version in manifest.packages.items()
+        for name, version in action.packages.items()
     ]
     return _add(
         crate,
@@ -221,28 +221,28 @@ def _add_software(crate: Any, key: str, manifest: Manifest) -> Any:
         "SoftwareApplication",
         name="SFT-KD-Recon pipeline",
         description="Snakemake pipeline that reproduces the paper at its address",
-        version=manifest.version,
+        version=action.version,
         url=PAPER_URL,
         softwareRequirements=packages,
     )
 
 
-def _add_action(crate: Any, manifest: Manifest, files: dict[str, Any], software: Any) -> Any:
-    times = {"startTime": manifest.started, "endTime": manifest.ended}
-    written = files[manifest.path]
-    action = _add(
+def _add_action(crate: Any, action: Action, files: dict[str, Any], software: Any) -> Any:
+    times = {"startTime": action.started, "endTime": action.ended}
+    written = files[action.path]
+    entity = _add(
         crate,
-        f"#action/{quote(manifest.path)}",
+        f"#action/{quote(action.path)}",
         "CreateAction",
-        name=manifest.title,
-        description=manifest.effort,
+        name=action.title,
+        description=action.effort,
         instrument=software,
-        object=_entities(files, manifest.inputs),
-        result=[*_entities(files, manifest.outputs), written],
+        object=_entities(files, action.inputs),
+        result=[*_entities(files, action.outputs), written],
         **{key: at.isoformat(timespec="seconds") for key, at in times.items() if at},
     )
-    written["about"] = action
-    return action
+    written["about"] = entity
+    return entity
 
 
 def _entities(files: dict[str, Any], digests: dict[str, str]) -> list[Any]:

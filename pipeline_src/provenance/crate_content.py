@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json, sha256_file
+from pipeline_src.files import sha256_file
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
+from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
 #: What a crate holds and what that is: the first pattern that a path in the results matches.
 DESCRIPTIONS = (
@@ -92,16 +93,16 @@ def _stores(study: Study) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A manifest that was read.
+class Action:
+    """What one manifest in the results tells of.
 
     Attributes:
-        path: its place in the results.
+        path: the manifest's place in the results.
         command: what made the outputs, such as `train`.
         inputs, outputs: SHA-256 by place in the results; the place of a file elsewhere begins with
             `../` or `/`.
-        started, ended: of the first and after the last sitting; None where it tells of no sitting.
-        effort: seconds, sittings and processors in a few words.
+        started, ended: of the first and after the last run; None where it tells of no run.
+        effort: seconds, runs and processors in a few words.
         version: version and commit of the pipeline.
         packages: versions by name.
     """
@@ -122,37 +123,33 @@ class Manifest:
         return f"{self.command} {self.path.removesuffix('manifest.json').rstrip('./')}"
 
 
-def read_manifest(results: Path, path: str) -> Manifest:
-    """The manifest at a place in the results.
+def read_action(results: Path, path: str) -> Action:
+    """What the manifest at a place in the results tells of.
 
     Raises:
         InputError: it cannot be read, or lacks what every manifest has.
     """
-    facts = read_json(results / path)
+    manifest = Manifest.read(results / path, "command", "inputs", "outputs", "runs", "made_by")
+    runs, by = manifest.runs, manifest.made_by
     try:
-        sittings, made_by = facts["sittings"], facts["made_by"]
-        starts = [datetime.fromisoformat(sitting["started"]) for sitting in sittings]
-        seconds = [float(sitting["seconds"]) for sitting in sittings]
-        ends = [a + timedelta(seconds=b) for a, b in zip(starts, seconds, strict=True)]
-        processors = " and ".join(dict.fromkeys(sitting["processor"] for sitting in sittings))
-        times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
-        commit = made_by["commit"]
-        return Manifest(
-            path,
-            str(facts["command"]),
-            {_place(path, i["path"]): str(i["sha256"]) for i in facts["inputs"].values()},
-            {_place(path, name): str(sha256) for name, sha256 in facts["outputs"].items()},
-            min(starts, default=None),
-            max(ends, default=None),
-            f"{sum(seconds):.1f} s{times} on {processors}" if sittings else "time not known",
-            ", ".join(filter(None, (made_by.get("version"), f"commit {commit or 'not known'}"))),
-            {str(name): str(version) for name, version in made_by["packages"].items()},
-        )
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{results / path}: is no manifest of this pipeline ({type(error).__name__}: {error}); "
-            "run the workflow again"
-        ) from None
+        starts = [datetime.fromisoformat(run.started or "") for run in runs]
+        ends = [at + timedelta(seconds=run.seconds) for at, run in zip(starts, runs, strict=True)]
+        started, ended = min(starts, default=None), max(ends, default=None)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise manifest.refusal(f"runs: {error}") from None
+    processors = " and ".join(dict.fromkeys(run.processor or UNKNOWN for run in runs))
+    times = f" in {len(runs)} runs" if len(runs) > 1 else ""
+    return Action(
+        path,
+        manifest.command,
+        {_place(path, given.path): given.sha256 for given in manifest.inputs.values()},
+        {_place(path, name): sha256 for name, sha256 in manifest.outputs.items()},
+        started,
+        ended,
+        f"{manifest.seconds:.1f} s{times} on {processors}" if runs else "time not known",
+        ", ".join(filter(None, (by.version, f"commit {by.commit or 'not known'}"))),
+        by.packages,
+    )
 
 
 def _place(manifest: str, path: str) -> str:
@@ -174,7 +171,7 @@ class Content:
         study: the study, as configured.
         included: places of the files of the crate, sorted.
         listed: places of the files that are named in it alone, sorted.
-        manifests: by place.
+        actions: in the order of their manifests' places.
         digests: SHA-256 of all included and listed files.
     """
 
@@ -182,7 +179,7 @@ class Content:
     study: Study
     included: list[str]
     listed: list[str]
-    manifests: list[Manifest]
+    actions: list[Action]
     digests: dict[str, str]
 
 
@@ -196,23 +193,23 @@ def read_results(results: Path) -> Content:
     study = load_study(results / "config.yaml")
     for name in required_files(study):
         _require(results, name)
-    included, manifests = [], []
+    included, actions = [], []
     for name in _described_files(results, study):
         _check_inside(results, name)
         if name.endswith("manifest.json"):
-            manifest = read_manifest(results, name)
-            if manifest.command == "crate":
+            action = read_action(results, name)
+            if action.command == "crate":
                 continue
-            manifests.append(manifest)
+            actions.append(action)
         included.append(name)
-    named = {place for m in manifests for place in (*m.inputs, *m.outputs) if is_inside(place)}
+    named = {place for a in actions for place in (*a.inputs, *a.outputs) if is_inside(place)}
     for place in sorted(named):
         _require(results, place)
     listed = sorted((named | set(_stores(study))) - set(included))
     digests = {name: sha256_file(results / name) for name in (*included, *listed)}
-    for manifest in manifests:
-        check_digests(results, manifest, digests)
-    return Content(results, study, included, listed, manifests, digests)
+    for action in actions:
+        check_digests(results, action, digests)
+    return Content(results, study, included, listed, actions, digests)
 
 
 def _require(results: Path, name: str) -> None:
@@ -251,15 +248,15 @@ def describe_file(known: Sequence[tuple[str, str]], name: str) -> str:
     return next((text for pattern, text in known if fnmatchcase(name, pattern)), "")
 
 
-def check_digests(results: Path, manifest: Manifest, digests: dict[str, str]) -> None:
-    """Check a manifest against the digests of those files that there are any of.
+def check_digests(results: Path, action: Action, digests: dict[str, str]) -> None:
+    """Check a manifest against the digests of files, as far as there are any.
 
     Raises:
         InputError: a file is another than the manifest tells of.
     """
     for places, problem in (
-        (manifest.outputs, "is not the file that its manifest describes"),
-        (manifest.inputs, f"has changed since {results / manifest.path} tells of it"),
+        (action.outputs, "is not the file that its manifest describes"),
+        (action.inputs, f"has changed since {results / action.path} tells of it"),
     ):
         for place, sha256 in places.items():
             if is_inside(place) and digests.get(place, sha256) != sha256:

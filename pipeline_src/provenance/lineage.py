@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, Field, ValidationError
 
 from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json, sha256_file
+from pipeline_src.files import sha256_file
 from pipeline_src.modules import PACKAGE
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import printable
 
 
@@ -33,7 +31,7 @@ class Step:
     role: str
     path: Path
     expected: str | None
-    manifest: Mapping[str, Any] | None
+    manifest: Manifest | None
     seen: bool
 
     @property
@@ -44,39 +42,17 @@ class Step:
         digest = sha256_file(self.path)
         if self.expected is not None and digest != self.expected:
             return "has changed since it was read"
-        if self.manifest is not None and digest != self.manifest["outputs"].get(
-            self.path.name, digest
-        ):
+        outputs = self.manifest.outputs if self.manifest else {}
+        if digest != outputs.get(self.path.name, digest):
             return "is not what its manifest describes"
         return ""
 
 
-class _Given(BaseModel):
-    path: Annotated[str, Field(pattern=r"\A[^\x00]+\z")]
-    sha256: str
+#: What a manifest has to tell for its result to be traced.
+PARTS = ("command", "inputs", "outputs", "runs", "made_by")
 
 
-class _Sitting(BaseModel):
-    started: str
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _MadeBy(BaseModel):
-    commit: str | None
-    commit_problem: str = ""
-
-
-class _Manifest(BaseModel):
-    """What is read of a manifest here."""
-
-    command: str
-    inputs: dict[str, _Given]
-    outputs: dict[str, str]
-    sittings: list[_Sitting]
-    made_by: _MadeBy
-
-
-def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
+def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
     """The manifest beside a file that names it among its outputs, or None.
 
     A manifest, which figures of trainings are drawn from, stands for what it describes.
@@ -85,18 +61,10 @@ def manifest_of(path: Path) -> tuple[Path, Mapping[str, Any]] | None:
         InputError: one beside the file cannot be read, or is no manifest though it names the file.
     """
     for found in sorted(path.parent.glob("*manifest.json")):
-        content = read_json(found)
-        outputs = content.get("outputs") if isinstance(content, dict) else None
+        manifest = Manifest.read(found)
+        outputs = manifest.told("outputs")
         if isinstance(outputs, dict) and path.name in (found.name, *outputs):
-            try:
-                _Manifest.model_validate(content, strict=True)
-            except ValidationError as error:
-                problem = error.errors(include_url=False)[0]
-                where = ".".join(map(str, problem["loc"]))
-                raise InputError(
-                    f"{found}: is no manifest of this pipeline ({where}: {problem['msg']})"
-                ) from None
-            return found, content
+            return found, manifest.require(*PARTS)
     return None
 
 
@@ -129,11 +97,11 @@ def trace(
 
 def _check_where(
     path: Path,
-    sources: Sequence[tuple[Path, Mapping[str, Any]] | None],
+    sources: Sequence[tuple[Path, Manifest] | None],
     where: Mapping[str, str],
 ) -> None:
     for key, value in where.items():
-        values = {str(made[1][key]) for made in sources if made and key in made[1]}
+        values = {str(made[1].told(key)) for made in sources if made and key in made[1]}
         if value not in values:
             known = f"there are {', '.join(sorted(values))}" if values else "no input has that key"
             raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
@@ -152,15 +120,15 @@ def _data_roots(path: Path) -> list[Path]:
 
 
 def _inputs(
-    manifest_path: Path, manifest: Mapping[str, Any], places: Sequence[Path]
+    manifest_path: Path, manifest: Manifest, places: Sequence[Path]
 ) -> Iterator[tuple[str, Path, str | None]]:
     """Role, file and SHA-256 of each input of a manifest."""
-    for role, given in manifest["inputs"].items():
+    for role, given in manifest.inputs.items():
         # Resolved, since the results may lie behind a link to another disk.
-        source = Path(os.path.normpath(manifest_path.parent.resolve() / given["path"]))
+        source = Path(os.path.normpath(manifest_path.parent.resolve() / given.path))
         if not source.exists() and manifest_of(source) is None:
-            source = _moved(given["path"], given["sha256"], places) or source
-        yield role, source, given["sha256"]
+            source = _moved(given.path, given.sha256, places) or source
+        yield role, source, given.sha256
 
 
 def _moved(name: str, sha256: str, places: Sequence[Path]) -> Path | None:
@@ -196,7 +164,7 @@ def _matches(source: Path, where: Mapping[str, str]) -> bool:
     found = manifest_of(source)
     if found is None:
         return True
-    return all(str(found[1].get(key, value)) == value for key, value in where.items())
+    return all(str(found[1].told(key, value)) == value for key, value in where.items())
 
 
 def describe(step: Step) -> str:
@@ -205,13 +173,13 @@ def describe(step: Step) -> str:
     if step.manifest is None:
         made = "given"
     else:
-        sittings, by = step.manifest["sittings"], step.manifest["made_by"]
-        seconds = sum(sitting["seconds"] for sitting in sittings)
-        times = f" in {len(sittings)} sittings" if len(sittings) > 1 else ""
-        start = sittings[0]["started"][:19] if sittings else "time not known"
+        runs, by = step.manifest.runs, step.manifest.made_by
+        times = f" in {len(runs)} runs" if len(runs) > 1 else ""
+        started = runs[0].started if runs else None
         made = (
-            f"{step.manifest['command']}, {start}, {seconds:.0f} s{times}, "
-            f"code {(by['commit'] or '')[:12] or by.get('commit_problem', 'outside git')}"
+            f"{step.manifest.command}, {started[:19] if started else 'time not known'}, "
+            f"{step.manifest.seconds:.0f} s{times}, "
+            f"code {(by.commit or '')[:12] or by.commit_problem or 'outside git'}"
         )
     place = "/".join(step.path.parts[-4:]) if step.depth else str(step.path)
     role = f"{step.role}: " if step.role else ""

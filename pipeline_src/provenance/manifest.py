@@ -1,162 +1,200 @@
-"""What made a result: code, packages and machine."""
+"""Manifests: what went into a result, what came out, and what made it.
+
+They are written and read here alone. A manifest may come from an older version of the pipeline, or
+from a stranger: every part that is missing or damaged is as if it were not there, until somebody
+requires it.
+"""
 
 from __future__ import annotations
 
+import copy
 import os
-import platform
-import resource
-import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pipeline_src import IMPORT_STARTED
-from pipeline_src.acceleration.fork_client import FORKED
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file, write_json
-from pipeline_src.modules import PACKAGE
+from pipeline_src.provenance.environment import record
 
-REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel", "pandas")
+#: Stands for what is told nowhere.
+UNKNOWN = "not recorded"
+#: What of a run tells of the place and not of the result.
+PRIVATE = ("host", "job", "gpus")
+#: What older versions called parts.
+FORMER_NAMES = {"runs": "sittings", "settings": "plan"}
 
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that shape a number, and of Python."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in REPORTED_PACKAGES
-    }
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that runs, with ``-dirty`` for local edits; None where git does
-    not tell it."""
-    return _described()[0]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def commit_problem() -> str:
-    """Why the commit is not known, in one line: ``outside git`` or git's own reason, such as that
-    the checkout belongs to another user; empty where it is known."""
-    return _described()[1]
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
-def _described() -> tuple[str | None, str]:
-    """The commit or None, and why it is not known."""
-    # Git's refusal to look into another user's checkout is left as it is: what lies there, such as
-    # the programs that its configuration names, would be run.
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError:
-        return None, "git is not installed"
-    except (OSError, subprocess.SubprocessError) as error:
-        return None, f"git cannot be asked ({error})"
-    if not done.returncode:
-        return done.stdout.strip(), ""
-    said = (done.stderr.strip().splitlines() or [f"git failed with status {done.returncode}"])[0]
-    reason = said.removeprefix("fatal: ")
-    return None, "outside git" if reason.startswith("not a git repository") else reason
+class Given(_Part):
+    """An input file: its path from the manifest's folder, and its state when it was read.
 
-
-def machine() -> dict[str, Any]:
-    """The processor, its core count, and the operating system."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
-
-
-def record() -> dict[str, Any]:
-    """Everything above as one block for a manifest; `commit_problem` where there is no commit."""
-    commit, problem = git_commit(), {}
-    if commit is None:
-        problem["commit_problem"] = commit_problem()
-    return {"commit": commit, **problem, "packages": package_versions(), "machine": machine()}
-
-
-class Sitting:
-    """One process's share of a result: when, where, how long, and the energy where it is told.
-
-    The energy is the processor's as a whole, from the counters of Linux's powercap; it takes part
-    in whatever else the machine did.
+    `size` is in bytes, `modified` in nanoseconds since 1970.
     """
 
-    def __init__(self) -> None:
-        self._started = datetime.now(UTC)
-        self._clock = time.perf_counter()
-        self._startup = self._clock - IMPORT_STARTED
-        self._joules = 0.0
-        self._counters = _energy_counters()
-        self._sample = {path: _read_number(path) for path in self._counters}
-
-    def so_far(self) -> dict[str, Any]:
-        """Start, seconds since, seconds of importing before, whether the process is a fork that
-        imported less, its processor time, peak memory and joules (null where the platform does not
-        tell) and machine. The memory of a fork counts what its server had imported."""
-        for path, counter_range in self._counters.items():
-            before, now = self._sample[path], _read_number(path)
-            self._sample[path] = now
-            # The counters wrap around.
-            self._joules += ((now - before) % counter_range if counter_range else 0) / 1e6
-        return {
-            "started": self._started.isoformat(timespec="milliseconds"),
-            "seconds": round(time.perf_counter() - self._clock, 3),
-            "startup_seconds": round(self._startup, 3),
-            "forked": FORKED in os.environ,
-            "processor_seconds": round(time.process_time() + _of_children(), 2),
-            "peak_memory_mib": _peak_memory(),
-            "energy_joules": round(self._joules, 1) if self._counters else None,
-            "host": platform.node(),
-            "job": os.environ.get("SLURM_JOB_ID"),
-            "gpus": os.environ.get("SLURM_STEP_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
-            **machine(),
-        }
+    path: Annotated[str, Field(pattern=r"\A[^\x00]+\z")]
+    size: int | None = None
+    modified: int | None = None
+    sha256: str
 
 
-def _of_children() -> float:
-    """Processor time of the processes that this one has started and waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+class Run(_Part):
+    """One process's share of a result; see `RunRecorder.so_far`. What is not told is None."""
+
+    started: str | None = None
+    seconds: Amount
+    startup_seconds: Amount | None = None
+    forked: bool | None = None
+    processor_seconds: Amount | None = None
+    peak_memory_mib: Amount | None = None
+    energy_joules: Amount | None = None
+    gpu_peak_memory_mib: Amount | None = None
+    gpu_energy_joules: Amount | None = None
+    host: str | None = None
+    processor: str | None = None
+    cores: int | None = None
+    system: str | None = None
 
 
-def _peak_memory() -> int | None:
-    """The most memory that this process held, in MiB.
+class MadeBy(_Part):
+    """The code and the packages that made a result; see `environment.record`."""
 
-    `getrusage` would count the process that started it too.
+    version: str = ""
+    commit: str | None = None
+    commit_problem: str = ""
+    packages: dict[str, str] = {}
+
+
+class BestEpoch(_Part):
+    """The epoch whose weights a training kept."""
+
+    validation_loss: float | None = None
+    validation_psnr_db: float | None = None
+
+
+class Manifest(BaseModel):
+    """A manifest that was read.
+
+    Attributes:
+        command: what made the result, such as `train`.
+        inputs: files by role, such as `mask`; a list has roles `metrics/0`, `metrics/1` ...
+        outputs: SHA-256 by name, of files beside the manifest.
+        settings: the part of the configuration that defines the result.
+        code: digests of the source files that shaped the numbers, by name.
+        runs: the processes that worked on the result, in order.
+        made_by: the state of the software at the end.
+
+    Of some commands:
+        repeated: sentences about images that occur twice in a store.
+        training_sha256: the fingerprint of a training.
+        data_digest, mask: the store and the mask of a training.
+        histories: names of a training's histories, one per stage.
+        device, gpu, convolutions: what a training ran on, and by which kernels.
     """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) // 1024 for line in lines if "VmHWM" in line), None)
 
+    model_config = ConfigDict(strict=True)
 
-def _energy_counters() -> dict[Path, float]:
-    """Readable energy counters of processor packages, and the range of each in microjoules."""
-    found = {}
-    for folder in Path("/sys/class/powercap").glob("intel-rapl:[0-9]"):
+    command: str = ""
+    inputs: dict[str, Given] = {}
+    outputs: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    code: dict[str, str] = {}
+    runs: list[Run] = []
+    made_by: MadeBy = MadeBy()
+    repeated: list[str] = []
+    training_sha256: str | None = None
+    data_digest: str | None = None
+    mask: dict[str, Any] | None = None
+    histories: list[str] = []
+    best_epoch: BestEpoch = BestEpoch()
+    device: str | None = None
+    gpu: str | None = None
+    convolutions: str | None = None
+
+    _path: Path = PrivateAttr(default=Path("manifest.json"))
+    _content: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _problems: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, *required: str) -> Self:
+        """Read a manifest.
+
+        Raises:
+            InputError: it cannot be read or is not JSON, or a required part is missing or damaged.
+        """
+        return cls.from_content(read_json(path), path).require(*required)
+
+    @classmethod
+    def from_content(cls, content: object, path: Path) -> Self:
+        """A manifest of what a file holds; ``path`` is for messages alone."""
+        told = dict(content) if isinstance(content, dict) else {}
+        for name, former in FORMER_NAMES.items():
+            if former in told:
+                told.setdefault(name, told.pop(former))
+        problems: dict[str, str] = {}
         try:
-            path, limit = folder / "energy_uj", folder / "max_energy_range_uj"
-            _read_number(path)
-            found[path] = _read_number(limit)
-        except (OSError, ValueError):
-            continue
-    return found
+            manifest = cls.model_validate(told)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_input=False):
+                where = ".".join(map(str, problem["loc"]))
+                problems.setdefault(str(problem["loc"][0]), f"{where}: {problem['msg']}")
+            manifest = cls.model_validate({k: v for k, v in told.items() if k not in problems})
+        manifest._path, manifest._content, manifest._problems = path, told, problems
+        return manifest
 
+    def require(self, *parts: str) -> Self:
+        """Refuse a manifest in which a part is missing or damaged.
 
-def _read_number(path: Path) -> float:
-    return float(path.read_text())
+        Raises:
+            InputError: the first such part.
+        """
+        for part in parts:
+            if problem := self._problems.get(part):
+                raise self.refusal(problem)
+            if part not in self._content:
+                raise self.refusal(f"{part}: is missing")
+        return self
+
+    def refusal(self, problem: str) -> InputError:
+        """The error that says what is wrong with the manifest."""
+        return InputError(
+            f"{self._path}: is no manifest of this pipeline ({problem}); run the workflow again"
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it tells nothing at all, as what is no manifest does."""
+        return not self._content
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def told(self, key: str, otherwise: Any = None) -> Any:
+        """What it tells under any key, such as a label, as it stands there."""
+        return self._content.get(key, otherwise)
+
+    @property
+    def seconds(self) -> float:
+        """Of all runs together."""
+        return sum(run.seconds for run in self.runs)
+
+    def without_places(self, place_of: Callable[[str], str]) -> dict[str, Any]:
+        """Its content as JSON without the names of machines and jobs; ``place_of`` gives the path
+        that stands for each input's."""
+        content = copy.deepcopy(self._content)
+        for given in content["inputs"].values():
+            given["path"] = place_of(given["path"])
+        for run in content["runs"]:
+            for key in PRIVATE:
+                run.pop(key, None)
+        return content
 
 
 def refuse_manifest_of_other(path: Path, command: str) -> None:
@@ -165,8 +203,7 @@ def refuse_manifest_of_other(path: Path, command: str) -> None:
     Raises:
         InputError: it lies there.
     """
-    made = read_json(path) if path.exists() else {}
-    other = made.get("command", command) if isinstance(made, dict) else command
+    other = Manifest.read(path).told("command", command) if path.exists() else command
     if other != command:
         raise InputError(
             f"{path}: tells what the command {other} made; give {command} another --output"
@@ -181,42 +218,37 @@ def write_manifest(
     outputs: Sequence[Path],
     settings: Mapping[str, Any],
     code: Mapping[str, str],
-    sittings: list[dict[str, Any]],
+    runs: list[dict[str, Any]],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the manifest of a result: what went in, what came out, and what made it.
+    """Write the manifest of a result; see `Manifest` for its parts.
 
     Paths in it are relative to its folder, so that results can be moved as a whole.
 
     Args:
-        inputs: files by role, such as `mask`; a list has roles `metrics/0`, `metrics/1` ...
-        outputs: files beside the manifest.
-        settings: the part of the configuration that defines the result.
-        code: digests of the source files that shaped the numbers, by name.
+        runs: what `RunRecorder.so_far` tells of each.
         facts: whatever else the result needs told, such as labels.
     """
     # Resolved, since the results may lie behind a link to another disk.
     folder = path.parent.resolve()
-    write_json(
-        path,
-        {
-            "command": command,
-            **facts,
-            "inputs": {
-                role: {
-                    "path": os.path.relpath(file.resolve(), folder),
-                    "size": file.stat().st_size,
-                    "modified": file.stat().st_mtime_ns,
-                    "sha256": sha256_file(file),
-                }
-                for role, file in inputs.items()
-            },
-            "outputs": {
-                os.path.relpath(file.resolve(), folder): sha256_file(file) for file in outputs
-            },
-            "settings": dict(settings),
-            "code": dict(code),
-            "sittings": sittings,
-            "made_by": record(),
+    content = {
+        "command": command,
+        **facts,
+        "inputs": {
+            role: {
+                "path": os.path.relpath(file.resolve(), folder),
+                "size": file.stat().st_size,
+                "modified": file.stat().st_mtime_ns,
+                "sha256": sha256_file(file),
+            }
+            for role, file in inputs.items()
         },
-    )
+        "outputs": {os.path.relpath(file.resolve(), folder): sha256_file(file) for file in outputs},
+        "settings": dict(settings),
+        "code": dict(code),
+        "runs": runs,
+        "made_by": record(),
+    }
+    # What is written is what can be read.
+    Manifest.model_validate(content)
+    write_json(path, content)

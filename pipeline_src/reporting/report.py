@@ -19,7 +19,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.code import package_digest
-from pipeline_src.provenance.manifest import record
+from pipeline_src.provenance.environment import record
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.names import TABLE_TITLES, counted

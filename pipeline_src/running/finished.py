@@ -12,10 +12,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json, sha256_file
+from pipeline_src.files import sha256_file
+from pipeline_src.provenance.manifest import Manifest
 
 NAME = "finished"
 MANIFEST = "manifest.json"
@@ -30,10 +30,10 @@ def is_complete(folder: Path, digest: str) -> bool:
     if folder.is_symlink() or not names or not all(_is_own_file(folder / name) for name in names):
         return False
     try:
-        return manifest["training_sha256"] == digest and all(
-            sha256_file(folder / name) == sha256 for name, sha256 in manifest["outputs"].items()
+        return manifest.training_sha256 == digest and all(
+            sha256_file(folder / name) == sha256 for name, sha256 in manifest.outputs.items()
         )
-    except (InputError, KeyError, TypeError, AttributeError):
+    except InputError:
         return False
 
 
@@ -95,7 +95,7 @@ def is_whole(folder: Path) -> bool:
 def trained_folders(results: Path) -> Iterator[Path]:
     """Folders of finished trainings in the results of all studies."""
     for manifest in sorted(results.glob(f"*/*/*x/seed*/*/{MANIFEST}")):
-        if "training_sha256" in _manifest(manifest.parent):
+        if _manifest(manifest.parent).training_sha256 is not None:
             yield manifest.parent
 
 
@@ -103,18 +103,16 @@ def _is_own_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def _files(manifest: dict[str, Any]) -> list[str]:
+def _files(manifest: Manifest) -> list[str]:
     """Names of the files that a training's manifest tells of, itself last; none where it names a
     file that trainings do not write beside it."""
-    outputs = manifest.get("outputs", {})
-    expected = isinstance(outputs, dict) and all(map(_OUTPUT.fullmatch, outputs))
-    return [*outputs, MANIFEST] if expected else []
+    outputs = manifest.outputs
+    return [*outputs, MANIFEST] if outputs and all(map(_OUTPUT.fullmatch, outputs)) else []
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The folder's manifest; empty where it has none that can be read."""
+def _manifest(folder: Path) -> Manifest:
+    """The folder's manifest; an empty one where it has none that can be read."""
     try:
-        manifest = read_json(folder / MANIFEST)
+        return Manifest.read(folder / MANIFEST)
     except InputError:
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
+        return Manifest()

@@ -13,7 +13,7 @@ from pipeline_src import locks
 from pipeline_src.errors import InputError
 from pipeline_src.running.interruption import Interruption
 
-NAME = "running.lock"
+NAME = "training.lock"
 
 
 @contextmanager

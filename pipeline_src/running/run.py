@@ -17,7 +17,9 @@ from pipeline_src.planning.code import digests
 from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.steps import training_code
-from pipeline_src.provenance.manifest import Sitting, package_versions, write_manifest
+from pipeline_src.provenance.environment import package_versions
+from pipeline_src.provenance.manifest import write_manifest
+from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.running.checkpointing import Safekeeping
 from pipeline_src.running.finished import is_complete, take_back
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
@@ -54,7 +56,8 @@ def run_training(
         Interrupted: a signal asked it to stop; its state is saved.
     """
     device, reason = set_up(plan)
-    store, mask = read_store(inputs.store), read_mask(inputs.mask)
+    store = read_store(inputs.store, parts=("train", "validation"))
+    mask = read_mask(inputs.mask)
     require_size(mask, inputs.mask, store.images.shape[1:], inputs.store)
     require_labels(labels, store, mask, [inputs.store, inputs.mask])
     defined_by = what_defines(plan, inputs, device, compiled=not reason)
@@ -68,18 +71,20 @@ def run_training(
             return
         gpu, use = gpu_facts(device), GpuUse(device)
         files = StateFiles(output, digest, gpu)
-        saved, sitting = files.load(), Sitting()
-        earlier = saved.facts["sittings"] if saved else []
+        saved, recorder = files.load(), RunRecorder()
+        # States of older versions call them sittings.
+        facts = saved.facts if saved else {}
+        earlier = facts.get("runs", facts.get("sittings", []))
 
-        def sittings() -> list[dict[str, Any]]:
-            return [*earlier, {**sitting.so_far(), **use.so_far()}]
+        def runs() -> list[dict[str, Any]]:
+            return [*earlier, {**recorder.so_far(), **use.so_far()}]
 
         keeping = Safekeeping(
             files,
             saved,
             interruption,
             save_every,
-            lambda: {"model": plan.model, "seed": plan.seed, **labels, "sittings": sittings()},
+            lambda: {"model": plan.model, "seed": plan.seed, **labels, "runs": runs()},
         )
         if reason:
             print(f"convolutions: torch's; {reason}", file=sys.stderr)
@@ -104,7 +109,7 @@ def run_training(
             outputs=written,
             settings=defined_by["plan"],
             code=defined_by["code"],
-            sittings=sittings(),
+            runs=runs(),
             facts={
                 **labels,
                 "model": model,

@@ -1,6 +1,6 @@
 """The state of an unfinished training, kept so that nothing but a few seconds can be lost.
 
-Two files lie beside the outputs: `running.state` and the one before it, `training.state.previous`.
+Two files lie beside the outputs: `training.state` and the one before it, `training.state.previous`.
 Each is a SHA-256 followed by a safetensors file whose metadata say what it is a state of; a file
 cut short or altered is known by its digest. Reading runs no code.
 """
@@ -24,7 +24,7 @@ from torch import Tensor
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, leftovers
 
-NAME = "running.state"
+NAME = "training.state"
 PREVIOUS = "training.state.previous"
 
 

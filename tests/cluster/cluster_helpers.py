@@ -80,7 +80,7 @@ class ClusterStudy(Study):
     def assert_resumed(self, expected: Study, run: Run) -> None:
         """The run ended well, a training was taken up, and its result is the undisturbed one."""
         assert run.end() == 0, run.said()
-        assert self.sittings() > 1, run.said()
+        assert self.recorded_runs() > 1, run.said()
         assert_same_result(self, expected)
 
 

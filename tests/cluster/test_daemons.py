@@ -21,7 +21,7 @@ def test_slurmd_killed_and_started_again(
     node.start_slurmd()
     assert run.end() == 0, run.said()
     assert_same_result(study, undisturbed)
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1
 
 
 def test_slurmctld_away_for_a_minute(
@@ -41,7 +41,7 @@ def test_slurmctld_away_for_a_minute(
     assert "has not noticed for" in said
     assert "complete; the same training has ended before" in study.training_log()
     assert_same_result(study, undisturbed)
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1
 
 
 def test_drained_node(study: ClusterStudy, undisturbed: ClusterStudy, node: SlurmNode) -> None:
@@ -63,4 +63,4 @@ def test_drained_node(study: ClusterStudy, undisturbed: ClusterStudy, node: Slur
     finally:
         node.update(state="resume")
     assert_same_result(study, undisturbed)
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1

@@ -71,19 +71,19 @@ def test_small_jobs_are_not_submitted(grids: tuple[ClusterStudy, ClusterStudy]) 
 
 
 def test_each_training_had_one_gpu_of_its_own(grids: tuple[ClusterStudy, ClusterStudy]) -> None:
-    sittings = []
+    runs = []
     for path in (grids[1].root / "results/tiny/heart/4x/seed0").glob("*/manifest.json"):
-        [sitting] = json.loads(path.read_text())["sittings"]
-        sittings.append(sitting)
-    assert len({sitting["job"] for sitting in sittings}) == len(sittings) == 9
-    assert {sitting["gpus"] for sitting in sittings} == {"0", "1"}
+        [run] = json.loads(path.read_text())["runs"]
+        runs.append(run)
+    assert len({run["job"] for run in runs}) == len(runs) == 9
+    assert {run["gpus"] for run in runs} == {"0", "1"}
 
 
 def test_nothing_else_has_a_gpu(grids: tuple[ClusterStudy, ClusterStudy]) -> None:
     path = grids[1].root / "results/tiny/heart/4x/seed0/teacher/volumes.manifest.json"
-    [sitting] = json.loads(path.read_text())["sittings"]
-    assert sitting["job"]
-    assert not sitting["gpus"]
+    [run] = json.loads(path.read_text())["runs"]
+    assert run["job"]
+    assert not run["gpus"]
 
 
 def test_files_that_appear_late(study: ClusterStudy, undisturbed: ClusterStudy) -> None:

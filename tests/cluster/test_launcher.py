@@ -45,7 +45,7 @@ def test_killed_with_its_launcher_and_waited_for(
     assert second.end() == 0, second.said()
     assert "waiting for 1 jobs that an earlier Snakemake left behind" in second.said()
     assert "complete; the same training has ended before" in study.training_log()
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1
     assert_same_result(study, undisturbed)
 
 
@@ -60,7 +60,7 @@ def test_plain_snakemake_killed_and_submitted_again(
     second = study.submit()
     assert second.end() == 0, second.said()
     assert_same_result(study, undisturbed)
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1
     assert "waiting for process" in study.training_log()
 
 
@@ -100,7 +100,7 @@ def test_interrupted_launcher_leaves_no_job(study: ClusterStudy, node: SlurmNode
     study.wait_until_training()
     _interrupt(run)
     wait_until(lambda: not node.squeue(), "jobs to end")
-    assert (study.root / WEIGHTS).parent.joinpath("running.state").exists()
+    assert (study.root / WEIGHTS).parent.joinpath("training.state").exists()
 
 
 def _interrupt(run: Run) -> None:

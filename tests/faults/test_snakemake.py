@@ -87,7 +87,7 @@ def test_without_retries_snakemake_names_the_job_and_the_next_run_goes_on(
     assert "logs/train/heart_4x_seed0_teacher.log" in error
     after_kill.run()
     assert "goes on after" in after_kill.training_log()
-    assert after_kill.sittings() == 2
+    assert after_kill.recorded_runs() == 2
     assert_same_result(after_kill, whole)
     seen(
         "SIGKILL of the training, no retries",
@@ -105,7 +105,7 @@ def test_another_learning_rate_after_a_kill_trains_anew(
     after_kill.run()
     assert "not taken up, it is the state of another training" in after_kill.training_log()
     assert "goes on after" not in after_kill.training_log()
-    assert after_kill.sittings() == 1
+    assert after_kill.recorded_runs() == 1
     assert sha256_file(after_kill.root / WEIGHTS) != sha256_file(whole.root / WEIGHTS)
     assert_nothing_left(after_kill)
     seen(
@@ -126,7 +126,7 @@ def test_a_signal_to_all_processes_stops_them_and_the_next_run_goes_on(
     assert run.end() == 1, run.said()
     study.wait_until_not_training()
     assert f"stopped by {number.name} in stage" in study.training_log()
-    assert (study.teacher / "running.state").exists()
+    assert (study.teacher / "training.state").exists()
     assert not (study.root / WEIGHTS).exists()
     assert not study.is_locked()
     study.run()
@@ -142,7 +142,7 @@ def test_sigterm_to_snakemake_alone_lets_the_training_finish_and_starts_nothing_
     run, _ = study.start_and_catch(target=pupil)
     run.send(signal.SIGTERM)
     assert run.end() == 1, run.said()
-    assert study.sittings() == 1
+    assert study.recorded_runs() == 1
     assert_same_result(study, whole)
     plan = study.run("-n", target=pupil)
     assert "Training std_kd_at" in plan
@@ -168,7 +168,7 @@ def test_a_new_snakemake_waits_for_the_training_of_one_that_was_killed(
     os.kill(training, signal.SIGCONT)
     assert new.end() == 0, new.said()
     assert "goes on after" in study.training_log()
-    assert study.sittings() == 2
+    assert study.recorded_runs() == 2
     assert_same_result(study, whole)
     seen("SIGKILL of Snakemake alone", study.trains, 1, "the new one waited and went on; same bits")
 
@@ -185,6 +185,6 @@ def test_a_training_stops_when_its_snakemake_is_killed(
     study.run("--unlock")
     study.run()
     assert "goes on after" in study.training_log()
-    assert study.sittings() == 2
+    assert study.recorded_runs() == 2
     assert_same_result(study, whole)
     seen("... and nothing else", study.trains, 1, "the training stopped by itself; same bits later")

@@ -31,7 +31,7 @@ STUDY = check_study(
 MODELS = Models(STUDY)
 SECRET = b"\x89 pixels of a patient"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SITTINGS = [
+RUNS = [
     {"started": "2026-01-02T03:04:05+00:00", "seconds": 10.5, "processor": "Abacus"},
     {"started": "2026-01-02T05:00:00+00:00", "seconds": 20.25, "processor": "Abacus"},
 ]
@@ -49,7 +49,7 @@ def manifest(
     command: str,
     inputs: dict[str, Path],
     outputs: list[Path],
-    sittings: list[dict[str, Any]] | None = None,
+    runs: list[dict[str, Any]] | None = None,
 ) -> None:
     write_manifest(
         path,
@@ -58,7 +58,7 @@ def manifest(
         outputs=outputs,
         settings={},
         code={"models": "d1g35t"},
-        sittings=SITTINGS[:1] if sittings is None else sittings,
+        runs=RUNS[:1] if runs is None else runs,
         facts={"dataset": "tiny"},
     )
 
@@ -73,7 +73,7 @@ def train(setting: Path, model: str) -> None:
     inputs = {"store": setting.parent / "volumes.h5", "mask": setting / "mask.npz"}
     if teacher := MODELS.teacher(model):
         inputs["teacher"] = setting / "seed0" / teacher / "weights.safetensors"
-    manifest(folder / "manifest.json", "train", inputs, outputs, SITTINGS)
+    manifest(folder / "manifest.json", "train", inputs, outputs, RUNS)
     evaluate(folder, {**inputs, "weights": outputs[0]})
 
 
@@ -106,7 +106,7 @@ def make_results(root: Path) -> Path:
     # What is of no interest, or of no use.
     put(results / "logs" / "train" / "a.csv")
     put(results / "benchmarks" / "a.csv")
-    put(setting / "seed0" / "student" / "running.state")
+    put(setting / "seed0" / "student" / "training.state")
     put(setting / "seed0" / "student" / ".weights.abcdefgh.safetensors")
     put(setting / "seed0" / "sft_kd_gone" / "weights.safetensors", "of an earlier configuration")
     return results

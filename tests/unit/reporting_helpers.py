@@ -12,7 +12,8 @@ import pandas as pd
 
 from pipeline_src.config import Study, check_study
 from pipeline_src.evaluation.results import METRICS
-from pipeline_src.provenance.manifest import Sitting, write_manifest
+from pipeline_src.provenance.manifest import write_manifest
+from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.tabular import write_rows
 
@@ -167,7 +168,7 @@ def write_made(
         outputs=paths,
         settings={},
         code={"provenance/lineage.py": "d1g35t"},
-        sittings=facts.pop("sittings", [Sitting().so_far()]),
+        runs=facts.pop("runs", [RunRecorder().so_far()]),
         facts=facts,
     )
 

@@ -52,7 +52,7 @@ def facts(**changes: Any) -> dict[str, Any]:
             "features": [{**row, "seconds": 7.0} for row in rows],
             "reconstruction": rows,
         },
-        "sittings": [{"seconds": 30.5}, {"seconds": 9.5}],
+        "runs": [{"seconds": 30.5}, {"seconds": 9.5}],
         **changes,
     }
 

@@ -32,9 +32,9 @@ from pipeline_src.files import open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
 from pipeline_src.operations.status.reading import LARGEST_HEADER, _read_state
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.report import _questions
 from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG
-from pipeline_src.reporting.reviewers.records import read_made
 from pipeline_src.reporting.tables.answers import COLUMNS
 from pipeline_src.sampling.masks import Mask, read_mask, write_mask
 
@@ -54,7 +54,7 @@ def traced(table: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 GIVEN = {"path": "../given/paper.csv", "sha256": "a"}
-SITTING = {"started": "2026-01-01", "seconds": 1}
+RUN = {"started": "2026-01-01", "seconds": 1}
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ SITTING = {"started": "2026-01-01", "seconds": 1}
         ("inputs", {"a": GIVEN | {"path": "a\ud800"}}, "inputs.a.path"),
         ("inputs", {"a": GIVEN | {"sha256": 7}}, "inputs.a.sha256"),
         ("outputs", {"main.md": 3}, "outputs.main.md"),
-        ("sittings", "abc", "sittings"),
-        ("sittings", [SITTING | {"seconds": float("nan")}], "sittings.0.seconds"),
-        ("sittings", [SITTING | {"seconds": 10**400}], "sittings.0.seconds"),
-        ("sittings", [SITTING | {"seconds": -1}], "sittings.0.seconds"),
-        ("sittings", [SITTING | {"started": 3}], "sittings.0.started"),
+        ("runs", "abc", "runs"),
+        ("runs", [RUN | {"seconds": float("nan")}], "runs.0.seconds"),
+        ("runs", [RUN | {"seconds": 10**400}], "runs.0.seconds"),
+        ("runs", [RUN | {"seconds": -1}], "runs.0.seconds"),
+        ("runs", [RUN | {"started": 3}], "runs.0.started"),
         ("made_by", {"commit": 3}, "made_by.commit"),
         ("command", None, "command"),
     ],
@@ -84,11 +84,11 @@ def test_a_manifest_that_is_none_is_named_with_its_key(
     assert f"{manifest}: is no manifest of this pipeline ({named}: " in traced(table, capsys)
 
 
-def test_a_manifest_without_sittings_is_still_traced(
+def test_a_manifest_without_runs_is_still_traced(
     table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = table.with_suffix(".manifest.json")
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"sittings": []}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"runs": []}))
     assert main(["provenance", str(table)]) == 0
     assert "time not known" in capsys.readouterr().out
 
@@ -141,17 +141,17 @@ def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> No
     made = {
         "inputs": {},
         "outputs": {},
-        "sittings": [{"seconds": seconds}],
+        "runs": [{"seconds": seconds}],
         "made_by": {"commit": "a", "packages": {}},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(made))
     with pytest.raises(InputError, match="is no manifest of this pipeline"):
-        read_made(tmp_path / "manifest.json")
+        Manifest.read(tmp_path / "manifest.json", "runs")
 
 
 def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
-    path = tmp_path / "running.state"
+    path = tmp_path / "training.state"
     with path.open("wb") as stream:
         stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
         stream.truncate(LARGEST_HEADER * 40 + 40)

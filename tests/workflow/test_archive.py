@@ -51,8 +51,8 @@ def test_records_do_not_tell_of_this_machine(finished: Checkout, kept: Path) -> 
     for entry, content in contents(kept):
         assert str(finished.root).encode() not in content, entry.name
         if entry.name.endswith("manifest.json"):
-            for sitting in json.loads(content)["sittings"]:
-                assert not {"host", "job", "gpus"} & sitting.keys(), entry.name
+            for run in json.loads(content)["runs"]:
+                assert not {"host", "job", "gpus"} & run.keys(), entry.name
         if entry.name == "config.yaml":
             assert yaml.safe_load(content)["data_root"] == "data"
 

@@ -56,7 +56,7 @@ def digests(results: Path) -> dict[str, str]:
 def forked(results: Path) -> set[bool]:
     """Whether the processes that made a study's results were forks of a server."""
     manifests = [read_json(path) for path in results.rglob("*manifest.json")]
-    return {sitting["forked"] for manifest in manifests for sitting in manifest["sittings"]}
+    return {run["forked"] for manifest in manifests for run in manifest["runs"]}
 
 
 def test_a_study_repeats_on_one_core_in_another_order_and_without_forks(

@@ -24,6 +24,7 @@ from pipeline_src.operations.preflight import (
     gpu_wanted,
     refuse_unplannable,
     source_files_of,
+    voxels_of_largest,
 )
 from pipeline_src.provenance.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS

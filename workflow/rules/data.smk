@@ -10,8 +10,8 @@ rule prepare:
         "../../environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: limits.preparation_memory(
-            input.size_mb, attempt
+        mem_mb=lambda wildcards, attempt: limits.preparation_memory(
+            voxels_of_largest(study, wildcards.dataset), attempt
         ),
         runtime=lambda wildcards, input, attempt: limits.preparation_minutes(
             input.size_mb, attempt

@@ -19,7 +19,7 @@ from pipeline_src.operations.cluster.findings import Finding, Verdict
 from pipeline_src.operations.cluster.slurm import lines_of
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.planning.models import Models
-from pipeline_src.provenance.manifest import commit_problem
+from pipeline_src.provenance.environment import commit_problem
 
 #: GB below which a disk is called nearly full.
 LITTLE_DISK = 5

@@ -25,6 +25,8 @@ SLOW_GPU = 1e12
 PROCESS_MIB, GPU_PROCESS_MIB = 1500, 6000
 #: Minutes that starting, loading and writing may take.
 START_MINUTES = 10
+#: Bytes that preparing holds of a voxel: as stored, unpacked, in single precision, scaled, cropped.
+BYTES_OF_VOXEL = 32
 #: Seconds for the figures of merit of one slice.
 MERIT_SECONDS = 0.2
 
@@ -46,8 +48,10 @@ def training_minutes(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int
 
 
 def evaluation_memory(slices: Slices, attempt: int) -> int:
-    """MiB for an evaluation, which holds the data and reconstructs a few slices at a time."""
-    return attempt * (PROCESS_MIB + math.ceil(5 * slices.store_bytes / MIB))
+    """MiB for an evaluation, which holds the reported patients and their reconstructions, and
+    reconstructs a few slices at a time."""
+    reported = max(slices.test, slices.validation) * slices.bytes_of_one
+    return attempt * (PROCESS_MIB + math.ceil(5 * reported / MIB))
 
 
 def evaluation_minutes(
@@ -62,9 +66,9 @@ def evaluation_minutes(
     return attempt * (START_MINUTES + math.ceil(seconds / 60))
 
 
-def preparation_memory(source_mib: float, attempt: int) -> int:
-    """MiB for a preparation: compressed integers become floats, one volume at a time."""
-    return attempt * (PROCESS_MIB + math.ceil(10 * source_mib))
+def preparation_memory(voxels: int, attempt: int) -> int:
+    """MiB for a preparation, which holds one volume at a time, by the voxels of the largest."""
+    return attempt * (PROCESS_MIB + math.ceil(BYTES_OF_VOXEL * voxels / MIB))
 
 
 def preparation_minutes(source_mib: float, attempt: int) -> int:

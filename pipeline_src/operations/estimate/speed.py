@@ -18,9 +18,10 @@ from os import devnull
 from pathlib import Path
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular, read_json
+from pipeline_src.files import open_regular
 from pipeline_src.operations.estimate.work import Slices, slices_of_store, training_multiply_adds
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.provenance.manifest import Manifest
 
 #: Epochs of a calibration; the first, in which memory and libraries are made ready, is left out.
 EPOCHS = 4
@@ -102,24 +103,24 @@ def speed_of_results(results: Path) -> Speed:
     found: dict[tuple[str, int, int], list[float]] = {}
     starts, devices = [], set()
     for path in sorted(results.rglob("manifest.json")):
-        manifest = read_json(path)
+        manifest = Manifest.read(path)
         try:
-            plan = TrainingPlan.model_validate(manifest["settings"])
-            slices = slices_of_store(path.parent / manifest["inputs"]["store"]["path"])
-            epochs = [_seconds(path.parent / name) for name in manifest["histories"]]
-            taken = sum(sitting["seconds"] for sitting in manifest["sittings"])
-            way = str(manifest.get("convolutions", "library")).partition(":")[0]
-            device = f"{manifest['device']}, {way} convolutions"
-            if not all(0 <= seconds < math.inf for seconds in (*chain(*epochs), taken)):
+            manifest.require("settings", "inputs", "histories", "runs", "device")
+            plan = TrainingPlan.model_validate(manifest.settings)
+            slices = slices_of_store(path.parent / manifest.inputs["store"].path)
+            epochs = [_seconds(path.parent / name) for name in manifest.histories]
+            way = (manifest.convolutions or "library").partition(":")[0]
+            device = f"{manifest.device}, {way} convolutions"
+            if not all(0 <= seconds < math.inf for seconds in chain(*epochs)):
                 continue
-        except (AttributeError, KeyError, TypeError, ValueError, OSError):
+        except (InputError, KeyError, TypeError, ValueError, OSError):
             continue  # another result's manifest, or one whose files are not all here
         if device.startswith("cuda"):
             epochs = [settled(stage) for stage in epochs]
         work = training_multiply_adds(plan, slices)
         key = (kind_of(plan), slices.rows, slices.columns)
         found.setdefault(key, []).append(sum(map(sum, epochs)) / work)
-        starts.append(max(0.0, taken - sum(map(sum, epochs))))
+        starts.append(max(0.0, manifest.seconds - sum(map(sum, epochs))))
         devices.add(device)
     if not found:
         raise InputError(f"{results}: no finished training with its data to learn from")

@@ -104,10 +104,10 @@ def activation_bytes(plan: TrainingPlan, slices: Slices) -> int:
 
 
 def training_bytes(plan: TrainingPlan, slices: Slices) -> int:
-    """Memory that a training holds at most beyond that of an idle process: data (the store as read,
-    the parts trained and chosen on, and their zero-filled images), features, and on distillation
-    what is remembered of the teacher."""
-    held = slices.store_bytes + 2 * (slices.train + slices.validation) * slices.bytes_of_one
+    """Memory that a training holds at most beyond that of an idle process: data (the parts trained
+    and chosen on, and their zero-filled images), features, and on distillation what is remembered
+    of the teacher."""
+    held = 2 * (slices.train + slices.validation) * slices.bytes_of_one
     # The features, their gradients and the convolutions' work space.
     held += 3 * activation_bytes(plan, slices)
     if plan.distillation is not None:

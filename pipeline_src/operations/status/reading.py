@@ -19,14 +19,15 @@ from typing import Any, Literal, get_args
 
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular, read_json
+from pipeline_src.files import open_regular
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.running.lock import is_locked
 from pipeline_src.text import one_line
 
-#: Names that `running.state` gives its files; kept here too because it imports torch.
-STATE_FILES = ("running.state", "training.state.previous")
+#: Names that `training.state` gives its files; kept here too because it imports torch.
+STATE_FILES = ("training.state", "training.state.previous")
 #: Bytes of a state file before its safetensors content: the SHA-256 of the rest.
 DIGEST_BYTES = 32
 #: What safetensors itself takes as a header.
@@ -79,7 +80,7 @@ class TrainingStatus:
         position: None where nothing is saved, and of a training that is done.
         validation_loss, validation_psnr_db: of the stage's last epoch; once done, of the epoch
             whose weights were kept.
-        seconds: spent so far, in all sittings.
+        seconds: spent so far, in all runs.
         seconds_left: estimate for a running one.
         note: the rest in words, such as the line it failed with.
     """
@@ -178,7 +179,7 @@ def look(planned: _Planned) -> TrainingStatus:
         return _status(planned, "running", **facts)
     manifest = _manifest(planned.folder / "manifest.json")
     # A state of another training than the manifest's: of one that was begun again and stopped.
-    if manifest is not None and (saved is None or saved.digest == manifest.get("training_sha256")):
+    if manifest is not None and (saved is None or saved.digest == manifest.training_sha256):
         return _done(planned, manifest)
     error = _error_line(planned.log, saved.written if saved else 0.0)
     if error and manifest is None:
@@ -202,32 +203,30 @@ def _status(planned: _Planned, state: State, **facts: Any) -> TrainingStatus:
     )
 
 
-def _done(planned: _Planned, manifest: dict[str, Any]) -> TrainingStatus:
+def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
     """What a manifest tells; what it lacks is None."""
-    best, sittings = manifest.get("best_epoch"), manifest.get("sittings")
-    best = best if isinstance(best, dict) else {}
+    best = manifest.best_epoch
     return _status(
         planned,
         "done",
         epochs_done=float(planned.stages * planned.epochs),
-        validation_loss=_number(best.get("validation_loss")),
-        validation_psnr_db=_number(best.get("validation_psnr_db")),
-        seconds=_total_seconds(sittings) if isinstance(sittings, list) else None,
-        note="" if manifest else "its manifest.json cannot be read",
+        validation_loss=_number(best.validation_loss),
+        validation_psnr_db=_number(best.validation_psnr_db),
+        seconds=manifest.seconds if manifest.runs else None,
+        note="its manifest.json cannot be read" if manifest.is_empty else "",
     )
 
 
-def _manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest; empty where it cannot be read, None where there is none."""
+def _manifest(path: Path) -> Manifest | None:
+    """The manifest; an empty one where it cannot be read, None where there is none."""
     try:
-        manifest = read_json(path)
+        return Manifest.read(path)
     except InputError:
-        return {} if path.exists() else None
-    return manifest if isinstance(manifest, dict) else {}
+        return Manifest() if path.exists() else None
 
 
-def _total_seconds(sittings: Iterable[Any]) -> float:
-    found = (_number(s.get("seconds")) for s in sittings if isinstance(s, dict))
+def _total_seconds(runs: Iterable[Any]) -> float:
+    found = (_number(run.get("seconds")) for run in runs if isinstance(run, dict))
     return sum(seconds or 0.0 for seconds in found)
 
 
@@ -267,7 +266,7 @@ def _newest_state(planned: _Planned) -> tuple[_Saved | None, bool]:
 
 
 def _read_state(path: Path, stages: int) -> _Saved:
-    """The facts in a state file's header; see `running.state` for its layout.
+    """The facts in a state file's header; see `training.state` for its layout.
 
     The tensors are not read. A file that was cut short is known by its size, but not one in which
     bytes were altered.
@@ -290,7 +289,7 @@ def _read_state(path: Path, stages: int) -> _Saved:
     facts = json.loads(header["__metadata__"]["facts"])
     position = _position(facts, stages)
     rows = facts["histories"].get(position.stage) or [{}]
-    seconds = _total_seconds(facts["sittings"])
+    seconds = _total_seconds(facts["runs"] if "runs" in facts else facts["sittings"])
     epoch_seconds = _epoch_seconds(facts["histories"], seconds, position.epochs_done)
     left = position.stages * position.epochs - position.epochs_done
     return _Saved(

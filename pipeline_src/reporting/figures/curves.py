@@ -25,8 +25,8 @@ from matplotlib.ticker import (
 )
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.names import counted, full_title, model_order
 from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, told
 from pipeline_src.tabular import read_rows
@@ -97,18 +97,15 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     """
     curves: dict[str, Curve] = {}
     for manifest in inputs:
-        made = read_json(manifest)
-        try:
-            name, files = str(made["settings"]["model"]), list(map(Path, made["histories"]))
-            if not files:
-                raise KeyError("no histories")
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{manifest}: is no manifest of a training ({error!r})") from None
+        made = Manifest.read(manifest)
+        name, files = str(made.settings.get("model", "")), list(map(Path, made.histories))
+        if not (name and files):
+            raise InputError(f"{manifest}: is no manifest of a training (no model or no histories)")
         *before, last = (_read_history(manifest.parent / file) for file in files)
         stages = [Path(file).stem.removeprefix("history_") for file in files]
         if name not in curves:
             earlier = {s: len(h) for s, h in zip(stages, before, strict=False)}
-            distils = _distils(made["settings"], stages[-1])
+            distils = _distils(made.settings, stages[-1])
             curves[name] = Curve(*split_model_name(name), [], earlier, distils)
         curves[name].histories.append(last)
     return draw(list(curves.values()), title)

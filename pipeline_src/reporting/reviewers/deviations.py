@@ -21,7 +21,7 @@ PAPER_CONFIG = PACKAGE.parent / "config" / "paper.yaml"
 #: beside the paper's models, and where and how fast it runs.
 NO_DEVIATION = (
     *("study", "title", "preset", "data_root", "outdated", "ablations", "controls", "evaluation"),
-    *("training.device", "training.threads", "acceleration.choice"),
+    *("training.device", "training.threads", "training.convolutions"),
     "distillation.teacher_cache_mib",
 )
 #: Told for each data set.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.names import counted, full_title
-from pipeline_src.reporting.reviewers.records import UNKNOWN, Effort, Records
+from pipeline_src.reporting.reviewers.records import Effort, Records
 
 #: Not a matter of records: most machines have no counter that may be read.
 NOT_MEASURED = "not measured"
@@ -28,12 +29,12 @@ def _row(step: str, effort: Effort) -> tuple[str, ...]:
     results = f"{effort.found}"
     if missing := effort.expected - effort.found:
         results = f"{effort.found} of {effort.expected}, {missing} {UNKNOWN}"
-    if not effort.sittings:
+    if not effort.runs:
         return (step, results, *(UNKNOWN,) * 5)
     return (
         step,
         results,
-        str(effort.sittings),
+        str(effort.runs),
         duration(effort.seconds),
         _partly(duration(effort.processor_seconds), effort.with_processor_seconds, effort, UNKNOWN),
         UNKNOWN if effort.peak_mib is None else _memory(effort.peak_mib),
@@ -45,7 +46,7 @@ def _partly(text: str, known: int, effort: Effort, otherwise: str) -> str:
     """A sum, and of how many processes it is if not of all."""
     if not known:
         return otherwise
-    return text if known == effort.sittings else f"{text} in {known} of {effort.sittings}"
+    return text if known == effort.runs else f"{text} in {known} of {effort.runs}"
 
 
 def duration(seconds: float) -> str:
@@ -73,8 +74,27 @@ def machine_rows(records: Records) -> list[tuple[str, ...]]:
     ):
         trained_on = f"{device} (model {UNKNOWN})" if device == "cuda" else device
         told = (processor, cores, system, trained_on or "no training")
-        rows.append((*told, str(effort.sittings), duration(effort.seconds)))
+        rows.append((*told, str(effort.runs), duration(effort.seconds)))
     return rows or [(UNKNOWN,) * 6]
+
+
+def gpu_rows(records: Records) -> list[tuple[str, ...]]:
+    """GPU, number of processes, most memory and energy, by model of GPU; none where none was
+    used."""
+    found: dict[str, Effort] = {}
+    for (*_, device), effort in sorted(records.machines.items(), key=lambda pair: pair[0]):
+        if effort.gpu_runs:
+            found[device] = found.get(device, Effort()).with_all_of(effort)
+    rows: list[tuple[str, ...]] = []
+    for device, effort in found.items():
+        energy = NOT_MEASURED
+        if effort.with_gpu_joules:
+            energy = _energy(effort.gpu_joules)
+            if effort.with_gpu_joules < effort.gpu_runs:
+                energy += f" in {effort.with_gpu_joules} of {effort.gpu_runs}"
+        peak = UNKNOWN if effort.gpu_peak_mib is None else _memory(effort.gpu_peak_mib)
+        rows.append((device, f"{effort.gpu_runs}", peak, energy))
+    return rows
 
 
 def model_lines(records: Records) -> list[str]:

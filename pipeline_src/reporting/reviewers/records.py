@@ -2,120 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.data.store_index import StoreIndex, read_index
-from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places, manifest_of
+from pipeline_src.provenance.manifest import UNKNOWN, Manifest, Run
 from pipeline_src.sampling.masks import Mask, read_mask
 
-#: Stands for what is told nowhere.
-UNKNOWN = "not recorded"
 #: Processor, cores, operating system, and the device of a training (empty for other steps).
 Machine = tuple[str, str, str, str]
+#: What has to be told by every manifest that is counted.
+PARTS = ("inputs", "outputs", "runs", "made_by")
 
 
-@dataclass(frozen=True)
-class Sitting:
-    """One process's share of a result, as a manifest tells it.
-
-    Attributes:
-        process: what tells it from other processes.
-        processor_seconds, joules, peak_mib: None where the manifest does not tell.
-    """
-
-    process: tuple[str, ...]
-    seconds: float
-    processor_seconds: float | None
-    joules: float | None
-    peak_mib: float | None
-    machine: Machine
+def machine_of(run: Run, device: str) -> Machine:
+    """What a run ran on."""
+    cores = UNKNOWN if run.cores is None else str(run.cores)
+    return (run.processor or UNKNOWN, cores, run.system or UNKNOWN, device)
 
 
-@dataclass(frozen=True)
-class Made:
-    """What is read of one manifest.
-
-    Attributes:
-        given: number of its inputs.
-        outputs: SHA-256 by name.
-        repeated: sentences about images that occur twice.
-        commit: of the code, or why there is none; empty where neither is told.
-        packages: versions by name.
-    """
-
-    given: int
-    outputs: dict[str, str]
-    repeated: list[str]
-    sittings: list[Sitting]
-    commit: str
-    packages: dict[str, str]
-
-
-def read_made(path: Path) -> Made:
-    """Read a manifest.
-
-    Raises:
-        InputError: it cannot be read, or lacks what every manifest has.
-    """
-    facts = read_json(path)
-    try:
-        by = facts["made_by"]
-        trained = facts.get("command") == "train"
-        device = str(facts.get("gpu") or facts.get("device") or UNKNOWN) if trained else ""
-        return Made(
-            given=len(dict(facts["inputs"])),
-            outputs={str(name): str(digest) for name, digest in facts["outputs"].items()},
-            repeated=_texts(facts.get("repeated", [])),
-            sittings=[_sitting(sitting, device) for sitting in facts["sittings"]],
-            commit=str(by.get("commit") or by.get("commit_problem") or ""),
-            packages={str(name): str(version) for name, version in by["packages"].items()},
-        )
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: is no manifest of this pipeline ({type(error).__name__}: {error}); run the "
-            "workflow again"
-        ) from None
-
-
-def _texts(told: Any) -> list[str]:
-    if not isinstance(told, list):
-        raise TypeError(f"{told!r:.40} is no list")
-    return [str(text) for text in told]
-
-
-def _amount(told: Any) -> float:
-    """Of seconds, joules or MiB: a sum would hide one that cannot be."""
-    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < math.inf:
-        raise ValueError(f"{told!r:.40} is no amount")
-    return float(told)
-
-
-def _sitting(told: Mapping[str, Any], device: str) -> Sitting:
-    def number(key: str) -> float | None:
-        value = told.get(key)
-        return None if value is None else _amount(value)
-
-    def text(key: str) -> str:
-        value = told.get(key)
-        return UNKNOWN if value is None else str(value)
-
-    return Sitting(
-        process=(text("started"), text("host"), text("startup_seconds")),
-        seconds=_amount(told["seconds"]),
-        processor_seconds=number("processor_seconds"),
-        joules=number("energy_joules"),
-        peak_mib=number("peak_memory_mib"),
-        machine=(text("processor"), text("cores"), text("system"), device),
-    )
+def device_of(made: Manifest) -> str:
+    """What a training ran on; empty for another command."""
+    return made.gpu or made.device or UNKNOWN if made.command == "train" else ""
 
 
 @dataclass
@@ -125,44 +38,57 @@ class Effort:
     Attributes:
         expected: results that the study has of this kind.
         found: those of them that have a manifest.
-        sittings: processes that worked on them.
-        seconds: of all sittings, by the clock.
-        processor_seconds: of those sittings that tell them, and how many do; likewise `joules`.
+        runs: processes that worked on them.
+        seconds: of all runs, by the clock.
+        processor_seconds: of those runs that tell them, and how many do; likewise `joules`.
         peak_mib: the most memory that one process held; None where none tells.
+        gpu_runs, gpu_joules, with_gpu_joules, gpu_peak_mib: the same of the runs on a GPU, and of
+            the GPU's own memory and energy.
     """
 
     expected: int = 0
     found: int = 0
-    sittings: int = 0
+    runs: int = 0
     seconds: float = 0.0
     processor_seconds: float = 0.0
     with_processor_seconds: int = 0
     joules: float = 0.0
     with_joules: int = 0
     peak_mib: float | None = None
+    gpu_runs: int = 0
+    gpu_joules: float = 0.0
+    with_gpu_joules: int = 0
+    gpu_peak_mib: float | None = None
 
-    def add(self, sitting: Sitting) -> None:
-        """Count a sitting."""
-        self.sittings += 1
-        self.seconds += sitting.seconds
-        if sitting.processor_seconds is not None:
-            self.processor_seconds += sitting.processor_seconds
+    def add(self, run: Run) -> None:
+        """Count a run."""
+        self.runs += 1
+        self.seconds += run.seconds
+        if run.processor_seconds is not None:
+            self.processor_seconds += run.processor_seconds
             self.with_processor_seconds += 1
-        if sitting.joules is not None:
-            self.joules += sitting.joules
+        if run.energy_joules is not None:
+            self.joules += run.energy_joules
             self.with_joules += 1
-        if sitting.peak_mib is not None:
-            self.peak_mib = max(self.peak_mib or 0.0, sitting.peak_mib)
+        if run.peak_memory_mib is not None:
+            self.peak_mib = max(self.peak_mib or 0.0, run.peak_memory_mib)
+        if run.gpu_peak_memory_mib is not None:
+            self.gpu_runs += 1
+            self.gpu_peak_mib = max(self.gpu_peak_mib or 0.0, run.gpu_peak_memory_mib)
+        if run.gpu_energy_joules is not None:
+            self.gpu_joules += run.gpu_energy_joules
+            self.with_gpu_joules += 1
 
     def with_all_of(self, other: Effort) -> Effort:
         """What both took together."""
-        peaks = [peak for peak in (self.peak_mib, other.peak_mib) if peak is not None]
-        sums = {
-            name: value + getattr(other, name)
-            for name, value in vars(self).items()
-            if name != "peak_mib"
-        }
-        return Effort(**sums, peak_mib=max(peaks, default=None))
+        both: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            values = (value, getattr(other, name))
+            if name in ("peak_mib", "gpu_peak_mib"):
+                both[name] = max((peak for peak in values if peak is not None), default=None)
+            else:
+                both[name] = sum(values)
+        return Effort(**both)
 
 
 @dataclass
@@ -175,13 +101,13 @@ class Records:
             there. The seed is None where one serves all.
         preparation, training, evaluation: what they took.
         by_model: what training took, by the model's name.
-        machines: what the sittings on each machine took.
+        machines: what the runs on each machine took.
         commits: results by commit, or by why there is none.
         packages: results by version, by package.
         files: all that was read.
     """
 
-    prepared: dict[tuple[str, int | None], Made] = field(default_factory=dict)
+    prepared: dict[tuple[str, int | None], Manifest] = field(default_factory=dict)
     stores: dict[tuple[str, int | None], StoreIndex] = field(default_factory=dict)
     masks: dict[tuple[str, int, int | None], Mask] = field(default_factory=dict)
     preparation: Effort = field(default_factory=Effort)
@@ -211,18 +137,18 @@ class _Reading:
     def __init__(self, study: Study, results: Path | None) -> None:
         self._study, self._models, self._results = study, Models(study), results
         self._places = Places(study)
-        self._evaluations: dict[tuple[str, ...], Sitting] = {}
+        self._evaluations: dict[tuple[str | float | None, ...], Run] = {}
         self.records = Records()
         for dataset in study.datasets:
             self._dataset(dataset)
         for setting in study.settings():
             self._setting(*setting)
-        for sitting in self._evaluations.values():
-            self.records.evaluation.add(sitting)
-            self._machine(sitting)
+        for run in self._evaluations.values():
+            self.records.evaluation.add(run)
+            self._count_machine(run, "")
 
-    def _machine(self, sitting: Sitting) -> None:
-        self.records.machines.setdefault(sitting.machine, Effort()).add(sitting)
+    def _count_machine(self, run: Run, device: str) -> None:
+        self.records.machines.setdefault(machine_of(run, device), Effort()).add(run)
 
     def _place(self, name: str) -> Path | None:
         """A file in the results that is there."""
@@ -261,25 +187,28 @@ class _Reading:
         made = self._made(f"{folder}/volumes.manifest.json")
         self.records.evaluation.expected += 1
         self.records.evaluation.found += made is not None
-        for sitting in made.sittings if made else ():
-            known = self._evaluations.setdefault(sitting.process, sitting)
-            if sitting.seconds > known.seconds:
-                self._evaluations[sitting.process] = sitting
+        for run in made.runs if made else ():
+            process = (run.started, run.host, run.startup_seconds)
+            known = self._evaluations.setdefault(process, run)
+            if run.seconds > known.seconds:
+                self._evaluations[process] = run
 
-    def _made(self, name: str, *efforts: Effort) -> Made | None:
-        """The manifest, where it is there, its sittings summed up in ``efforts``."""
+    def _made(self, name: str, *efforts: Effort) -> Manifest | None:
+        """The manifest, where it is there, its runs summed up in ``efforts``."""
         for effort in efforts:
             effort.expected += 1
         if (path := self._place(name)) is None:
             return None
-        made, records = read_made(path), self.records
+        made, records = Manifest.read(path, *PARTS), self.records
+        if "repeated" in made:
+            made.require("repeated")
         for effort in efforts:
             effort.found += 1
-            for sitting in made.sittings:
-                effort.add(sitting)
-        for sitting in made.sittings if efforts else ():
-            self._machine(sitting)
-        records.commits[made.commit] += 1
-        for package, version in made.packages.items():
+            for run in made.runs:
+                effort.add(run)
+        for run in made.runs if efforts else ():
+            self._count_machine(run, device_of(made))
+        records.commits[made.made_by.commit or made.made_by.commit_problem] += 1
+        for package, version in made.made_by.packages.items():
             records.packages.setdefault(package, Counter())[version] += 1
         return made

@@ -57,7 +57,7 @@ def test_kernels_that_are_asked_for_and_cannot_be_had_are_refused(
     with pytest.raises(InputError, match=r"training.convolutions: 'compiled' .*no C compiler"):
         train(study, "student", files.inputs(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    [finding] = [f for f in examine(study, None) if "acceleration.choice" in f.what]
+    [finding] = [f for f in examine(study, None) if "training.convolutions" in f.what]
     assert finding.verdict == "bad"
 
 

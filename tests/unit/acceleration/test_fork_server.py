@@ -87,14 +87,14 @@ def mask(output: Path) -> list[str]:
     return ["mask", *study, "--acceleration", "4x", "--output", str(output)]
 
 
-def sitting(output: Path) -> dict[str, Any]:
+def recorded_run(output: Path) -> dict[str, Any]:
     """What the manifest says of the process."""
-    [found] = json.loads(output.with_suffix(".manifest.json").read_text())["sittings"]
+    [found] = json.loads(output.with_suffix(".manifest.json").read_text())["runs"]
     return dict(found)
 
 
 def was_forked(output: Path) -> bool:
-    return bool(sitting(output)["forked"])
+    return bool(recorded_run(output)["forked"])
 
 
 def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_fork_does_what_a_process_does(shared: Server, tmp_path: Path) -> None
         )
         assert status == 0, errors
         path = tmp_path / name / "mask.npy"
-        told = sitting(path)
+        told = recorded_run(path)
         assert told["forked"] == (name == "forked")
         assert told["peak_memory_mib"] > 20
         assert 0 < told["processor_seconds"] < 60

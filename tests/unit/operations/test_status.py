@@ -67,7 +67,7 @@ def test_a_finished_training_is_done(files: Files, study: Study, results: Path) 
     assert (found.state, found.epochs_done, found.note) == ("done", 8, "")
     assert found.validation_psnr_db == manifest["best_epoch"]["validation_psnr_db"]
     assert found.validation_loss == manifest["best_epoch"]["validation_loss"]
-    assert found.seconds == sum(s["seconds"] for s in manifest["sittings"])
+    assert found.seconds == sum(s["seconds"] for s in manifest["runs"])
 
 
 def test_a_training_stopped_half_way_is_stopped_and_runs_under_a_lock(
@@ -246,7 +246,7 @@ def test_an_error_before_the_state_was_saved_is_of_an_earlier_attempt(
 def test_manifest_beats_log_and_state_of_the_same_training(study: Study, results: Path) -> None:
     """A training killed between writing its manifest and removing its state."""
     folder = folder_of(results, "std_kd_at")
-    write_json(folder / "manifest.json", {"training_sha256": "this", "sittings": [{"seconds": 2}]})
+    write_json(folder / "manifest.json", {"training_sha256": "this", "runs": [{"seconds": 2}]})
     write_log(results, "std_kd_at", "error: from before\n")
     assert one(study, results).state == "done"
     save_state(folder, "this")

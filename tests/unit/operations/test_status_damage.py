@@ -20,7 +20,7 @@ from pipeline_src.running.state import NAME, PREVIOUS
 pytest_plugins = ["status_fixtures"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"best_epoch": 3, "sittings": {"seconds": 1}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"best_epoch": 3, "runs": {"seconds": 1}}'])
 def test_a_manifest_that_tells_nothing(text: str, study: Study, results: Path) -> None:
     folder = folder_of(results, "std_kd_at")
     folder.mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_altered_bytes_never_raise(study: Study, results: Path) -> None:
         {"stage_number": -1},
         {"histories": []},
         {"histories": {"reconstruction": [{"seconds": "long"}]}},
-        {"sittings": 3},
+        {"runs": 3},
     ],
 )
 def test_impossible_facts_are_damage(changes: dict[str, Any], study: Study, results: Path) -> None:

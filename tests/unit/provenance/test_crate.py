@@ -29,7 +29,7 @@ from crate_helpers import (
 from rocrate.rocrate import ROCrate
 
 from pipeline_src.errors import InputError
-from pipeline_src.provenance import manifest as provenance
+from pipeline_src.provenance import environment as provenance
 from pipeline_src.provenance.crate import write_crate
 
 
@@ -161,7 +161,7 @@ def test_a_training_has_inputs_outputs_tool_and_times(crate: ROCrate) -> None:
     }
     assert action["startTime"] == "2026-01-02T03:04:05+00:00"
     assert action["endTime"] == "2026-01-02T05:00:20+00:00"
-    assert "30.8 s in 2 sittings on Abacus" in action["description"]
+    assert "30.8 s in 2 runs on Abacus" in action["description"]
     assert action["instrument"].type == "SoftwareApplication"
 
 
@@ -324,7 +324,7 @@ def test_a_file_that_changed_after_it_was_read(results: Path) -> None:
     assert "manifest.json" in line
 
 
-@pytest.mark.parametrize("key", ["command", "inputs", "outputs", "sittings", "made_by"])
+@pytest.mark.parametrize("key", ["command", "inputs", "outputs", "runs", "made_by"])
 def test_a_manifest_that_lacks_something(key: str, results: Path) -> None:
     path = results / FOLDER / "student/manifest.json"
     content = json.loads(path.read_text())
@@ -344,7 +344,7 @@ def test_a_manifest_that_is_no_mapping(results: Path) -> None:
 
 def test_no_time_anywhere(results: Path) -> None:
     for path in results.rglob("*manifest.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"sittings": []}))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"runs": []}))
     assert "no manifest in it tells when" in refused(results)
 
 

@@ -19,6 +19,7 @@ from pipeline_src.cli import main
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.code import PACKAGE, digests
 from pipeline_src.provenance.lineage import Step, describe, manifest_of, trace
+from pipeline_src.provenance.manifest import Manifest
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -61,7 +62,7 @@ def test_a_result_is_followed_depth_first_to_the_files_that_were_given(chain: Pa
     for step in steps:
         assert (step.manifest is None) == (step.path.resolve().parent.name == "given")
         assert step.expected == (sha256_file(step.path) if step.depth else None)
-    commands = [step.manifest["command"] for step in steps if step.manifest]
+    commands = [step.manifest.command for step in steps if step.manifest]
     assert commands[:5] == ["tables", "evaluate", "prepare", "mask", "train"]
 
 
@@ -242,15 +243,15 @@ def test_provenance_prints_a_line_a_file(chain: Path, capsys: pytest.CaptureFixt
     assert lines[-1].endswith("  given")
 
 
-def test_sittings_of_an_interrupted_training_are_counted_and_their_time_summed(chain: Path) -> None:
-    sittings = [
+def test_runs_of_an_interrupted_training_are_counted_and_their_time_summed(chain: Path) -> None:
+    runs = [
         {"started": f"2026-01-0{day}T10:00:00+00:00", "seconds": seconds}
         for day, seconds in ((1, 20.25), (2, 10.5))
     ]
-    facts: dict[str, Any] = {"command": "train", "sittings": sittings}
+    facts: dict[str, Any] = {"command": "train", "runs": runs}
     write_made(chain, "at/manifest.json", ["at/weights.safetensors"], {}, **facts)
     [step] = trace(chain / "at" / "weights.safetensors")
-    assert "  train, 2026-01-01T10:00:00, 31 s in 2 sittings, code " in describe(step)
+    assert "  train, 2026-01-01T10:00:00, 31 s in 2 runs, code " in describe(step)
 
 
 def test_where_restricts_what_is_printed_and_must_be_a_pair(
@@ -351,7 +352,7 @@ def test_every_command_writes_the_manifest_of_what_it_made(
         assert facts.items() <= content.items()
         sources = [PACKAGE / name for name in content["code"]]
         assert content["code"] == digests(sources) != {}
-        assert content["sittings"][0]["seconds"] >= 0
+        assert content["runs"][0]["seconds"] >= 0
         assert content["made_by"]["packages"]["torch"]
 
     capsys.readouterr()
@@ -366,10 +367,10 @@ def test_what_a_manifest_holds_moves_no_cursor(tmp_path: Path) -> None:
     path.write_text("x")
     manifest = {
         "command": "train\x1b]0;title\x07\nerror: none",
-        "sittings": [{"started": "2026-01-01\x9b", "seconds": 1.0}],
+        "runs": [{"started": "2026-01-01\x9b", "seconds": 1.0}],
         "made_by": {"commit": "\x1b[31m"},
         "outputs": {},
     }
-    line = describe(Step(0, "role\r", path, None, manifest, False))
+    line = describe(Step(0, "role\r", path, None, Manifest.from_content(manifest, path), False))
     assert line.isprintable()
     assert r"train\x1b]0;title\x07\nerror: none" in line

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_src.provenance import manifest as provenance
+from pipeline_src.provenance import environment as provenance
 
 COMMIT = ("git", "-c", "user.name=a", "-c", "user.email=a", "commit", "-q", "-m", "all")
 

@@ -19,7 +19,7 @@ from pipeline_src.sampling.masks import write_mask
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def sitting(started: str, seconds: float, **facts: Any) -> dict[str, Any]:
+def run(started: str, seconds: float, **facts: Any) -> dict[str, Any]:
     return {
         "started": started,
         "seconds": seconds,
@@ -34,13 +34,13 @@ def sitting(started: str, seconds: float, **facts: Any) -> dict[str, Any]:
     } | facts
 
 
-def write_made(path: Path, sittings: Sequence[dict[str, Any]], **facts: Any) -> None:
+def write_made(path: Path, runs: Sequence[dict[str, Any]], **facts: Any) -> None:
     """A manifest with what is read of it here."""
     path.parent.mkdir(parents=True, exist_ok=True)
     made_by = {"commit": COMMIT, "packages": {"torch": "2.0", "numpy": "1.0"}}
     write_json(
         path,
-        {"inputs": {}, "outputs": {}, "sittings": list(sittings), "made_by": made_by} | facts,
+        {"inputs": {}, "outputs": {}, "runs": list(runs), "made_by": made_by} | facts,
     )
 
 
@@ -62,7 +62,7 @@ def write_small_store(path: Path, patients: dict[str, list[str]], dropped: int =
 def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -> None:
     """All records of a finished study.
 
-    Each training took two sittings of 60 and 30 s. Each seed of a setting was measured by one
+    Each training took two runs of 60 and 30 s. Each seed of a setting was measured by one
     process, whose manifests tell of 1, 2, 3 ... s.
     """
     models = Models(study)
@@ -72,9 +72,9 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
         write_small_store(folder / "volumes.h5", patients, dropped=2)
         write_made(
             folder / "volumes.manifest.json",
-            [sitting("0", 10)],
+            [run("0", 10)],
             command="prepare",
-            inputs={"volumes/0": {}, "volumes/1": {}, "volumes/2": {}},
+            inputs={f"volumes/{n}": {"path": f"{n}.nii", "sha256": "a"} for n in range(3)},
             outputs={"volumes.h5": "f" * 64},
             repeated=["a is b"],
         )
@@ -85,7 +85,7 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
         write_mask(results / setting / "mask.npz", mask)
         write_made(
             results / setting / "zero_filled" / "volumes.manifest.json",
-            [sitting(f"zero {setting}", 1)],
+            [run(f"zero {setting}", 1)],
             command="evaluate",
         )
         for seed in study.seeds:
@@ -93,12 +93,12 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
                 folder = results / setting / f"seed{seed}" / name
                 write_made(
                     folder / "manifest.json",
-                    [sitting("0", 60, peak_memory_mib=3072), sitting("1", 30)],
+                    [run("0", 60, peak_memory_mib=3072), run("1", 30)],
                     command="train",
                     device="cpu",
                 )
                 write_made(
                     folder / "volumes.manifest.json",
-                    [sitting(f"{setting} {seed}", number + 1)],
+                    [run(f"{setting} {seed}", number + 1)],
                     command="evaluate",
                 )

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from reporting_helpers import dataset, study_with
-from reviewers_helpers import COMMIT, sitting, write_made, write_records, write_small_store
+from reviewers_helpers import COMMIT, run, write_made, write_records, write_small_store
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.data.store import read_store
 from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.provenance import manifest as manifest_module
 from pipeline_src.reporting.report import page_environment
-from pipeline_src.reporting.reviewers import records as records_module
 from pipeline_src.reporting.reviewers.deviations import (
     PAPER_CONFIG,
     deviations,
@@ -49,7 +49,7 @@ def rows_of(part: Part, table: int = 0) -> dict[str, tuple[str, ...]]:
     return {row[0]: row[1:] for row in part.tables[table].rows}
 
 
-def test_compute_is_summed_over_sittings_and_models(results: Path) -> None:
+def test_compute_is_summed_over_runs_and_models(results: Path) -> None:
     assert len(Models(STUDY).names()) == MODELS
     rows = rows_of(parts_of(STUDY, results)["compute"])
     trainings = SETTINGS * SEEDS * MODELS
@@ -75,8 +75,8 @@ def test_what_is_missing_is_not_recorded_and_energy_is_told_as_far_as_it_is_know
         seeds=[0], accelerations=[4], methods={}, datasets={"heart": dataset()}, controls=[]
     )
     folder = tmp_path / "heart" / "4x" / "seed0" / "teacher"
-    sittings = [sitting("0", 5, energy_joules=7200.0), {"started": "1", "seconds": 2}]
-    write_made(folder / "manifest.json", sittings, command="train", device="cuda")
+    runs = [run("0", 5, energy_joules=7200.0), {"started": "1", "seconds": 2}]
+    write_made(folder / "manifest.json", runs, command="train", device="cuda")
     parts = parts_of(study, tmp_path)
     rows = rows_of(parts["compute"])
     assert rows["training"] == (
@@ -87,8 +87,36 @@ def test_what_is_missing_is_not_recorded_and_energy_is_told_as_far_as_it_is_know
     machines = parts["compute"].tables[1].rows
     assert ("Abacus", "4", "OS", "cuda (model not recorded)", "1", "5 s") in machines
     assert ("not recorded",) * 3 + ("cuda (model not recorded)", "1", "2 s") in machines
-    write_made(folder / "manifest.json", sittings, command="train", device="cuda", gpu="Abaca")
+    write_made(folder / "manifest.json", runs, command="train", device="cuda", gpu="Abaca")
     assert parts_of(study, tmp_path)["compute"].tables[1].rows[0][3] == "Abaca"
+
+
+def test_what_trainings_took_of_gpus_is_told_by_gpu(tmp_path: Path) -> None:
+    study = study_with(
+        seeds=[0], accelerations=[4], methods={}, datasets={"heart": dataset()}, controls=[]
+    )
+    facts = {"command": "train", "device": "cuda"}
+    own = {"gpu_peak_memory_mib": 2048, "gpu_energy_joules": 7200.0}
+    shared = {"gpu_peak_memory_mib": 512, "gpu_energy_joules": None}
+    for name, gpu, runs in (
+        ("teacher", "Abaca", [run("0", 5, **own), run("1", 5, **shared)]),
+        ("student", "Abaca", [run("2", 5, **own)]),
+        ("sft_teacher", "Sisal", [run("3", 5, **shared)]),
+    ):
+        folder = tmp_path / "heart" / "4x" / "seed0" / name
+        write_made(folder / "manifest.json", runs, gpu=gpu, **facts)
+    [first, _, of_gpus] = parts_of(study, tmp_path)["compute"].tables
+    assert of_gpus.rows == [
+        ("Abaca", "3", "2.0 GiB", "4 Wh in 2 of 3"),
+        ("Sisal", "1", "512 MiB", "not measured"),
+    ]
+    assert first.lead.endswith("and stand by themselves below.")
+
+
+def test_without_a_gpu_nothing_is_told_of_one(results: Path) -> None:
+    first, *others = parts_of(STUDY, results)["compute"].tables
+    assert len(others) == 1
+    assert first.lead.endswith("GPUs are not in it.")
 
 
 def test_without_records_nothing_is_told_of_them() -> None:
@@ -249,8 +277,8 @@ def test_each_record_is_read_once(results: Path, monkeypatch: pytest.MonkeyPatch
         read.append(path)
         return original(path)
 
-    original = records_module.read_json
-    monkeypatch.setattr(records_module, "read_json", counted)
+    original = manifest_module.read_json
+    monkeypatch.setattr(manifest_module, "read_json", counted)
     found = read_records(STUDY, results)
     assert len(read) == len(set(read)) == 2 + SETTINGS * (1 + 2 * SEEDS * MODELS)
     assert set(read) < set(found.files)
@@ -258,7 +286,7 @@ def test_each_record_is_read_once(results: Path, monkeypatch: pytest.MonkeyPatch
     assert len(found.files) == len(set(found.files))
 
 
-@pytest.mark.parametrize("text", ['{"sittings": 3', "[]", '{"inputs": {}, "outputs": {}}'])
+@pytest.mark.parametrize("text", ['{"runs": 3', "[]", '{"inputs": {}, "outputs": {}}'])
 def test_a_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "heart" / "volumes.manifest.json"
     path.parent.mkdir()
@@ -288,18 +316,18 @@ def test_text_of_others_is_text(tmp_path: Path) -> None:
     )
     (tmp_path / "heart").mkdir()
     write_small_store(tmp_path / "heart" / "volumes.h5", {"train": [bad, "a\nb", "\x1b[31m"]})
-    sittings = [sitting("0", 1, processor=bad, system=bad)]
+    runs = [run("0", 1, processor=bad, system=bad)]
     made_by = {"commit": None, "commit_problem": bad, "packages": {bad: bad}}
     write_made(
         tmp_path / "heart" / "volumes.manifest.json",
-        sittings,
+        runs,
         command="prepare",
         made_by=made_by,
         repeated=[bad],
         outputs={"volumes.h5": bad},
     )
     parts = list(parts_of(study, tmp_path).values())
-    page = page_environment().get_template(TEMPLATE).render(parts=parts)
+    page = page_environment().get_template(f"reviewers/{TEMPLATE}").render(parts=parts)
     assert "<script" not in page
     assert unescape(page).count(bad) >= 8
     assert "a b" in page

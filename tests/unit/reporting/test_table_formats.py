@@ -146,7 +146,7 @@ def test_a_fragment_has_the_script_once_and_opens_by_itself() -> None:
 def test_the_package_has_the_script_with_it(project_root: Path) -> None:
     settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["pipeline_src"]
-    assert any(Path("reporting/sortable.js").match(pattern) for pattern in patterns)
+    assert any(Path("reporting/tables/sortable.js").match(pattern) for pattern in patterns)
 
 
 #: Clicks each heading of the second table twice and once more on the first, and keeps the orders.

@@ -84,7 +84,7 @@ def test_trained_folders_are_those_with_a_training_manifest(folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["../victim", "../../../../../../victim", "/victim", "running.lock", "a/b", "..", ""]
+    "name", ["../victim", "../../../../../../victim", "/victim", "training.lock", "a/b", "..", ""]
 )
 def test_a_manifest_that_names_other_files_moves_none(
     name: str, folder: Path, tmp_path: Path

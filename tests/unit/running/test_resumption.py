@@ -29,7 +29,7 @@ STUDY = study_with(training={"epochs": 3, "batch_size": 2})
         [("features", 1, 1)],
         [("features", 2, 0)],
         # After the last epoch of a stage, and then within the next: the first stage's history
-        # comes from a state that this sitting has not written.
+        # comes from a state that this run has not written.
         [("features", 4, 0), ("reconstruction", 2, 0)],
         [("features", 4, 0), ("reconstruction", 1, 1), ("reconstruction", 3, 2)],
         [("reconstruction", 4, 0)],
@@ -60,7 +60,7 @@ def test_left_anywhere_it_ends_with_the_same_bits(
 
     monkeypatch.setattr("pipeline_src.running.run.Safekeeping", Leaving)
     output = tmp_path / "left"
-    sittings = len(places) + 1
+    runs = len(places) + 1
     for _ in places[:]:
         with pytest.raises(Interrupted):
             train(STUDY, "std_kd_at", inputs, output)
@@ -72,7 +72,7 @@ def test_left_anywhere_it_ends_with_the_same_bits(
     for stage in ("features", "reconstruction"):
         rows, others = (history(f / f"history_{stage}.csv") for f in (output, whole))
         assert [{**row, "seconds": ""} for row in rows] == [{**r, "seconds": ""} for r in others]
-    assert len(read_json(output / "manifest.json")["sittings"]) == sittings
+    assert len(read_json(output / "manifest.json")["runs"]) == runs
 
 
 def test_saving_after_short_epochs_takes_a_small_share_of_the_time(

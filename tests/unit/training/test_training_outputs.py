@@ -99,9 +99,9 @@ def test_manifest_says_what_was_trained_from_what(
     assert ("distillation/losses/at.py" in manifest["code"]) == ("kd" in run)
     engine = PACKAGE / "training/engine.py"
     assert manifest["code"]["training/engine.py"] == sha256_file(engine)
-    [sitting] = manifest["sittings"]
-    assert sitting["seconds"] > 0
-    assert sitting["processor"]
+    [recorded] = manifest["runs"]
+    assert recorded["seconds"] > 0
+    assert recorded["processor"]
     assert {"python", "torch", "numpy"} <= set(manifest["made_by"]["packages"])
     assert manifest["made_by"]["packages"]["torch"] == version("torch")
     network = load_network(runs[run] / "weights.safetensors")

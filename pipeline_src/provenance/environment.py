@@ -1,0 +1,77 @@
+"""What makes a result: code, packages and machine, as its manifest records them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.modules import PACKAGE
+
+REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel", "pandas")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that shape a number, and of Python."""
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in REPORTED_PACKAGES
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that runs, with ``-dirty`` for local edits; None where git does
+    not tell it."""
+    return _described()[0]
+
+
+def commit_problem() -> str:
+    """Why the commit is not known, in one line: ``outside git`` or git's own reason, such as that
+    the checkout belongs to another user; empty where it is known."""
+    return _described()[1]
+
+
+def _described() -> tuple[str | None, str]:
+    """The commit or None, and why it is not known."""
+    # Git's refusal to look into another user's checkout is left as it is: what lies there, such as
+    # the programs that its configuration names, would be run.
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=PACKAGE,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        return None, "git is not installed"
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, f"git cannot be asked ({error})"
+    if not done.returncode:
+        return done.stdout.strip(), ""
+    said = (done.stderr.strip().splitlines() or [f"git failed with status {done.returncode}"])[0]
+    reason = said.removeprefix("fatal: ")
+    return None, "outside git" if reason.startswith("not a git repository") else reason
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its core count, and the operating system."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def record() -> dict[str, Any]:
+    """Everything above as one block for a manifest; `commit_problem` where there is no commit."""
+    commit, problem = git_commit(), {}
+    if commit is None:
+        problem["commit_problem"] = commit_problem()
+    return {"commit": commit, **problem, "packages": package_versions(), "machine": machine()}
