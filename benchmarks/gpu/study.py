@@ -46,6 +46,8 @@ STEP_SECONDS, START_SECONDS = 0.01, 8.0
 #: Models are measured on the CPU: a few patients, and seconds for each of their slices and models,
 #: a guess on the slow side.
 TEST_PATIENTS, EVALUATION_SECONDS = 5, 0.15
+#: Seconds below which nothing of a study can be made.
+LEAST_ROOM = 5.0
 #: Share of the phase in which what has finished is measured and put into tables.
 RESERVE = 0.12
 
@@ -67,6 +69,10 @@ def run(run: Run) -> None:
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     (run.settings.out / "study.yaml").write_text(config.read_text())
     results = folder / "results" / study.study
+    if room < LEAST_ROOM:
+        run.lines.add(PHASE, "ended", how="left out: no time left")
+        _tell(run.lines, study, results)
+        return
     until = time.time() + room
     if any(one["name"] == FORKED and one["ok"] is False for one in run.lines.read("facts", "call")):
         os.environ[VARIABLE] = "off"

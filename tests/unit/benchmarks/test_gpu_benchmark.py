@@ -58,8 +58,8 @@ def test_a_dry_run_goes_through_all_phases_within_its_budget(tmp_path: Path) -> 
     began = time.monotonic()
     process = start(tmp_path / "out", "--budget", "58")
     said = process.communicate(timeout=180)[0]
-    # Beyond the budget: the end of a phase, and what a busy machine adds.
-    assert time.monotonic() - began < 58 + 20
+    # Beyond the budget: what a busy machine adds to the start and the end of a phase.
+    assert time.monotonic() - began < 58 + 40
     lines = read(tmp_path / "out")
     phases = {line["name"]: line["status"] for line in lines if line["what"] == "phase"}
     assert list(phases) == list(PHASES)
@@ -203,8 +203,10 @@ def test_phases_never_get_more_than_is_left() -> None:
     # What earlier phases do not use is the study's.
     assert phase_limit("study", 450, 400) == pytest.approx(400 - 0.03 * 450)
     # A phase that overruns its limit takes from the study and not from the packing.
-    assert 0 < patience("checks", 60) < patience("checks", 450)
+    assert 0 < patience("checks", 60) <= patience("checks", 450)
+    assert patience("checks", 450) < 0.1 * 450
     assert phase_limit("study", 60, 30 - patience("timing", 60)) > 0
+    assert phase_limit("study", 60, 4) == 0
     assert phase_limit("study", 450, 3) == 0
     assert phase_limit("pack", 450, -20) > 0
 
