@@ -26,7 +26,7 @@ PHASE = "numerics"
 #: Relative distance of a gradient from double precision that is always allowed.
 LIMITS = {"fp32": 1e-5, "tf32": 5e-3, "bf16": 3e-2}
 #: How many times farther than the farthest of `DRAWS` roundings a right gradient may be.
-ROUNDINGS, DRAWS = 5.0, 3
+ROUNDINGS, DRAWS = 6.0, 3
 #: A gradient may be so far from itself at most for anything to be judged.
 WORTH_JUDGING = 0.5
 
