@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.phase import Run
+from pipeline_src.operations.preflight import why_no_gpu
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "nibabel", "snakemake")
 #: Whether trainings on a GPU can be forks of the server's process.
@@ -102,6 +103,17 @@ def calls(device: str) -> dict[str, str]:
         )
         torch._C._get_deterministic_fill_uninitialized_memory()
 
+    def casts() -> None:
+        own = [torch.ones(3, 2, device=device), torch.full((2,), 1.5, device=device)]
+        cast = [torch.empty_like(one, dtype=torch.bfloat16) for one in own]
+        torch._foreach_copy_(cast, own)
+        if cast[1].tolist() != [1.5, 1.5]:
+            raise RuntimeError(f"1.5 cast to bf16 is {cast[1].tolist()}")
+
+    def files() -> None:
+        if reason := why_no_gpu():
+            raise RuntimeError(f"a study would not start: {reason}")
+
     def pools() -> None:
         for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
             getattr(torch._C, name)
@@ -116,11 +128,13 @@ def calls(device: str) -> dict[str, str]:
     wanted = {
         "cudnn.conv.fp32_precision": precision,
         "fused Adam": adam,
+        "casts of a list": casts,
         "CUDAGraph": graph,
         "_set_deterministic_algorithms": determinism,
     }
     if device == "cuda":
         wanted["_cuda_endAllocateToPool"] = pools
+        wanted["GPU by its files"] = files
         wanted[FORKED] = fork
     found = {}
     for name, call in wanted.items():

@@ -51,7 +51,7 @@ class Reference:
     """Where gradients are compared, and what is right there.
 
     Attributes:
-        state: weights and optimiser, its means zero, so that a mean is its gradient.
+        state: weights and optimiser on the CPU, its means zero, so that a mean is its gradient.
         gradient, loss: in double precision.
         steps: of training before.
         spread: by number format, how far rounding alone moves the gradient, relative to it.
@@ -84,8 +84,10 @@ def references(
     first = max(1, steps // 4)
     for more, done in ((first, first), (steps - first, steps)):
         path.train(more)
-        state = path.state()
-        state = {n: torch.zeros_like(t) if n.endswith("/mean") else t for n, t in state.items()}
+        state = {
+            name: (torch.zeros_like(tensor) if name.endswith("/mean") else tensor).cpu()
+            for name, tensor in path.state().items()
+        }
         found.append(_reference(exact, state, done, precisions))
     return min(found, key=lambda one: one.spread["bf16"])
 
