@@ -14,6 +14,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
+from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import steps
 from pipeline_src.planning.places import REPEATED, Places, manifest_of
 from pipeline_src.planning.plans import reconstruction_stages
@@ -330,7 +331,8 @@ def evaluation_minutes(wildcards, input, attempt):
 def captions():
     """Captions of the report, which Snakemake's own report shares."""
     return [
-        from_here(p) for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
+        from_here(path)
+        for path in sorted((PACKAGE / "reporting" / "captions").glob("*.rst"))
     ]
 
 
@@ -362,9 +364,13 @@ def in_first_setting(path):
 
 def table_caption(name):
     """All ablations share one."""
-    return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
+    return (
+        f"{CAPTIONS}/{'ablation' if name.startswith('ablation_') else name}_table.rst"
+    )
 
 
+# Snakemake takes captions from the rule file's folder.
+CAPTIONS = "../../pipeline_src/reporting/captions"
 WILDCARDS = ("{dataset}", "{acceleration}", "{seed}")
 STORE = f"{RESULTS}/{places.store('{dataset}', '{seed}')}"
 MASK = f"{RESULTS}/{places.mask(*WILDCARDS)}"

@@ -85,7 +85,7 @@ for kind in reported.kinds:
         output:
             png=report(
                 f"{RESULTS}/figures/{folder}{kind}.png",
-                caption=f"../report/{kind}.rst",
+                caption=f"{CAPTIONS}/{kind}.rst",
                 category=KINDS[kind].heading,
             ),
             pdf=f"{RESULTS}/figures/{folder}{kind}.pdf",
@@ -120,7 +120,7 @@ rule page:
     output:
         report(
             f"{RESULTS}/report.html",
-            caption="../report/page.rst",
+            caption=f"{CAPTIONS}/page.rst",
             category="Report",
         ),
     log:
