@@ -174,9 +174,11 @@ def _rest(lines: Lines) -> list[str]:
         found.append(f"validation, ms a batch of so many slices: {each}")
     start, save = _one(lines, "timing", "start"), _one(lines, "timing", "save")
     if "seconds" in start:
+        forked = start.get("forked_seconds") or float("nan")
         found.append(
             f"start of a training {start['seconds']:.1f} s ({start['imports_seconds']:.1f} s of it "
-            f"imports); a state takes {save.get('milliseconds', float('nan')):.0f} ms"
+            f"imports), as a fork {forked:.1f} s; a state takes "
+            f"{save.get('milliseconds', float('nan')):.0f} ms"
         )
     kernels = [line for line in lines.read("timing", "kernels") if "nodes" in line]
     if kernels:
