@@ -16,6 +16,7 @@ from pipeline_src.commands import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import MANIFEST
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -73,7 +74,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
     """
     from pipeline_src.provenance.manifest import Manifest
 
-    place = path.parent / "manifest.json"
+    place = path.parent / MANIFEST
     made = Manifest.read(place) if place.exists() else Manifest()
     wanted = {
         "name": model,

@@ -11,6 +11,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.modules import PACKAGE
+from pipeline_src.planning.places import CONFIG, MANIFEST
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import printable
 
@@ -60,7 +61,7 @@ def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
     Raises:
         InputError: one beside the file cannot be read, or is no manifest though it names the file.
     """
-    for found in sorted(path.parent.glob("*manifest.json")):
+    for found in sorted(path.parent.glob(f"*{MANIFEST}")):
         manifest = Manifest.read(found)
         outputs = manifest.told("outputs")
         if isinstance(outputs, dict) and path.name in (found.name, *outputs):
@@ -110,7 +111,7 @@ def _check_where(
 def _data_roots(path: Path) -> list[Path]:
     """The `data_root` of the study that a result belongs to, where its configuration tells it."""
     for folder in path.resolve().parents:
-        config = folder / "config.yaml"
+        config = folder / CONFIG
         if config.is_file():
             try:
                 return [Path(read_yaml(config)["data_root"])]

@@ -116,7 +116,7 @@ class Manifest(BaseModel):
     gpu: str | None = None
     convolutions: str | None = None
 
-    _path: Path = PrivateAttr(default=Path("manifest.json"))
+    _path: Path = PrivateAttr(default=Path())
     _content: dict[str, Any] = PrivateAttr(default_factory=dict)
     _problems: dict[str, str] = PrivateAttr(default_factory=dict)
 

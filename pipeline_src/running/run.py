@@ -15,6 +15,7 @@ from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.dccnn import count_parameters
 from pipeline_src.planning.code import digests
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.places import MANIFEST, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.steps import training_code
 from pipeline_src.provenance.environment import package_versions
@@ -100,7 +101,7 @@ def run_training(
         )
         written = write_results(output, plan.model, builder, histories)
         final = histories[plan.stages[-1]]
-        manifest = output / "manifest.json"
+        manifest = output / MANIFEST
         model, training = split_model_name(plan.model)
         write_manifest(
             manifest,
@@ -120,7 +121,7 @@ def run_training(
                 "mask": mask.description,
                 "parameters": count_parameters(builder.network),
                 **({"feature_weight": builder.feature_weight} if builder.feature_weight else {}),
-                "histories": [f"history_{name}.csv" for name in histories],
+                "histories": [history(name) for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
                 **gpu,

@@ -53,7 +53,7 @@ study = models.study
 places = Places(study)
 reported = Reported(models)
 RESULTS = f"results/{study.study}"
-CONFIG = f"{RESULTS}/config.yaml"
+CONFIG = f"{RESULTS}/{places.CONFIG}"
 PAPER = PROJECT / "config" / "paper_results.csv"
 PAPER_CONFIG = PROJECT / "config" / "paper.yaml"
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.operations.status.reading import NOTABLE, STATES, TrainingStatus, look, plan
+from pipeline_src.planning.places import CONFIG
 from pipeline_src.text import printable
 
 #: Seconds between two looks at the files.
@@ -62,10 +63,10 @@ def show(results_or_config: Path | Sequence[Path], once: bool, stream: TextIO) -
 def _study_of(given: Path | Sequence[Path]) -> tuple[Study, Path]:
     path, *more = [given] if isinstance(given, Path) else given
     if path.is_dir() and not more:
-        config = path / "config.yaml"
+        config = path / CONFIG
         if not config.is_file():
             raise InputError(
-                f"{path}: holds no config.yaml, which a run writes there; give the study's "
+                f"{path}: holds no {CONFIG}, which a run writes there; give the study's "
                 "configuration with --config"
             )
         return load_study(config), path
