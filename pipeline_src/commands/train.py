@@ -83,7 +83,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
         "acceleration": options.acceleration,
     }
     for key, value in wanted.items():
-        if (theirs := made.told(key, value)) != value:
+        if (theirs := made.get(key, value)) != value:
             raise InputError(
                 f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
                 "those, or weights without a manifest, as import-weights writes them"

@@ -54,7 +54,7 @@ class Subject:
             try:
                 plan = manifest.require("settings").settings
                 # The plan of a variant has its values and not its name.
-                name = str(manifest.told("name", plan["model"]))
+                name = str(manifest.get("name", plan["model"]))
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
             except (InputError, KeyError, TypeError, ValueError) as error:
@@ -173,7 +173,7 @@ class Evaluation:
                 f"{self._files[MASK]}; {remedy}"
             )
         for key, value in self._labels.items():
-            if (theirs := subject.made.told(key, value)) != value:
+            if (theirs := subject.made.get(key, value)) != value:
                 raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}; {remedy}")
 
     def refuse_place(self, folder: Path) -> None:

@@ -149,7 +149,7 @@ def _check_role(path: Path, role: Role) -> None:
     manifest = path.parent / MANIFEST
     if path.name == WEIGHTS and manifest.exists():
         made = Manifest.read(manifest)
-        told[manifest] = made.told("name", made.settings.get("model"))
+        told[manifest] = made.get("name", made.settings.get("model"))
     for source, model in told.items():
         if isinstance(model, str) and (known := role_of(model)) and known != role:
             raise InputError(

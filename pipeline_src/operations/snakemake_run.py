@@ -177,7 +177,7 @@ def _tell_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def quicken(workflow: Any, forks_help: bool) -> None:
+def shorten_overhead(workflow: Any, forks_help: bool) -> None:
     """Shorten what every step of a run on this machine costs besides its work.
 
     Args:

@@ -63,7 +63,7 @@ def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
     """
     for found in sorted(path.parent.glob(f"*{MANIFEST}")):
         manifest = Manifest.read(found)
-        outputs = manifest.told("outputs")
+        outputs = manifest.get("outputs")
         if isinstance(outputs, dict) and path.name in (found.name, *outputs):
             return found, manifest.require(*PARTS)
     return None
@@ -102,7 +102,7 @@ def _check_where(
     where: Mapping[str, str],
 ) -> None:
     for key, value in where.items():
-        values = {str(made[1].told(key)) for made in sources if made and key in made[1]}
+        values = {str(made[1].get(key)) for made in sources if made and key in made[1]}
         if value not in values:
             known = f"there are {', '.join(sorted(values))}" if values else "no input has that key"
             raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
@@ -165,7 +165,7 @@ def _matches(source: Path, where: Mapping[str, str]) -> bool:
     found = manifest_of(source)
     if found is None:
         return True
-    return all(str(found[1].told(key, value)) == value for key, value in where.items())
+    return all(str(found[1].get(key, value)) == value for key, value in where.items())
 
 
 def describe(step: Step) -> str:

@@ -66,7 +66,7 @@ def set_aside(folder: Path) -> None:
     fresh.rename(folder / NAME)
 
 
-def take_back(folder: Path, digest: str) -> bool:
+def restore_finished(folder: Path, digest: str) -> bool:
     """Put a result that was set aside in its place, if it is that of this training; it is gone
     from aside in either case."""
     aside = folder / NAME

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from pipeline_src.acceleration.choice import why_library
+from pipeline_src.acceleration.choice import why_not_compiled
 from pipeline_src.data.store import Store
 from pipeline_src.files import atomic_path
 from pipeline_src.models.weights import SFT_STUDENT, save_weights
@@ -51,7 +51,7 @@ def set_up(plan: TrainingPlan) -> tuple[torch.device, str]:
         InputError: the device, its arithmetic or the convolutions that are asked for cannot be had.
     """
     device = set_up_device(plan.training)
-    return device, why_library(plan, device)
+    return device, why_not_compiled(plan, device)
 
 
 def train_stages(

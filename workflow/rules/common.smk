@@ -33,7 +33,7 @@ from pipeline_src.operations.snakemake_run import (
     force_outdated,
     keep_trainings,
     models_of_run,
-    quicken,
+    shorten_overhead,
     settle_place,
 )
 from pipeline_src.running.finished import forget_all

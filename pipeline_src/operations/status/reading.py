@@ -111,7 +111,7 @@ def trainings(study: Study, results: Path) -> list[TrainingStatus]:
     Raises:
         InputError: an ablation of the study makes no valid study.
     """
-    return [look(planned) for planned in plan(study, results)]
+    return [training_status(planned) for planned in plan(study, results)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def plan(study: Study, results: Path) -> list[_Planned]:
     return planned
 
 
-def look(planned: _Planned) -> TrainingStatus:
+def training_status(planned: _Planned) -> TrainingStatus:
     """What one training is doing now."""
     # The lock comes first and the manifest last: a training that ends meanwhile writes its
     # manifest, then removes its state, then lets go of the lock.

@@ -29,7 +29,7 @@ from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.places import stage_of
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.names import counted, full_title, model_order
-from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, told
+from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, wrap_lines
 from pipeline_src.tabular import read_rows
 
 #: Told apart in grey by marker and dashes.
@@ -256,4 +256,4 @@ def _details(curves: list[Curve], first: int) -> list[str]:
     distilled = [curve.title for curve in curves if curve.distils]
     if distilled:
         said.append(f"loss of {', '.join(distilled)}: with terms of distillation besides L1")
-    return told(said)
+    return wrap_lines(said)
