@@ -12,7 +12,7 @@ from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
 
 
-def why_library(plan: TrainingPlan, device: torch.device) -> str:
+def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:
     """Why a training convolves with the library; empty where it uses the compiled kernels.
 
     Raises:

@@ -56,7 +56,7 @@ def check(options: argparse.Namespace) -> None:
     if own := repeated_text(study):
         print(f"each seed has {own} of its own (repeat_over)")
     for sentence in folds_tested(study):
-        print(f"look: {sentence}")
+        print(f"warning: {sentence}")
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(

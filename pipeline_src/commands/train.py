@@ -16,6 +16,7 @@ from pipeline_src.commands import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import MANIFEST
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -80,7 +81,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
     """
     from pipeline_src.provenance.manifest import Manifest
 
-    place = path.parent / "manifest.json"
+    place = path.parent / MANIFEST
     made = Manifest.read(place) if place.exists() else Manifest()
     wanted = {
         "name": model,
@@ -89,7 +90,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
         "acceleration": options.acceleration,
     }
     for key, value in wanted.items():
-        if (theirs := made.told(key, value)) != value:
+        if (theirs := made.get(key, value)) != value:
             raise InputError(
                 f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
                 "those, or weights without a manifest, as import-weights writes them"

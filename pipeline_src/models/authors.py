@@ -25,6 +25,7 @@ from pipeline_src.models.weights import (
     save_weights,
 )
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 
 Role = Literal["teacher", "student"]
@@ -103,7 +104,7 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
         if own:
             networks[role] = network_from_authors(own, role, padding, origin=str(path))
     for role in networks:
-        if (manifest := folder / role / "manifest.json").exists():
+        if (manifest := folder / role / MANIFEST).exists():
             raise InputError(f"{manifest}: a training's result lies there; name another folder")
     for role, network in networks.items():
         save_weights(imported_path(folder, role), network, model=role)
@@ -112,7 +113,7 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
 
 def imported_path(folder: Path, role: Role) -> Path:
     """Where `import_checkpoint` writes a network."""
-    return folder / role / "weights.safetensors"
+    return folder / role / WEIGHTS
 
 
 def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
@@ -145,10 +146,10 @@ def _check_role(path: Path, role: Role) -> None:
         InputError: either names a model of the other role.
     """
     told = {path: read_metadata(path).get("model")}
-    manifest = path.parent / "manifest.json"
-    if path.name == "weights.safetensors" and manifest.exists():
+    manifest = path.parent / MANIFEST
+    if path.name == WEIGHTS and manifest.exists():
         made = Manifest.read(manifest)
-        told[manifest] = made.told("name", made.settings.get("model"))
+        told[manifest] = made.get("name", made.settings.get("model"))
     for source, model in told.items():
         if isinstance(model, str) and (known := role_of(model)) and known != role:
             raise InputError(

@@ -78,8 +78,8 @@ def describe_data(name: str, found: Inspection) -> list[str]:
         lines.append(
             f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
         )
-    lines += [f"  look: {sentence}" for sentence in found.repeated]
-    lines += [f"  look: {sentence}" for sentence in _alike(found.ids)]
+    lines += [f"  warning: {sentence}" for sentence in found.repeated]
+    lines += [f"  warning: {sentence}" for sentence in _alike(found.ids)]
     return [printable(line) for line in lines]
 
 

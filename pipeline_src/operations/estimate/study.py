@@ -225,7 +225,7 @@ def _gpu_mib(one: Training) -> int:
     return 1000 + math.ceil(held / MIB)
 
 
-def shown(found: Estimate) -> str:
+def render(found: Estimate) -> str:
     """The estimate for people."""
     unit, place = ("GPU hours", "GPUs") if found.gpu else ("training hours", "trainings at once")
     hours = found.device_hours

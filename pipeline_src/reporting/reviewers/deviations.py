@@ -65,9 +65,9 @@ def options(study: Study) -> list[Option]:
             found.append(
                 Option(
                     key,
-                    " or ".join(map(shown, here)),
-                    shown(text.get(key)),
-                    shown(code.get(key)),
+                    " or ".join(map(render_value, here)),
+                    render_value(text.get(key)),
+                    render_value(code.get(key)),
                     follows.get((same[0], same[1]), "neither alone"),
                 )
             )
@@ -90,10 +90,10 @@ def _at(values: Any, key: str) -> Any:
     return values
 
 
-def shown(value: Any) -> str:
+def render_value(value: Any) -> str:
     """A value of the configuration as text."""
     if isinstance(value, list):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(render_value, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -135,7 +135,7 @@ def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
             if f"methods.NAME.{option}" in told:
                 continue
         if key not in told and ours.get(key) != theirs.get(key):
-            yield Deviation(key, shown(ours.get(key)), shown(theirs.get(key)))
+            yield Deviation(key, render_value(ours.get(key)), render_value(theirs.get(key)))
 
 
 def _of_lists(what: str, ours: list[str], theirs: list[str]) -> Iterator[Deviation]:

@@ -234,7 +234,7 @@ def test_check_says_which_design_runs(config: Path, capsys: pytest.CaptureFixtur
     assert main(["check", f"--config={config}", "--set", "seeds=[0, 1, 2]"]) == 0
     said = capsys.readouterr().out
     assert "each seed has masks and splits of the patients of its own" in said
-    assert "look: data set heads: 3 seeds test some of 2 folds more often" in said
+    assert "warning: data set heads: 3 seeds test some of 2 folds more often" in said
     assert main(["check", f"--config={config}", "--set", "datasets.heads.split.folds=4"]) == 0
     assert "2 seeds test 2 of 4 folds; 4 seeds test every patient" in capsys.readouterr().out
 
