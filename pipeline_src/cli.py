@@ -99,6 +99,16 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--dataset", required=True, help="name of the data set")
         sub.add_argument("--acceleration", required=True, help="such as 4x")
 
+    def add_modules(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--import",
+            dest="modules",
+            action="append",
+            default=[],
+            metavar="MODULE",
+            help="import a module of one's own that registers a network (its code runs)",
+        )
+
     def add_repeat(sub: argparse.ArgumentParser, what: str) -> None:
         sub.add_argument("--seed", type=int, help=f"of the repeat, where repeat_over has {what}")
 
@@ -138,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_data(sub)
     add_names(sub)
+    add_modules(sub)
     sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
     sub.add_argument(
         "--output",
@@ -191,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--teacher", type=Path, required=True, help="its weights")
     sub.add_argument("--student", type=Path, required=True, help="its weights")
     add_data(sub)
+    add_modules(sub)
     sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
     sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
     sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
@@ -218,7 +230,8 @@ def _parser() -> argparse.ArgumentParser:
         "--import",
         dest="run_modules",
         action="store_true",
-        help="import the modules of methods (their code runs) and check what they register",
+        help="import the modules outside this project that it names (their code runs), and check "
+        "what they register and their options",
     )
     sub.add_argument(
         "--cluster", action="store_true", help="trainings run elsewhere: ask for no GPU here"

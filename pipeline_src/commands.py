@@ -206,7 +206,9 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     from tqdm import tqdm
 
     from pipeline_src.evaluation.evaluate import Evaluation, Subject
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     subjects = [Subject.of_folder(folder) for folder in options.models]
     if not (subjects or options.zero_filled):
         raise InputError("evaluate: give models' folders, or --zero-filled")
@@ -337,7 +339,9 @@ def restore(options: argparse.Namespace) -> int:
 def cost(options: argparse.Namespace) -> Made:
     """Measure what the networks cost."""
     from pipeline_src.evaluation.cost import write_cost
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     weights = {"teacher": options.teacher, "student": options.student}
     write_cost(
         weights,
@@ -353,7 +357,7 @@ def cost(options: argparse.Namespace) -> Made:
 
 def check(options: argparse.Namespace) -> None:
     """Check a configuration, the files that it names and the data."""
-    from pipeline_src.distillation.base import build_loss
+    from pipeline_src.operations.extensions import check_extensions
     from pipeline_src.operations.preflight import (
         check_files,
         describe_data,
@@ -372,12 +376,8 @@ def check(options: argparse.Namespace) -> None:
                 f"data set {name}: {found} (--no-data checks the configuration without its data)"
             )
         print("\n".join(describe_data(name, found)))
-    for name, method in study.methods.items():
-        if method.module is None or options.run_modules:
-            build_loss(name, method, study.networks)
-        else:
-            place = method.source(name)
-            print(f"method {name}: {place}, which a run imports; --import does it now")
+    for line in check_extensions(models, run_modules=options.run_modules):
+        print(line)
     if own := repeated_text(study):
         print(f"each seed has {own} of its own (repeat_over)")
     for sentence in folds_tested(study):
@@ -497,8 +497,8 @@ def estimate(options: argparse.Namespace) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at what a study needs; exit status 1 where something will not run."""
-    from pipeline_src.operations.cluster.doctor import examine
     from pipeline_src.modules import PACKAGE
+    from pipeline_src.operations.cluster.doctor import examine
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     bad = 0

@@ -42,6 +42,8 @@ def check_files(study: Study) -> Models:
         study_mask(study, dataset, acceleration)
     for name, method in study.methods.items():
         method.source(name)
+    for role, network in study.networks.others.items():
+        network.source(role)
     for section in study.datasets.values():
         check_source(section.source)
     return Models(study)

@@ -17,6 +17,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.networks import OtherNetwork
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file
@@ -80,8 +81,10 @@ def train_step(plan: TrainingPlan) -> Step:
 
 
 def training_code(plan: TrainingPlan) -> list[Path]:
-    """What all trainings share, and the method's own module."""
+    """What all trainings share, and the own modules of the networks and the method."""
     modules = ["training.stages"]
+    others = [n for n in plan.networks.values() if isinstance(n, OtherNetwork)]
+    modules += [network.import_path for network in others]
     if plan.distillation is not None:
         method = plan.distillation.method
         modules.append(plan.distillation.loss.module or f"distillation.losses.{method}")
@@ -152,6 +155,7 @@ def report_step(study: Study, paper: Path) -> Step:
     settings["paper"] = sha256_file(paper)
     # Each names itself in the methods section.
     kinds = {f"data.sources.{dataset.source.kind}" for dataset in study.datasets.values()}
+    kinds |= {network.import_path for network in study.networks.others.values()}
     return Step(settings, sources("reporting.report", *sorted(kinds)))
 
 
