@@ -370,7 +370,8 @@ def check(options: argparse.Namespace) -> None:
     models = check_files(study)
     if not options.cluster and (problem := missing_gpu(study)):
         raise InputError(f"{problem}; give --cluster if trainings run on another one's")
-    for name, found in [] if options.no_data else inspect_data(study):
+    looked = [] if options.no_data else inspect_data(study, run_modules=options.run_modules)
+    for name, found in looked:
         if isinstance(found, InputError):
             raise InputError(
                 f"data set {name}: {found} (--no-data checks the configuration without its data)"

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipeline_src.config.data import OWN
 from pipeline_src.config.reference import key_paths, source_kinds
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
@@ -235,10 +236,12 @@ def _describe(error: ValidationError) -> str:
         return f"{where}.kind: this key is missing; there are {', '.join(source_kinds())}"
     if first["type"] == "union_tag_invalid":
         tag, tags = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+        tags.remove(OWN)
         near = difflib.get_close_matches(tag, tags, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
         where = ".".join(map(str, first["loc"]))
-        return f"{where}.kind: {tag!r} is no source; {hint}"
+        own = "one of your own needs its `module` beside it"
+        return f"{where}.kind: {tag!r} is no source; {hint} ({own})"
     # Pydantic names the kind of a network, source or split inside the path; a user does not.
     place = first["loc"]
     kind_at = 2 if place[:1] == ("networks",) else 3 if place[2:3] in KINDS_BELOW else len(place)

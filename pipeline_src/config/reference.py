@@ -36,7 +36,8 @@ def key_paths() -> list[str]:
 def source_kinds() -> list[str]:
     """Kinds of data source."""
     sections = _sections(Dataset.model_fields["source"].annotation)
-    return [_kind(section).removeprefix("kind: ") for _, section in sections]
+    kinds = [_kind(section).removeprefix("kind: ") for _, section in sections]
+    return [kind for kind in kinds if kind != ANOTHER]
 
 
 def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
@@ -138,8 +139,9 @@ what each choice of the method does on a synthetic phantom. A file given with
 `--configfile` stands alone; single keys are laid over it with `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
-run imports the modules under `methods.NAME.module` and `networks.ROLE.module`. Look at it with
-`python -m pipeline_src check` first, which runs nothing ([more](../docs/security.md)).
+run imports the modules under `methods.NAME.module`, `networks.ROLE.module` and
+`datasets.NAME.source.module`. Look at it with `python -m pipeline_src check` first, which runs
+nothing ([more](../docs/security.md)).
 
 This reference is generated from the models in `pipeline_src/config` by
 `python -m pipeline_src schema .`, and so is `workflow/schemas/config.schema.json`. `NAME` stands

@@ -1,17 +1,21 @@
-"""Networks, losses and their options, looked at before any job is started."""
+"""Networks, losses, data sources and their options, looked at before any job is started."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline_src.config.data import OwnSource
 from pipeline_src.config.study import Study
+from pipeline_src.data.sources import source_options
 from pipeline_src.planning.models import Models
 
 
 def has_extensions(models: Models) -> bool:
     """Whether a study has networks, losses or options that are not looked at without torch."""
     return any(
-        study.networks.others or any(m.module or m.options for m in study.methods.values())
+        study.networks.others
+        or any(m.module or m.options for m in study.methods.values())
+        or any(isinstance(d.source, OwnSource) for d in study.datasets.values())
         for study in models.studies
     )
 
@@ -46,9 +50,20 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
                 told.add(f"network {role}: {network.source(role)}")
             else:
                 trial(network, *_size(study))
+        told |= set(_check_sources(study, run_modules=run_modules))
         told |= set(_check_losses(study, run_modules=run_modules, networks_seen=not unseen))
     for line in sorted(told):
         yield f"{line}, which a run imports; --import does it now"
+
+
+def _check_sources(study: Study, *, run_modules: bool) -> Iterator[str]:
+    for name, dataset in study.datasets.items():
+        if not isinstance(dataset.source, OwnSource):
+            continue
+        if run_modules:
+            source_options(dataset.source)
+        else:
+            yield f"data set {name}: {dataset.source.source(name)}"
 
 
 def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> Iterator[str]:
