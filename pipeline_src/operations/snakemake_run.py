@@ -23,6 +23,7 @@ from pipeline_src.config.load import (
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.operations.extensions import check_extensions, has_extensions
 from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import CONFIG, WEIGHTS
@@ -84,6 +85,9 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     overrides = _overrides(workflow.config_settings.config)
     study = check_study(given, origin, "--config", overrides)
     models = check_files(study)
+    if workflow.is_main_process and has_extensions(models):
+        # None is left to be found by a training that others were trained for.
+        list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
         return models

@@ -12,6 +12,7 @@ sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.extensions import network_modules
 from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
@@ -55,6 +56,8 @@ places = layout.Places(study)
 reported = Reported(models)
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/{layout.CONFIG}"
+# Networks whose weights no command reads before it is told to import their modules.
+IMPORTS = [word for module in network_modules(models) for word in ("--import", module)]
 PAPER = PROJECT / "config" / "paper_results.csv"
 PAPER_CONFIG = PROJECT / "config" / "paper.yaml"
 
