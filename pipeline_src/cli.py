@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
+from pipeline_src.inference.commands import add_parsers as add_inference
 from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.code import digests
 from pipeline_src.provenance.manifest import Sitting, refuse_manifest_of_other, write_manifest
@@ -349,6 +350,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--teacher", type=Path, help="weights of a teacher")
     sub.add_argument("--student", type=Path, help="weights of a student")
     sub.add_argument("--output", type=Path, required=True, help="checkpoint to write (.pt)")
+
+    add_inference(add)
 
     sub = add("schema", commands.schema, "Write JSON schema and key reference.", study=False)
     sub.add_argument("folder", type=Path, help="root of the project")

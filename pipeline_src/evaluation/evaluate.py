@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
 from pipeline_src.files import atomic_path, read_json
+from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
@@ -247,11 +249,16 @@ def reconstruct(
     """Undersample targets `(slices, rows, columns)` and reconstruct them; zero-filled without
     weights."""
     network = load_network(weights).eval() if weights else None
-    out = []
-    for chunk in torch.from_numpy(targets)[:, None].split(batch):
-        zero_filled = fidelity.zero_filled(chunk)
-        out.append(network(zero_filled, fidelity) if network else zero_filled)
+    chunks = torch.from_numpy(targets)[:, None].split(batch)
+    out = [through(network, fidelity.zero_filled(chunk), fidelity) for chunk in chunks]
     return torch.cat(out)[:, 0].numpy()
+
+
+@torch.no_grad()
+def through(network: DCCNN | None, zero_filled: Tensor, fidelity: DataFidelity) -> Tensor:
+    """Reconstruct zero-filled images `(batch, 1, rows, columns)`, whose bits do not depend on what
+    else is in the batch; without a network, they stay what they are."""
+    return network(zero_filled, fidelity) if network else zero_filled
 
 
 def slice_metrics(

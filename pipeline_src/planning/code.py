@@ -25,6 +25,7 @@ NEUTRAL = (
     "config",
     "errors",
     "files",
+    "inference",
     "locks",
     "modules",
     "npz_files",
