@@ -25,6 +25,9 @@ from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
 
+#: Slices that are reconstructed together, which shapes the last bits.
+BATCH = 8
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -244,7 +247,7 @@ class Evaluation:
 
 @torch.no_grad()
 def reconstruct(
-    targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = 8
+    targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = BATCH
 ) -> NDArray[np.float32]:
     """Undersample targets `(slices, rows, columns)` and reconstruct them; zero-filled without
     weights."""
@@ -256,8 +259,8 @@ def reconstruct(
 
 @torch.no_grad()
 def through(network: DCCNN | None, zero_filled: Tensor, fidelity: DataFidelity) -> Tensor:
-    """Reconstruct zero-filled images `(batch, 1, rows, columns)`, whose bits do not depend on what
-    else is in the batch; without a network, they stay what they are."""
+    """Reconstruct zero-filled images `(batch, 1, rows, columns)`; without a network, they stay what
+    they are. What else is in the batch may change their last bits."""
     return network(zero_filled, fidelity) if network else zero_filled
 
 

@@ -84,8 +84,10 @@ def _store(path: Path, name: Path) -> Volume:
         path, name, path.suffix, store.images, 0, partial(_read_hdf5, path, "images"), _save_images
     )
     turns = int(store.description.get("display_quarter_turns", 0))
-    # What it holds is divided by each volume's maximum already.
-    return replace(volume, scale=1.0, turns=turns)
+    # What it holds is divided by each volume's maximum already. The evaluation takes one part.
+    parts = store.slices["part"].to_numpy()
+    groups = tuple(np.flatnonzero(parts == part) for part in sorted(set(parts)))
+    return replace(volume, scale=1.0, turns=turns, groups=groups)
 
 
 def _key(names: tuple[str, ...], label: str) -> str:

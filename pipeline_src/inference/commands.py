@@ -77,7 +77,11 @@ def add_parsers(add: Add) -> None:
         "slices and the same to about 1e-6 (default: %(default)s)",
     )
     sub.add_argument(
-        "--batch", type=int, default=8, help="slices in memory at once (default: %(default)s)"
+        "--batch",
+        type=int,
+        default=8,
+        help="slices in memory at once (default: %(default)s, as in "
+        "evaluation; another number may change the last bits)",
     )
 
     sub = add("bundle", bundle, "Pack a trained model as a folder that stands alone.", study=False)
@@ -91,9 +95,6 @@ def add_parsers(add: Add) -> None:
     )
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
-    )
-    sub.add_argument(
-        "--data", type=Path, metavar="FILE", help="volume store, if that of the training has moved"
     )
     sub.add_argument(
         "--licence", default="", help="of the weights, such as CC-BY-NC-SA-4.0, for the card"
@@ -151,6 +152,20 @@ def reconstruct(options: argparse.Namespace) -> None:
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
 
 
-def bundle(options: argparse.Namespace) -> int:
+def bundle(options: argparse.Namespace) -> None:
     """Write or check a bundle."""
-    raise InputError("bundle: not yet")
+    from pipeline_src.inference.bundle import check_bundle, write_bundle
+    from pipeline_src.inference.trained import load_trained
+
+    if options.check is not None:
+        if options.model is not None:
+            raise InputError("bundle: give a training's folder or --check DIR, not both")
+        found = check_bundle(options.check)
+        print(printable(f"{options.check}: {'; '.join(found)}"))
+        return
+    if options.model is None:
+        raise InputError("bundle: the training's folder is missing")
+    trained = load_trained(options.model, options.trained_mask)
+    for remark in write_bundle(trained, options.output, options.licence):
+        print(printable(f"look: {remark}"), file=sys.stderr)
+    print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

@@ -66,8 +66,8 @@ def fit(volume: Volume, trained: Trained, other_size: OtherSize | None) -> Fit:
     raise InputError(
         f"{volume.path}: slices of {rows}x{columns}, but the model was trained on {matrix[0]}x"
         f"{matrix[1]}{_downscaled(trained)}; {_turn(volume, matrix)}give --other-size crop "
-        "(crop or pad to that size, with its mask) or --other-size redraw (as they are, with a mask drawn "
-        "for them)"
+        "(crop or pad to that size, with its mask) or --other-size redraw (as they are, with a "
+        "mask drawn for them)"
     )
 
 

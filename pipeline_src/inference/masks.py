@@ -94,9 +94,10 @@ def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
 
 
 def judged(
-    mask: NDArray[np.bool_], trained: Trained, whose: str, *, anyway: bool = False
+    mask: NDArray[np.bool_], trained: Trained, whose: str, *, anyway: bool = False, hint: str = ""
 ) -> Chosen:
-    """A mask that is not the training's own, with how it differs.
+    """A mask that is not the training's own, with how it differs; ``hint`` is what else may be
+    wrong where its order is.
 
     Raises:
         InputError: it is of another kind or acceleration than the network was trained for, and
@@ -121,7 +122,7 @@ def judged(
     if beyond and not anyway:
         raise InputError(
             f"{whose}: its mask {'; it '.join(beyond)}; the model was not trained for that: give "
-            "--anyway to reconstruct all the same, or a model that was"
+            f"--anyway to reconstruct all the same, or a model that was{hint if odd else ''}"
         )
     remark = "; it ".join(beyond) or (
         f"has other lines than that of the training ({share:.1%} of k-space, and "

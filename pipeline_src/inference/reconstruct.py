@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import through
+from pipeline_src.evaluation.evaluate import BATCH, through
 from pipeline_src.inference import kspace
 from pipeline_src.inference.fitting import Fit, OtherSize, fit
 from pipeline_src.inference.masks import Chosen, as_samples, judged, mask_of_file, redrawn
@@ -42,7 +42,7 @@ class Options:
     order: kspace.Order = "fft"
     scale: float | None = None
     anyway: bool = False
-    batch: int = 8
+    batch: int = BATCH
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,11 @@ def plan(volume: Volume, trained: Trained, options: Options) -> Plan:
         samples = as_samples(found, fitted.matrix, whose)
         if volume.domain == "kspace":
             samples = kspace.mask_in_fft_order(samples, options.order)
-        return Plan(volume, fitted, judged(samples, trained, whose, anyway=options.anyway))
+            hint = "; or say with --kspace-order that k-space and mask are not in FFT order"
+        else:
+            hint = ""
+        chosen = judged(samples, trained, whose, anyway=options.anyway, hint=hint)
+        return Plan(volume, fitted, chosen)
     if volume.domain == "kspace":
         raise InputError(
             f"{volume.path}: is k-space without a mask; add the samples that were taken as `mask` "
@@ -134,7 +138,7 @@ def reconstruct(
     wanted = set(work.slices_to_show())
     result = Result(image, facts, [])
     seconds = 0.0
-    for start, planes in work.blocks():
+    for indices, planes in work.blocks():
         zero_filled = work.zero_filled(planes, fidelity, device)
         started = time.perf_counter()
         made = through(trained.network, zero_filled, fidelity)
@@ -143,15 +147,15 @@ def reconstruct(
         measured = zero_filled[:, 0].cpu().numpy()
         # Nothing was measured of these, and biases alone would be seen.
         found[~measured.any(axis=(1, 2))] = 0
-        stop = start + len(planes)
-        out[:, :, start:stop] = np.moveaxis(plan.fit.back(found) * np.float32(work.scale), 0, 2)
-        for index in range(len(planes)):
-            target = planes[index].real.astype(np.float32) if quality else None
+        out[:, :, indices] = np.moveaxis(plan.fit.back(found) * np.float32(work.scale), 0, 2)
+        for at, index in enumerate(indices.tolist()):
+            target = planes[at] if quality else None
             if quality and target is not None:
-                quality.add(start + index, target, found[index], measured[index])
-            if start + index in wanted:
-                result.shown.append((start + index, target, measured[index], found[index]))
+                quality.add(index, target, found[at], measured[at])
+            if index in wanted:
+                result.shown.append((index, target, measured[at], found[at]))
         advance(len(planes))
+    result.shown.sort(key=lambda one: one[0])
     facts["seconds_per_slice"] = seconds / out.shape[2]
     if quality:
         facts["quality"] = quality.summary()
@@ -193,13 +197,13 @@ class _Work:
     def _survey_image(self) -> float:
         label = str(self.plan.volume.path)
         low, high, bad, self.peak = np.inf, -np.inf, 0, 0.0
-        for start, planes in self._read():
+        for indices, planes in self._read():
             finite = np.isfinite(planes)
             bad += int(planes.size - finite.sum())
             low, high = min(low, float(planes.min())), max(high, float(planes.max()))
             seen = self.plan.fit.to_network(planes)
             self.peak = max(self.peak, float(seen.max()))
-            self.filled += [start + i for i in range(len(seen)) if seen[i].any()]
+            self.filled += indices[seen.any(axis=(1, 2))].tolist()
         if bad:
             raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
         if high <= 0:
@@ -212,21 +216,25 @@ class _Work:
             raise InputError(f"{label}: is zero wherever it is cropped to")
         return high
 
-    def _read(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Blocks of slices `(slices, rows, columns)` as the file has them, with where they start;
+    def _read(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Blocks of slices `(slices, rows, columns)` as the file has them, with their numbers;
         k-space in FFT order."""
-        for start in range(0, self.numbers.shape[2], self.options.batch):
-            block = np.moveaxis(self.numbers[:, :, start : start + self.options.batch], 2, 0)
-            if self.plan.volume.domain == "kspace":
-                yield start, kspace.in_fft_order(np.ascontiguousarray(block), self.options.order)
-            else:
-                yield start, np.ascontiguousarray(block, dtype=np.float32)
+        batch = self.options.batch
+        for group in self.plan.volume.together:
+            for start in range(0, len(group), batch):
+                indices = group[start : start + batch]
+                block = np.moveaxis(self.numbers[:, :, indices], 2, 0)
+                if self.plan.volume.domain == "kspace":
+                    ordered = kspace.in_fft_order(np.ascontiguousarray(block), self.options.order)
+                    yield indices, ordered
+                else:
+                    yield indices, np.ascontiguousarray(block, dtype=np.float32)
 
-    def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """The same, divided by the scale and of the network's size."""
-        for start, planes in self._read():
+        for indices, planes in self._read():
             scaled: NDArray[Any] = planes / self.scale
-            yield (start, scaled if np.iscomplexobj(scaled) else self.plan.fit.to_network(scaled))
+            yield (indices, scaled if np.iscomplexobj(scaled) else self.plan.fit.to_network(scaled))
 
     def zero_filled(
         self, planes: NDArray[Any], fidelity: DataFidelity, device: torch.device
@@ -239,7 +247,7 @@ class _Work:
 
     def slices_to_show(self) -> list[int]:
         """Slices across the volume, from those that are not empty."""
-        there = self.filled or list(range(self.numbers.shape[2]))
+        there = sorted(self.filled) or list(range(self.numbers.shape[2]))
         inner = np.linspace(0, len(there) - 1, SHOWN + 2).round().astype(int)[1:-1]
         if len(there) <= SHOWN:
             inner = np.arange(len(there))

@@ -154,7 +154,7 @@ class Run:
 
     @property
     def _shaping(self) -> dict[str, Any]:
-        return {k: v for k, v in asdict(self._options).items() if k not in ("batch", "anyway")}
+        return {k: v for k, v in asdict(self._options).items() if k != "anyway"}
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
         """Whether a result lies there that was asked for in the same way, as it was written."""

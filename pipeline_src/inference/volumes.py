@@ -35,6 +35,7 @@ class Volume:
         scale: by which its numbers are divided already; None where they are not scaled.
         turns: quarter turns that show a slice upright.
         aspect: height of a pixel over its width.
+        groups: of slices, as the parts of a store; None: all are one.
     """
 
     path: Path
@@ -49,6 +50,12 @@ class Volume:
     scale: float | None = None
     turns: int = 0
     aspect: float = 1.0
+    groups: tuple[NDArray[np.int64], ...] | None = None
+
+    @property
+    def together(self) -> tuple[NDArray[np.int64], ...]:
+        """Slices that batches are taken from, group by group."""
+        return self.groups or (np.arange(self.size[2]),)
 
     @property
     def size(self) -> tuple[int, int, int]:
