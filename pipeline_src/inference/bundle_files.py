@@ -42,6 +42,7 @@ class Origin(Section):
     orientation: str | None = Field(default=None, description="that axes were turned to")
     downscale: PositiveInt = Field(default=1, description="by which its slices were made smaller")
     display_quarter_turns: int = Field(default=0, description="to show a slice upright")
+    patients: dict[str, int] = Field(default={}, description="in each part of the split")
 
 
 class BundleConfig(Section):

@@ -156,6 +156,9 @@ def _data(trained: Trained) -> str:
     origin, dataset = trained.config.origin, one_line(trained.config.dataset)
     kind = "drawn (synthetic) phantoms" if origin.synthetic else origin.kind
     said = f"Data set `{dataset or UNKNOWN}`" + (f" ({kind})." if kind else ".")
+    if origin.patients:
+        told = ", ".join(f"{part} {count}" for part, count in origin.patients.items())
+        said += f" Patients: {told}."
     digest = trained.made.get("data_digest")
     return said + (f" Digest of its slices: `{digest}`." if isinstance(digest, str) else "")
 

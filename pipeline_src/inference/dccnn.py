@@ -119,6 +119,8 @@ class Reconstructor(nn.Module):
         config: `config.json` of the bundle.
     """
 
+    sampling: Lines | Samples
+
     def __init__(self, network: dict[str, int], samples: Tensor, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = config
@@ -133,7 +135,7 @@ class Reconstructor(nn.Module):
 
     def forward(self, zero_filled: Tensor) -> Tensor:
         """The reconstruction of a zero-filled image `(batch, 1, rows, columns)`."""
-        x = zero_filled
+        x: Tensor = zero_filled
         for cascade in self.cascades:
             x = self.sampling.put_back(cascade(x), zero_filled)
         return x
@@ -152,7 +154,8 @@ def _keep(module: nn.Module, name: str, values: Tensor) -> None:
 
 def _fourier(size: int) -> Tensor:
     """The orthonormal transform as a matrix `(size, size)`, complex."""
-    return torch.fft.fft(torch.eye(size, dtype=torch.complex128), norm="ortho")
+    fourier: Tensor = torch.fft.fft(torch.eye(size, dtype=torch.complex128), norm="ortho")
+    return fourier
 
 
 def load(folder: str | Path) -> Reconstructor:

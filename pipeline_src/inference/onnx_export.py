@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +43,10 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
     rows, columns = network.config["matrix"]
     # Of two slices, since one would be taken for a constant.
     example = torch.zeros(2, 1, rows, columns)
+    # It tells what else it could export, and warns of its own parts.
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         program = torch.onnx.export(
             network,
@@ -53,6 +58,7 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             verbose=False,
         )
+    log.setLevel(level)
     assert program is not None
     model = program.model_proto
     _forget_the_way(model)

@@ -87,10 +87,10 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
 
 def _window(firsts: NDArray[np.float32], high: float) -> tuple[slice, slice]:
     """Rows and columns of slices `(slices, rows, columns)` that hold more than background."""
-    there: NDArray[np.bool_] = (firsts > FAINT * high).any(axis=0)
+    there = np.any(firsts > FAINT * high, axis=0)
     found = []
     for axis in (0, 1):
-        along = np.flatnonzero(there.any(axis=0 if axis else 1))
+        along = np.flatnonzero(np.any(there, axis=1 - axis))
         size = there.shape[axis]
         margin = size // 20
         found.append(slice(max(0, along[0] - margin), min(size, along[-1] + 1 + margin)))

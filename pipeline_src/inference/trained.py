@@ -5,15 +5,17 @@ It comes from a training's folder or from a bundle.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline_src.data.hdf5_files import reading_hdf5
+from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Subject
-from pipeline_src.files import read_json, sha256_file
+from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import (
     CONFIG,
     WEIGHTS,
@@ -149,14 +151,17 @@ def _named_input(subject: Subject, role: str) -> Path | None:
 
 
 def _origin(store: Path | None) -> Origin:
-    """What the store of a training says of its slices; nothing where it is not there any more."""
+    """What the store of a training says of its slices; nothing where it is not there any more, or
+    damaged, since no image is read from it."""
     if store is None or not store.exists():
         return Origin()
-    manifest = store.with_suffix(".manifest.json")
-    described = read_json(manifest) if manifest.exists() else _description(store)
-    if not isinstance(described, dict):
+    try:
+        with reading_hdf5(store) as file:
+            described = json.loads(file.attrs["description"])
+            source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
+        patients = read_index(store).patients
+    except InputError:
         return Origin()
-    source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
     return Origin(
         kind=str(source.get("kind", "")),
         synthetic=bool(described.get("synthetic", False)),
@@ -164,14 +169,8 @@ def _origin(store: Path | None) -> Origin:
         orientation=source.get("orientation"),
         downscale=preparation.get("downscale", 1),
         display_quarter_turns=described.get("display_quarter_turns", 0),
+        patients={part: len(ids) for part, ids in patients.items()},
     )
-
-
-def _description(store: Path) -> Any:
-    import json
-
-    with reading_hdf5(store, otherwise="is damaged or no volume store") as file:
-        return json.loads(file.attrs["description"])
 
 
 def _size(shape: tuple[int, ...]) -> str:
