@@ -60,7 +60,7 @@ check: install
 # Where that tells nothing of a package, as a mirror may, the audit fails: without --strict it would
 # find no hole in it.
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet -o requirements.lock
 
 audit:
