@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, Literal
 
 import h5py
@@ -165,7 +166,9 @@ def _read_hdf5(path: Path, key: str, allocate: Allocate) -> Array:
 
 
 def _save_npy(numbers: Array, stream: IO[bytes]) -> None:
-    np.lib.format.write_array(stream, np.asarray(numbers), allow_pickle=False)
+    # To a file of the system, NumPy would write by itself, and not say that the disk is full.
+    plain: Any = SimpleNamespace(write=stream.write)
+    np.lib.format.write_array(plain, np.asarray(numbers), allow_pickle=False)
 
 
 def _save_npz(numbers: Array, stream: IO[bytes]) -> None:

@@ -117,7 +117,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     trained = load_trained(options.model, options.trained_mask)
     origin, axis, orientation = trained.config.origin, options.slice_axis, None
     volumes = []
-    for path, below in list_inputs(options.inputs, options.pattern):
+    for path, below in list_inputs(options.inputs, options.pattern, options.output):
         own_axis = 2 if axis is None else axis
         if axis is None and origin.kind and path.name.endswith((".nii", ".nii.gz")):
             own_axis, orientation = origin.slice_axis, origin.orientation

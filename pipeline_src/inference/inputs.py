@@ -15,11 +15,14 @@ from pipeline_src.inference.volumes import Volume
 SUFFIXES = (".nii.gz", ".nii", ".npy", ".npz", ".h5", ".hdf5")
 
 
-def list_inputs(given: Sequence[str], pattern: str = "**/*") -> list[tuple[Path, Path]]:
+def list_inputs(
+    given: Sequence[str], pattern: str = "**/*", output: Path | None = None
+) -> list[tuple[Path, Path]]:
     """Files, each with its name below the output folder, without a suffix.
 
     Of a folder, all files of a known kind that ``pattern`` finds below it; what is hidden is left
-    out. A text with `*`, `?` or `[` that names no file is a pattern of its own.
+    out, and what lies in ``output``. A text with `*`, `?` or `[` that names no file is a pattern of
+    its own.
 
     Raises:
         InputError: there is none, one is of no known kind or not really there, or two would have
@@ -30,6 +33,9 @@ def list_inputs(given: Sequence[str], pattern: str = "**/*") -> list[tuple[Path,
         path = Path(text)
         if path.is_dir():
             files = [p for p in matching(path, pattern) if suffix_of(p) and not p.is_dir()]
+            if output is not None:
+                results = output.resolve()
+                files = [p for p in files if not p.absolute().is_relative_to(results)]
             found += [(p, p.relative_to(path)) for p in files]
             if not files:
                 raise InputError(

@@ -92,14 +92,29 @@ class Run:
         self._trained, self._output, self._options = trained, output, options
         self._device, self._settings = device, settings
         for volume in volumes:
-            for path in self._paths(volume):
-                if path.exists() and path.samefile(volume.path):
-                    raise InputError(
-                        f"--output {output}: {path} is the input itself; give another folder"
-                    )
+            self._refuse_foreign(volume)
         self._plans = [plan(volume, trained, options) for volume in volumes]
         self._trained.network.to(device)
         self._model = trained.told
+
+    def _refuse_foreign(self, volume: Volume) -> None:
+        """What lies in the output folder and was not made here is never written over.
+
+        Raises:
+            InputError: something does, the input itself or facts of another kind.
+        """
+        for path in self._paths(volume):
+            if path.exists() and path.samefile(volume.path):
+                raise InputError(
+                    f"--output {self._output}: {path} is the input itself; give another folder"
+                )
+        *_, facts = self._paths(volume)
+        if facts.exists():
+            told = read_json(facts)
+            if not isinstance(told, dict) or told.get("format") != FORMAT:
+                raise InputError(
+                    f"--output {self._output}: {facts} tells of something else; give another folder"
+                )
 
     def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
         """Image, contact sheet and facts."""
@@ -161,13 +176,8 @@ class Run:
         image, sheet, facts = self._paths(one.volume)
         if not facts.exists():
             return False
-        try:
-            told = read_json(facts)
-        except InputError:
-            return False
-        if not isinstance(told, dict) or told.get("asked_sha256") != sha256_json(asked):
-            return False
-        outputs = told.get("outputs")
+        told = read_json(facts)
+        outputs = told.get("outputs") if told.get("asked_sha256") == sha256_json(asked) else None
         return isinstance(outputs, dict) and all(
             path.is_file() and outputs.get(path.name) == sha256_file(path)
             for path in (image, sheet)

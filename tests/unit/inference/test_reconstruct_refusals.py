@@ -115,6 +115,17 @@ def test_the_input_is_never_overwritten(tmp_path: Path, capsys: Output) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_file_of_others_is_never_overwritten(tmp_path: Path, capsys: Output) -> None:
+    """A sidecar of BIDS has the name that the facts would have."""
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    (tmp_path / "out").mkdir()
+    for content in ('{"EchoTime": 0.01}', "{"):
+        (tmp_path / "out/a.json").write_text(content)
+        assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
+        assert str(tmp_path / "out/a.json") in one_line(capsys.readouterr().err)
+        assert (tmp_path / "out/a.json").read_text() == content
+
+
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [

@@ -58,6 +58,13 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
     assert changed == {name for name in first if "sub-1" in name}
 
 
+def test_results_inside_the_input_folder_are_no_inputs(tmp_path: Path, capsys: Output) -> None:
+    model, bids = trained(tmp_path), tree(tmp_path)
+    for said in ("2 reconstructed;", "0 reconstructed, 2 were there already"):
+        assert model.reconstruct(bids / "derivatives/out", bids) == 0
+        assert said in capsys.readouterr().out
+
+
 def test_a_damaged_result_is_made_anew(tmp_path: Path) -> None:
     model, out = trained(tmp_path), tmp_path / "out"
     assert model.reconstruct(out, tree(tmp_path)) == 0
