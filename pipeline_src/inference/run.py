@@ -31,6 +31,8 @@ from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 from pipeline_src.training.device import set_convolution_precision
 
+#: All results of an output folder at a glance.
+OVERVIEW = "reconstructions.json"
 FORMAT = "sft-kd-recon reconstruction 1"
 
 
@@ -109,6 +111,8 @@ class Run:
                     f"--output {self._output}: {path} is the input itself; give another folder"
                 )
         *_, facts = self._paths(volume)
+        if facts == self._output / OVERVIEW:
+            raise InputError(f"{volume.path}: {OVERVIEW} is a name of its own; give it another")
         if facts.exists():
             told = read_json(facts)
             if not isinstance(told, dict) or told.get("format") != FORMAT:
@@ -153,7 +157,19 @@ class Run:
             for one, key in todo:
                 bar.set_postfix_str(printable(one.volume.name.name))
                 self._make(one, key, bar.update)
+        write_json(self._output / OVERVIEW, [self._glance(one) for one in self._plans])
         return len(todo), len(self._plans) - len(todo)
+
+    def _glance(self, one: Plan) -> dict[str, Any]:
+        image, _, facts = self._paths(one.volume)
+        told = read_json(facts)
+        return {
+            "image": image.relative_to(self._output).as_posix(),
+            "mode": one.mode,
+            "remark": one.chosen.remark,
+            "quality": told.get("quality", {}).get("reconstruction"),
+            "seconds_per_slice": told["seconds_per_slice"],
+        }
 
     def _asked(self, one: Plan) -> dict[str, Any]:
         """All that decides the numbers of a result."""
