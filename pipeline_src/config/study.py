@@ -22,6 +22,7 @@ from pipeline_src.config.method import (
 from pipeline_src.config.networks import Network, Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName, needs_sft
+from pipeline_src.config.reconstruction import Reconstruction
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.split import Folds
 
@@ -134,6 +135,9 @@ class Study(Section):
     ablations: dict[str, Ablation] = Field(
         default={}, description="further tables, each of some models under some changes"
     )
+    reconstruct: dict[str, Reconstruction] = Field(
+        default={}, description="files of others that models of the study reconstruct, by name"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -230,6 +234,22 @@ class Study(Section):
                     raise ValueError(
                         f"ablations.{name}.models: no model {model!r}; there are "
                         f"{', '.join(self.model_names())}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _reconstructing_models_exist(self) -> Study:
+        for name, one in self.reconstruct.items():
+            for key, value, known in (
+                ("model", one.model, self.model_names()),
+                ("dataset", one.dataset, list(self.datasets)),
+                ("acceleration", one.acceleration, self.accelerations),
+                ("seed", one.seed, [None, *self.seeds]),
+            ):
+                if value not in known:
+                    there = ", ".join(str(v) for v in known if v is not None)
+                    raise ValueError(
+                        f"reconstruct.{name}.{key}: {value!r} is not among the study's {there}"
                     )
         return self
 
