@@ -1,25 +1,13 @@
-def reconstructing(wildcards):
-    """The model that reconstructs, as the wildcards of its training."""
-    one = study.reconstruct[wildcards.name]
-    seed = study.seeds[0] if one.seed is None else one.seed
-    return MODEL.format(
-        dataset=one.dataset, acceleration=f"{one.acceleration}x", seed=seed, model=one.model
-    )
-
-
-def given_files(wildcards):
-    """Files and folders that are named as such; a pattern's files are found by the command."""
-    words = study.reconstruct[wildcards.name].words(study.data_root)
-    given = words[: len(study.reconstruct[wildcards.name].inputs)]
-    return [path for path in given if os.path.exists(path)]
-
-
 rule reconstruct:
     """Files of others, by a model of the study."""
     input:
-        weights=lambda wildcards: f"{reconstructing(wildcards)}/weights.safetensors",
-        manifest=lambda wildcards: f"{reconstructing(wildcards)}/manifest.json",
-        given=given_files,
+        weights=lambda wildcards: f"{MODEL}/weights.safetensors".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        manifest=lambda wildcards: f"{MODEL}/manifest.json".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        given=lambda wildcards: study.reconstruct[wildcards.name].there(study.data_root),
     output:
         f"{RESULTS}/reconstructed/{{name}}/reconstructions.json",
     log:
@@ -30,7 +18,7 @@ rule reconstruct:
         "../../environment.yaml"
     threads: study.training.threads
     params:
-        model=lambda wildcards: reconstructing(wildcards),
+        model=subpath(input.weights, parent=True),
         words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
         folder=subpath(output[0], parent=True),
     message:
