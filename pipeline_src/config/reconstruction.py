@@ -35,9 +35,27 @@ class Reconstruction(Section):
         "them; null: refuse them",
     )
 
+    def training(self, seeds: list[int]) -> dict[str, str]:
+        """The training that makes the model: data set, acceleration, seed and model."""
+        seed = seeds[0] if self.seed is None else self.seed
+        return {
+            "dataset": self.dataset,
+            "acceleration": f"{self.acceleration}x",
+            "seed": str(seed),
+            "model": self.model,
+        }
+
+    def paths(self, data_root: str) -> list[str]:
+        """The inputs, as the reconstruct command takes them."""
+        return [str(Path(data_root) / path) for path in self.inputs]
+
+    def there(self, data_root: str) -> list[str]:
+        """Those that are files or folders; what a pattern stands for is found by the command."""
+        return [path for path in self.paths(data_root) if Path(path).exists()]
+
     def words(self, data_root: str) -> list[str]:
         """Arguments of the reconstruct command, but for model and output."""
         options = [("pattern", self.pattern), ("slice-axis", self.slice_axis)]
         options.append(("other-size", self.other_size))
         told = [word for key, value in options if value is not None for word in (f"--{key}", value)]
-        return [*(str(Path(data_root) / path) for path in self.inputs), *map(str, told)]
+        return [*self.paths(data_root), *map(str, told)]

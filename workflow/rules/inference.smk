@@ -1,9 +1,13 @@
 rule reconstruct:
     """Files of others, by a model of the study."""
     input:
-        weights=lambda wildcards: f"{reconstructing(wildcards)}/weights.safetensors",
-        manifest=lambda wildcards: f"{reconstructing(wildcards)}/manifest.json",
-        given=given_files,
+        weights=lambda wildcards: f"{MODEL}/weights.safetensors".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        manifest=lambda wildcards: f"{MODEL}/manifest.json".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        given=lambda wildcards: study.reconstruct[wildcards.name].there(study.data_root),
     output:
         f"{RESULTS}/reconstructed/{{name}}/reconstructions.json",
     log:
@@ -14,7 +18,7 @@ rule reconstruct:
         "../../environment.yaml"
     threads: study.training.threads
     params:
-        model=lambda wildcards: reconstructing(wildcards),
+        model=subpath(input.weights, parent=True),
         words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
         folder=subpath(output[0], parent=True),
     message:

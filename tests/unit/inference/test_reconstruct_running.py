@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from inference_helpers import SIZE, blobs, facts, trained
 from test_full_disk import run_on_small_disk
 from unit_helpers import one_line
 
+from pipeline_src.inference.run import OVERVIEW
 from pipeline_src.inference.volumes import Scratch, Volume
 
 pytest_plugins = ["test_full_disk", "test_permissions"]
@@ -35,7 +37,7 @@ def written(folder: Path) -> dict[str, int]:
     return {
         p.relative_to(folder).as_posix(): p.stat().st_mtime_ns
         for p in folder.rglob("*")
-        if p.is_file()
+        if p.is_file() and p.name != OVERVIEW
     }
 
 
@@ -52,6 +54,8 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
     assert model.reconstruct(out, tmp_path / "bids") == 0
     assert "0 reconstructed, 2 were there already" in capsys.readouterr().out
     assert written(out) == first
+    glance = json.loads((out / OVERVIEW).read_text())
+    assert [one["image"] for one in glance] == sorted(name for name in first if "nii" in name)
     words = ("--pattern", "sub-1/**/*_T1w.nii.gz", "--scale", "2")
     assert model.reconstruct(out, tmp_path / "bids", *words) == 0
     changed = {name for name, time in written(out).items() if time != first[name]}
