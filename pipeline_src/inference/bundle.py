@@ -34,7 +34,7 @@ from pipeline_src.inference.bundle_files import (
     write_tensors,
 )
 from pipeline_src.inference.card import measured, metadata, write_card
-from pipeline_src.inference.dccnn import Reconstructor, load
+from pipeline_src.inference.dccnn import KIND, Reconstructor, load
 from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
 from pipeline_src.inference.trained import Trained, load_trained
 
@@ -50,6 +50,11 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
     Raises:
         InputError: something lies at ``output``, or it cannot be written.
     """
+    if trained.config.network.kind != KIND:
+        raise InputError(
+            f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, whose "
+            "code it brings along. reconstruct takes the training's folder of any kind"
+        )
     remarks = []
     with _whole_folder(output) as folder:
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())

@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 FORMAT = "sft-kd-recon bundle 1"
+#: The one kind of network that a bundle holds.
+KIND = "dc_cnn"
 #: What a network of a bundle may be; larger ones are no reconstruction network.
 LIMITS = {
     "depth": (2, 100),
@@ -191,7 +193,9 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(f"{path}: its format is not {FORMAT!r}")
     network, matrix = config.get("network"), config.get("matrix")
-    if not isinstance(network, dict) or set(network) != set(LIMITS):
+    if isinstance(network, dict) and network.get("kind", KIND) != KIND:
+        raise ValueError(f"{path}: network is of kind {network['kind']!r}, not {KIND}")
+    if not isinstance(network, dict) or set(network) - {"kind"} != set(LIMITS):
         raise ValueError(f"{path}: network has not the keys {', '.join(LIMITS)}")
     for key, (least, most) in LIMITS.items():
         if type(network[key]) is not int or not least <= network[key] <= most:
