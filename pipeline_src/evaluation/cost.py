@@ -87,7 +87,7 @@ def write_cost(
         store: volume store; its middle slice is the one that is reconstructed.
         mask: sampling mask of the same size.
         threads: processor threads of the second measurement; None: those that torch would use.
-        repeats: timed reconstructions a network and number of threads.
+        repeats: timed reconstructions per network and number of threads.
         device: `auto` (CUDA where there is one), `cpu` or `cuda`.
 
     Raises:
@@ -113,7 +113,7 @@ def measure(
     repeats: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """One row a network with the columns of `EXACT` and `MEASURED`.
+    """One row per network with the columns of `EXACT` and `MEASURED`.
 
     Times are of one slice at batch size 1, from the zero-filled image to the reconstruction, data
     fidelity included, in single precision; see `time_alternating`. They are taken with one
