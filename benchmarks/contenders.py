@@ -265,7 +265,7 @@ class Textbook(Contender):
         torch.set_num_threads(work.threads)
         mask: NDArray[Any] = read_mask(work.folder / "mask.npz").samples
         self._loader = slice_loader(work.folder / "volumes", BATCH)
-        self._step = build(work.kind, mask)
+        self._step = build(work.kind, mask, device=work.device)
 
     def steps(self, count: int) -> None:
         """In the loader's order."""

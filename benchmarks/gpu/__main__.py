@@ -17,13 +17,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.gpu.budget import PHASES, phase_limit
+from benchmarks.gpu.budget import PHASES, patience, phase_limit
 from benchmarks.gpu.lines import NAME, Lines
 from benchmarks.gpu.phase import Settings
 from benchmarks.gpu.summary import summary
-
-#: Seconds that a phase gets to end by itself beyond its limit.
-PATIENCE = 2.0
 
 
 def main() -> int:
@@ -72,7 +69,8 @@ def _run(options: argparse.Namespace, lines: Lines, work: Path) -> bool:
             end=end,
         )
         started = time.time()
-        status = _phase(name, settings) if limit > 0 else "left out: no time left"
+        wait = limit + patience(name, options.budget)
+        status = _phase(name, settings, wait) if limit > 0 else "left out: no time left"
         lines.mend()
         seconds = time.time() - started
         lines.add("run", "phase", name=name, status=status, seconds=seconds, limit=limit)
@@ -84,8 +82,8 @@ def _run(options: argparse.Namespace, lines: Lines, work: Path) -> bool:
     return well
 
 
-def _phase(name: str, settings: Settings) -> str:
-    """Run one phase: `done`, `failed`, or how it was ended."""
+def _phase(name: str, settings: Settings, wait: float) -> str:
+    """Run one phase for so many seconds at most: `done`, `failed`, or how it was ended."""
     command = [sys.executable, "-m", "benchmarks.gpu.phase", name, settings.text()]
     with (settings.out / "log.txt").open("ab") as log:
         log.write(f"== {name}\n".encode())
@@ -95,7 +93,7 @@ def _phase(name: str, settings: Settings) -> str:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            status = process.wait(timeout=settings.end - time.time() + PATIENCE)
+            status = process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             return "killed at its limit"
         finally:

@@ -10,7 +10,9 @@ from math import ceil
 SHARES = {"facts": 0.05, "checks": 0.18, "numerics": 0.09, "timing": 0.24, "pack": 0.03}
 PHASES = ("facts", "checks", "numerics", "timing", "study", "pack")
 #: Seconds that a phase needs to start at all; a phase is cut to what is left, never below.
-LEAST = {"facts": 12.0, "checks": 12.0, "numerics": 8.0, "timing": 12.0, "pack": 4.0}
+LEAST = {"facts": 8.0, "checks": 10.0, "numerics": 6.0, "timing": 9.0, "pack": 2.0}
+#: Seconds for which no phase is started.
+LEAST_WORTH = 3.0
 #: Training epochs: the paper's, and fewer than this many only where thinning cannot help.
 MOST_EPOCHS, FEWEST_EPOCHS = 150, 4
 THINNING = (1, 2, 3, 4, 6, 8)
@@ -19,14 +21,26 @@ THINNING = (1, 2, 3, 4, 6, 8)
 def phase_limit(phase: str, budget: float, left: float) -> float:
     """Seconds that a phase may take, when ``left`` of ``budget`` are left.
 
-    Never more than is left for it once the packing has its share; 0 where that is nothing.
+    Never more than is left for it once the packing has its share; 0 where nothing can be done in
+    that.
     """
     packing = max(LEAST["pack"], SHARES["pack"] * budget)
     if phase == "pack":
         # Packing is worth overrunning a spent budget by a few seconds.
         return max(packing, left)
     share = left if phase == "study" else max(LEAST[phase], SHARES[phase] * budget)
-    return max(0.0, min(share, left - packing))
+    limit = min(share, left - packing)
+    return limit if limit >= LEAST_WORTH else 0.0
+
+
+def patience(phase: str, budget: float) -> float:
+    """Seconds beyond its limit after which a phase is killed.
+
+    A phase starts nothing new at its limit, and what it is at ends within this time, unless it
+    hangs: on a busy machine the imports of a phase alone take longer than some limits. What is
+    overrun is the study's.
+    """
+    return 2.0 if phase == "pack" else max(20.0, 0.05 * budget)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, study_of, write_files
-from benchmarks.gpu.phase import Run
+from benchmarks.gpu.phase import OutOfTimeError, Run
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
@@ -42,10 +42,12 @@ PHASE = "checks"
 
 
 def run(run: Run) -> None:
-    """Every kind of step in single precision, then what happens to trainings, then the rest."""
+    """The paper's kinds of step in single precision, then what happens to trainings, then the
+    rest."""
     files = write_files(run.settings.work / "checked", run.scale, run.scale.compared)
     known = kinds(run.scale)
-    for kind in known:
+    first, rest = known[: len(FIRST)], known[len(FIRST) :]
+    for kind in first:
         _compare(run, kind, files, "fp32")
     failing = (
         ("waits for the device", _waits),
@@ -60,9 +62,10 @@ def run(run: Run) -> None:
     _resume_all(run, files)
     if run.left() > 0:
         run.guarded(PHASE, "killed process", lambda: _killed(run, files))
-    precisions = ("tf32", "bf16") if run.device.graphs else ("bf16",)
-    for precision in precisions:
-        for kind in known[: None if run.device.graphs else len(FIRST)]:
+    for kind in rest:
+        _compare(run, kind, files, "fp32")
+    for precision in ("bf16", "tf32") if run.device.graphs else ("bf16",):
+        for kind in known if run.device.graphs else first:
             _compare(run, kind, files, precision)
 
 
@@ -258,11 +261,16 @@ def _killed(run: Run, files: Files) -> None:
             state = output / "training.state.previous"
             if kill:
                 process = subprocess.Popen(command(output), stdout=log, stderr=log)
-                while process.poll() is None and not state.exists():
-                    time.sleep(0.002)
-                process.send_signal(signal.SIGKILL)
-                status = process.wait()
-            subprocess.run(command(output), stdout=log, stderr=log, check=True)
+                try:
+                    while process.poll() is None and not state.exists():
+                        if run.left() <= 0:
+                            raise OutOfTimeError("a training saved no state before")
+                        time.sleep(0.002)
+                finally:
+                    process.send_signal(signal.SIGKILL)
+                    status = process.wait()
+            left = max(1.0, run.left())
+            subprocess.run(command(output), stdout=log, stderr=log, check=True, timeout=left)
             digests.append(sha256_file(output / "weights.safetensors"))
     run.lines.add(
         PHASE,

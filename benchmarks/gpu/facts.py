@@ -14,11 +14,18 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.phase import Run
+from pipeline_src.operations.preflight import why_no_gpu
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "nibabel", "snakemake")
-#: Whether steps on a GPU could be forks of one process, which is not done yet.
+#: Whether trainings on a GPU can be forks of the server's process.
+FORKED = "CUDA in a fork of a process that has imported what the fork server does"
 FORK = """
-import os, sys
+import importlib, os, sys
+from pipeline_src.acceleration.fork_server import LOADED, forks_can_use_a_gpu
+for name in LOADED:
+    importlib.import_module(name)
+if not forks_can_use_a_gpu():
+    sys.exit("one of its imports starts CUDA")
 import torch
 if process := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
@@ -96,6 +103,17 @@ def calls(device: str) -> dict[str, str]:
         )
         torch._C._get_deterministic_fill_uninitialized_memory()
 
+    def casts() -> None:
+        own = [torch.ones(3, 2, device=device), torch.full((2,), 1.5, device=device)]
+        cast = [torch.empty_like(one, dtype=torch.bfloat16) for one in own]
+        torch._foreach_copy_(cast, own)
+        if cast[1].tolist() != [1.5, 1.5]:
+            raise RuntimeError(f"1.5 cast to bf16 is {cast[1].tolist()}")
+
+    def files() -> None:
+        if reason := why_no_gpu():
+            raise RuntimeError(f"a study would not start: {reason}")
+
     def pools() -> None:
         for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
             getattr(torch._C, name)
@@ -110,12 +128,14 @@ def calls(device: str) -> dict[str, str]:
     wanted = {
         "cudnn.conv.fp32_precision": precision,
         "fused Adam": adam,
+        "casts of a list": casts,
         "CUDAGraph": graph,
         "_set_deterministic_algorithms": determinism,
     }
     if device == "cuda":
         wanted["_cuda_endAllocateToPool"] = pools
-        wanted["CUDA in a fork of a process that has imported torch"] = fork
+        wanted["GPU by its files"] = files
+        wanted[FORKED] = fork
     found = {}
     for name, call in wanted.items():
         try:

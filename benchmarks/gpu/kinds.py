@@ -29,6 +29,8 @@ from pipeline_src.training.step import EpochLosses, plain_step, training_step
 
 #: The kinds that a study of the paper is made of come first, since time may run out.
 FIRST = ("teacher", "student", "sft", "at_features", "reconstruction")
+#: Weights and the optimiser's moments by name.
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -225,21 +227,21 @@ class Trainee:
         flat = [p.detach().reshape(-1) for p in self.objective.trained.parameters()]
         return torch.cat(flat).double().cpu()
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> State:
         """Weights and moments, copied."""
         named = dict(self.objective.trained.named_parameters())
         state = {f"weights/{n}": t for n, t in named.items()} | self.adam.state()
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     @torch.no_grad()
-    def take_up(self, state: dict[str, Tensor]) -> None:
+    def take_up(self, state: State) -> None:
         """Write a state into the tensors that are there, which a captured step reads."""
         named = dict(self.objective.trained.named_parameters())
         own = {f"weights/{n}": t for n, t in named.items()} | self.adam.state()
         for name, tensor in own.items():
             tensor.copy_(state[name])
 
-    def gradient(self, before: dict[str, Tensor]) -> Tensor:
+    def gradient(self, before: State) -> Tensor:
         """The gradient of the one step since the state ``before``, `(parameters,)` in double
         precision on the CPU, as the optimiser's means tell it."""
         parts = []

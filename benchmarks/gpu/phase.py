@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 import traceback
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 GRACE = 1.5
 
 
+class OutOfTimeError(Exception):
+    """A part of a phase would not end in time, and was left."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What every phase is told.
@@ -32,7 +37,7 @@ class Settings:
         work: folder for everything else.
         data: folder of real data, or None.
         dry: on the CPU at toy size.
-        end: when the phase is killed, as `time.time`.
+        end: when the phase is to have ended, as `time.time`; a little later it is killed.
     """
 
     out: Path
@@ -83,6 +88,10 @@ class Run:
         """Do a part of a phase; where it raises, that is a line, and False."""
         try:
             work()
+        except (OutOfTimeError, subprocess.TimeoutExpired) as error:
+            reason = f"left: the phase's time was over ({error})"
+            self.lines.add(phase, what, **labels, ok=None, reason=reason)
+            return False
         except Exception as error:
             self.lines.add(phase, what, **labels, ok=False, **told(error))
             return False

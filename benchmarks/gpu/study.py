@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import csv
 import os
-import shlex
-import signal
 import statistics
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.gpu.bounded import bounded
 from benchmarks.gpu.budget import Cost, StudyPlan, mean_or, plan_study
+from benchmarks.gpu.facts import FORKED
 from benchmarks.gpu.kinds import name_of
 from benchmarks.gpu.lines import Lines
+from benchmarks.gpu.pack import ARCHIVE
 from benchmarks.gpu.phase import Run
 from benchmarks.gpu.scale import Scale
 from benchmarks.gpu.study_commands import (
     DATASET,
     PROJECT,
     SEED,
+    at_once,
     commands,
     evaluate,
     snakemake,
     tables,
 )
+from pipeline_src.acceleration.fork_client import VARIABLE
+from pipeline_src.acceleration.fork_server import start as start_fork_server
 from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.provenance.archive import write_archive
 from pipeline_src.provenance.manifest import Manifest
 
 PHASE = "study"
 #: Where nothing was measured: guesses for a GPU, on the slow side.
 STEP_SECONDS, START_SECONDS = 0.01, 8.0
-#: Metrics are computed on the CPU: a few patients, and seconds for each of their slices and models.
-TEST_PATIENTS, EVALUATION_SECONDS = 5, 0.03
+#: Models are measured on the CPU: a few patients, and seconds for each of their slices and models,
+#: a guess on the slow side.
+TEST_PATIENTS, EVALUATION_SECONDS = 5, 0.15
+#: Seconds below which nothing of a study can be made.
+LEAST_ROOM = 5.0
 #: Share of the phase in which what has finished is measured and put into tables.
 RESERVE = 0.12
 
@@ -64,22 +69,42 @@ def run(run: Run) -> None:
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     (run.settings.out / "study.yaml").write_text(config.read_text())
     results = folder / "results" / study.study
+    if room < LEAST_ROOM:
+        run.lines.add(PHASE, "ended", how="left out: no time left")
+        _tell(run.lines, study, results)
+        return
     until = time.time() + room
+    if any(one["name"] == FORKED and one["ok"] is False for one in run.lines.read("facts", "call")):
+        os.environ[VARIABLE] = "off"
     if find_spec("snakemake"):
-        ended = _bounded(snakemake(folder, config, "tables"), until, folder)
+        ended = bounded(snakemake(folder, config, "tables"), until, folder)
     else:
         run.lines.add(PHASE, "no snakemake", instead="its commands, one after the other")
-        ended = "finished"
-        for command in commands(study, config, results):
+        ended, steps = "finished", list(commands(study, config, results))
+        start_fork_server(len(steps), on_gpu=run.device.graphs)
+        for command in steps:
             if ended == "finished":
-                ended = _bounded(command, until, folder)
+                ended = bounded(command, until, folder)
     run.lines.add(PHASE, "ended", how=ended)
     if ended != "finished":
         _measure_what_is_there(run, study, config, results)
     _tell(run.lines, study, results)
+    run.guarded(PHASE, "archived", lambda: archive(run, results))
     if ended == "finished" and find_spec("snakemake") and run.left() > 45 and run.device.graphs:
-        ended = _bounded(snakemake(folder, config, "report"), time.time() + run.left(), folder)
+        ended = bounded(snakemake(folder, config, "report"), time.time() + run.left(), folder)
         run.lines.add(PHASE, "report", how=ended)
+
+
+def archive(run: Run, results: Path) -> None:
+    """The records of a finished study, as they lie beside documents."""
+    folder = run.settings.work / "study" / ARCHIVE
+    try:
+        written = write_archive(results, folder)
+    except InputError as error:
+        run.lines.add(PHASE, "archived", ok=None, reason=str(error)[:300])
+        return
+    size = sum(path.stat().st_size for path in written)
+    run.lines.add(PHASE, "archived", ok=True, files=len(written), bytes=size)
 
 
 def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
@@ -129,7 +154,7 @@ def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
         "training": {
             "batch_size": scale.batch,
             "device": device,
-            "threads": min(2, scale.threads),
+            "threads": 1,
             "convolutions": "library",
         },
     }
@@ -169,7 +194,11 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         line["milliseconds_a_slice"] / 1000 * study.training.batch_size
         for line in lines.read("timing", "validated")
     ]
-    starts = [line["seconds"] for line in lines.read("timing", "start") if "seconds" in line]
+    starts = [
+        line["forked_seconds"] or line["seconds"]
+        for line in lines.read("timing", "start")
+        if "seconds" in line
+    ]
     counted = count_slices(study)
     return Cost(
         step_seconds=stages,
@@ -180,7 +209,7 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         validation_slices=counted["validation"],
         batch=study.training.batch_size,
         rest_seconds=(8.0 if scale.methods is None else 5.0)
-        + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS,
+        + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS / at_once(study),
     )
 
 
@@ -195,50 +224,6 @@ def count_slices(study: Study) -> dict[str, int]:
     return counted
 
 
-def _bounded(command: list[str], until: float, folder: Path) -> str:
-    """Run a command until a time at most: `finished`, `stopped at its limit` or its status.
-
-    Its output is the phase's. It is asked to stop first, so that trainings save their state.
-    """
-    environment = {**os.environ, "PATH": f"{_python(folder)}:{os.environ.get('PATH', '')}"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))
-    )
-    print(f"$ {shlex.join(command)}", flush=True)
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True)
-    try:
-        status = process.wait(timeout=max(1.0, until - time.time()))
-    except subprocess.TimeoutExpired:
-        for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            os.killpg(process.pid, number)
-            try:
-                process.wait(timeout=seconds)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        return "stopped at its limit"
-    finally:
-        # Jobs that outlive their Snakemake would work on against those that follow.
-        _end_group(process.pid)
-    return "finished" if status == 0 else f"ended with status {status}"
-
-
-def _end_group(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def _python(folder: Path) -> Path:
-    """A folder with this Python under the name that the rules call."""
-    names = folder / "bin"
-    names.mkdir(parents=True, exist_ok=True)
-    script = names / "python"
-    # No link: a virtual environment is known by the place of its interpreter.
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    script.chmod(0o755)
-    return names
-
-
 def _measure_what_is_there(run: Run, study: Study, config: Path, results: Path) -> None:
     """Evaluate the models that finished, and make tables of them."""
     setting = results / DATASET / "4x"
@@ -249,11 +234,13 @@ def _measure_what_is_there(run: Run, study: Study, config: Path, results: Path) 
     ended = {}
     if missing and run.left() > 1:
         until = time.time() + run.left()
-        ended["evaluation"] = _bounded(evaluate(missing, labels, data), until, results)
+        ended["evaluation"] = bounded(
+            evaluate(missing, labels, data, at_once(study)), until, results
+        )
     measured = [v.parent for v in sorted(setting.glob("**/volumes.csv"))]
     if measured and run.left() > 1:
         command = tables(measured, ["--config", str(config)], results / "tables")
-        ended["tables"] = _bounded(command, time.time() + run.left(), results)
+        ended["tables"] = bounded(command, time.time() + run.left(), results)
     run.lines.add(PHASE, "measured what finished", models=len(done), **ended)
 
 

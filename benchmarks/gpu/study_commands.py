@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,17 +44,26 @@ def commands(study: Study, config: Path, results: Path) -> Iterator[list[str]]:
             others += ["--warm-start", str(folder(start) / "student_weights.safetensors")]
         train = [*program, "train", *given, *labels, "--model", name, "--seed", str(SEED)]
         yield [*train, *data, *others, "--output", str(folder(name))]
-    yield evaluate([folder(name) for name in models.names()], labels, data)
+    yield evaluate([folder(name) for name in models.names()], labels, data, at_once(study))
     zero = setting / "zero_filled"
     yield evaluate([], labels, [*data, "--zero-filled", str(zero)])
     measured = [zero, *(folder(name) for name in models.names())]
     yield tables(measured, given, results / "tables")
 
 
-def evaluate(folders: Sequence[Path], labels: list[str], data: list[str]) -> list[str]:
+def at_once(study: Study) -> int:
+    """Models that are measured at once: on the CPU one, as the rules have it, and on a GPU as many
+    as there are cores."""
+    return 1 if study.training.device == "cpu" else len(os.sched_getaffinity(0))
+
+
+def evaluate(
+    folders: Sequence[Path], labels: list[str], data: list[str], processes: int = 1
+) -> list[str]:
     """Measure models on the test patients."""
     program = [sys.executable, "-m", "pipeline_src", "evaluate"]
-    return [*program, *map(str, folders), *labels, "--part", "test", *data]
+    given = [*map(str, folders), *labels, "--part", "test", "--processes", str(processes)]
+    return [*program, *given, *data]
 
 
 def tables(folders: Sequence[Path], given: list[str], output: Path) -> list[str]:

@@ -102,11 +102,15 @@ def _numerics(lines: Lines) -> list[str]:
     found = []
     for precision in dict.fromkeys(line["precision"] for line in measured):
         of = [line for line in measured if line["precision"] == precision]
-        worst = max(of, key=lambda line: line["gradient"])
+        worst = max(of, key=lambda line: line["gradient"] / line["allowed"])
+        within = sum(line["gradient"] <= line["limit"] for line in of)
+        bad = [f"{line['kind']} ({line['form']})" for line in of if line["ok"] is False]
         found.append(
-            f"gradients in {precision}: farthest from float64 {worst['gradient']:.1e} "
-            f"({worst['kind']}, {worst['form']}; limit {worst['limit']:.0e}); "
-            f"{sum(line['ok'] for line in of)} of {len(of)} within"
+            f"gradients in {precision}: {within} of {len(of)} within {worst['limit']:.0e} of "
+            f"float64, {sum(line['ok'] is True for line in of) - within} within what rounding "
+            f"does, {sum(line['ok'] is None for line in of)} cannot be told, wrong: "
+            f"{', '.join(bad[:5]) or 'none'}; nearest to wrong {worst['kind']} "
+            f"{worst['gradient']:.1e} of {worst['allowed']:.1e}"
         )
     return found
 
@@ -170,9 +174,11 @@ def _rest(lines: Lines) -> list[str]:
         found.append(f"validation, ms a batch of so many slices: {each}")
     start, save = _one(lines, "timing", "start"), _one(lines, "timing", "save")
     if "seconds" in start:
+        forked = start.get("forked_seconds") or float("nan")
         found.append(
             f"start of a training {start['seconds']:.1f} s ({start['imports_seconds']:.1f} s of it "
-            f"imports); a state takes {save.get('milliseconds', float('nan')):.0f} ms"
+            f"imports), as a fork {forked:.1f} s; a state takes "
+            f"{save.get('milliseconds', float('nan')):.0f} ms"
         )
     kernels = [line for line in lines.read("timing", "kernels") if "nodes" in line]
     if kernels:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, write_files
-from benchmarks.gpu.lines import Lines
-from benchmarks.gpu.phase import Run, Settings
+from benchmarks.gpu.kinds import FIRST, Files, Kind, kinds, write_files
+from benchmarks.gpu.phase import Run
+from benchmarks.gpu.trainings import processes, ready, repeated, start_of_a_training
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
@@ -38,7 +35,7 @@ def run(run: Run) -> None:
     def add(what: str, work: Callable[[], object]) -> None:
         parts.append((what, work))
 
-    add("start", partial(_start, run, files))
+    add("start", partial(start_of_a_training, run))
     for precision in ("fp32", "bf16"):
         for kind in first:
             add("step", partial(_step, run, kind, files, precision))
@@ -52,7 +49,7 @@ def run(run: Run) -> None:
         add("kernels", partial(_kernels, run, kind, files))
     add("layout", partial(_layout, run, files))
     for number in run.scale.together:
-        add("processes", partial(_processes, run, files, number))
+        add("processes", partial(processes, run, number))
     for kind in known if run.device.graphs else ():
         for precision in ("fp32", "tf32", "bf16"):
             for plain in (False, True):
@@ -71,32 +68,12 @@ def run(run: Run) -> None:
     run.lines.add(PHASE, "complete", parts=len(parts))
 
 
-def _ready(run: Run, kind: Kind, files: Files, precision: str = "fp32") -> Trainee:
-    return Trainee(kind, files, run.scale, run.scale.matrix, run.device.name, precision)
-
-
-def _repeated(run: Run, made: Trainee, *, plain: bool = False) -> Callable[[], None]:
-    """A function that trains on the same full batch; warmed up, so that it is a replay where there
-    are graphs."""
-    indices = next(made.batches())
-    step = made.plain if plain else made.step
-
-    def again() -> None:
-        made.losses.done = 0
-        step(indices)
-
-    for _ in range(WARM_UP):
-        again()
-    run.device.wait()
-    return again
-
-
 def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = False) -> None:
     run.device.clear_peak()
     began = time.perf_counter()
-    made = _ready(run, kind, files, precision)
-    again = _repeated(run, made, plain=plain)
-    ready = time.perf_counter() - began
+    made = ready(run, kind, files, precision)
+    again = repeated(run, made, plain=plain)
+    ready_seconds = time.perf_counter() - began
     # Counted on the plain step: a replay shows no operations.
     with FlopCounterMode(display=False) as flops:
         made.plain(next(made.batches()))
@@ -114,7 +91,7 @@ def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = Fals
         fastest_ms=1000 * min(took),
         slowest_ms=1000 * max(took),
         teraflops_per_second=flops.get_total_flops() / statistics.median(took) / 1e12,
-        ready_seconds=ready,
+        ready_seconds=ready_seconds,
         peak_mib=run.device.peak_mib(),
     )
 
@@ -122,7 +99,7 @@ def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = Fals
 def _validation(run: Run, files: Files) -> None:
     """The pipeline's validation, and plain passes of several sizes."""
     kind = next(k for k in kinds(run.scale) if k.name == "teacher")
-    made = _ready(run, kind, files)
+    made = ready(run, kind, files)
     look = Validation(made.objective, made.validation, run.scale.batch)
     for _ in range(WARM_UP):
         look()
@@ -151,7 +128,7 @@ def _validation(run: Run, files: Files) -> None:
 def _save(run: Run, files: Files) -> None:
     """Writing the state of the largest training."""
     kind = next(k for k in kinds(run.scale) if k.name == "sft")
-    made = _ready(run, kind, files)
+    made = ready(run, kind, files)
     made.train(1)
     states = StateFiles(run.settings.work / "state", "timed")
     tensors = {f"weights/{n}": t for n, t in made.objective.trained.state_dict().items()}
@@ -179,39 +156,10 @@ def _save(run: Run, files: Files) -> None:
     )
 
 
-def _start(run: Run, files: Files) -> None:
-    """A process until it has done its first step, and what of that is importing."""
-    lines = (
-        "import time; began = time.perf_counter()\n"
-        "from benchmarks.gpu.timing import first_step\n"
-        "print(time.perf_counter() - began); first_step(*__import__('sys').argv[1:])"
-    )
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", lines, run.settings.text()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    run.lines.add(
-        PHASE,
-        "start",
-        seconds=time.perf_counter() - began,
-        imports_seconds=float(done.stdout.split()[0]),
-    )
-
-
-def first_step(text: str) -> None:
-    """Train once, in a process of its own."""
-    run = Run(Settings.read(text), Lines(Path(os.devnull)))
-    kind = next(k for k in kinds(run.scale) if k.name == "teacher")
-    _ready(run, kind, Files(run.settings.work / "timed")).train(1)
-
-
 def _streams(run: Run, files: Files, number: int) -> None:
     """Several students of one process, each on a stream of its own."""
     kind = next(k for k in kinds(run.scale) if k.name == "student")
-    steps = [_repeated(run, _ready(run, kind, files)) for _ in range(number)]
+    steps = [repeated(run, ready(run, kind, files)) for _ in range(number)]
     repeats = max(3, run.scale.replays // 2)
     seconds = run.device.at_once(steps, repeats)
     run.lines.add(
@@ -223,64 +171,14 @@ def _streams(run: Run, files: Files, number: int) -> None:
     )
 
 
-def _processes(run: Run, files: Files, number: int) -> None:
-    """Several students, each in a process of its own; they start their clocks together."""
-    gate = run.settings.work / f"gate_{number}"
-    gate.mkdir(exist_ok=True)
-    for old in gate.iterdir():
-        old.unlink()
-    lines = (
-        "import sys; from benchmarks.gpu.timing import steps_behind; steps_behind(*sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", lines, run.settings.text(), str(gate)]
-    processes = [
-        subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True)
-        for n in range(number)
-    ]
-    try:
-        while len(list(gate.glob("ready_*"))) < number:
-            if any(process.poll() for process in processes) or run.left() < 0:
-                raise RuntimeError("a process ended before its first step, or time ran out")
-            time.sleep(0.01)
-        (gate / "open").touch()
-        found = [float(process.communicate()[0]) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    run.lines.add(
-        PHASE,
-        "processes",
-        kind="student",
-        trainings=number,
-        milliseconds_each=1000 * statistics.median(found) / number,
-    )
-
-
-def steps_behind(text: str, gate: str, name: str) -> None:
-    """Print the seconds that a step takes while the others step too."""
-    folder, run = Path(gate), Run(Settings.read(text), Lines(Path(os.devnull)))
-    kind = next(k for k in kinds(run.scale) if k.name == "student")
-    again = _repeated(run, _ready(run, kind, Files(run.settings.work / "timed")))
-    (folder / f"ready_{name}").touch()
-    while not (folder / "open").exists():
-        time.sleep(0.001)
-    began, steps = time.perf_counter(), 0
-    while time.perf_counter() - began < (1.0 if run.device.graphs else 0.1):
-        again()
-        run.device.wait()
-        steps += 1
-    print((time.perf_counter() - began) / steps)
-
-
 def _layout(run: Run, files: Files) -> None:
     """A teacher's step with its weights in either layout; images have one channel."""
     kind = next(k for k in kinds(run.scale) if k.name == "teacher")
     for layout in (torch.channels_last, torch.contiguous_format):
-        made = _ready(run, kind, files)
+        made = ready(run, kind, files)
         module: nn.Module = made.objective.trained
         module.to(memory_format=layout)  # type: ignore[call-overload]
-        took = run.device.seconds(_repeated(run, made), run.scale.replays)
+        took = run.device.seconds(repeated(run, made), run.scale.replays)
         run.lines.add(
             PHASE,
             "layout",
@@ -292,7 +190,7 @@ def _layout(run: Run, files: Files) -> None:
 
 def _kernels(run: Run, kind: Kind, files: Files) -> None:
     """One profiled replay: how many nodes, and which take longest."""
-    again = _repeated(run, _ready(run, kind, files))
+    again = repeated(run, ready(run, kind, files))
     counted = run.device.kernels(again)
     nodes = counted.pop("events")
     run.lines.add(

@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 
 #: Names the server's socket; Snakemake's process sets it.
 VARIABLE = "SFT_KD_RECON_FORKSERVER"
+#: Set beside it where trainings use a GPU.
+ON_GPU = "SFT_KD_RECON_FORKS_ON_GPU"
 #: Set in a fork's environment, for its manifest.
 FORKED = "SFT_KD_RECON_FORKED"
 #: What tells a step to stop; passed on to the fork.
@@ -52,10 +54,12 @@ def hand_over() -> int | None:
     by a signal ends this process by the same.
     """
     address = os.environ.pop(VARIABLE, "")
+    # A training on a GPU computes nothing that the libraries' threads shape.
+    any_threads = bool(os.environ.pop(ON_GPU, "")) and sys.argv[1:2] == ["train"]
     # One that is closed could not be passed on.
     streams = None not in (sys.stdin, sys.stdout, sys.stderr)
-    suits = os.environ.get("OMP_NUM_THREADS") == THREADS and streams
-    if not suits or Path(address).name != socket_name():
+    suits = any_threads or os.environ.get("OMP_NUM_THREADS") == THREADS
+    if not (suits and streams) or Path(address).name != socket_name():
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         # A signal that comes before there is a fork to be told waits until there is.

@@ -1,12 +1,12 @@
 """The fork server: imports what most steps need, once, and forks for each step that asks.
 
-It ends with the process that started it, once its forks have ended.
+It never starts CUDA, which does not survive a fork: each fork that uses a GPU starts its own. It
+ends with the process that started it, once its forks have ended.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import importlib
 import os
@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 from pipeline_src.acceleration.fork_client import (
     FORKED,
+    ON_GPU,
     PASSED_ON,
     THREADS,
     VARIABLE,
@@ -36,6 +37,7 @@ from pipeline_src.acceleration.fork_client import (
     send_number,
     socket_name,
 )
+from pipeline_src.running.processes import end_with_parent
 
 #: Packages of others that the steps import.
 LOADED = (
@@ -62,12 +64,11 @@ LOADED = (
 FEWEST_STEPS = 10
 #: Seconds between two tries to accept a client.
 SHORTLY = 0.05
-_PR_SET_PDEATHSIG = 1
 #: Those that this process has started; each lives as long as its standard input is open.
 servers: list[subprocess.Popen[bytes]] = []
 
 
-def start(steps: int) -> None:
+def start(steps: int, *, on_gpu: bool = False) -> None:
     """Start a server for this process's children, where it pays and can be done (Linux).
 
     Children started before it is ready run by themselves. None is started where the environment
@@ -75,6 +76,7 @@ def start(steps: int) -> None:
 
     Args:
         steps: how many there are to run.
+        on_gpu: whether the trainings among them use a GPU.
     """
     if steps < FEWEST_STEPS or not hasattr(os, "pidfd_open") or VARIABLE in os.environ:
         return
@@ -94,6 +96,8 @@ def start(steps: int) -> None:
             subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, **threads})
         )
         os.environ[VARIABLE] = str(address)
+        if on_gpu:
+            os.environ[ON_GPU] = "1"
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -104,6 +108,13 @@ def main() -> None:
     try:
         for name in LOADED:
             importlib.import_module(name)
+        if not forks_can_use_a_gpu():
+            print(
+                "fork server: something that it imports has started CUDA, which a fork could not "
+                "use; steps run by themselves",
+                file=sys.stderr,
+            )
+            return
         # What is there now is never freed: forks need not look at it, and so share its memory.
         gc.collect()
         gc.freeze()
@@ -118,6 +129,24 @@ def main() -> None:
         address.unlink(missing_ok=True)
         with suppress(OSError):
             address.parent.rmdir()
+
+
+def forks_can_use_a_gpu() -> bool:
+    """Whether nothing has started CUDA in this process; starts nothing itself.
+
+    Even asking how many GPUs there are is a start; torch tells only a fork of that.
+    """
+    import torch
+
+    if torch.cuda.is_initialized():
+        return False
+    process = os.fork()
+    if not process:
+        spoiled = True
+        with suppress(BaseException):
+            spoiled = torch.cuda._is_in_bad_fork()
+        os._exit(int(spoiled))
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 @dataclass
@@ -224,8 +253,8 @@ def _run_command(connection: socket.socket, server: int) -> NoReturn:
     os.environ[FORKED] = "1"  # for `end`, if no command comes
     try:
         # Forks do not outlive a server that was killed; a training saves its state.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        received = receive_request(connection) if os.getppid() == server else None
+        end_with_parent(server)
+        received = receive_request(connection)
         connection.close()
         if received is not None:
             status = _run(*received)

@@ -65,7 +65,8 @@ class Replayed:
             raise InputError(
                 f"{self._what}: the GPU's memory does not suffice for a batch of {size} "
                 f"({first_line(error)}); lower training.batch_size or "
-                "distillation.teacher_cache_mib, or take a GPU with more"
+                "distillation.teacher_cache_mib, let fewer trainings share the GPU, or take one "
+                "with more"
             ) from error
         current.wait_stream(self._side)
 

@@ -40,8 +40,10 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
+    from pipeline_src.operations.estimate.work import slices_of_store, training_bytes
     from pipeline_src.running.gpus import one_gpu
     from pipeline_src.running.interruption import parent_process
+    from pipeline_src.running.memory import explaining_shortage
     from pipeline_src.running.run import run_training
     from pipeline_src.training.builder import Inputs
 
@@ -61,7 +63,12 @@ def train(options: argparse.Namespace) -> None:
         "acceleration": options.acceleration,
         "name": options.model,
     }
-    with one_gpu() if plan.training.device != "cpu" else nullcontext():
+    shortage = explaining_shortage(
+        f"training {options.model}",
+        lambda: training_bytes(plan, slices_of_store(options.data)),
+        "run fewer trainings at once, or lower training.batch_size or preparation.matrix",
+    )
+    with shortage, one_gpu() if plan.training.device != "cpu" else nullcontext():
         run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 

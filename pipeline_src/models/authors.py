@@ -77,7 +77,9 @@ def network_from_authors(
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise InputError(f"{origin}: {problem['loc'][0]} of its {role}: {problem['msg']}") from None
-    return build_network(network, own, origin=origin)
+    built = build_network(network, own, origin=origin)
+    assert isinstance(built, DCCNN)
+    return built
 
 
 def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCNN]:
@@ -120,16 +122,24 @@ def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
     """Write networks as a checkpoint with the authors' names under `model`; returns its tensors.
 
     Raises:
-        InputError: a weights file cannot be read, or is not of the role that it is given for.
+        InputError: a weights file cannot be read, is of another kind of network than the authors'
+            code has, or is not of the role that it is given for.
     """
     for role, path in weights.items():
         _check_role(path, role)
+    networks = {role: load_network(path) for role, path in weights.items()}
+    for role, path in weights.items():
+        if not isinstance(networks[role], DCCNN):
+            raise InputError(
+                f"{path}: is of {networks[role].network.name}, and the authors' code has names for "
+                "the weights of a DC-CNN alone"
+            )
     if output.suffix == ".safetensors":
         raise InputError(f"--output {output}: weights of this project go by that name; use .pt")
     state = {
         authors_name(name, role): tensor.contiguous()
-        for role, path in weights.items()
-        for name, tensor in load_network(path).state_dict().items()
+        for role, network in networks.items()
+        for name, tensor in network.state_dict().items()
     }
     # Written by torch itself, a full disk would end in an error that names neither file nor disk.
     buffer = io.BytesIO()

@@ -17,10 +17,14 @@ class Convolution(nn.Conv2d):
     """3x3 convolution with one pixel of zero padding, in the number format of its input.
 
     The weights are kept in single precision.
+
+    Attributes:
+        cast: weight and bias in another format, where they were cast beforehand.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, kernel_size=3, padding=1)
+        self.cast: tuple[Tensor, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, channels_in, rows, columns)` to `(batch, channels_out, rows, columns)`."""
@@ -32,6 +36,8 @@ class Convolution(nn.Conv2d):
     def values(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias in a number format."""
         assert self.bias is not None
+        if self.cast is not None and self.cast[0].dtype == dtype:
+            return self.cast
         return self.weight.to(dtype), self.bias.to(dtype)
 
 

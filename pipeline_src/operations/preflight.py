@@ -6,16 +6,16 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_src.config.data import OwnSource
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
-from pipeline_src.running.gpus import VISIBLE, visible_gpus
+from pipeline_src.running.gpus import VISIBLE, torch_knows_gpus, visible_gpus
 from pipeline_src.running.interruption import PARENT_VARIABLE
 from pipeline_src.sampling.given_masks import study_mask
 from pipeline_src.text import printable
@@ -43,17 +43,29 @@ def check_files(study: Study) -> Models:
         study_mask(study, dataset, acceleration)
     for name, method in study.methods.items():
         method.source(name)
-    for section in study.datasets.values():
-        check_source(section.source)
+    for role, network in study.networks.others.items():
+        network.source(role)
+    for dataset, section in study.datasets.items():
+        # A module of one's own is imported by whoever lists its volumes.
+        if isinstance(section.source, OwnSource):
+            section.source.source(dataset)
+        else:
+            check_source(section.source)
     return Models(study)
 
 
-def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
+def inspect_data(
+    study: Study, *, run_modules: bool = True
+) -> Iterator[tuple[str, Inspection | InputError]]:
     """Each data set of a study, and what it holds, or why it cannot be used; where each seed has a
-    split of its own, the parts are those of the first, and all are looked at."""
+    split of its own, the parts are those of the first, and all are looked at.
+
+    Without ``run_modules``, none whose source is a module of one's own."""
     from pipeline_src.data.inspection import inspect_dataset
 
-    for name in study.datasets:
+    for name, dataset in study.datasets.items():
+        if isinstance(dataset.source, OwnSource) and not run_modules:
+            continue
         try:
             repeats = [of_repeat(study, seed) for seed in Places(study).seeds("store")]
             found = [inspect_dataset(s.datasets[name], Path(study.data_root)) for s in repeats]
@@ -117,17 +129,6 @@ def why_no_gpu() -> str:
     if not torch_knows_gpus():
         return "the torch that is installed is built for the CPU alone; install one built for CUDA"
     return ""
-
-
-def torch_knows_gpus() -> bool:
-    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
-    found = find_spec("torch")
-    version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
-    if not version.is_file():
-        return True  # Another layout than is known: torch itself will tell.
-    text = version.read_text(encoding="utf-8")
-    built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
-    return not built_for or any(value != "None" for value in built_for)
 
 
 def missing_gpu(study: Study) -> str:

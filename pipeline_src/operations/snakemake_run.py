@@ -23,11 +23,13 @@ from pipeline_src.config.load import (
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.operations.extensions import check_extensions, has_extensions
 from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import CONFIG, WEIGHTS
 from pipeline_src.planning.steps import Step, why_outdated
 from pipeline_src.running.finished import set_aside
+from pipeline_src.running.gpus import share_gpus
 
 
 def settle_place(project: Path) -> None:
@@ -83,6 +85,9 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     overrides = _overrides(workflow.config_settings.config)
     study = check_study(given, origin, "--config", overrides)
     models = check_files(study)
+    if workflow.is_main_process and has_extensions(models):
+        # None is left to be found by a training that others were trained for.
+        list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
         return models
@@ -177,11 +182,20 @@ def _tell_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def shorten_overhead(workflow: Any, forks_help: bool) -> None:
+def share_gpus_asked_for(workflow: Any) -> None:
+    """Let trainings share GPUs where this run was asked for more at once than this machine has."""
+    if workflow.non_local_exec or workflow.remote_exec:
+        return
+    asked = workflow.resource_settings.resources.get("gpu")
+    if isinstance(asked, int) and (line := share_gpus(asked)):
+        _tell_once(line)
+
+
+def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
     """Shorten what every step of a run on this machine costs besides its work.
 
     Args:
-        forks_help: whether steps can be forks of one process; untried with a GPU.
+        on_gpu: whether trainings use a GPU; they are forks whatever their number of threads.
     """
     if workflow.non_local_exec or workflow.remote_exec:
         return
@@ -191,5 +205,5 @@ def shorten_overhead(workflow: Any, forks_help: bool) -> None:
         # for each job that has ended.
         workflow.scheduler.job_rate_limiter = None
     # Containers and conda environments have their own Python.
-    if forks_help and not workflow.deployment_settings.deployment_method:
-        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()))
+    if not workflow.deployment_settings.deployment_method:
+        start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()), on_gpu=on_gpu)

@@ -119,6 +119,7 @@ class Reported:
         """Kinds of figure that this study has something to show in."""
         left_out = set() if self._domain else {"panel_domain"}
         left_out |= set() if shows_recipes(self._study) else {"recipes"}
+        left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]
 
     def shown(self, kind: str, dataset: str, acceleration: str) -> list[str]:

@@ -55,6 +55,8 @@ class Run(_Part):
     processor_seconds: Amount | None = None
     peak_memory_mib: Amount | None = None
     energy_joules: Amount | None = None
+    gpu_peak_memory_mib: Amount | None = None
+    gpu_energy_joules: Amount | None = None
     host: str | None = None
     processor: str | None = None
     cores: int | None = None

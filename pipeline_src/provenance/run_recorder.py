@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,7 +44,7 @@ class RunRecorder:
             "seconds": round(time.perf_counter() - self._clock, 3),
             "startup_seconds": round(self._startup, 3),
             "forked": FORKED in os.environ,
-            "processor_seconds": round(time.process_time(), 2),
+            "processor_seconds": round(time.process_time() + _of_children(), 2),
             "peak_memory_mib": _peak_memory(),
             "energy_joules": round(self._joules, 1) if self._counters else None,
             "host": platform.node(),
@@ -51,6 +52,12 @@ class RunRecorder:
             "gpus": os.environ.get("SLURM_STEP_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
             **machine(),
         }
+
+
+def _of_children() -> float:
+    """Processor time of the processes that this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_memory() -> int | None:

@@ -38,7 +38,7 @@ from pipeline_src.reporting.tables.answers import (
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 
-CAPTIONS = PACKAGE.parent / "workflow" / "report"
+CAPTIONS = PACKAGE / "reporting" / "captions"
 #: Kinds of figure for the first screen: the first of these that there is.
 FIRST_SCREEN = ("boxplot_ssim",)
 #: Classes of the page for the words of the answers.
@@ -63,7 +63,7 @@ class Shown:
 
 
 def caption_html(name: str, wildcards: dict[str, str]) -> Markup:
-    """The caption of `workflow/report/{name}.rst` for the given wildcards, as HTML.
+    """The caption of `captions/{name}.rst` for the given wildcards, as HTML.
 
     Raises:
         InputError: there is no such caption.

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from pipeline_src.running.gpus import trainings_per_gpu
+
 LIBRARY = "libnvidia-ml.so.1"
 
 
@@ -26,7 +28,8 @@ class GpuUse:
     """Memory and energy of a GPU from now on, and its driver, as far as they are told.
 
     Energy is that of the whole GPU, from the counter of NVIDIA's management library; it takes part
-    in whatever else the GPU did.
+    in whatever else the GPU did. Where trainings share the GPU, none is told: a sum over them would
+    count it several times.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -39,7 +42,9 @@ class GpuUse:
         if self._counter is None:
             return {}
         now, started = self._counter.joules(), self._started
-        used = None if now is None or started is None else round(now - started, 1)
+        used = None
+        if now is not None and started is not None and trainings_per_gpu() == 1:
+            used = round(now - started, 1)
         return {
             "gpu_driver": self._counter.driver(),
             "gpu_peak_memory_mib": torch.cuda.max_memory_allocated(self._device) >> 20,

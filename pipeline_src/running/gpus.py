@@ -1,18 +1,24 @@
-"""One GPU for each training of a machine, where no cluster hands them out."""
+"""The GPU of each training of a machine, where no cluster hands them out: one of its own, unless
+several are asked to share one."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 
 from pipeline_src import locks
+from pipeline_src.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+#: How many trainings may use a GPU at once; Snakemake's process sets it.
+SHARED_BY = "SFT_KD_RECON_TRAININGS_PER_GPU"
 
 
 def visible_gpus() -> list[str]:
@@ -27,24 +33,64 @@ def visible_gpus() -> list[str]:
     return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
-@contextmanager
-def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
-    """Use one GPU that no other training of this user uses; waits until one is free.
+def torch_knows_gpus() -> bool:
+    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
+    found = find_spec("torch")
+    version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
+    if not version.is_file():
+        return True  # Another layout than is known: torch itself will tell.
+    text = version.read_text(encoding="utf-8")
+    built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
+    return not built_for or any(value != "None" for value in built_for)
 
-    Must come before CUDA is started. The system gives a GPU free when the process that held it
-    ends, however that happens. Nothing is done where there is none, where SLURM has given this job
-    one, or where files cannot be locked, which is said.
+
+def trainings_per_gpu() -> int:
+    """How many trainings may use a GPU at once; 1 where nobody asks for more.
 
     Raises:
-        InputError: the locks cannot be kept in a folder that is this user's own.
+        InputError: the environment asks for no number.
     """
-    names, job = visible_gpus(), os.environ.get("SLURM_JOB_ID")
-    if not names or (job and len(names) == 1):
+    told = os.environ.get(SHARED_BY, "1")
+    if not told.isascii() or not told.isdigit() or int(told) < 1:
+        raise InputError(f"{SHARED_BY}={told}: give how many trainings share a GPU, such as 2")
+    return int(told)
+
+
+def share_gpus(asked: int) -> str:
+    """Have the trainings that this process starts share GPUs, where more of them are asked for at
+    once than there are GPUs; returns a line that says so, else nothing.
+
+    What the environment says already stays.
+    """
+    names = visible_gpus()
+    if SHARED_BY in os.environ or not names or asked <= len(names):
+        return ""
+    share = -(-asked // len(names))
+    os.environ[SHARED_BY] = str(share)
+    gpus = "the GPU" if len(names) == 1 else f"each of {len(names)} GPUs"
+    return f"gpu={asked}: up to {share} trainings share {gpus}, its memory and its time"
+
+
+@contextmanager
+def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
+    """Use one GPU that no other training of this user uses, or fewer than may share one; waits
+    until there is one.
+
+    Must come before CUDA is started. The system gives a GPU free when the process that held it
+    ends, however that happens. Nothing is done where there is none or torch is built for the CPU
+    alone, where SLURM has given this job one, or where files cannot be locked, which is said.
+
+    Raises:
+        InputError: the locks cannot be kept in a folder that is this user's own, or `SHARED_BY` is
+            no number.
+    """
+    names, job, share = visible_gpus(), os.environ.get("SLURM_JOB_ID"), trainings_per_gpu()
+    if not names or not torch_knows_gpus() or (job and len(names) == 1):
         yield None
         return
     told = False
     folder = _folder()
-    while (taken := _take(names, folder)) is None:
+    while (taken := _take(names, folder, share)) is None:
         if not told:
             print(f"waiting for a GPU: trainings use {', '.join(names)}", file=sys.stderr)
         told = True
@@ -71,20 +117,22 @@ def _folder() -> Path:
     return locks.private_folder(f"sft_kd_recon_gpus_{owner.replace(os.sep, '_')}")
 
 
-def _take(names: list[str], folder: Path) -> tuple[str | None, int] | None:
-    """A free GPU and its lock's open file; no name where files cannot be locked; None where all
-    GPUs are taken."""
-    for name in names:
-        path = folder / f"{name.replace(os.sep, '_')}.lock"
-        try:
-            handle = locks.hold(path)
-        except OSError as error:
-            print(
-                f"{path}: cannot be locked ({error.strerror}); goes on without asking whether "
-                "another training uses the GPU",
-                file=sys.stderr,
-            )
-            return None, -1
-        if handle is not None:
-            return name, handle
+def _take(names: list[str], folder: Path, share: int) -> tuple[str | None, int] | None:
+    """A GPU and its lock's open file, one that nobody uses first; no name where files cannot be
+    locked; None where all GPUs are taken."""
+    for place in range(share):
+        for name in names:
+            others = f".{place}" if place else ""
+            path = folder / f"{name.replace(os.sep, '_')}{others}.lock"
+            try:
+                handle = locks.hold(path)
+            except OSError as error:
+                print(
+                    f"{path}: cannot be locked ({error.strerror}); goes on without asking whether "
+                    "another training uses the GPU",
+                    file=sys.stderr,
+                )
+                return None, -1
+            if handle is not None:
+                return name, handle
     return None

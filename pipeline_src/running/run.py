@@ -12,7 +12,7 @@ import torch
 from pipeline_src.acceleration.choice import described
 from pipeline_src.data.store import read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
-from pipeline_src.models.dccnn import count_parameters
+from pipeline_src.models.base import count_parameters
 from pipeline_src.planning.code import digests
 from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.places import MANIFEST, history

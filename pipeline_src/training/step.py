@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline_src.acceleration.graphs import Replayed
+from pipeline_src.training.casts import Casts
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.optimiser import Adam
@@ -74,9 +75,11 @@ def _plain(
     objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses
 ) -> Callable[[Tensor], None]:
     parameters = list(adam.parameters.values())
+    casts = Casts(objective.trained)
 
     def step(indices: Tensor) -> None:
-        loss = objective.loss(slices.batch(indices))
+        with casts:
+            loss = objective.loss(slices.batch(indices))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         adam.step(gradients)
         losses.latest.copy_(loss.detach())

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from pipeline_src.distillation.base import DistillationLoss, Summary
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.taps import tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.training.casts import Casts
 from pipeline_src.training.data import Batch, Slices
 
 
@@ -22,7 +23,7 @@ class FrozenTeacher:
 
     def __init__(
         self,
-        network: DCCNN,
+        network: ReconstructionNetwork,
         fidelity: DataFidelity,
         loss: DistillationLoss,
         *,
@@ -34,6 +35,7 @@ class FrozenTeacher:
         self.loss = loss
         self.cache_bytes = cache_bytes
         self.batch_size = batch_size
+        self._casts = Casts(network)
         self._cache: dict[str, tuple[Tensor, ...]] = {}
 
     def remember(self, slices: Slices) -> bool:
@@ -67,6 +69,6 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def _answer(self, batch: Batch) -> tuple[Tensor, ...]:
-        with tapped(self.network, self.loss.taps()) as features:
+        with self._casts, tapped(self.network, self.loss.taps()) as features:
             image = self.network(batch.zero_filled, self.fidelity)
         return (image, *self.loss.summarise(features))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline_src.acceleration.graphs import Replayed
+from pipeline_src.training.casts import Casts
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.step import EpochLosses
@@ -34,6 +35,7 @@ class Validation:
 
     def __init__(self, objective: Objective, slices: Slices, batch_size: int) -> None:
         self._objective, self._slices = objective, slices
+        self._casts = Casts(objective.trained)
         device = slices.target.device
         size = pass_size(objective, device, batch_size)
         self.batches = torch.arange(len(slices), device=device).split(size)
@@ -64,7 +66,8 @@ class Validation:
         """One pass; what it finds is written where a captured one can write: always to the same
         place."""
         batch = self._slices.batch(indices)
-        loss, image = self._objective.validate(batch)
+        with self._casts:
+            loss, image = self._objective.validate(batch)
         mse = (image - batch.target).square().mean(dim=(1, 2, 3))
         self._losses.latest.copy_(loss)
         self._latest[: len(indices)].copy_(10 * torch.log10(batch.data_range.square() / mse))

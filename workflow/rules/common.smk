@@ -12,8 +12,10 @@ sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.extensions import network_modules
 from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
+from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.reported import Reported
@@ -32,6 +34,7 @@ from pipeline_src.operations.snakemake_run import (
     force_outdated,
     keep_trainings,
     models_of_run,
+    share_gpus_asked_for,
     shorten_overhead,
     settle_place,
 )
@@ -53,6 +56,8 @@ places = layout.Places(study)
 reported = Reported(models)
 RESULTS = f"results/{study.study}"
 CONFIG = f"{RESULTS}/{layout.CONFIG}"
+# Networks whose weights no command reads before it is told to import their modules.
+IMPORTS = [word for module in network_modules(models) for word in ("--import", module)]
 PAPER = PROJECT / "config" / "paper_results.csv"
 PAPER_CONFIG = PROJECT / "config" / "paper.yaml"
 
@@ -217,6 +222,16 @@ def training_minutes(wildcards, input, attempt):
     return limits.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
 
 
+def evaluation_processes():
+    """Models that are measured at once: on the CPU one, where trainings want the cores; beside
+    trainings on a GPU of this machine as many as there are cores that those leave idle.
+    """
+    if not gpus() or workflow.non_local_exec or workflow.remote_exec:
+        return 1
+    idle = (workflow.cores or 1) // study.training.threads - 2
+    return max(1, min(idle, len(OWN_MODELS)))
+
+
 def evaluation_memory(wildcards, input, attempt):
     return limits.evaluation_memory(slices_of(input), attempt)
 
@@ -232,7 +247,8 @@ def evaluation_minutes(wildcards, input, attempt):
 def captions():
     """Captions of the report, which Snakemake's own report shares."""
     return [
-        from_here(p) for p in sorted((PROJECT / "workflow" / "report").glob("*.rst"))
+        from_here(path)
+        for path in sorted((PACKAGE / "reporting" / "captions").glob("*.rst"))
     ]
 
 
@@ -264,9 +280,13 @@ def in_first_setting(path):
 
 def table_caption(name):
     """All ablations share one."""
-    return f"../report/{'ablation' if name.startswith('ablation_') else name}_table.rst"
+    return (
+        f"{CAPTIONS}/{'ablation' if name.startswith('ablation_') else name}_table.rst"
+    )
 
 
+# Snakemake takes captions from the rule file's folder.
+CAPTIONS = "../../pipeline_src/reporting/captions"
 WILDCARDS = ("{dataset}", "{acceleration}", "{seed}")
 STORE = f"{RESULTS}/{places.store('{dataset}', '{seed}')}"
 MASK = f"{RESULTS}/{places.mask(*WILDCARDS)}"
@@ -279,6 +299,9 @@ LOG_OF, SAID_OF = (
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()
+PROCESSES = evaluation_processes()
+# No option for one, so that what is there is not measured again.
+AT_ONCE = f"--processes {PROCESSES} " if PROCESSES > 1 else ""
 METRICS = in_results(reported.metrics())
 FIGURES = in_results(f"{figure.place}.png" for figure in reported.figures())
 TABLE_NAMES = reported.tables

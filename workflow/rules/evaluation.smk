@@ -14,19 +14,21 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}.log",
     conda:
         "../../environment.yaml"
-    threads: study.training.threads
+    threads: PROCESSES * study.training.threads
     resources:
         mem_mb=evaluation_memory,
         runtime=evaluation_minutes,
     params:
         part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
         subjects=lambda wildcards, input: [os.path.dirname(p) for p in input.weights],
+        imports=IMPORTS,
     message:
         "Evaluating: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
     shell:
         "python -m pipeline_src evaluate {params.subjects:q} --dataset {wildcards.dataset:q} "
         "--acceleration {wildcards.acceleration:q} --part {params.part:q} "
-        "--data {input.data:q} --mask {input.mask:q} > {log:q} 2>&1"
+        f"{AT_ONCE}--data {{input.data:q}} --mask {{input.mask:q}} {{params.imports:q}} "
+        "> {log:q} 2>&1"
 
 
 use rule evaluate as evaluate_variant with:
@@ -45,6 +47,7 @@ use rule evaluate as evaluate_variant with:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
     wildcard_constraints:
         model=any_of(name for name in models.names() if name not in OWN_MODELS),
+    threads: study.training.threads
     message:
         "Evaluating {wildcards.model}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
 
@@ -60,11 +63,13 @@ use rule evaluate as evaluate_zero_filled with:
         panels=f"{ZERO_FILLED}/panel.npz",
     log:
         f"{RESULTS}/logs/evaluate/{{dataset}}_{{acceleration}}{LOG_OF['zero_filled']}_zero_filled.log",
+    threads: study.training.threads
     params:
         part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
         subjects=lambda wildcards, output: [
             "--zero-filled",
             os.path.dirname(output.volumes),
         ],
+        imports=[],
     message:
         f"Evaluating zero filling: {{wildcards.dataset}} {{wildcards.acceleration}}{SAID_OF['zero_filled']}"

@@ -19,11 +19,13 @@ rule cost:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        imports=IMPORTS,
     message:
         "Cost of teacher and student"
     shell:
         "python -m pipeline_src cost --teacher {input.teacher:q} --student {input.student:q} "
-        "--data {input.data:q} --mask {input.mask:q} --threads {threads} "
+        "--data {input.data:q} --mask {input.mask:q} --threads {threads} {params.imports:q} "
         "--output {output:q} > {log:q} 2>&1"
 
 
@@ -85,7 +87,7 @@ for kind in reported.kinds:
         output:
             png=report(
                 f"{RESULTS}/figures/{folder}{kind}.png",
-                caption=f"../report/{kind}.rst",
+                caption=f"{CAPTIONS}/{kind}.rst",
                 category=KINDS[kind].heading,
             ),
             pdf=f"{RESULTS}/figures/{folder}{kind}.pdf",
@@ -120,7 +122,7 @@ rule page:
     output:
         report(
             f"{RESULTS}/report.html",
-            caption="../report/page.rst",
+            caption=f"{CAPTIONS}/page.rst",
             category="Report",
         ),
     log:

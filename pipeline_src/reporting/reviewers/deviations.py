@@ -54,7 +54,7 @@ def options(study: Study) -> list[Option]:
     text, code = PRESETS["paper"], PRESETS["authors"]
     found = []
     for key in dict.fromkeys((*text, *code)):
-        here = _values_of_methods(study, values, key) if "NAME" in key else [_at(values, key)]
+        here = _values_of_methods(study, values, key) if "NAME" in key else _there(values, key)
         same = [here == [preset.get(key)] for preset in (text, code)]
         # The feature stage, whose weights are chosen, is one of two stages.
         unused = key.endswith("feature_stage_selection") and (
@@ -82,6 +82,14 @@ def _values_of_methods(study: Study, values: Mapping[str, Any], key: str) -> lis
         value = _at(values, key.replace("NAME", name))
         found += [] if value in found else [value]
     return found
+
+
+def _there(values: Any, key: str) -> list[Any]:
+    """The value of a key; nothing where the study's kind of network does not have it."""
+    try:
+        return [_at(values, key)]
+    except KeyError:
+        return []
 
 
 def _at(values: Any, key: str) -> Any:

@@ -78,6 +78,25 @@ def machine_rows(records: Records) -> list[tuple[str, ...]]:
     return rows or [(UNKNOWN,) * 6]
 
 
+def gpu_rows(records: Records) -> list[tuple[str, ...]]:
+    """GPU, number of processes, most memory and energy, by model of GPU; none where none was
+    used."""
+    found: dict[str, Effort] = {}
+    for (*_, device), effort in sorted(records.machines.items(), key=lambda pair: pair[0]):
+        if effort.gpu_runs:
+            found[device] = found.get(device, Effort()).with_all_of(effort)
+    rows: list[tuple[str, ...]] = []
+    for device, effort in found.items():
+        energy = NOT_MEASURED
+        if effort.with_gpu_joules:
+            energy = _energy(effort.gpu_joules)
+            if effort.with_gpu_joules < effort.gpu_runs:
+                energy += f" in {effort.with_gpu_joules} of {effort.gpu_runs}"
+        peak = UNKNOWN if effort.gpu_peak_mib is None else _memory(effort.gpu_peak_mib)
+        rows.append((device, f"{effort.gpu_runs}", peak, energy))
+    return rows
+
+
 def model_lines(records: Records) -> list[str]:
     """A line for each model that has a manifest: trainings and their time."""
     return [

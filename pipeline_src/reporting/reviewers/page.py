@@ -19,7 +19,12 @@ from pipeline_src.reporting.design import of_seed, repeated_text
 from pipeline_src.reporting.names import MODEL_TITLES, counted
 from pipeline_src.reporting.reviewers.appraisal import DIFFICULT, EASY, limitations
 from pipeline_src.reporting.reviewers.deviations import deviations, options, paper_study, split_text
-from pipeline_src.reporting.reviewers.efforts import effort_rows, machine_rows, model_lines
+from pipeline_src.reporting.reviewers.efforts import (
+    effort_rows,
+    gpu_rows,
+    machine_rows,
+    model_lines,
+)
 from pipeline_src.reporting.reviewers.records import Records
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
@@ -213,6 +218,11 @@ def _mask_row(mask: Mask) -> tuple[str, ...]:
 def _compute(records: Records) -> Part:
     headings = ("step", "results", "processes", "time", "processor time", "peak memory", "energy")
     machines = ("processor", "cores", "system", "trained on", "processes", "time")
+    gpus = ("GPU", "processes", "peak memory", "energy")
+    gpu_energy = (
+        "Memory is the most that a training took of a GPU. Energy is that of the whole GPU while a "
+        "training had it alone; where trainings shared one, none was measured."
+    )
     return Part(
         "compute",
         "Compute",
@@ -222,11 +232,13 @@ def _compute(records: Records) -> Part:
                 "taken up again or not. Pilots, trainings that were made anew, tables and figures "
                 "are not in them. Memory is that of a process, without a GPU's. Energy is that of "
                 "the whole processor while a process ran, and counts for each of several that ran "
-                "at once; GPUs are not in it.",
+                "at once; GPUs are not in it"
+                + (", and stand by themselves below." if (on_gpus := gpu_rows(records)) else "."),
                 headings,
                 effort_rows(records),
             ),
             Facts("", machines, machine_rows(records)),
+            *([Facts(gpu_energy, gpus, on_gpus)] if on_gpus else []),
         ],
         folded=[("Training, by model", lines)] if (lines := model_lines(records)) else [],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.data.store_index import StoreIndex, read_index
@@ -41,6 +42,8 @@ class Effort:
         seconds: of all runs, by the clock.
         processor_seconds: of those runs that tell them, and how many do; likewise `joules`.
         peak_mib: the most memory that one process held; None where none tells.
+        gpu_runs, gpu_joules, with_gpu_joules, gpu_peak_mib: the same of the runs on a GPU, and of
+            the GPU's own memory and energy.
     """
 
     expected: int = 0
@@ -52,6 +55,10 @@ class Effort:
     joules: float = 0.0
     with_joules: int = 0
     peak_mib: float | None = None
+    gpu_runs: int = 0
+    gpu_joules: float = 0.0
+    with_gpu_joules: int = 0
+    gpu_peak_mib: float | None = None
 
     def add(self, run: Run) -> None:
         """Count a run."""
@@ -65,16 +72,23 @@ class Effort:
             self.with_joules += 1
         if run.peak_memory_mib is not None:
             self.peak_mib = max(self.peak_mib or 0.0, run.peak_memory_mib)
+        if run.gpu_peak_memory_mib is not None:
+            self.gpu_runs += 1
+            self.gpu_peak_mib = max(self.gpu_peak_mib or 0.0, run.gpu_peak_memory_mib)
+        if run.gpu_energy_joules is not None:
+            self.gpu_joules += run.gpu_energy_joules
+            self.with_gpu_joules += 1
 
     def with_all_of(self, other: Effort) -> Effort:
         """What both took together."""
-        peaks = [peak for peak in (self.peak_mib, other.peak_mib) if peak is not None]
-        sums = {
-            name: value + getattr(other, name)
-            for name, value in vars(self).items()
-            if name != "peak_mib"
-        }
-        return Effort(**sums, peak_mib=max(peaks, default=None))
+        both: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            values = (value, getattr(other, name))
+            if name in ("peak_mib", "gpu_peak_mib"):
+                both[name] = max((peak for peak in values if peak is not None), default=None)
+            else:
+                both[name] = sum(values)
+        return Effort(**both)
 
 
 @dataclass

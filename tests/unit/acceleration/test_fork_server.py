@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from fork_helpers import ROOT, Server
 from snakemake_helpers import wait_for
 
 from pipeline_src.acceleration import fork_server as server
@@ -23,57 +24,8 @@ from pipeline_src.acceleration.fork_client import FORKED, VARIABLE, socket_name
 from pipeline_src.files import sha256_file
 from pipeline_src.running.interruption import is_alive
 
-ROOT = Path(__file__).resolve().parents[3]
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="fork servers are for Linux")
-
-
-class Server:
-    """A fork server, and commands that ask it."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.address = folder / socket_name()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline_src.acceleration.fork_server", str(self.address)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-        wait_for(self.address.exists, "the server")
-
-    def begin(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
-        """A command whose process may ask the server."""
-        environment = {VARIABLE: str(self.address), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        environment |= settings.pop("environment", {})
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipeline_src", *command],
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **settings,
-        )
-
-    def run(self, *command: str, **settings: Any) -> tuple[int, str, str]:
-        """Exit status, output and errors of a command."""
-        process = self.begin(*command, **settings)
-        output, errors = process.communicate(timeout=60)
-        return process.returncode, output, errors
-
-    def forks(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-
-    def stop(self) -> None:
-        for fork in self.forks() if self.process.poll() is None else []:
-            fork.kill()
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture(scope="module")

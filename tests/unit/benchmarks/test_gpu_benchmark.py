@@ -7,18 +7,22 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
-from benchmarks.gpu.budget import PHASES, Cost, phase_limit, plan_study
+from benchmarks.gpu import pack
+from benchmarks.gpu.budget import PHASES, Cost, patience, phase_limit, plan_study
 from benchmarks.gpu.kinds import kinds
 from benchmarks.gpu.lines import NAME, Lines
+from benchmarks.gpu.phase import OutOfTimeError, Run, Settings
 from benchmarks.gpu.scale import TOY
-from benchmarks.gpu.study import count_slices, template, with_plan
+from benchmarks.gpu.study import archive, cost_of, count_slices, template, with_plan
 from benchmarks.gpu.summary import MOST_LINES, paper_minutes, summary
 from pipeline_src.config import check_study
 from pipeline_src.config.method import available_methods
@@ -54,14 +58,16 @@ def test_a_dry_run_goes_through_all_phases_within_its_budget(tmp_path: Path) -> 
     began = time.monotonic()
     process = start(tmp_path / "out", "--budget", "58")
     said = process.communicate(timeout=180)[0]
-    # Beyond the budget: the end of a phase, and what a busy machine adds.
-    assert time.monotonic() - began < 58 + 20
+    # Beyond the budget: what a busy machine adds to the start and the end of a phase.
+    assert time.monotonic() - began < 58 + 40
     lines = read(tmp_path / "out")
     phases = {line["name"]: line["status"] for line in lines if line["what"] == "phase"}
     assert list(phases) == list(PHASES)
-    # On a busy machine a phase may reach its limit; that is no failure of the next.
-    assert set(phases.values()) <= {"done", "killed at its limit", "left out: no time left"}
+    # On a busy machine earlier phases may leave no time for the study; none is killed.
+    assert set(phases.values()) <= {"done", "left out: no time left"}
     assert phases["pack"] == "done"
+    judged = [line.get("ok") for line in lines if line["phase"] in ("checks", "numerics")]
+    assert False not in judged
     assert [line["what"] for line in lines if line["phase"] == "pack"] == ["packed"]
     assert not [line for line in lines if line["phase"] == "facts" and line.get("ok") is False]
     assert [line for line in lines if line["what"] == "failed"] == []
@@ -97,6 +103,55 @@ def test_an_earlier_run_is_not_mixed_with_a_new_one(tmp_path: Path) -> None:
     process.communicate()
     assert process.returncode == 2
     assert len(read(tmp_path)) == 1
+
+
+@pytest.fixture
+def a_run(tmp_path: Path) -> Run:
+    for name in ("out", "work"):
+        (tmp_path / name).mkdir()
+    settings = Settings(tmp_path / "out", tmp_path / "work", None, True, time.time() + 60)
+    return Run(settings, Lines(tmp_path / "out" / NAME))
+
+
+def test_the_records_of_a_finished_study_come_back_as_they_are_laid_down(a_run: Run) -> None:
+    records = a_run.settings.work / "study" / pack.ARCHIVE
+    (records / "tables").mkdir(parents=True)
+    for name in ("README.md", "records.tar.xz", "tables/main.md"):
+        (records / name).write_text(name)
+    pack.run(a_run)
+    with zipfile.ZipFile(a_run.settings.out / "records.zip") as archive:
+        assert archive.namelist() == ["gpu/README.md", "gpu/records.tar.xz", "gpu/tables/main.md"]
+
+
+def test_an_unfinished_study_has_no_records_and_says_why(a_run: Run) -> None:
+    results = a_run.settings.work / "study" / "results" / "gpu"
+    results.mkdir(parents=True)
+    values = with_plan(template(TOY, None, "cpu"), plan_study(100, COST))
+    (results / "config.yaml").write_text(yaml.safe_dump(values))
+    archive(a_run, results)
+    [line] = a_run.lines.read("study", "archived")
+    assert line["ok"] is None
+    assert "finish the study" in line["reason"]
+    pack.run(a_run)
+    assert not (a_run.settings.out / "records.zip").exists()
+
+
+def test_a_part_that_would_overrun_is_left_and_is_no_failure(a_run: Run) -> None:
+    def late() -> None:
+        raise OutOfTimeError("no state before")
+
+    assert not a_run.guarded("checks", "killed process", late)
+    [line] = a_run.lines.read("checks")
+    assert line["ok"] is None
+    assert "no state before" in line["reason"]
+
+
+def test_a_fork_that_cannot_use_cuda_plans_the_study_without_forks(a_run: Run) -> None:
+    study = check_study(template(TOY, None, "cpu"))
+    for forked, expected in ((None, 7.0), (1.5, 1.5)):
+        a_run.lines.path.unlink(missing_ok=True)
+        a_run.lines.add("timing", "start", seconds=7.0, forked_seconds=forked)
+        assert cost_of(study, a_run.lines, TOY).start_seconds == expected
 
 
 def test_a_part_of_a_line_is_cut_off(tmp_path: Path) -> None:
@@ -147,6 +202,11 @@ def test_phases_never_get_more_than_is_left() -> None:
         left -= limit
     # What earlier phases do not use is the study's.
     assert phase_limit("study", 450, 400) == pytest.approx(400 - 0.03 * 450)
+    # A phase that overruns its limit takes from the study and not from the packing.
+    assert 0 < patience("checks", 60) <= patience("checks", 450)
+    assert patience("checks", 450) < 0.1 * 450
+    assert phase_limit("study", 60, 30 - patience("timing", 60)) > 0
+    assert phase_limit("study", 60, 4) == 0
     assert phase_limit("study", 450, 3) == 0
     assert phase_limit("pack", 450, -20) > 0
 

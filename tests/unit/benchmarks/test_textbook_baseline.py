@@ -346,3 +346,12 @@ def test_some_steps_of_training_are_those_of_the_engine(case: Case, kind: str) -
     expected = losses.values.tolist()
     assert [step.run(batch) for _ in range(5)] == pytest.approx(expected, rel=1e-3)
     assert expected[-1] < expected[0]
+
+
+def test_the_textbook_is_built_on_the_device_that_is_asked_for(tmp_path: Path) -> None:
+    contenders = import_module("benchmarks.contenders")
+    contenders.write_data(tmp_path, 48)
+    work = contenders.Work("textbook", "at_reconstruction", tmp_path, 1, "meta")
+    step = contenders.Textbook(work)._step
+    weights = [*step.trained.parameters(), *step.teacher.parameters(), step.fidelity.mask]
+    assert {tensor.device.type for tensor in weights} == {"meta"}

@@ -53,6 +53,25 @@ def test_own_data_is_measured_in_the_models_folder(model: Path, files: Files) ->
     assert row["sampled"] == 4 / SIZE
 
 
+def test_several_at_once_are_measured_to_the_same_bytes(
+    runs: dict[str, Path], files: Files, tmp_path: Path
+) -> None:
+    made = []
+    for processes in ("1", "2"):
+        folder = tmp_path / processes
+        models = [str(shutil.copytree(runs[n], folder / n)) for n in ("teacher", "student")]
+        assert evaluate(*models, data=files.store, mask=files.mask, processes=processes) == 0
+        tables = sorted(folder.glob("*/*.csv"))
+        assert len([t for t in tables if t.name in ("volumes.csv", "slices.csv")]) == 4
+        made.append({str(t.relative_to(folder)): t.read_bytes() for t in tables})
+    assert made[0] == made[1]
+
+
+def test_no_process_at_all_is_refused(model: Path, files: Files, capsys: Output) -> None:
+    assert evaluate(str(model), data=files.store, mask=files.mask, processes="0") == 2
+    assert "--processes 0: give 1 or more" in one_line(capsys.readouterr().err)
+
+
 def test_another_store_is_refused_without_a_folder(
     model: Path, files: Files, other_store: Path, tmp_path: Path, capsys: Output
 ) -> None:

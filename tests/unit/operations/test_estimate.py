@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from pipeline_src.acceleration.graphs import Replayed
 from pipeline_src.cli import main
 from pipeline_src.config import Study
 from pipeline_src.config.load import check_study
 from pipeline_src.errors import InputError
-from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.estimate import limits, speed
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
-from pipeline_src.operations.estimate.speed import Range, Speed, kind_of, speed_of_results
+from pipeline_src.operations.estimate.speed import (
+    CAPTURED_AFTER,
+    Range,
+    Speed,
+    kind_of,
+    settled,
+    speed_of_results,
+)
 from pipeline_src.operations.estimate.study import PRIORITY, count_slices, estimate, trainings
 from pipeline_src.operations.estimate.work import (
     Slices,
@@ -26,6 +35,8 @@ from pipeline_src.operations.estimate.work import (
     training_multiply_adds,
 )
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.training.builder import Inputs
 
 WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[3]
@@ -193,9 +204,9 @@ def test_overhead_of_jobs_is_added_to_each(study: Study) -> None:
 
 
 def test_unknown_kind_is_refused(study: Study) -> None:
-    speed = Speed({("D5C5 fp32", 16, 16): Range(1, 1, 1)}, Range(0, 0, 0), "results/x")
+    known = Speed({("D5C5 fp32", 16, 16): Range(1, 1, 1)}, Range(0, 0, 0), "results/x")
     with pytest.raises(InputError, match="results/x: no training of the kind 'D3C5 fp32'"):
-        speed.seconds(Models(study).plan("student", 0), SLICES)
+        known.seconds(Models(study).plan("student", 0), SLICES)
 
 
 def test_nearest_size_is_taken(study: Study) -> None:
@@ -232,10 +243,44 @@ def test_speeds_of_earlier_results(
     given = ["--data", str(store), "--mask", str(mask), "--acceleration", "4x", "--seed", "0"]
     output = tmp_path / "heads/4x/seed0/teacher"
     assert main(["train", *names, *given, "--model", "teacher", "--output", str(output)]) == 0
-    speed = speed_of_results(tmp_path)
-    assert set(speed.per_multiply_add) == {("D5C5 fp32", 16, 16)}
-    assert re.fullmatch(r"1 trainings in .* \(cpu, (compiled|library) convolutions\)", speed.source)
+    found = speed_of_results(tmp_path)
+    assert set(found.per_multiply_add) == {("D5C5 fp32", 16, 16)}
+    assert re.fullmatch(r"1 trainings in .* \(cpu, (compiled|library) convolutions\)", found.source)
     assert slices_of_store(store) == Slices(2, 1, 1, 16, 16)
+
+
+def test_capturing_on_a_gpu_is_no_epoch() -> None:
+    """Everything that is done once an epoch is captured in the fourth, the last at the latest."""
+    assert Replayed.WARM_UP + 1 == CAPTURED_AFTER
+    assert settled([5.0, 1.0, 1.0, 3.0, 1.0, 1.25, 1.5]) == [1.25, 1.0, 1.0, 1.25, 1.0, 1.25, 1.5]
+    assert settled([5.0, 1.0, 1.0, 3.0]) == [5.0, 1.0, 1.0, 3.0]
+
+
+def test_a_calibration_on_a_gpu_times_replays_alone(
+    tmp_path: Path, tiny_study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Models(check_study(tiny_study)).plan("teacher", 0)
+    asked: list[tuple[int, int]] = []
+
+    def trained(short: TrainingPlan, inputs: Inputs, output: Path, _labels: object) -> None:
+        asked.append((short.training.epochs, slices_of_store(inputs.store).train))
+        output.mkdir()
+        seconds = [9.0, 1.0, 1.0, 5.0, *[1.0] * (short.training.epochs - 4)]
+        rows = "".join(f"{one}\n" for one in seconds)
+        (output / "history_reconstruction.csv").write_text(f"seconds\n{rows}")
+
+    monkeypatch.setattr("pipeline_src.running.run.run_training", trained)
+    monkeypatch.setattr(
+        "pipeline_src.training.device.choose_device", lambda _wanted: torch.device("cuda")
+    )
+    found, _ = speed._short_training(plan, 16, 16, tmp_path / "calibrated")
+    [(epochs, slices)] = asked
+    assert slices == speed.BATCHES_ON_GPU * plan.training.batch_size
+    work = training_multiply_adds(
+        plan.model_copy(update={"training": plan.training.model_copy(update={"epochs": epochs})}),
+        Slices(slices, plan.training.batch_size, 0, 16, 16),
+    )
+    assert found.low == found.high == pytest.approx(epochs / work)
 
 
 def test_results_without_a_training_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from unit_helpers import GOOD, one_line
 
 from pipeline_src.cli import main
 from pipeline_src.operations import preflight
+from pipeline_src.running import gpus
 
 pytest_plugins = ["shared_fixtures"]
 Output = pytest.CaptureFixture[str]
@@ -131,7 +132,7 @@ def test_a_gpu_counts_where_torch_can_use_it(
     package.mkdir()
     (package / "__init__.py").touch()
     monkeypatch.setattr(
-        preflight, "find_spec", lambda _name: SimpleNamespace(origin=package / "__init__.py")
+        gpus, "find_spec", lambda _name: SimpleNamespace(origin=package / "__init__.py")
     )
     version = package / "version.py"
     version.write_text("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n")
@@ -151,4 +152,4 @@ def test_hidden_gpus_do_not_count(hidden: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("one_gpu_file")
 def test_the_file_torch_keeps_its_versions_in_is_read_as_torch_says() -> None:
-    assert preflight.torch_knows_gpus() == bool(torch.version.cuda or torch.version.hip)
+    assert gpus.torch_knows_gpus() == bool(torch.version.cuda or torch.version.hip)

@@ -91,6 +91,34 @@ def test_what_is_missing_is_not_recorded_and_energy_is_told_as_far_as_it_is_know
     assert parts_of(study, tmp_path)["compute"].tables[1].rows[0][3] == "Abaca"
 
 
+def test_what_trainings_took_of_gpus_is_told_by_gpu(tmp_path: Path) -> None:
+    study = study_with(
+        seeds=[0], accelerations=[4], methods={}, datasets={"heart": dataset()}, controls=[]
+    )
+    facts = {"command": "train", "device": "cuda"}
+    own = {"gpu_peak_memory_mib": 2048, "gpu_energy_joules": 7200.0}
+    shared = {"gpu_peak_memory_mib": 512, "gpu_energy_joules": None}
+    for name, gpu, runs in (
+        ("teacher", "Abaca", [run("0", 5, **own), run("1", 5, **shared)]),
+        ("student", "Abaca", [run("2", 5, **own)]),
+        ("sft_teacher", "Sisal", [run("3", 5, **shared)]),
+    ):
+        folder = tmp_path / "heart" / "4x" / "seed0" / name
+        write_made(folder / "manifest.json", runs, gpu=gpu, **facts)
+    [first, _, of_gpus] = parts_of(study, tmp_path)["compute"].tables
+    assert of_gpus.rows == [
+        ("Abaca", "3", "2.0 GiB", "4 Wh in 2 of 3"),
+        ("Sisal", "1", "512 MiB", "not measured"),
+    ]
+    assert first.lead.endswith("and stand by themselves below.")
+
+
+def test_without_a_gpu_nothing_is_told_of_one(results: Path) -> None:
+    first, *others = parts_of(STUDY, results)["compute"].tables
+    assert len(others) == 1
+    assert first.lead.endswith("GPUs are not in it.")
+
+
 def test_without_records_nothing_is_told_of_them() -> None:
     parts = parts_of(STUDY, None)
     assert rows_of(parts["compute"])["together"][1:] == ("not recorded",) * 5

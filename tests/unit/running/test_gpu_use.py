@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
+from pipeline_src.running.gpus import SHARED_BY
 from pipeline_src.running.state import Saved, StateFiles
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -63,6 +64,14 @@ def test_memory_energy_and_driver_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         "gpu_energy_joules": 2.5,
     }
     assert library.asked == [b"GPU-1-2-3"]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_energy_of_a_shared_gpu_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Library())
+    monkeypatch.setenv(SHARED_BY, "2")
+    told = GpuUse(CUDA).so_far()
+    assert (told["gpu_energy_joules"], told["gpu_peak_memory_mib"]) == (None, 7)
 
 
 @pytest.mark.usefixtures("gpu")
