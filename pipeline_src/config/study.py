@@ -19,15 +19,16 @@ from pipeline_src.config.method import (
     Training,
     available_methods,
 )
-from pipeline_src.config.networks import Network, Networks, feature_cascades
+from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
-from pipeline_src.config.recipes import RECIPES, RecipeName, needs_sft
+from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.study_checks import (
     NAME_PATTERN,
     refuse_bad_ablations,
     refuse_bad_name,
     refuse_impossible_masks,
+    refuse_impossible_pair,
     refuse_impossible_repeats,
     refuse_unknown_ablated,
 )
@@ -37,10 +38,6 @@ Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
-
-
-def _text(cascades: int | None) -> str:
-    return "null" if cascades is None else str(cascades)
 
 
 class Study(Section):
@@ -177,56 +174,11 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _pair_is_defined(self) -> Study:
-        teacher, student = self.networks.teacher, self.networks.student
-        if teacher.cascades != student.cascades:
-            raise ValueError(
-                f"networks.student.cascades: {_text(student.cascades)} differs from the teacher's "
-                f"{_text(teacher.cascades)}; SFT branches and the losses pair cascade k with "
-                "cascade k"
-            )
-        if isinstance(teacher, Network) and isinstance(student, Network):
-            self._pair_of_dc_cnns_is_defined(teacher, student)
-        if teacher.cascades is None:
-            self._refuse_student_friendly_training()
-            return self
-        if teacher.cascades < 2:
-            raise ValueError(
-                f"networks.teacher.cascades: {teacher.cascades} leaves no cascade for a student "
-                "branch; use 2 or more"
-            )
-        if self.sft.branches is not None and self.sft.branches >= teacher.cascades:
-            raise ValueError(
-                f"sft.branches: {self.sft.branches} is more than the {teacher.cascades - 1} that "
-                f"{teacher.cascades} cascades allow"
-            )
+        refuse_impossible_pair(self)
         return self
 
-    def _pair_of_dc_cnns_is_defined(self, teacher: Network, student: Network) -> None:
-        if teacher.padding != student.padding:
-            raise ValueError(
-                f"networks.student.padding: {student.padding} differs from the teacher's "
-                f"{teacher.padding}; features are compared pixel by pixel"
-            )
-        if self.sft.imitation_domain == "features" and teacher.features != student.features:
-            raise ValueError(
-                f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
-                f"has {teacher.features} features and the student {student.features}"
-            )
-
-    def _refuse_student_friendly_training(self) -> None:
-        """For networks without blocks that could be exchanged."""
-        asked = [f"recipe {r}" for r in RECIPES if r in self._recipes_used() and needs_sft(r)]
-        asked += [f"control {c}" for c in self.controls if c == "student_sft_start"]
-        if self.distillation.start in ("sft", "sft_trained"):
-            asked.append(f"distillation.start {self.distillation.start}")
-        if asked:
-            raise ValueError(
-                f"networks: without `cascades`, {self.networks.teacher.name} has no blocks to "
-                f"exchange, which the student-friendly training of {asked[0]} needs; use recipes: "
-                "[std_kd], controls: [student_matched] and start: recipe, or networks with cascades"
-            )
-
-    def _recipes_used(self) -> set[RecipeName]:
+    def recipes_used(self) -> set[RecipeName]:
+        """The recipes that any method is distilled by."""
         return {recipe for method in self.methods for recipe in self.recipes_of(method)}
 
     @model_validator(mode="after")
@@ -282,7 +234,7 @@ class Study(Section):
     def _has_trained_start(self) -> bool:
         """Whether some student starts from the SFT blocks by way of a stage of reconstruction."""
         return self.distillation.start == "sft_trained" and (
-            any(RECIPES[r].sft_start for r in self._recipes_used())
+            any(RECIPES[r].sft_start for r in self.recipes_used())
             or "student_sft_start" in self.controls
         )
 

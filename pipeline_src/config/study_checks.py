@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.ablation import Ablation
+from pipeline_src.config.networks import Network
+from pipeline_src.config.recipes import RECIPES, needs_sft
 from pipeline_src.config.split import Folds
 
 if TYPE_CHECKING:
@@ -71,6 +73,67 @@ def refuse_unknown_ablated(study: Study) -> None:
                     f"ablations.{name}.models: no model {model!r}; there are "
                     f"{', '.join(study.model_names())}"
                 )
+
+
+def refuse_impossible_pair(study: Study) -> None:
+    """Refuse a teacher and a student that cannot be compared, or lack what their training needs.
+
+    Raises:
+        ValueError: the line names the key.
+    """
+    teacher, student = study.networks.teacher, study.networks.student
+    if teacher.cascades != student.cascades:
+        raise ValueError(
+            f"networks.student.cascades: {_text(student.cascades)} differs from the teacher's "
+            f"{_text(teacher.cascades)}; SFT branches and the losses pair cascade k with "
+            "cascade k"
+        )
+    if isinstance(teacher, Network) and isinstance(student, Network):
+        _refuse_unlike_dc_cnns(study, teacher, student)
+    if teacher.cascades is None:
+        _refuse_student_friendly_training(study)
+        return
+    if teacher.cascades < 2:
+        raise ValueError(
+            f"networks.teacher.cascades: {teacher.cascades} leaves no cascade for a student "
+            "branch; use 2 or more"
+        )
+    if study.sft.branches is not None and study.sft.branches >= teacher.cascades:
+        raise ValueError(
+            f"sft.branches: {study.sft.branches} is more than the {teacher.cascades - 1} that "
+            f"{teacher.cascades} cascades allow"
+        )
+
+
+def _text(cascades: int | None) -> str:
+    return "null" if cascades is None else str(cascades)
+
+
+def _refuse_unlike_dc_cnns(study: Study, teacher: Network, student: Network) -> None:
+    if teacher.padding != student.padding:
+        raise ValueError(
+            f"networks.student.padding: {student.padding} differs from the teacher's "
+            f"{teacher.padding}; features are compared pixel by pixel"
+        )
+    if study.sft.imitation_domain == "features" and teacher.features != student.features:
+        raise ValueError(
+            f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
+            f"has {teacher.features} features and the student {student.features}"
+        )
+
+
+def _refuse_student_friendly_training(study: Study) -> None:
+    """For networks without blocks that could be exchanged."""
+    asked = [f"recipe {r}" for r in RECIPES if r in study.recipes_used() and needs_sft(r)]
+    asked += [f"control {c}" for c in study.controls if c == "student_sft_start"]
+    if study.distillation.start in ("sft", "sft_trained"):
+        asked.append(f"distillation.start {study.distillation.start}")
+    if asked:
+        raise ValueError(
+            f"networks: without `cascades`, {study.networks.teacher.name} has no blocks to "
+            f"exchange, which the student-friendly training of {asked[0]} needs; use recipes: "
+            "[std_kd], controls: [student_matched] and start: recipe, or networks with cascades"
+        )
 
 
 def refuse_impossible_masks(study: Study) -> None:
