@@ -9,9 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from torch import Tensor
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.timing import WARM_UP, Times, time_alternating, time_columns
 from pipeline_src.models.base import ReconstructionNetwork, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.registry import import_modules, imported_modules
@@ -68,11 +67,8 @@ MEASURED = (
     "peak_extra_memory_mib",
     "peak_extra_memory_ratio",
 )
-WARM_UP = 3
 # A parameter of mallopt(3): larger blocks are the system's, not the heap's.
 _M_MMAP_THRESHOLD = -3
-
-Times = dict[str, list[float]]
 
 
 def write_cost(
@@ -92,7 +88,7 @@ def write_cost(
         store: volume store; its middle slice is the one that is reconstructed.
         mask: sampling mask of the same size.
         threads: processor threads of the second measurement; None: those that torch would use.
-        repeats: timed reconstructions a network and number of threads.
+        repeats: timed reconstructions per network and number of threads.
         device: `auto` (CUDA where there is one), `cpu` or `cuda`.
 
     Raises:
@@ -118,7 +114,7 @@ def measure(
     repeats: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """One row a network with the columns of `EXACT` and `MEASURED`.
+    """One row per network with the columns of `EXACT` and `MEASURED`.
 
     Times are of one slice at batch size 1, from the zero-filled image to the reconstruction, data
     fidelity included, in single precision; see `time_alternating`. They are taken with one
@@ -146,9 +142,9 @@ def measure(
             "measured_on_processor": machine()["processor"],
             "measured_on_device": _device_name(device),
             "repeats": repeats,
-            **_summary("_one_thread", times[1], name),
+            **time_columns("_one_thread", times[1], name),
             "threads": threads,
-            **_summary("", times[threads], name),
+            **time_columns("", times[threads], name),
             "peak_extra_memory_mib": peaks[name],
         }
         for name, network in networks.items()
@@ -176,29 +172,6 @@ def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
         "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
         "fidelity_multiply_adds_a_slice": None if mask.lines is None else fidelity,
     }
-
-
-def time_alternating(
-    calls: Mapping[str, Callable[[], object]],
-    repeats: int,
-    warm_up: int = WARM_UP,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Times:
-    """Milliseconds of each call, ``repeats`` of them by name, after ``warm_up`` calls untimed.
-
-    The calls take turns, every other round in reversed order: what slows the machine for a while
-    slows all of them alike.
-    """
-    for _ in range(warm_up):
-        for call in calls.values():
-            call()
-    times: Times = {name: [] for name in calls}
-    for number in range(repeats):
-        for name in list(calls)[:: -1 if number % 2 else 1]:
-            started = clock()
-            calls[name]()
-            times[name].append(1000 * (clock() - started))
-    return times
 
 
 def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> float | None:
@@ -294,19 +267,6 @@ def _settings(threads: int, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
         if device.type == "cuda":
             set_convolution_precision(precision)
-
-
-def _summary(suffix: str, times: Times, name: str) -> dict[str, float]:
-    """Median and range of a network's times, and the ratio to those of the first network."""
-    own, first = times[name], next(iter(times.values()))
-    return {
-        f"milliseconds_a_slice{suffix}_median": statistics.median(own),
-        f"milliseconds_a_slice{suffix}_min": min(own),
-        f"milliseconds_a_slice{suffix}_max": max(own),
-        f"milliseconds{suffix}_ratio": statistics.median(
-            a / b for a, b in zip(own, first, strict=True)
-        ),
-    }
 
 
 def _device_name(device: torch.device) -> str:

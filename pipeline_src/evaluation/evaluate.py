@@ -14,7 +14,8 @@ from torch import Tensor
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
+from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
+from pipeline_src.evaluation.results import DATA_DIGITS, REPEATS
 from pipeline_src.files import atomic_path
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
@@ -200,7 +201,7 @@ class Evaluation:
     def evaluate(self, subject: Subject, output: Path) -> list[Path]:
         """Evaluate one model and write to the folder ``output``; returns what was written.
 
-        Writes `slices.csv` and `volumes.csv`, a row per slice or volume with all metrics, the
+        Writes `slices.csv` and `volumes.csv`, one row per slice or volume with all metrics, the
         labels, those of the subject and `results.SOURCE`, and `panel.npz` with the slice that the
         pictures show.
         """
@@ -259,52 +260,6 @@ def through(
     """Reconstruct zero-filled images `(batch, 1, rows, columns)`; without a network, they stay what
     they are. What else is in the batch may change their last bits."""
     return network(zero_filled, fidelity) if network else zero_filled
-
-
-def slice_metrics(
-    targets: NDArray[np.float32],
-    images: NDArray[np.float32],
-    data_range: NDArray[np.float32],
-) -> pd.DataFrame:
-    """All metrics, a row per slice, at each slice's volume's data range."""
-    rows = []
-    for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
-        rows.append(
-            {
-                "psnr_db": metrics.psnr(target, image, peak),
-                "ssim": metrics.ssim(target, image, peak),
-                "nmse": metrics.nmse(target, image),
-                "hfn": metrics.hfn(target, image),
-                "vif": metrics.vif(target, image, peak),
-            }
-        )
-    return pd.DataFrame(rows, columns=list(METRICS))
-
-
-def volume_metrics(
-    targets: NDArray[np.float32],
-    images: NDArray[np.float32],
-    slices: pd.DataFrame,
-    data_range: NDArray[np.float32],
-) -> pd.DataFrame:
-    """All metrics, a row per volume: PSNR and NMSE over its pixels, the others its slices' mean."""
-    rows = []
-    for _, members in slices.groupby("volume", sort=True):
-        at = members.index.to_numpy()
-        target, image = targets[at], images[at]
-        rows.append(
-            {
-                "patient": members["patient"].iloc[0],
-                "frame": members["frame"].iloc[0],
-                "slices": len(at),
-                "psnr_db": metrics.psnr(target, image, float(data_range[at[0]])),
-                "ssim": members["ssim"].mean(),
-                "nmse": metrics.nmse(target, image),
-                "hfn": members["hfn"].mean(),
-                "vif": members["vif"].mean(),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def panel_slice(rows: pd.DataFrame) -> int:

@@ -52,8 +52,8 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
     """
     if trained.config.network.kind != KIND:
         raise InputError(
-            f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, whose "
-            "code it brings along. reconstruct takes the training's folder of any kind"
+            f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, "
+            "whose code it brings along. reconstruct takes the training's folder of any kind"
         )
     remarks = []
     with _whole_folder(output) as folder:

@@ -207,3 +207,17 @@ def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
     # Containers and conda environments have their own Python.
     if not workflow.deployment_settings.deployment_method:
         start_fork_server(sum(1 for _ in workflow.dag.needrun_jobs()), on_gpu=on_gpu)
+
+
+def evaluation_processes(workflow: Any, threads: int, models: int) -> int:
+    """Models that are measured at once where trainings use GPUs: beside those of this machine, as
+    many as there are cores that they leave idle.
+
+    Args:
+        threads: of each training.
+        models: how many there are.
+    """
+    if workflow.non_local_exec or workflow.remote_exec:
+        return 1
+    idle = (workflow.cores or 1) // threads - 2
+    return int(max(1, min(idle, models)))

@@ -126,3 +126,14 @@ class Results:
             return self._named(step, f"{FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png")
 
         return result
+
+
+def figure_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]:
+    """Options of the figure command besides what it shows, by the wildcards of its rule."""
+
+    def words(wildcards: Any) -> list[str]:
+        chosen = result(wildcards)[0].settings
+        named = zip(("--dataset", "--acceleration"), chosen["setting"] or [], strict=False)
+        return [f"--title={chosen['title']}", *(word for pair in named for word in pair)]
+
+    return words

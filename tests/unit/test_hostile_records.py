@@ -31,7 +31,7 @@ from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.files import open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
-from pipeline_src.operations.status.reading import LARGEST_HEADER, _read_state
+from pipeline_src.operations.status.saved_state import LARGEST_HEADER, _read_state
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.report import _questions
 from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG

@@ -19,7 +19,7 @@ from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.reported import Reported
-from pipeline_src.planning.results import Results
+from pipeline_src.planning.results import Results, figure_options
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
@@ -31,6 +31,7 @@ from pipeline_src.provenance.crate_content import required_files
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.operations.snakemake_run import (
+    evaluation_processes,
     force_outdated,
     keep_trainings,
     models_of_run,
@@ -114,20 +115,6 @@ evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
 cost_of, tables_of, report_of = results.cost, results.tables, results.report
 figure_of = results.figure
-
-
-def figure_options(step):
-    """Options of the figure command besides what it shows."""
-
-    def words(wildcards):
-        chosen = step(wildcards)[0].settings
-        named = zip(("--dataset", "--acceleration"), chosen["setting"] or [])
-        return [
-            f"--title={chosen['title']}",
-            *(word for pair in named for word in pair),
-        ]
-
-    return words
 
 
 def repeat_options(wildcards):
@@ -222,16 +209,6 @@ def training_minutes(wildcards, input, attempt):
     return limits.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
 
 
-def evaluation_processes():
-    """Models that are measured at once: on the CPU one, where trainings want the cores; beside
-    trainings on a GPU of this machine as many as there are cores that those leave idle.
-    """
-    if not gpus() or workflow.non_local_exec or workflow.remote_exec:
-        return 1
-    idle = (workflow.cores or 1) // study.training.threads - 2
-    return max(1, min(idle, len(OWN_MODELS)))
-
-
 def evaluation_memory(wildcards, input, attempt):
     return limits.evaluation_memory(slices_of(input), attempt)
 
@@ -318,7 +295,11 @@ LOG_OF, SAID_OF = (
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()
-PROCESSES = evaluation_processes()
+PROCESSES = (
+    evaluation_processes(workflow, study.training.threads, len(OWN_MODELS))
+    if gpus()
+    else 1
+)
 # No option for one, so that what is there is not measured again.
 AT_ONCE = f"--processes {PROCESSES} " if PROCESSES > 1 else ""
 METRICS = in_results(reported.metrics())

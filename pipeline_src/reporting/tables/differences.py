@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
@@ -18,16 +18,12 @@ from pipeline_src.reporting.names import (
     MISSING,
     counted,
     full_title,
-    model_order,
     value_text,
 )
+from pipeline_src.reporting.tables.families import Model, members_of, pairs_of
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
-Model = tuple[str, str]
 Label = TypeVar("Label", bound=Hashable)
-TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
-MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
-AS_LONG = ("student_as_long", "standard")
 #: Metrics of the table of differences, and those of a table beside it.
 TESTED, TESTED_MORE = ("psnr_db", "ssim"), ("hfn", "vif", "nmse")
 #: Of `comparison.Comparison`.
@@ -62,46 +58,6 @@ INTERVALS = {
 }
 #: How many reasons the notes tell.
 MOST_REASONS = 6
-
-
-def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
-    """The comparisons of a family among the models that there are, as (first, second)."""
-    methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
-    std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
-    distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
-    mean_std, mean_sft = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
-    others = [(ALL_METHODS, recipe) for recipe in ("sft_start_only", "sft_teacher_only")]
-    candidates: dict[str, list[tuple[Model, Model]]] = {
-        "gap": [(TEACHER, STUDENT)],
-        "primary": [(mean_sft, mean_std)],
-        "controls": [(mean_sft, second) for second in (*others, AS_LONG)],
-        "distillation": [(mean_std, MATCHED), (mean_sft, SFT_START)],
-        "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
-        "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
-        "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
-        "sft_start": [(first, SFT_START) for first in sft],
-        "teacher": [
-            (SFT_TEACHER, TEACHER),
-            *((first, TEACHER) for first in std),
-            *((first, SFT_TEACHER) for first in sft),
-        ],
-    }
-    for first, second in candidates[family]:
-        members = members_of((first, second), models)
-        if members and all(model in models for pair in members for model in pair):
-            yield first, second
-
-
-def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Model, Model]]:
-    """The comparisons whose mean a pair is: itself, or those of every method that has both
-    recipes, or the one recipe where the other model is no distilled one."""
-    (first, recipe), (second, other) = pair
-    if first != ALL_METHODS:
-        return [pair]
-    methods = model_order([m for m, training in models if training == recipe])
-    if second != ALL_METHODS:
-        return [((m, recipe), (second, other)) for m in methods]
-    return [((m, recipe), (m, other)) for m in methods if (m, other) in models]
 
 
 def difference_table(

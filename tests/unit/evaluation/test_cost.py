@@ -21,9 +21,9 @@ from pipeline_src.evaluation.cost import (
     EXACT,
     MEASURED,
     exact_cost,
-    time_alternating,
     write_cost,
 )
+from pipeline_src.evaluation.timing import time_alternating
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
 from pipeline_src.models.weights import save_weights

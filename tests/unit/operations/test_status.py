@@ -16,7 +16,7 @@ from training_helpers import Files, std_inputs, study_with, train
 from pipeline_src.config import Study
 from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json, write_json
-from pipeline_src.operations.status import reading
+from pipeline_src.operations.status import reading, saved_state
 from pipeline_src.operations.status.reading import trainings
 from pipeline_src.running import state as state_module
 from pipeline_src.running.lock import NAME as LOCK
@@ -111,7 +111,7 @@ def test_a_training_stopped_half_way_is_stopped_and_runs_under_a_lock(
 
 
 def test_names_of_state_files_are_those_of_training(study: Study) -> None:
-    assert reading.STATE_FILES == (NAME, PREVIOUS)
+    assert saved_state.STATE_FILES == (NAME, PREVIOUS)
 
 
 @pytest.mark.parametrize(

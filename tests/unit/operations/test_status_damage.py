@@ -13,7 +13,7 @@ import pytest
 from status_helpers import facts, folder_of, held, one, save_state
 
 from pipeline_src.config import Study
-from pipeline_src.operations.status import reading
+from pipeline_src.operations.status import reading, saved_state
 from pipeline_src.operations.status.showing import plain_table
 from pipeline_src.running.state import NAME, PREVIOUS
 
@@ -88,14 +88,14 @@ def test_state_moved_away_between_two_looks(
     assert one(study, results).state == "stopped"
 
     save_state(folder)
-    read = reading._read_state
+    read = saved_state._read_state
 
     def moving(path: Path, stages: int) -> Any:
         if path.name == NAME and path.exists():
             path.rename(folder / PREVIOUS)
         return read(path, stages)
 
-    monkeypatch.setattr(reading, "_read_state", moving)
+    monkeypatch.setattr(saved_state, "_read_state", moving)
     assert one(study, results).state == "stopped"
 
 

@@ -20,7 +20,8 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_json, write_text
 from pipeline_src.operations.status import reading
-from pipeline_src.operations.status.reading import Position, TrainingStatus, trainings
+from pipeline_src.operations.status.reading import TrainingStatus, trainings
+from pipeline_src.operations.status.saved_state import Position
 from pipeline_src.operations.status.showing import Counted, arranged, plain_table, show, view
 
 pytest_plugins = ["status_fixtures"]

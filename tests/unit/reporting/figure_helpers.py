@@ -32,7 +32,7 @@ from pipeline_src.config.recipes import RECIPES
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
 from pipeline_src.reporting.names import FAMILIES, full_title
-from pipeline_src.reporting.tables.differences import AS_LONG, pairs_of
+from pipeline_src.reporting.tables.families import AS_LONG, pairs_of
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float32]]

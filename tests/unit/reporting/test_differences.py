@@ -19,13 +19,12 @@ from reporting_helpers import (
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.reporting.names import ALL_METHODS
 from pipeline_src.reporting.tables.differences import (
-    AS_LONG,
     FAMILIES,
     difference_layout,
     difference_notes,
     difference_table,
-    pairs_of,
 )
+from pipeline_src.reporting.tables.families import AS_LONG, pairs_of
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")

@@ -1,0 +1,39 @@
+"""The command line: every module of the folder is a command, and says what it does."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pipeline_src import commands
+from pipeline_src.cli import main
+
+
+def added() -> dict[str, argparse.ArgumentParser]:
+    subcommands = argparse.ArgumentParser().add_subparsers()
+    commands.add_all(subcommands)
+    return dict(subcommands.choices)
+
+
+def test_every_module_adds_commands_of_its_own() -> None:
+    modules = {parser.get_default("command").__module__ for parser in added().values()}
+    files = {path.stem for path in Path(*commands.__path__).glob("*.py")} - {"__init__"}
+    assert {name.removeprefix("pipeline_src.commands.") for name in modules} == files
+
+
+def test_every_command_is_called_what_its_function_is() -> None:
+    for name, parser in added().items():
+        assert parser.get_default("command_name") == name
+        assert parser.get_default("command").__name__ == name.replace("-", "_")
+        assert parser.description
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    listed = {
+        line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:4] == "    "
+    }
+    assert added().keys() <= listed
