@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
+from pipeline_src.evaluation.results import DATA_DIGITS, REPEATS
 from pipeline_src.files import atomic_path, read_json
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
@@ -263,15 +263,9 @@ def slice_metrics(
     rows = []
     for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
         rows.append(
-            {
-                "psnr_db": metrics.psnr(target, image, peak),
-                "ssim": metrics.ssim(target, image, peak),
-                "nmse": metrics.nmse(target, image),
-                "hfn": metrics.hfn(target, image),
-                "vif": metrics.vif(target, image, peak),
-            }
+            {name: metric.of_slice(target, image, peak) for name, metric in metrics.METRICS.items()}
         )
-    return pd.DataFrame(rows, columns=list(METRICS))
+    return pd.DataFrame(rows, columns=list(metrics.METRICS))
 
 
 def volume_metrics(
@@ -280,7 +274,7 @@ def volume_metrics(
     slices: pd.DataFrame,
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, a row per volume: PSNR and NMSE over its pixels, the others its slices' mean."""
+    """All metrics, a row per volume: over its pixels, or else the mean of its slices."""
     rows = []
     for _, members in slices.groupby("volume", sort=True):
         at = members.index.to_numpy()
@@ -290,11 +284,12 @@ def volume_metrics(
                 "patient": members["patient"].iloc[0],
                 "frame": members["frame"].iloc[0],
                 "slices": len(at),
-                "psnr_db": metrics.psnr(target, image, float(data_range[at[0]])),
-                "ssim": members["ssim"].mean(),
-                "nmse": metrics.nmse(target, image),
-                "hfn": members["hfn"].mean(),
-                "vif": members["vif"].mean(),
+                **{
+                    name: metric.of_volume(target, image, float(data_range[at[0]]))
+                    if metric.of_volume
+                    else members[name].mean()
+                    for name, metric in metrics.METRICS.items()
+                },
             }
         )
     return pd.DataFrame(rows)
