@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.metrics import METRICS
 
 
 def slice_metrics(
@@ -19,13 +18,7 @@ def slice_metrics(
     rows = []
     for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
         rows.append(
-            {
-                "psnr_db": metrics.psnr(target, image, peak),
-                "ssim": metrics.ssim(target, image, peak),
-                "nmse": metrics.nmse(target, image),
-                "hfn": metrics.hfn(target, image),
-                "vif": metrics.vif(target, image, peak),
-            }
+            {name: metric.of_slice(target, image, peak) for name, metric in METRICS.items()}
         )
     return pd.DataFrame(rows, columns=list(METRICS))
 
@@ -36,8 +29,7 @@ def volume_metrics(
     slices: pd.DataFrame,
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, one row per volume: PSNR and NMSE over its pixels, the others the mean of its
-    slices."""
+    """All metrics, one row per volume: over its pixels, or else the mean of its slices."""
     rows = []
     for _, members in slices.groupby("volume", sort=True):
         at = members.index.to_numpy()
@@ -47,11 +39,12 @@ def volume_metrics(
                 "patient": members["patient"].iloc[0],
                 "frame": members["frame"].iloc[0],
                 "slices": len(at),
-                "psnr_db": metrics.psnr(target, image, float(data_range[at[0]])),
-                "ssim": members["ssim"].mean(),
-                "nmse": metrics.nmse(target, image),
-                "hfn": members["hfn"].mean(),
-                "vif": members["vif"].mean(),
+                **{
+                    name: metric.of_volume(target, image, float(data_range[at[0]]))
+                    if metric.of_volume
+                    else members[name].mean()
+                    for name, metric in METRICS.items()
+                },
             }
         )
     return pd.DataFrame(rows)

@@ -1,4 +1,6 @@
-"""Image-quality metrics, each defined once.
+"""Image-quality metrics, each defined once: how it is computed, called and printed.
+
+`METRICS` holds all that evaluation, statistics, tables and figures know of a metric.
 
 Per-slice functions take a target and a reconstruction `(rows, columns)` and the data range, the
 maximum of the target's whole volume: a range of each slice's own would move SSIM and PSNR by more
@@ -7,10 +9,11 @@ than the methods differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, laplace
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Image = NDArray[np.float32]
 
@@ -22,6 +25,9 @@ VIF_SMALLEST_SIDE = 41
 
 def psnr(target: Image, image: Image, data_range: float) -> float:
     """Peak signal-to-noise ratio in dB; of a slice or of a whole volume."""
+    # Libraries are imported where something is measured: tables only ask what a metric is called.
+    from skimage.metrics import peak_signal_noise_ratio
+
     with np.errstate(divide="ignore"):  # infinite for identical images
         return float(peak_signal_noise_ratio(target, image, data_range=data_range))
 
@@ -32,6 +38,8 @@ def ssim(target: Image, image: Image, data_range: float) -> float:
     The mean over a volume's slices is what scikit-image gives for the volume with
     ``channel_axis`` along the slices.
     """
+    from skimage.metrics import structural_similarity
+
     return float(structural_similarity(target, image, win_size=SSIM_WINDOW, data_range=data_range))
 
 
@@ -47,6 +55,8 @@ def hfn(target: Image, image: Image) -> float:
     With the 3 x 3 Laplacian, mirrored at the edge, and x_hat clipped to [0, 1]. Lower is better.
     NaN for a target without any edge.
     """
+    from scipy.ndimage import laplace
+
     reference = laplace(np.asarray(target, np.float64))
     if not reference.any():
         return float("nan")
@@ -91,6 +101,75 @@ def vif(target: Image, image: Image, data_range: float) -> float:
 
 def _window(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Gaussian window of ``size`` pixels, sigma size / 5, where it lies wholly inside."""
+    from scipy.ndimage import gaussian_filter
+
     radius = size // 2
     smooth: NDArray[np.float64] = gaussian_filter(image, size / 5, radius=radius)
     return smooth[radius:-radius, radius:-radius]
+
+
+OfImages = Callable[[Image, Image, float], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, and how people read it.
+
+    Attributes:
+        name: its column in all files.
+        title: its name in tables and at axes.
+        unit: of its values; empty for plain numbers.
+        decimals: in print.
+        higher_is_better: whether more of it is a better image.
+        of_slice: computes it of a target and a reconstruction `(rows, columns)` at a data range.
+        of_volume: likewise of `(slices, rows, columns)`; None: the mean of its slices.
+        table: heading of the table that it has for itself, with its tests beside those of the
+            others that have one; empty for a metric of the main table, which shows the paper's two.
+        place: among the metrics that have a table, in the order of the report.
+    """
+
+    name: str
+    title: str
+    decimals: int
+    higher_is_better: bool
+    of_slice: OfImages
+    of_volume: OfImages | None = None
+    unit: str = ""
+    table: str = ""
+    place: int = 0
+
+    @property
+    def heading(self) -> str:
+        """Title and unit, such as `PSNR (dB)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+def _without_range(metric: Callable[[Image, Image], float]) -> OfImages:
+    return lambda target, image, _data_range: metric(target, image)
+
+
+#: All metrics by name, in the order of the columns of files.
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr_db", "PSNR", 2, True, psnr, psnr, unit="dB"),
+        Metric("ssim", "SSIM", 4, True, ssim),
+        Metric(
+            "nmse",
+            "NMSE",
+            4,
+            False,
+            _without_range(nmse),
+            _without_range(nmse),
+            table="Normalised mean squared error",
+            place=3,
+        ),
+        Metric(
+            "hfn", "HFN", 4, False, _without_range(hfn), table="High-frequency error norm", place=1
+        ),
+        Metric("vif", "VIF", 4, True, vif, table="Visual information fidelity", place=2),
+    )
+}
+#: Names of the metrics of the main table, and of those with a table of their own, in its order.
+MAIN = tuple(name for name, metric in METRICS.items() if not metric.table)
+MORE = tuple(sorted(set(METRICS) - set(MAIN), key=lambda name: METRICS[name].place))

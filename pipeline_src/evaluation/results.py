@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.tabular import read_rows
 
 KEYS = ["dataset", "acceleration", "model", "training"]
-METRICS = ("psnr_db", "ssim", "nmse", "hfn", "vif")
 #: Columns that say what was measured on, which files from before do not have: the first
 #: `DATA_DIGITS` digits of the digests of store and mask, and the fraction of k-space that the mask
 #: samples.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline_src.config.recipes import RECIPES
+from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 
 #: Stands for the mean over all methods that both recipes have; no method can be called so.
 ALL_METHODS = "*"
@@ -27,12 +28,10 @@ RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 PAPER_RECIPES = [name for name, recipe in RECIPES.items() if recipe.of_paper]
 #: Models of one name that are trained with SFT too.
 SFT_TITLES = {"teacher": "SFT teacher", "student": "Student that others start from"}
-METRIC_TITLES = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "hfn": "HFN", "vif": "VIF", "nmse": "NMSE"}
-#: Decimals of a metric in print.
-DECIMALS = {"psnr_db": 2, "ssim": 4, "hfn": 4, "vif": 4, "nmse": 4}
+#: Metrics of the main table, as its cells have them.
+MAIN_HEADING = " / ".join(METRICS[name].heading for name in MAIN)
 #: Stands where a table has no value.
 MISSING = "\N{EN DASH}"
-LOWER_IS_BETTER = ("hfn", "nmse")
 #: The questions asked, each a family of tests over the models of a setting.
 FAMILIES = {
     "gap": "the teacher against the student",
@@ -54,9 +53,7 @@ TABLES = (
     "differences_more",
     "gap",
     "paper",
-    "hfn",
-    "vif",
-    "nmse",
+    *MORE,
 )
 TABLE_TITLES = {
     "main": "Image quality",
@@ -66,9 +63,7 @@ TABLE_TITLES = {
     "differences_more": "Differences in other metrics",
     "gap": "Gap to the teacher",
     "paper": "Beside the paper's values",
-    "hfn": "High-frequency error norm",
-    "vif": "Visual information fidelity",
-    "nmse": "Normalised mean squared error",
+    **{name: METRICS[name].table for name in MORE},
     "cost": "Cost of teacher and student",
 }
 #: Column of the main table that a training belongs to; each recipe has its own.
@@ -104,7 +99,8 @@ def model_order(models: list[str]) -> list[str]:
 def value_text(value: float, metric: str, sign: str = "") -> str:
     """A metric's value in print; the sign `+` is for differences, which always show theirs."""
     # What rounds to zero has no sign of its own.
-    return f"{round(value, DECIMALS[metric]) + 0.0:{sign}.{DECIMALS[metric]}f}"
+    decimals = METRICS[metric].decimals
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
 
 
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:

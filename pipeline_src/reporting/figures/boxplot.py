@@ -22,9 +22,9 @@ from matplotlib.lines import Line2D
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.names import (
-    METRIC_TITLES,
     RECIPE_TITLES,
     counted,
     full_title,
@@ -100,7 +100,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
             _draw_patients(axis, first.row, second.row, means[~alone])
             paired = True
     axis.set(
-        xlabel=f"{METRIC_TITLES[metric]} of a slice",
+        xlabel=f"{METRICS[metric].heading} of a slice",
         yticks=[box.row for box in boxes],
         yticklabels=[one_line(full_title(box.model, box.training)) for box in boxes],
         ylim=(boxes[-1].row + 0.7, -0.7),
@@ -110,7 +110,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
         *_counts(slices, metric),
         *note_of("Patients of one recipe alone, not joined", single),
     ]
-    head(figure, f"{title}: {METRIC_TITLES[metric].split()[0]} by slice", *details)
+    head(figure, f"{title}: {METRICS[metric].title} by slice", *details)
     if paired:
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
@@ -208,7 +208,8 @@ def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
         lines[0] += "; one seed"
     if len(not_trained):
         median = not_trained[metric].median()
-        told = f"{median:.2f} dB" if metric == "psnr_db" else f"{median:.3f}"
+        shown = METRICS[metric]
+        told = f"{median:.{min(shown.decimals, 3)}f} {shown.unit}".strip()
         lines[0] += f"; zero-filled: median {told}, not drawn"
     return lines
 

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.reporting import names
-from pipeline_src.reporting.names import DECIMALS, METRIC_TITLES, MISSING, counted
+from pipeline_src.reporting.names import MISSING, counted
 from pipeline_src.reporting.style import (
     LINE_HEIGHT,
     PAGE_WIDTH,
@@ -148,17 +149,17 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
             if (members["first_title"] == name).sum() > 1:
                 name = f"{name} less {row['second_title']}"
             labels[top + place] = one_line(name)
-            _draw_row(axis, top + place, row, DECIMALS[metric])
+            _draw_row(axis, top + place, row, METRICS[metric].decimals)
         top += len(members) + 1
     _beside(axis, -1, "difference [95 % interval]", "p")
-    unit = " (dB)" if metric == "psnr_db" else ""
+    unit = f" ({METRICS[metric].unit})" if METRICS[metric].unit else ""
     axis.set(
         yticks=list(labels),
         yticklabels=list(labels.values()),
         ylim=(top - 0.4, -0.55),
         xlim=limits(rows),
         xlabel=f"\N{LEFTWARDS ARROW} worse    difference in "
-        f"{METRIC_TITLES[metric].split()[0]}{unit}    better \N{RIGHTWARDS ARROW}",
+        f"{METRICS[metric].title}{unit}    better \N{RIGHTWARDS ARROW}",
     )
     axis.grid(visible=False, axis="y")
     head(figure, f"{_setting_title(rows, title)}: differences between models", *details)

@@ -4,7 +4,6 @@ figure 2)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,69 +14,34 @@ from pipeline_src.config import load_study
 from pipeline_src.config.method import StudentFriendly
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.config.study import Study
+from pipeline_src.reporting.figures.network_rows import (
+    BLOCK,
+    FIDELITY,
+    FIRST,
+    LAST,
+    LEFT,
+    MOST_CASCADES,
+    NARROWEST,
+    RIGHT,
+    STUDENT,
+    TEACHER,
+    Places,
+    Row,
+    places_of,
+    rows_of,
+)
 from pipeline_src.reporting.figures.schematic import arrow, box, canvas, label, path
-from pipeline_src.reporting.style import COLORS, NORMAL, PAGE_WIDTH, SMALL, fitted, head
+from pipeline_src.reporting.style import NORMAL, SMALL, fitted, head
 
-#: Cascades that are drawn; of more, the first and the last.
-MOST_CASCADES, FIRST, LAST = 10, 5, 3
 #: Convolutions that are drawn as bars; more are told by their number.
 MOST_BARS = 12
-#: Inches: left and right of the cascades, the widest place of a cascade, and the narrowest figure.
-LEFT, RIGHT, WIDEST, NARROWEST = 0.55, 1.32, 1.0, 6.0
 #: Inches: height of a block, and from one row to the next.
 TALL, ROW = 0.25, 0.4
 #: Inches between a row's middle and the network's name above it, and a line of that.
 NAME, LINE = 0.26, 0.13
-#: Shares of a cascade's place that its block and its data fidelity take.
-BLOCK, FIDELITY = 0.53, 0.25
-TEACHER, STUDENT = COLORS["sft"], COLORS["std_kd"]
 #: White behind a label that a line passes below.
 HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 IMITATION: dict[str, Any] = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (2.5, 1.5))}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One chain of cascades.
-
-    Attributes:
-        role: `teacher`, `branch` or `student`.
-        cascades: numbers of those it goes through.
-        branch: of a branch, the teacher's cascade after which it leaves.
-    """
-
-    role: str
-    cascades: range
-    branch: int = 0
-
-    @property
-    def color(self) -> str:
-        """Of its blocks."""
-        return TEACHER if self.role == "teacher" else STUDENT
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the cascades lie.
-
-    Attributes:
-        lefts: left edges in inches, by number.
-        width: inches of each place.
-        gap: left edge of the place that stands for those left out; None where all are drawn.
-    """
-
-    lefts: dict[int, float]
-    width: float
-    gap: float | None
-
-    @property
-    def right(self) -> float:
-        """Right edge of the last cascade."""
-        return max(self.lefts.values()) + (BLOCK + FIDELITY) * self.width
-
-    def after(self, cascade: int) -> float:
-        """Where a branch leaves, between a cascade and the next."""
-        return self.lefts[cascade] + (BLOCK + FIDELITY + 0.06) * self.width
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
@@ -87,34 +51,6 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
         InputError: it cannot be read.
     """
     return draw(load_study(inputs[0]), title)
-
-
-def rows_of(study: Study) -> list[Row]:
-    """The teacher, its branches from the shortest to the longest, and the student: so no branch
-    crosses another."""
-    cascades = feature_cascades(study.networks.teacher)
-    branches = 0
-    if study.networks.teacher.cascades is not None:
-        branches = study.sft.branches or cascades - 1
-    return [
-        Row("teacher", range(1, cascades + 1)),
-        *(Row("branch", range(i + 1, cascades + 1), i) for i in range(branches, 0, -1)),
-        Row("student", range(1, cascades + 1)),
-    ]
-
-
-def places_of(cascades: int) -> Places:
-    """The places of so many cascades on a page's width."""
-    first, last, gap = list(range(1, cascades + 1)), [], None
-    if cascades > MOST_CASCADES:
-        first, last = first[:FIRST], first[-LAST:]
-    count = len(first) + (1 + len(last) if last else 0)
-    width = min(WIDEST, (PAGE_WIDTH - LEFT - RIGHT) / count)
-    lefts = {cascade: LEFT + k * width for k, cascade in enumerate(first)}
-    if last:
-        gap = LEFT + len(first) * width
-        lefts |= {cascade: gap + k * width for k, cascade in enumerate(last, start=1)}
-    return Places(lefts, width, gap)
 
 
 def draw(study: Study, title: str) -> Figure:

@@ -11,7 +11,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.names import split_model_name, split_variant
-from pipeline_src.reporting.names import MISSING, full_title, value_text
+from pipeline_src.reporting.names import MAIN_HEADING, MISSING, full_title, value_text
 from pipeline_src.reporting.tables.differences import Groups, compared
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.layout import aggregate, cell_text
@@ -115,7 +115,7 @@ def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.Data
         if not heading[1].endswith(OF_DIFFERENCE) or set(cells.values()) != {MISSING}
     }
     layout = pd.DataFrame(told).reindex(list(titles.values()))
-    layout.columns.names = [None, "PSNR (dB) / SSIM"]
+    layout.columns.names = [None, MAIN_HEADING]
     return layout
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.reporting.names import ALL_METHODS, MISSING, full_title, value_text
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
@@ -170,7 +171,7 @@ def answer_layout(answers: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             f"{row['question']} {row['asks']}": answer_text(row) for _, row in here.iterrows()
         }
     layout = pd.DataFrame(columns)
-    layout.columns.name = "PSNR (dB)"
+    layout.columns.name = METRICS[METRIC].heading
     return layout
 
 

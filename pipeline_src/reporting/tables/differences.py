@@ -9,12 +9,11 @@ from typing import TypeVar
 import pandas as pd
 
 from pipeline_src.evaluation.comparison import Comparison, Scope, compare_family
+from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
 from pipeline_src.reporting.names import (
     ALL_METHODS,
     FAMILIES,
-    LOWER_IS_BETTER,
-    METRIC_TITLES,
     MISSING,
     counted,
     full_title,
@@ -25,7 +24,7 @@ from pipeline_src.reporting.tables.labels import Labels, of_setting
 
 Label = TypeVar("Label", bound=Hashable)
 #: Metrics of the table of differences, and those of a table beside it.
-TESTED, TESTED_MORE = ("psnr_db", "ssim"), ("hfn", "vif", "nmse")
+TESTED, TESTED_MORE = MAIN, MORE
 #: Of `comparison.Comparison`.
 FOUND = [f.name for f in fields(Comparison)]
 COLUMNS = [
@@ -86,7 +85,7 @@ def difference_table(
         for family in FAMILIES:
             asked = {pair: members_of(pair, models) for pair in pairs_of(family, models)}
             for metric in metrics:
-                margin = labels.margins[metric]
+                margin = labels.margins.get(metric)
                 for (first, second), found in compared(groups, asked, metric, margin).items():
                     rows.append(
                         setting
@@ -155,7 +154,7 @@ def compared(
     results = compare_family(
         matrices,
         seed=RESAMPLING_SEED,
-        higher_is_better=metric not in LOWER_IS_BETTER,
+        higher_is_better=METRICS[metric].higher_is_better,
         margin=margin,
     )
     found: dict[Label, dict[str, object]] = {}
@@ -191,7 +190,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
         name = f"{setting}{mean}{row['first_title']} less {row['second_title']}"
         metric = row["metric"]
-        heading = METRIC_TITLES[metric]
+        heading = METRICS[metric].heading
         rows.setdefault(name, {}).update(
             {
                 (heading, "difference"): (
@@ -207,7 +206,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             }
         )
     columns = pd.MultiIndex.from_product(
-        [[METRIC_TITLES[metric] for metric in metrics], CELLS], names=[None, "comparison"]
+        [[METRICS[metric].heading for metric in metrics], CELLS], names=[None, "comparison"]
     )
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
 
@@ -245,7 +244,7 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
 def _margins(table: pd.DataFrame) -> str:
     """Each metric's margin, fixed in the configuration."""
     known = table.dropna(subset=["margin"]).drop_duplicates("metric")
-    told = [f"{METRIC_TITLES[row['metric']]} {row['margin']:g}" for _, row in known.iterrows()]
+    told = [f"{METRICS[row['metric']].heading} {row['margin']:g}" for _, row in known.iterrows()]
     return ", ".join(told) or "none is set"
 
 

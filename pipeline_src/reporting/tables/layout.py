@@ -8,11 +8,11 @@ from functools import partial
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS, METRICS
+from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.names import (
     COLUMN_OF_TRAINING,
-    LOWER_IS_BETTER,
-    METRIC_TITLES,
+    MAIN_HEADING,
     MISSING,
     PAPER_RECIPES,
     RECIPE_TITLES,
@@ -143,7 +143,7 @@ def paper_layout(
     frame = pd.DataFrame(columns, dtype=object)
     titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
     frame = frame.reindex(titles).dropna(how="all").fillna(MISSING)
-    frame.columns.names = [None, corner or "PSNR (dB) / SSIM"]
+    frame.columns.names = [None, corner or MAIN_HEADING]
     return frame
 
 
@@ -162,13 +162,13 @@ def metric_text(row: pd.Series, metric: str) -> str:
 
 def metric_layout(table: pd.DataFrame, labels: Labels, metric: str) -> pd.DataFrame:
     """One metric of every model, in the paper's layout."""
-    return paper_layout(table, labels, partial(metric_text, metric=metric), METRIC_TITLES[metric])
+    return paper_layout(table, labels, partial(metric_text, metric=metric), METRICS[metric].heading)
 
 
 def metric_notes(metric: str) -> list[str]:
     """How a metric is read."""
-    better = "Lower" if metric in LOWER_IS_BETTER else "Higher"
-    return [f"{METRIC_TITLES[metric]}: {better.lower()} is better."]
+    better = "Higher" if METRICS[metric].higher_is_better else "Lower"
+    return [f"{METRICS[metric].heading}: {better.lower()} is better."]
 
 
 def gap_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.results import KEYS
-from pipeline_src.reporting.names import METRIC_TITLES, PAPER_RECIPES, full_title
+from pipeline_src.reporting.names import PAPER_RECIPES, full_title
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.layout import own_splits
 
@@ -73,7 +74,7 @@ def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -
             f"{full_title(row['model'], row['training'])}, {_volume(row['patient'], row['frame'])}"
             for _, row in volumes[gaps & ~all_gaps].iterrows()
         ]
-        notes += note_of(f"Without {METRIC_TITLES[metric]}, and so not in its means", names)
+        notes += note_of(f"Without {METRICS[metric].heading}, and so not in its means", names)
     return notes
 
 

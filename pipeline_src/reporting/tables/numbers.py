@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS, METRICS, SOURCE
+from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.evaluation.results import KEYS, SOURCE
 from pipeline_src.tabular import write_rows
 
 #: Columns that tell one number from another, besides `metric`.
@@ -48,7 +49,7 @@ def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
 def _sortable(column: pd.Series) -> pd.Series:
     if column.name == "acceleration":
         return column.astype(str).str.zfill(9)
-    return column.map(METRICS.index) if column.name == "metric" else column
+    return column.map(list(METRICS).index) if column.name == "metric" else column
 
 
 def write_tidy(volumes: pd.DataFrame, output: Path) -> None:

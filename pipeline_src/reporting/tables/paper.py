@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.results import KEYS
 from pipeline_src.reporting.names import (
+    MAIN_HEADING,
     MISSING,
     full_title,
     model_order,
@@ -95,7 +96,7 @@ def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                 "verdict": row["verdict"],
             }
     layout = pd.DataFrame.from_dict(rows, orient="index")
-    layout.columns.name = "PSNR (dB) / SSIM"
+    layout.columns.name = MAIN_HEADING
     return layout
 
 

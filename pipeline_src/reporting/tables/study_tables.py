@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.config.study import Study
+from pipeline_src.evaluation.metrics import MAIN, MORE
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.reporting.names import TABLES
 from pipeline_src.reporting.tables.ablations import ablation_layout, ablation_notes, ablation_table
@@ -99,7 +100,7 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
         "main": (
             main,
             paper_layout(main, labels),
-            [*notes, *lacking, *value_notes(own, labels, ("psnr_db", "ssim"))],
+            [*notes, *lacking, *value_notes(own, labels, MAIN)],
         ),
         "answers": (answers, answer_layout(answers, labels), answer_notes(answers, labels)),
         "claims": (
@@ -116,7 +117,7 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
         "gap": (gaps, gap_layout(gaps, labels), [*GAP_NOTES, *gap_notes(main, labels)]),
         "paper": (cells, cell_layout(cells, labels), PAPER_NOTES),
     }
-    for metric in ("hfn", "vif", "nmse"):
+    for metric in MORE:
         layout = metric_layout(main, labels, metric)
         gone = [*lacking, *value_notes(own, labels, (metric,))]
         made[metric] = (main, layout, [*metric_notes(metric), *notes, *gone])
@@ -130,7 +131,7 @@ def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) ->
         *table_notes(table, labels),
         *ablation_notes(table, study, name),
         *measured_notes(volumes[own], labels),
-        *value_notes(volumes[own], labels, ("psnr_db", "ssim")),
+        *value_notes(volumes[own], labels, MAIN),
     ]
     return table, ablation_layout(table, study, name), notes
 

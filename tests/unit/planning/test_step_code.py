@@ -41,6 +41,7 @@ STEPS = {
 }
 TRAININGS = {"train", "distil at", "distil fsp"}
 FIGURES = {name for name in STEPS if name.startswith("figure")}
+NAMING_METRICS = FIGURES - {"figure mask", "figure networks"}
 #: Steps that compute with networks.
 NETWORKS = {*TRAININGS, "evaluate", "cost"}
 
@@ -68,7 +69,8 @@ def steps_of(module: str) -> set[str]:
         ("data/sources/phantom.py", {"prepare", "report"}),
         ("distillation/losses/at.py", {"distil at"}),
         ("distillation/losses/fsp.py", {"distil fsp"}),
-        ("evaluation/metrics.py", {"evaluate"}),
+        # It also says what metrics are called.
+        ("evaluation/metrics.py", {"evaluate", "tables", "report", *NAMING_METRICS}),
         ("reporting/style.py", FIGURES),
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
         ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),

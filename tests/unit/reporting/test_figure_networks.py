@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from reporting_helpers import study_with
 
-from pipeline_src.reporting.figures.networks import draw, loss_in_words, rows_of
+from pipeline_src.reporting.figures.network_rows import rows_of
+from pipeline_src.reporting.figures.networks import draw, loss_in_words
 from pipeline_src.reporting.style import PAGE_WIDTH, apply_style
 
 LONG = "Knowledge distillation in magnetic resonance imaging of the heart and brain " * 3
@@ -127,3 +128,26 @@ def test_imitation_of_features_marks_the_middle_convolution() -> None:
     assert bold(scheme()) == 0
     # Of the teacher's cascades 2 to 5, and of every block of a branch.
     assert bold(scheme(sft={"imitation_domain": "features"})) == 4 + (1 + 2 + 3 + 4)
+
+
+def test_another_kind_of_network_is_drawn_as_plain_boxes_beside_the_bars_of_a_dc_cnn() -> None:
+    other = {"kind": "unet_cascade", "cascades": 3, "options": {"features": 4}}
+    figure = scheme(networks={"teacher": other, "student": {"depth": 3, "cascades": 3}})
+    assert blocks(figure)["teacher block"] == blocks(figure)["teacher fidelity"] == 3
+    # Three a cascade of the student and of the branches, none of the teacher.
+    assert bars(figure) == 3 * (3 + 2 + 1)
+    assert "unet_cascade C3 (features 4)" in " ".join(words(figure))
+    assert not overlapping(figure)
+    both = scheme(networks={"teacher": other, "student": other})
+    assert "3 x 3 convolutions" not in words(both)
+
+
+def test_networks_without_blocks_are_a_box_each_and_have_no_branches() -> None:
+    other = {"kind": "whole", "module": "of_ones_own"}
+    figure = scheme(
+        networks={"teacher": other, "student": other},
+        recipes=["std_kd"],
+        controls=["student_matched"],
+    )
+    assert blocks(figure) == {"teacher block": 1, "student block": 1}
+    assert heading(figure).startswith("Heart: networks\n")

@@ -147,3 +147,13 @@ def test_methods_text_tells_of_the_controls_that_were_trained(
     distillation = methods_paragraphs(study_with(controls=controls))[4]
     assert all(words in distillation for words in there)
     assert not any(words in distillation for words in not_there)
+
+
+def test_other_kinds_of_network_say_what_they_are() -> None:
+    other = {"kind": "unet_cascade", "cascades": 3, "options": {"features": 4, "levels": 1}}
+    text = text_of(networks={"teacher": other, "student": {"depth": 3, "cascades": 3}})
+    assert (
+        "Networks. The teacher is unet_cascade: 3 cascades of U-Nets with 1 level below full "
+        "resolution and 4 features at it; the student is a DC-CNN of 3 convolutions of 32 features "
+        "in each of 3 cascades. Each cascade is followed by data fidelity."
+    ) in text
