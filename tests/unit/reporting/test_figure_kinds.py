@@ -61,7 +61,9 @@ def test_headings_stand_together_in_the_order_of_the_report() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_caption_in_plain_words(kind: str, project_root: Path) -> None:
-    text = (project_root / "pipeline_src" / "reporting" / "captions" / f"{kind}.rst").read_text(encoding="utf-8")
+    text = (project_root / "pipeline_src" / "reporting" / "captions" / f"{kind}.rst").read_text(
+        encoding="utf-8"
+    )
     wildcards = {"dataset": "heart", "acceleration": "4x"}
     # As Snakemake and the report render it: those that lead to the figure.
     wildcards = {k: value for k, value in wildcards.items() if f"{{{k}}}" in KINDS[kind].folder}
