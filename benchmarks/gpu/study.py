@@ -36,6 +36,7 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
+from pipeline_src.files import write_text
 from pipeline_src.planning.models import Models
 from pipeline_src.provenance.archive import write_archive
 from pipeline_src.provenance.manifest import Manifest
@@ -87,6 +88,9 @@ def run(run: Run) -> None:
         instead = "its commands, one after the other"
         run.lines.add(PHASE, "no snakemake", reason=obstacle, instead=instead)
         ended, steps = "finished", list(commands(study, config, results))
+        # As the rules freeze it.
+        frozen = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+        write_text(results / "config.yaml", frozen)
         start_fork_server(len(steps), on_gpu=run.device.graphs)
         for command in steps:
             if ended == "finished":
