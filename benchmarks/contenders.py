@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline_src.acceleration.choice import why_library
+from pipeline_src.acceleration.choice import why_not_compiled
 from pipeline_src.acceleration.slicewise import slices_at_once
 from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
@@ -177,7 +177,7 @@ class Engine(Contender):
         self._slices = Slices(store, "train", fidelity, self._device)
         teacher = work.folder / "teacher.safetensors" if plan.distillation else None
         inputs = Inputs(work.folder / "volumes.h5", work.folder / "mask.npz", teacher)
-        self.library = why_library(plan, self._device)
+        self.library = why_not_compiled(plan, self._device)
         builder = Builder(plan, inputs, fidelity, self._device, compiled=not self.library)
         started = time.perf_counter()
         objective = builder.objective(stage, [self._slices])

@@ -104,7 +104,7 @@ def processes(results: Path) -> list[Process]:
         command = manifest.command
         imports = IMPORTS.get(command, "")
         if command == "figure":
-            module = KINDS[manifest.told("figure")].module
+            module = KINDS[manifest.get("figure")].module
             imports = f"matplotlib.pyplot, pipeline_src.reporting.figures.{module}"
         epochs = sum(_epochs(path.parent / name) for name in manifest.histories)
         for run in manifest.runs:

@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
 from pipeline_src.planning.code import digests
+from pipeline_src.planning.places import manifest_of
 from pipeline_src.provenance.manifest import refuse_manifest_of_other, write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write_manifest(made: commands.Made, command: str, recorder: RunRecorder) -> None:
-    path = made.outputs[0].with_suffix(".manifest.json")
+    path = Path(manifest_of(str(made.outputs[0])))
     refuse_manifest_of_other(path, command)
     write_manifest(
         path,

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline_src.errors import InputError
+
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -33,3 +35,15 @@ def locate(name: str) -> Path | None:
     base = folder.joinpath(*parts)
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def source_of_module(name: str, key: str) -> Path:
+    """The file of a module that the configuration names under ``key``.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = locate(name)
+    if found is None:
+        raise InputError(f"{key}: no module {name!r} found from here")
+    return found

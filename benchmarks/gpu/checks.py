@@ -27,7 +27,7 @@ from pipeline_src.config.method import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.plans import TrainingPlan, training_plan
-from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress import Progress
 from pipeline_src.running.state import StateFiles
@@ -211,7 +211,7 @@ def _train(run: Run, plan: TrainingPlan, files: Files, looks: int) -> tuple[str,
     for sittings in range(1, 100):
         states, interruption = StateFiles(folder, "checked"), _After(looks)
         saved = states.load()
-        keeping = Safekeeping(states, saved, interruption, 10**9, dict)
+        keeping = Checkpointer(states, saved, interruption, 10**9, dict)
         progress = Progress(plan.model)
         try:
             with contextlib.redirect_stderr(io.StringIO()):

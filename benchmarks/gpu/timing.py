@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gpu.kinds import FIRST, Files, Kind, kinds, write_files
 from benchmarks.gpu.phase import Run
 from benchmarks.gpu.trainings import WARM_UP, processes, ready, repeated, start_of_a_training
-from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
 from pipeline_src.training.seeding import random_states
@@ -141,7 +141,7 @@ def _save(run: Run, files: Files) -> None:
         took.append(time.perf_counter() - began)
     # What is asked after every step that saves nothing.
     with Interruption(os.getppid()) as interruption:
-        keeping = Safekeeping(states, None, interruption, 10**9, dict)
+        keeping = Checkpointer(states, None, interruption, 10**9, dict)
         began = time.perf_counter()
         for _ in range(100):
             keeping(None, epoch_over=False)  # type: ignore[arg-type]

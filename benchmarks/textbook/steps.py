@@ -20,6 +20,7 @@ from benchmarks.textbook.networks import (
     copy_weights,
 )
 from pipeline_src.config.method import Network, Networks
+from pipeline_src.config.networks import OtherNetwork
 
 #: The authors' cardiac code: D5C5 and D3C5, 5 pixels of padding.
 NETWORKS = Networks(teacher=Network(depth=5, padding=5), student=Network(depth=3, padding=5))
@@ -172,7 +173,9 @@ def build(
     return ReconstructionStep(network, fidelity, learning_rate)
 
 
-def _network(network: Network, state: Mapping[str, Tensor] | None) -> TextbookDCCNN:
+def _network(network: Network | OtherNetwork, state: Mapping[str, Tensor] | None) -> TextbookDCCNN:
+    if not isinstance(network, Network):
+        raise ValueError(f"there is no textbook's {network.name}")
     made = TextbookDCCNN(network.depth, network.cascades, network.features, network.padding)
     if state is not None:
         copy_weights(made, state)

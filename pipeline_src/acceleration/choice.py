@@ -6,13 +6,13 @@ import torch
 
 from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import CompilationError
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
 
 
-def why_library(plan: TrainingPlan, device: torch.device) -> str:
+def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:
     """Why a training convolves with the library; empty where it uses the compiled kernels.
 
     Raises:
@@ -40,25 +40,19 @@ def why_none_compiled(models: Models) -> str:
 
 def described(plan: TrainingPlan, reason: str) -> str:
     """For the manifest: the kind of kernels, or why the library's are used."""
-    if reason:
+    if reason or not isinstance(plan.network, Network):
         return f"library: {reason}"
     return f"compiled: {Kernels(plan.network.features, plan.training.precision).kind}"
 
 
 def _obstacle(plan: TrainingPlan) -> str:
     try:
-        for network in _networks(plan):
+        for network in plan.networks.values():
+            if isinstance(network, OtherNetwork):
+                return f"the kernels are for networks of kind dc_cnn, not {network.kind}"
             if network.depth < 2:
                 return "the kernels need two convolutions per cascade at least"
             Kernels(network.features, plan.training.precision)
     except CompilationError as error:
         return f"the kernels cannot be used: {error}"
     return ""
-
-
-def _networks(plan: TrainingPlan) -> list[Network]:
-    others = [
-        plan.sft.student if plan.sft else None,
-        plan.distillation.teacher if plan.distillation else None,
-    ]
-    return [plan.network, *(network for network in others if network)]

@@ -86,6 +86,18 @@ def add_study(sub: argparse.ArgumentParser, required: bool = True, each: bool = 
     )
 
 
+def add_modules(sub: argparse.ArgumentParser) -> None:
+    """Add the option that names modules to import."""
+    sub.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module of one's own that registers a network (its code runs)",
+    )
+
+
 def add_data(sub: argparse.ArgumentParser) -> None:
     """Add the options that name store and mask."""
     sub.add_argument("--data", type=Path, required=True, help="volume store (volumes.h5)")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipeline_src.commands import Made, Subcommands, add_command
+from pipeline_src.planning.places import REPORT
 from pipeline_src.planning.steps import crate_step
 
 
@@ -70,5 +71,5 @@ def restore(options: argparse.Namespace) -> int:
             f"python -m pipeline_src archive {results} --output {options.folder}"
         )
     else:
-        print(f"{results}/report.html: made again; all tables are those of {options.folder}/tables")
+        print(f"{results}/{REPORT}: made again; all tables are those of {options.folder}/tables")
     return int(bool(changed))

@@ -19,7 +19,8 @@ def add_parsers(subcommands: Subcommands) -> None:
         "--import",
         dest="run_modules",
         action="store_true",
-        help="import the modules of methods (their code runs) and check what they register",
+        help="import the modules outside this project that it names (their code runs), and check "
+        "what they register and their options",
     )
     sub.add_argument(
         "--cluster", action="store_true", help="trainings run elsewhere: ask for no GPU here"
@@ -28,7 +29,7 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Check a configuration, the files that it names and the data."""
-    from pipeline_src.distillation.base import build_loss
+    from pipeline_src.operations.extensions import check_extensions
     from pipeline_src.operations.preflight import (
         check_files,
         describe_data,
@@ -41,22 +42,19 @@ def check(options: argparse.Namespace) -> None:
     models = check_files(study)
     if not options.cluster and (problem := missing_gpu(study)):
         raise InputError(f"{problem}; give --cluster if trainings run on another one's")
-    for name, found in [] if options.no_data else inspect_data(study):
+    looked = [] if options.no_data else inspect_data(study, run_modules=options.run_modules)
+    for name, found in looked:
         if isinstance(found, InputError):
             raise InputError(
                 f"data set {name}: {found} (--no-data checks the configuration without its data)"
             )
         print("\n".join(describe_data(name, found)))
-    for name, method in study.methods.items():
-        if method.module is None or options.run_modules:
-            build_loss(name, method, study.networks)
-        else:
-            place = method.source(name)
-            print(f"method {name}: {place}, which a run imports; --import does it now")
+    for line in check_extensions(models, run_modules=options.run_modules):
+        print(line)
     if own := repeated_text(study):
         print(f"each seed has {own} of its own (repeat_over)")
     for sentence in folds_tested(study):
-        print(f"look: {sentence}")
+        print(f"warning: {sentence}")
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline_src.commands import Made, Subcommands, add_command, add_data
+from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_modules
 from pipeline_src.planning.steps import cost_step
 
 
@@ -17,6 +17,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument("--teacher", type=Path, required=True, help="its weights")
     sub.add_argument("--student", type=Path, required=True, help="its weights")
     add_data(sub)
+    add_modules(sub)
     sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
     sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
     sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
@@ -25,7 +26,9 @@ def add_parsers(subcommands: Subcommands) -> None:
 def cost(options: argparse.Namespace) -> Made:
     """Measure what the networks cost."""
     from pipeline_src.evaluation.cost import write_cost
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     weights = {"teacher": options.teacher, "student": options.student}
     write_cost(
         weights,

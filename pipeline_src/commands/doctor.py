@@ -24,10 +24,10 @@ def doctor(options: argparse.Namespace) -> int:
     from pipeline_src.operations.cluster.doctor import examine
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
-    bad = 0
+    errors = 0
     for finding in examine(load_study(paths, options.set), options.profile):
-        bad += finding.verdict == "bad"
-        advice = f"\n      -> {finding.advice}" if finding.advice else ""
-        print(f"{finding.verdict:4}  {finding.what}{advice}")
-    print(f"{bad} to mend" if bad else "ready")
-    return int(bad > 0)
+        errors += finding.verdict == "error"
+        advice = f"\n         -> {finding.advice}" if finding.advice else ""
+        print(f"{finding.verdict:7}  {finding.what}{advice}")
+    print(f"{errors} error{'s' if errors > 1 else ''}" if errors else "ready")
+    return int(errors > 0)

@@ -55,7 +55,7 @@ def estimate(options: argparse.Namespace) -> None:
     """Tell what a study takes."""
     from pipeline_src.operations.estimate.power import detectable_lines
     from pipeline_src.operations.estimate.speed import calibrate, speed_of_results
-    from pipeline_src.operations.estimate.study import count_slices, estimate, shown, trainings
+    from pipeline_src.operations.estimate.study import count_slices, estimate, render, trainings
     from pipeline_src.operations.preflight import gpu_wanted, inspect_data
     from pipeline_src.running.gpus import one_gpu
 
@@ -79,7 +79,7 @@ def estimate(options: argparse.Namespace) -> None:
         faster=options.faster,
         job_overhead=options.job_overhead,
     )
-    print(shown(found))
+    print(render(found))
     parts = {
         name: looked.parts
         for name, looked in inspect_data(study)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_setting
+from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_modules, add_setting
 from pipeline_src.errors import InputError
 from pipeline_src.planning.steps import evaluate_step
 
@@ -23,6 +23,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     add_data(sub)
     add_setting(sub)
+    add_modules(sub)
     sub.add_argument("--part", choices=("test", "validation"), required=True, help="patients")
     sub.add_argument(
         "--output",
@@ -45,8 +46,10 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     from tqdm import tqdm
 
     from pipeline_src.evaluation.evaluate import Evaluation, Subject
+    from pipeline_src.models.registry import import_modules
     from pipeline_src.running.processes import in_processes
 
+    import_modules(options.modules)
     if options.processes < 1:
         raise InputError(f"--processes {options.processes}: give 1 or more")
     if options.processes > 1:
@@ -57,6 +60,10 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     subjects = [Subject.of_folder(folder) for folder in options.models]
     if not (subjects or options.zero_filled):
         raise InputError("evaluate: give models' folders, or --zero-filled")
+    for subject in subjects:
+        # Before the store is read, which may take long.
+        if subject.weights and not subject.weights.is_file():
+            raise InputError(f"{subject.weights}: does not exist")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     evaluation = Evaluation(options.data, options.mask, options.part, labels)
     if options.zero_filled:

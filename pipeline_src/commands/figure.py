@@ -9,6 +9,7 @@ from pipeline_src.commands import Made, Subcommands, add_command, numbered
 from pipeline_src.config import load_study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import manifest_of
 from pipeline_src.planning.steps import figure_step
 from pipeline_src.reporting.figures.kinds import KINDS
 
@@ -36,7 +37,7 @@ def figure(options: argparse.Namespace) -> Made:
 
     if options.output.suffix != ".png":
         raise InputError(f"--output {options.output}: give a name that ends with .png")
-    refuse_manifest_of_other(options.output.with_suffix(".manifest.json"), "figure")
+    refuse_manifest_of_other(Path(manifest_of(str(options.output))), "figure")
     setting = (options.dataset, options.acceleration) if options.dataset else None
     draw_figure(options.kind, options.inputs, options.title, options.output, setting)
     outputs = [options.output, options.output.with_suffix(".pdf")]

@@ -63,6 +63,6 @@ def prepare(options: argparse.Namespace) -> Made:
         f"{printable(str(options.output))})"
     )
     for sentence in prepared.repeated:
-        print(printable(f"look: {sentence}"))
+        print(printable(f"warning: {sentence}"))
     step = prepare_step(study, name)
     return Made(numbered("volumes", step.given or []), [options.output], step, description)

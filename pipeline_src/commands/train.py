@@ -16,6 +16,7 @@ from pipeline_src.commands import (
 )
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import MANIFEST
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -39,8 +40,10 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
+    from pipeline_src.operations.estimate.work import slices_of_store, training_bytes
     from pipeline_src.running.gpus import one_gpu
     from pipeline_src.running.interruption import parent_process
+    from pipeline_src.running.memory import explaining_shortage
     from pipeline_src.running.run import run_training
     from pipeline_src.training.builder import Inputs
 
@@ -60,7 +63,12 @@ def train(options: argparse.Namespace) -> None:
         "acceleration": options.acceleration,
         "name": options.model,
     }
-    with one_gpu() if plan.training.device != "cpu" else nullcontext():
+    shortage = explaining_shortage(
+        f"training {options.model}",
+        lambda: training_bytes(plan, slices_of_store(options.data)),
+        "run fewer trainings at once, or lower training.batch_size or preparation.matrix",
+    )
+    with shortage, one_gpu() if plan.training.device != "cpu" else nullcontext():
         run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 
@@ -73,7 +81,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
     """
     from pipeline_src.provenance.manifest import Manifest
 
-    place = path.parent / "manifest.json"
+    place = path.parent / MANIFEST
     made = Manifest.read(place) if place.exists() else Manifest()
     wanted = {
         "name": model,
@@ -82,7 +90,7 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
         "acceleration": options.acceleration,
     }
     for key, value in wanted.items():
-        if (theirs := made.told(key, value)) != value:
+        if (theirs := made.get(key, value)) != value:
             raise InputError(
                 f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
                 "those, or weights without a manifest, as import-weights writes them"

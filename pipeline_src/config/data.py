@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import regex
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from pipeline_src.config.section import PathText, Section
 from pipeline_src.config.split import AnySplit, Folds
+from pipeline_src.modules import PACKAGE, source_of_module
 
 # A configuration or a header that claims more is a slip or ill will.
 LARGEST_SIDE = 2**14
@@ -127,10 +137,55 @@ class AuthorsHdf5Source(Section):
     )
 
 
+class OwnSource(Section):
+    """Volumes that a module of one's own finds and reads."""
+
+    kind: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$", description="what the source is called, of your choice"
+    )
+    module: str = Field(description="import path of the module that lists the volumes")
+    path: PathText = Field(default="", description="folder of the files, relative to data_root")
+    options: dict[str, Any] = Field(
+        default={}, description="the source's own options, as its module's `Options` takes them"
+    )
+
+    def source(self, dataset: str) -> Path:
+        """The file of its module, which a data set's store depends on.
+
+        Raises:
+            InputError: the module cannot be found.
+        """
+        return source_of_module(self.module, f"datasets.{dataset}.source.module")
+
+
+#: How pydantic calls a source of one's own.
+OWN = "another"
+
+
+def _source_tag(data: Any) -> str | None:
+    if isinstance(data, dict):
+        if "module" in data:
+            return OWN
+        return str(data["kind"]) if "kind" in data else None
+    return OWN if isinstance(data, OwnSource) else str(getattr(data, "kind", ""))
+
+
 Source = Annotated[
-    PhantomSource | NiftiSource | AcdcSource | MrbrainsSource | AuthorsHdf5Source,
-    Field(discriminator="kind"),
+    Annotated[PhantomSource, Tag("phantom")]
+    | Annotated[NiftiSource, Tag("nifti")]
+    | Annotated[AcdcSource, Tag("acdc")]
+    | Annotated[MrbrainsSource, Tag("mrbrains")]
+    | Annotated[AuthorsHdf5Source, Tag("authors_hdf5")]
+    | Annotated[OwnSource, Tag(OWN)],
+    Discriminator(_source_tag),
 ]
+
+
+def source_module(source: Any) -> str:
+    """Import path of the module of a source section."""
+    if isinstance(source, OwnSource):
+        return source.module
+    return f"{PACKAGE.name}.data.sources.{source.kind}"
 
 
 class SliceRange(Section):

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipeline_src.config.data import OWN
 from pipeline_src.config.reference import key_paths, source_kinds
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
@@ -222,6 +223,10 @@ def _reaches(values: Any, path: list[str]) -> bool:
     return bool(rest) and rest[0] in values and _reaches(values[rest[0]], rest[1:])
 
 
+#: Keys of a data set below which there are several kinds of section.
+KINDS_BELOW = (("source",), ("split",))
+
+
 def _describe(error: ValidationError) -> str:
     """The first problem as one line, and how many there are besides."""
     problems = error.errors(include_url=False)
@@ -231,16 +236,16 @@ def _describe(error: ValidationError) -> str:
         return f"{where}.kind: this key is missing; there are {', '.join(source_kinds())}"
     if first["type"] == "union_tag_invalid":
         tag, tags = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+        tags.remove(OWN)
         near = difflib.get_close_matches(tag, tags, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
         where = ".".join(map(str, first["loc"]))
-        return f"{where}.kind: {tag!r} is no source; {hint}"
-    # Pydantic names the kind of a source or split inside the path; a user does not write it there.
-    parts = [
-        str(p)
-        for i, p in enumerate(first["loc"])
-        if not (i == 3 and first["loc"][2:3] in (("source",), ("split",)))
-    ]
+        own = "one of your own needs its `module` beside it"
+        return f"{where}.kind: {tag!r} is no source; {hint} ({own})"
+    # Pydantic names the kind of a network, source or split inside the path; a user does not.
+    place = first["loc"]
+    kind_at = 2 if place[:1] == ("networks",) else 3 if place[2:3] in KINDS_BELOW else len(place)
+    parts = [str(part) for i, part in enumerate(place) if i != kind_at]
     where = ".".join(parts)
     context = first.get("ctx", {})
     if first["type"] == "unknown_key":
@@ -267,7 +272,7 @@ def _describe(error: ValidationError) -> str:
 def _nearest_key(section: list[str], key: str, near: str) -> str:
     """A question that names the keys that may be meant: a similar one in this section (``near``)
     and the same word in another one, or else a similar one elsewhere."""
-    paths = key_paths()
+    paths = list(dict.fromkeys(key_paths()))
     # A similar word here comes first: `seed` is `seeds` before it is a seed of something else.
     meant = [".".join([*section, near])] if near else []
     meant += [path for path in paths if path.rsplit(".", 1)[-1] == key and path not in meant]

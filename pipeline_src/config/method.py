@@ -1,8 +1,7 @@
-"""Configuration of the method: sampling, networks, SFT, distillation, training."""
+"""Configuration of the method: sampling, SFT, distillation, training."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +11,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    model_validator,
 )
 
+from pipeline_src.config.networks import Network as Network
+from pipeline_src.config.networks import Networks as Networks
 from pipeline_src.config.recipes import RecipeName
 from pipeline_src.config.section import Section
-from pipeline_src.errors import InputError
-from pipeline_src.modules import locate
+from pipeline_src.modules import source_of_module
 
 LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
 
@@ -35,59 +34,6 @@ class Sampling(Section):
     center_lines: NonNegativeInt = Field(
         default=10, description="lowest frequencies that are always sampled"
     )
-
-
-class Network(Section):
-    """A DC-CNN DdCc: c cascades of d convolutions, each followed by data fidelity."""
-
-    depth: int = Field(
-        ge=2,
-        le=100,
-        description="3x3 convolutions a cascade (d); where not given, 5 for a teacher and 3 for a "
-        "student",
-    )
-    cascades: int = Field(default=5, ge=1, le=100, description="cascades (c)")
-    features: int = Field(default=32, ge=1, le=4096, description="channels between convolutions")
-    padding: int = Field(
-        default=0,
-        ge=0,
-        le=1000,
-        description="zero pixels added on each side of a cascade's input and cropped before "
-        "data fidelity; the authors' cardiac code has 5",
-    )
-
-    @property
-    def name(self) -> str:
-        """The field's short name, such as `D5C5`."""
-        return f"D{self.depth}C{self.cascades}"
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases of all its convolutions."""
-        channels = [1, *[self.features] * (self.depth - 1), 1]
-        taps = sum(9 * before * after + after for before, after in pairwise(channels))
-        return self.cascades * taps
-
-
-class Networks(Section):
-    """The pair of networks."""
-
-    teacher: Network = Field(default=Network(depth=5), description="the larger network")
-    student: Network = Field(default=Network(depth=3), description="the network to distil into")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _depths_of_the_paper(cls, data: Any) -> Any:
-        """A network given without its depth has the paper's: D5 and D3."""
-        if not isinstance(data, dict):
-            return data
-        depths = {"teacher": 5, "student": 3}
-        return {
-            role: {"depth": depths[role], **network}
-            if role in depths and isinstance(network, dict)
-            else network
-            for role, network in data.items()
-        }
 
 
 class StudentFriendly(Section):
@@ -141,6 +87,10 @@ class Method(Section):
         "manifest",
     )
 
+    options: dict[str, Any] = Field(
+        default={}, description="the loss's own options; `check` refuses those it does not have"
+    )
+
     def source(self, name: str) -> Path:
         """The file of the loss, which its trainings depend on.
 
@@ -149,10 +99,7 @@ class Method(Section):
         """
         if self.module is None:
             return LOSSES_FOLDER / f"{name}.py"
-        found = locate(self.module)
-        if found is None:
-            raise InputError(f"methods.{name}.module: no module {self.module!r} found from here")
-        return found
+        return source_of_module(self.module, f"methods.{name}.module")
 
 
 class Distillation(Section):

@@ -30,20 +30,29 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset_values(preset: str, methods: list[str]) -> dict[str, Any]:
-    """A preset as a nested mapping for the given methods; nothing for an unknown one."""
+def preset_values(preset: str, methods: list[str], networks: Any = None) -> dict[str, Any]:
+    """A preset as a nested mapping for the given methods and networks; nothing for an unknown
+    one."""
     values: dict[str, Any] = {}
-    for path, value in _paths(preset, methods):
+    for path, value in _paths(preset, methods, networks):
         for part in reversed(path.split(".")):
             value = {part: value}
         values = merge(values, value)
     return values
 
 
-def _paths(preset: str, methods: list[str]) -> Iterator[tuple[str, Any]]:
+def _paths(preset: str, methods: list[str], networks: Any) -> Iterator[tuple[str, Any]]:
     for key, value in PRESETS.get(preset, {}).items():
+        if key.startswith("networks.") and _is_no_dc_cnn(networks, key.split(".")[1]):
+            continue
         for path in [key.replace("NAME", name) for name in methods] if "NAME" in key else [key]:
             yield path, value
+
+
+def _is_no_dc_cnn(networks: Any, role: str) -> bool:
+    """Whether a network is of another kind, which has other keys than the authors' code."""
+    network = networks.get(role) if isinstance(networks, dict) else None
+    return isinstance(network, dict) and network.get("kind", "dc_cnn") != "dc_cnn"
 
 
 def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any]:
@@ -60,7 +69,7 @@ def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any
     if not isinstance(preset, str) or preset not in PRESETS or not isinstance(methods, dict):
         return data
     filled: dict[str, Any] = {**data, "methods": methods}
-    for path, value in _paths(preset, list(methods)):
+    for path, value in _paths(preset, list(methods), data.get("networks")):
         filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")
     return filled
 

@@ -35,3 +35,8 @@ RECIPES: dict[str, Recipe] = {
     "sft_teacher_only": Recipe("SFT teacher alone", "sft_teacher", sft_start=False),
     "sft_start_only": Recipe("SFT start alone", "teacher", sft_start=True),
 }
+
+
+def needs_sft(recipe: str) -> bool:
+    """Whether a recipe needs student-friendly training, for its teacher or the student's start."""
+    return RECIPES[recipe].sft_start or RECIPES[recipe].teacher == "sft_teacher"

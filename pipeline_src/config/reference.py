@@ -17,6 +17,9 @@ from pipeline_src.config.data import Dataset
 from pipeline_src.config.study import Study
 from pipeline_src.files import write_text
 
+#: What the section is called of a kind whose name is not fixed.
+ANOTHER = "another"
+
 
 def schema_json() -> str:
     """The JSON schema of a configuration file, as text."""
@@ -33,7 +36,8 @@ def key_paths() -> list[str]:
 def source_kinds() -> list[str]:
     """Kinds of data source."""
     sections = _sections(Dataset.model_fields["source"].annotation)
-    return [_kind(section).removeprefix("kind: ") for _, section in sections]
+    kinds = [_kind(section).removeprefix("kind: ") for _, section in sections]
+    return [kind for kind in kinds if kind != ANOTHER]
 
 
 def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
@@ -54,7 +58,7 @@ def _kind(section: type[BaseModel]) -> str:
     """What tells a member of a union from the others: its `kind`, or its first key."""
     kind = section.model_fields.get("kind")
     if kind is not None:
-        return f"kind: {typing.get_args(kind.annotation)[0]}"
+        return f"kind: {next(iter(typing.get_args(kind.annotation)), ANOTHER)}"
     return f"with {next(iter(section.model_fields))}"
 
 
@@ -80,6 +84,8 @@ def _type_name(annotation: Any) -> str:
         return "[" + ", ".join(_type_name(a) for a in arguments) + "]"
     if origin is dict:
         return f"mapping of {_type_name(arguments[0])} to {_type_name(arguments[1])}"
+    if annotation is Any:
+        return "anything"
     names = {str: "text", int: "integer", float: "number", bool: "true/false", type(None): "null"}
     return names.get(annotation, "section")
 
@@ -133,8 +139,9 @@ what each choice of the method does on a synthetic phantom. A file given with
 `--configfile` stands alone; single keys are laid over it with `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
-run imports the modules under `methods.NAME.module`. Look at it with `python -m pipeline_src check`
-first, which runs nothing ([more](../docs/security.md)).
+run imports the modules under `methods.NAME.module`, `networks.ROLE.module` and
+`datasets.NAME.source.module`. Look at it with `python -m pipeline_src check` first, which runs
+nothing ([more](../docs/security.md)).
 
 This reference is generated from the models in `pipeline_src/config` by
 `python -m pipeline_src schema .`, and so is `workflow/schemas/config.schema.json`. `NAME` stands

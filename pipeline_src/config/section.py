@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import unicodedata
@@ -121,6 +122,11 @@ def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
             "hint": f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}",
         },
     )
+
+
+def shown(value: Any) -> str:
+    """A value of the configuration as text."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from pipeline_src.config.method import (
     Distillation,
     Evaluation,
     Method,
-    Networks,
     Sampling,
     StudentFriendly,
     Training,
     available_methods,
 )
+from pipeline_src.config.networks import Network, Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
-from pipeline_src.config.recipes import RECIPES, RecipeName
+from pipeline_src.config.recipes import RECIPES, RecipeName, needs_sft
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.split import Folds
 
@@ -40,6 +40,10 @@ def _refuse_bad_name(name: str, what: str) -> None:
             f"{what} name {name!r} cannot name a folder; use up to 64 lower-case letters, digits "
             "and underscores, a letter first"
         )
+
+
+def _shown(cascades: int | None) -> str:
+    return "null" if cascades is None else str(cascades)
 
 
 class Variant(Section):
@@ -234,29 +238,58 @@ class Study(Section):
         teacher, student = self.networks.teacher, self.networks.student
         if teacher.cascades != student.cascades:
             raise ValueError(
-                f"networks.student.cascades: {student.cascades} differs from the teacher's "
-                f"{teacher.cascades}; SFT branches and the losses pair cascade k with cascade k"
+                f"networks.student.cascades: {_shown(student.cascades)} differs from the teacher's "
+                f"{_shown(teacher.cascades)}; SFT branches and the losses pair cascade k with "
+                "cascade k"
             )
-        if teacher.padding != student.padding:
-            raise ValueError(
-                f"networks.student.padding: {student.padding} differs from the teacher's "
-                f"{teacher.padding}; features are compared pixel by pixel"
-            )
+        if isinstance(teacher, Network) and isinstance(student, Network):
+            self._pair_of_dc_cnns_is_defined(teacher, student)
+        if teacher.cascades is None:
+            self._refuse_student_friendly_training()
+            return self
         if teacher.cascades < 2:
             raise ValueError(
                 f"networks.teacher.cascades: {teacher.cascades} leaves no cascade for a student "
                 "branch; use 2 or more"
-            )
-        if self.sft.imitation_domain == "features" and teacher.features != student.features:
-            raise ValueError(
-                f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
-                f"has {teacher.features} features and the student {student.features}"
             )
         if self.sft.branches is not None and self.sft.branches >= teacher.cascades:
             raise ValueError(
                 f"sft.branches: {self.sft.branches} is more than the {teacher.cascades - 1} that "
                 f"{teacher.cascades} cascades allow"
             )
+        return self
+
+    def _pair_of_dc_cnns_is_defined(self, teacher: Network, student: Network) -> None:
+        if teacher.padding != student.padding:
+            raise ValueError(
+                f"networks.student.padding: {student.padding} differs from the teacher's "
+                f"{teacher.padding}; features are compared pixel by pixel"
+            )
+        if self.sft.imitation_domain == "features" and teacher.features != student.features:
+            raise ValueError(
+                f"sft.imitation_domain: 'features' compares channel with channel, but the teacher "
+                f"has {teacher.features} features and the student {student.features}"
+            )
+
+    def _refuse_student_friendly_training(self) -> None:
+        """For networks without blocks that could be exchanged."""
+        asked = [f"recipe {r}" for r in RECIPES if r in self._recipes_used() and needs_sft(r)]
+        asked += [f"control {c}" for c in self.controls if c == "student_sft_start"]
+        if self.distillation.start in ("sft", "sft_trained"):
+            asked.append(f"distillation.start {self.distillation.start}")
+        if asked:
+            raise ValueError(
+                f"networks: without `cascades`, {self.networks.teacher.name} has no blocks to "
+                f"exchange, which the student-friendly training of {asked[0]} needs; use recipes: "
+                "[std_kd], controls: [student_matched] and start: recipe, or networks with cascades"
+            )
+
+    def _recipes_used(self) -> set[RecipeName]:
+        return {recipe for method in self.methods for recipe in self.recipes_of(method)}
+
+    @model_validator(mode="after")
+    def _methods_are_defined(self) -> Study:
+        student = self.networks.student
         for name, method in self.methods.items():
             try:
                 refuse_repeats(method.recipes or [])
@@ -269,10 +302,10 @@ class Study(Section):
                     "stands alone; leave it out, or use the joint protocol"
                 )
             for cascade in method.cascades or []:
-                if cascade > student.cascades:
+                if cascade > feature_cascades(student):
                     raise ValueError(
                         f"methods.{name}.cascades: {cascade} is beyond the networks' "
-                        f"{student.cascades} cascades"
+                        f"{feature_cascades(student)} cascades"
                     )
         for name in self.evaluation.panel_methods or []:
             if self.methods and name not in self.methods:
@@ -342,7 +375,7 @@ class Study(Section):
         started = [TRAINED_START] if self._has_trained_start() else []
         return [
             "teacher",
-            "sft_teacher",
+            *(["sft_teacher"] if self.networks.teacher.cascades else []),
             "student",
             *started,
             *self.controls,
@@ -351,9 +384,9 @@ class Study(Section):
 
     def _has_trained_start(self) -> bool:
         """Whether some student starts from the SFT blocks by way of a stage of reconstruction."""
-        recipes = {recipe for method in self.methods for recipe in self.recipes_of(method)}
         return self.distillation.start == "sft_trained" and (
-            any(RECIPES[r].sft_start for r in recipes) or "student_sft_start" in self.controls
+            any(RECIPES[r].sft_start for r in self._recipes_used())
+            or "student_sft_start" in self.controls
         )
 
     def distilled_names(self) -> list[str]:

@@ -157,7 +157,7 @@ def _why_absent(path: Path) -> tuple[str, str] | None:
     if is_broken_link(path):
         if "annex/objects" in path.readlink().as_posix():
             return ANNEX
-        return "is a link to nowhere", "mend the links"
+        return "is a link to nowhere", "repair the links"
     try:
         size = path.stat().st_size
         if path.is_dir():

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline_src.config.method import Method, Networks
+from pipeline_src.config.method import Method
+from pipeline_src.config.networks import Networks, feature_cascades
+from pipeline_src.config.options import NoOptions, checked_options
+from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.models.taps import Features, Tap
+from pipeline_src.models.trial import require_comparable
 
 Summary = tuple[Tensor, ...]
+#: Channels of a network's features.
+Channels = Mapping[Tap, int]
 LOSSES = "pipeline_src.distillation.losses"
 
 
@@ -28,14 +34,21 @@ class DistillationLoss(ABC):
     Attributes:
         cascades: the cascades k compared, from 1.
         form: `authors` or `original`.
+        options: as ``options_model`` takes them.
+        parts: what of the loss is trained with the student; None before they are made, and for
+            most losses.
     """
 
+    #: The loss's own options, a `Section`.
+    options_model: ClassVar[type[Section]] = NoOptions
     #: Whether the form compares channel with channel, so that both networks need as many.
     equal_channels: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, form: str, cascades: Sequence[int]) -> None:
         self.form = form
         self.cascades = tuple(cascades)
+        self.options: Any = self.options_model.model_construct()
+        self.parts: nn.Module | None = None
 
     @classmethod
     @abstractmethod
@@ -60,6 +73,15 @@ class DistillationLoss(ABC):
         The training loss, unless a method's published code selects by another one.
         """
         return self.compare(student, teacher)
+
+    def make_parts(self, teacher: Channels, student: Channels) -> nn.Module | None:
+        """What is trained with the student wherever the feature loss is, and not kept with it,
+        such as regressors from its channels to the teacher's; `compare` finds them in ``parts``.
+
+        Made once, after torch's global generator was seeded.
+        """
+        del teacher, student
+        return None
 
     def mean(self, terms: Sequence[Tensor]) -> Tensor:
         """Mean over the cascades."""
@@ -100,6 +122,16 @@ def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
     return _LOSSES[name]
 
 
+def loss_options(name: str, method: Method) -> Section:
+    """A method's options as its loss takes them.
+
+    Raises:
+        InputError: one is unknown or of an impossible value, or there is no such loss.
+    """
+    model = loss_class(name, method.module).options_model
+    return checked_options(model, method.options, f"methods.{name}.options")
+
+
 def build_loss(name: str, method: Method, networks: Networks) -> DistillationLoss:
     """The loss of a method for a pair of networks.
 
@@ -107,17 +139,20 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
         InputError: the method's form is not defined for the pair.
     """
     kind = loss_class(name, method.module)
-    teacher, student = networks.teacher, networks.student
-    if method.form in kind.equal_channels and teacher.features != student.features:
-        raise InputError(
-            f"methods.{name}.form: {method.form!r} compares channel with channel, but the teacher "
-            f"has {teacher.features} features and the student {student.features}"
-        )
-    loss = kind(method.form, method.cascades or kind.default_cascades(student.cascades))
+    options = loss_options(name, method)
+    count = feature_cascades(networks.student)
+    loss = kind(method.form, method.cascades or kind.default_cascades(count))
+    loss.options = options
     last = max(tap.cascade for tap in loss.taps())
-    if last > student.cascades:
+    if last > count:
         raise InputError(
             f"methods.{name}.cascades: needs features of cascade {last}, but the networks have "
-            f"{student.cascades}"
+            f"{count}"
         )
+    require_comparable(
+        networks,
+        loss.taps(),
+        f"methods.{name}.form: {method.form!r}",
+        channels=method.form in kind.equal_channels,
+    )
     return loss

@@ -24,11 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
-from pipeline_src.models.dccnn import DCCNN, count_parameters
+from pipeline_src.models.base import ReconstructionNetwork, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+from pipeline_src.models.registry import import_modules, imported_modules
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.environment import machine
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
@@ -163,7 +164,7 @@ def measure(
     return table[[*EXACT, *MEASURED]]
 
 
-def exact_cost(network: Network, mask: Mask) -> dict[str, Any]:
+def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
     """Name, size of the slice, and multiply-adds of reconstructing it; for data fidelity None
     where the mask is not made of whole lines, which takes Fourier transforms."""
     rows, columns = mask.samples.shape
@@ -249,18 +250,23 @@ def _peak_mib(
             call()
             return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as fresh:
+    with ProcessPoolExecutor(
+        1, mp_context=context, initializer=import_modules, initargs=(imported_modules(),)
+    ) as fresh:
         return fresh.submit(peak_extra_mib, weights, image, mask).result()
 
 
 def _calls(
-    networks: Mapping[str, DCCNN], image: NDArray[np.float32], mask: Mask, device: torch.device
+    networks: Mapping[str, ReconstructionNetwork],
+    image: NDArray[np.float32],
+    mask: Mask,
+    device: torch.device,
 ) -> dict[str, Callable[[], Tensor]]:
     """Reconstructions of an image `(rows, columns)` by each network, returning when done."""
     fidelity = data_fidelity(mask).to(device)
     zero_filled = fidelity.zero_filled(torch.from_numpy(image)[None, None].to(device))
 
-    def call(network: DCCNN, fidelity: DataFidelity) -> Callable[[], Tensor]:
+    def call(network: ReconstructionNetwork, fidelity: DataFidelity) -> Callable[[], Tensor]:
         @torch.no_grad()
         def reconstruct() -> Tensor:
             out: Tensor = network(zero_filled, fidelity)

@@ -17,6 +17,7 @@ from pipeline_src.evaluation.results import DATA_DIGITS, METRICS, REPEATS
 from pipeline_src.files import atomic_path
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.planning.places import MANIFEST, MASK, PANEL, SLICES, STORE, VOLUMES, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
@@ -48,24 +49,22 @@ class Subject:
         Raises:
             InputError: the folder has neither a manifest nor a model's name.
         """
-        if (folder / "manifest.json").exists():
-            manifest = Manifest.read(folder / "manifest.json")
+        if (place := folder / MANIFEST).exists():
+            manifest = Manifest.read(place)
             try:
                 plan = manifest.require("settings").settings
                 # The plan of a variant has its values and not its name.
-                name = str(manifest.told("name", plan["model"]))
+                name = str(manifest.get("name", plan["model"]))
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
             except (InputError, KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{folder}/manifest.json: is no manifest of a training ({error!r})"
-                ) from None
+                raise InputError(f"{place}: is no manifest of a training ({error!r})") from None
             return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)
         except ValueError:
             raise InputError(
-                f"{folder}: has no manifest.json, and {folder.name!r} is no model's name; call the "
+                f"{folder}: has no {MANIFEST}, and {folder.name!r} is no model's name; call the "
                 "folder teacher, student, sft_teacher, std_kd_at ..."
             ) from None
         return cls(folder, folder.name)
@@ -73,7 +72,7 @@ class Subject:
     @property
     def weights(self) -> Path | None:
         """The file, or None for zero filling."""
-        return None if self.name == "zero_filled" else self.folder / "weights.safetensors"
+        return None if self.name == "zero_filled" else self.folder / WEIGHTS
 
     @property
     def labels(self) -> dict[str, str | int]:
@@ -99,7 +98,7 @@ class Evaluation:
     """
 
     def __init__(self, store: Path, mask: Path, part: str, labels: dict[str, str]) -> None:
-        self._files = {"volumes.h5": store, "mask.npz": mask}
+        self._files = {STORE: store, MASK: mask}
         self._store, self._mask = read_store(store, parts=[part]), read_mask(mask)
         require_size(self._mask, mask, self._store.images.shape[1:], store)
         if min(self._mask.samples.shape) < metrics.SSIM_WINDOW:
@@ -166,15 +165,15 @@ class Evaluation:
         if theirs != self._store.digest:
             raise InputError(
                 f"{subject.folder}: was trained on another store ({theirs[:12]}) than "
-                f"{self._files['volumes.h5']} ({self._store.digest[:12]}); {remedy}"
+                f"{self._files[STORE]} ({self._store.digest[:12]}); {remedy}"
             )
         if subject.made.mask not in (None, self._mask.description):
             raise InputError(
                 f"{subject.folder}: was trained under another mask than "
-                f"{self._files['mask.npz']}; {remedy}"
+                f"{self._files[MASK]}; {remedy}"
             )
         for key, value in self._labels.items():
-            if (theirs := subject.made.told(key, value)) != value:
+            if (theirs := subject.made.get(key, value)) != value:
                 raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}; {remedy}")
 
     def refuse_place(self, folder: Path) -> None:
@@ -206,11 +205,11 @@ class Evaluation:
         slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
         volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
         identity = {**self._labels, **subject.labels, "part": self._part, **self._source}
-        for name, table in (("slices", slices), ("volumes", volumes)):
+        for name, table in ((SLICES, slices), (VOLUMES, volumes)):
             named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-            write_rows(output / f"{name}.csv", named)
+            write_rows(output / name, named)
         self._write_panel(subject, output, reconstructions, slices)
-        return [output / name for name in ("volumes.csv", "slices.csv", "panel.npz")]
+        return [output / name for name in (VOLUMES, SLICES, PANEL)]
 
     def _write_panel(
         self,
@@ -220,7 +219,7 @@ class Evaluation:
         slices: pd.DataFrame,
     ) -> None:
         shown = panel_slice(self._rows)
-        with atomic_path(output / "panel.npz") as path, path.open("wb") as stream:
+        with atomic_path(output / PANEL) as path, path.open("wb") as stream:
             np.savez(
                 stream,
                 target=self._images[shown],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.networks import OtherNetwork
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
@@ -130,11 +131,11 @@ def _recomputed(vectors: _Vectors) -> Iterator[Quantity]:
     yield "kspace", torch.fft.fft2(target, norm="ortho") * sampled, "relative"
 
     features: dict[str, Features] = {}
-    networks: dict[str, Network] = {}
+    networks: dict[str, Network | OtherNetwork] = {}
     for role in ("teacher", "student"):
         network = vectors.network(role, role)
         networks[role] = network.network
-        cascades = range(1, network.network.cascades + 1)
+        cascades = range(1, len(network.cascades) + 1)
         taps = [Tap(place, k) for k in cascades for place in ("mid", "out")]
         with tapped(network, taps) as taken:
             image = network(zero_filled, fidelity)

@@ -25,6 +25,7 @@ from pipeline_src.models.weights import (
     save_weights,
 )
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 
 Role = Literal["teacher", "student"]
@@ -76,7 +77,9 @@ def network_from_authors(
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise InputError(f"{origin}: {problem['loc'][0]} of its {role}: {problem['msg']}") from None
-    return build_network(network, own, origin=origin)
+    built = build_network(network, own, origin=origin)
+    assert isinstance(built, DCCNN)
+    return built
 
 
 def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCNN]:
@@ -103,7 +106,7 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
         if own:
             networks[role] = network_from_authors(own, role, padding, origin=str(path))
     for role in networks:
-        if (manifest := folder / role / "manifest.json").exists():
+        if (manifest := folder / role / MANIFEST).exists():
             raise InputError(f"{manifest}: a training's result lies there; name another folder")
     for role, network in networks.items():
         save_weights(imported_path(folder, role), network, model=role)
@@ -112,23 +115,31 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
 
 def imported_path(folder: Path, role: Role) -> Path:
     """Where `import_checkpoint` writes a network."""
-    return folder / role / "weights.safetensors"
+    return folder / role / WEIGHTS
 
 
 def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
     """Write networks as a checkpoint with the authors' names under `model`; returns its tensors.
 
     Raises:
-        InputError: a weights file cannot be read, or is not of the role that it is given for.
+        InputError: a weights file cannot be read, is of another kind of network than the authors'
+            code has, or is not of the role that it is given for.
     """
     for role, path in weights.items():
         _check_role(path, role)
+    networks = {role: load_network(path) for role, path in weights.items()}
+    for role, path in weights.items():
+        if not isinstance(networks[role], DCCNN):
+            raise InputError(
+                f"{path}: is of {networks[role].network.name}, and the authors' code has names for "
+                "the weights of a DC-CNN alone"
+            )
     if output.suffix == ".safetensors":
         raise InputError(f"--output {output}: weights of this project go by that name; use .pt")
     state = {
         authors_name(name, role): tensor.contiguous()
-        for role, path in weights.items()
-        for name, tensor in load_network(path).state_dict().items()
+        for role, network in networks.items()
+        for name, tensor in network.state_dict().items()
     }
     # Written by torch itself, a full disk would end in an error that names neither file nor disk.
     buffer = io.BytesIO()
@@ -145,10 +156,10 @@ def _check_role(path: Path, role: Role) -> None:
         InputError: either names a model of the other role.
     """
     told = {path: read_metadata(path).get("model")}
-    manifest = path.parent / "manifest.json"
-    if path.name == "weights.safetensors" and manifest.exists():
+    manifest = path.parent / MANIFEST
+    if path.name == WEIGHTS and manifest.exists():
         made = Manifest.read(manifest)
-        told[manifest] = made.told("name", made.settings.get("model"))
+        told[manifest] = made.get("name", made.settings.get("model"))
     for source, model in told.items():
         if isinstance(model, str) and (known := role_of(model)) and known != role:
             raise InputError(

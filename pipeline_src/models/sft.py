@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.base import CascadeNetwork
 from pipeline_src.sampling.data_fidelity import DataFidelity
 
 
@@ -18,7 +18,9 @@ class SFTNetwork(nn.Module):
     The student's first cascade is never used and stays at its initial weights.
     """
 
-    def __init__(self, teacher: DCCNN, student: DCCNN, branches: int | None = None) -> None:
+    def __init__(
+        self, teacher: CascadeNetwork, student: CascadeNetwork, branches: int | None = None
+    ) -> None:
         super().__init__()
         self.branches = branches or len(teacher.cascades) - 1
         self.teacher = teacher
@@ -31,13 +33,13 @@ class SFTNetwork(nn.Module):
             The teacher's `(batch, 1, rows, columns)`, and the branches'
             `(branches, batch, 1, rows, columns)` in the order of where they leave.
         """
-        x = fidelity(self.teacher.cascades[0](zero_filled), zero_filled)
+        x = fidelity(self.teacher.block(0, zero_filled), zero_filled)
         branches = x[None]
         last = len(self.teacher.cascades) - 1
         for k in range(1, last + 1):
-            student_out = self.student.cascades[k](branches.flatten(0, 1))
+            student_out = self.student.block(k, branches.flatten(0, 1))
             branches = fidelity(student_out.unflatten(0, branches.shape[:2]), zero_filled)
-            x = fidelity(self.teacher.cascades[k](x), zero_filled)
+            x = fidelity(self.teacher.block(k, x), zero_filled)
             if k < min(last, self.branches):
                 branches = torch.cat([branches, x[None]])
         return x, branches

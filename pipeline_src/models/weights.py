@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import AnyNetwork, Network, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, open_regular
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.base import ReconstructionNetwork
+from pipeline_src.models.registry import is_imported, make_network
 
 #: How the name begins that the student blocks of student-friendly training go by.
 SFT_STUDENT = "student blocks of "
+_DESCRIPTION: TypeAdapter[Network | OtherNetwork] = TypeAdapter(AnyNetwork)
 
 
-def save_weights(path: Path, network: DCCNN, *, model: str = "") -> None:
+def save_weights(path: Path, network: ReconstructionNetwork, *, model: str = "") -> None:
     """Write a network's tensors atomically; its shape (``Network``) and, where it is given, the
     model's name are metadata."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
@@ -59,12 +61,14 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: weights cannot be read ({error})") from None
 
 
-def load_network(path: Path) -> DCCNN:
-    """The network of a weights file, with its weights.
+def load_network(path: Path) -> ReconstructionNetwork:
+    """The network of a weights file, with its weights; one that names no kind is a DC-CNN.
+
+    No module is imported because a file names it: that would run code for a stranger's file.
 
     Raises:
         InputError: the file is missing, damaged, its tensors do not fit its own description, or
-            hold what are no weights.
+            hold what are no weights; or it is of a kind whose module is not imported yet.
     """
     try:
         open_regular(path).close()
@@ -76,10 +80,15 @@ def load_network(path: Path) -> DCCNN:
     if described is None:
         raise InputError(f"{path}: does not say which network its weights are of")
     try:
-        network = Network.model_validate_json(described)
+        network = _DESCRIPTION.validate_json(described)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"]
         raise InputError(f"{path}: its description of the network is damaged ({problem})") from None
+    if isinstance(network, OtherNetwork) and not is_imported(network):
+        raise InputError(
+            f"{path}: is of a network of kind {network.kind!r}, whose module is not imported "
+            f"because a file names it; if you trust it, give --import {network.module}"
+        )
     # Copied into a network, whole numbers would pass for weights, and NaN for a training's result.
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.float().isfinite().all():
@@ -90,27 +99,34 @@ def load_network(path: Path) -> DCCNN:
     return build_network(network, tensors, origin=str(path))
 
 
-def build_network(network: Network, tensors: Mapping[str, Tensor], *, origin: str) -> DCCNN:
+def build_network(
+    network: Network | OtherNetwork, tensors: Mapping[str, Tensor], *, origin: str
+) -> ReconstructionNetwork:
     """A network of the tensors, none of which is left over; made only once they are seen to fit,
     since a description may be of any size.
 
     Raises:
         InputError: they do not fit it.
     """
-    if network.depth * network.cascades > len(tensors):
+    if isinstance(network, Network) and network.depth * network.cascades > len(tensors):
         raise InputError(
             f"{origin}: weights do not fit {network.name}: it has {network.cascades} cascades of "
             f"{network.depth} convolutions, and there are {len(tensors)} tensors"
         )
+    if (network.cascades or 0) > len(tensors):
+        raise InputError(
+            f"{origin}: weights do not fit {network.name}: it has {network.cascades} cascades, and "
+            f"there are {len(tensors)} tensors"
+        )
     with torch.device("meta"):
-        load_tensors(DCCNN(network), tensors, origin=origin)
-    built = DCCNN(network)
+        load_tensors(make_network(network), tensors, origin=origin)
+    built = make_network(network)
     load_tensors(built, tensors, origin=origin)
     return built
 
 
 def load_tensors(
-    network: DCCNN,
+    network: ReconstructionNetwork,
     tensors: Mapping[str, Tensor],
     *,
     origin: str,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_src.config.data import OwnSource
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
@@ -42,17 +43,29 @@ def check_files(study: Study) -> Models:
         study_mask(study, dataset, acceleration)
     for name, method in study.methods.items():
         method.source(name)
-    for section in study.datasets.values():
-        check_source(section.source)
+    for role, network in study.networks.others.items():
+        network.source(role)
+    for dataset, section in study.datasets.items():
+        # A module of one's own is imported by whoever lists its volumes.
+        if isinstance(section.source, OwnSource):
+            section.source.source(dataset)
+        else:
+            check_source(section.source)
     return Models(study)
 
 
-def inspect_data(study: Study) -> Iterator[tuple[str, Inspection | InputError]]:
+def inspect_data(
+    study: Study, *, run_modules: bool = True
+) -> Iterator[tuple[str, Inspection | InputError]]:
     """Each data set of a study, and what it holds, or why it cannot be used; where each seed has a
-    split of its own, the parts are those of the first, and all are looked at."""
+    split of its own, the parts are those of the first, and all are looked at.
+
+    Without ``run_modules``, none whose source is a module of one's own."""
     from pipeline_src.data.inspection import inspect_dataset
 
-    for name in study.datasets:
+    for name, dataset in study.datasets.items():
+        if isinstance(dataset.source, OwnSource) and not run_modules:
+            continue
         try:
             repeats = [of_repeat(study, seed) for seed in Places(study).seeds("store")]
             found = [inspect_dataset(s.datasets[name], Path(study.data_root)) for s in repeats]
@@ -78,8 +91,8 @@ def describe_data(name: str, found: Inspection) -> list[str]:
         lines.append(
             f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
         )
-    lines += [f"  look: {sentence}" for sentence in found.repeated]
-    lines += [f"  look: {sentence}" for sentence in _alike(found.ids)]
+    lines += [f"  warning: {sentence}" for sentence in found.repeated]
+    lines += [f"  warning: {sentence}" for sentence in _alike(found.ids)]
     return [printable(line) for line in lines]
 
 

@@ -23,13 +23,13 @@ from pipeline_src.config.load import (
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.operations.extensions import check_extensions, has_extensions
 from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import CONFIG, WEIGHTS
 from pipeline_src.planning.steps import Step, why_outdated
 from pipeline_src.running.finished import set_aside
 from pipeline_src.running.gpus import share_gpus
-
-WEIGHTS = "/weights.safetensors"
 
 
 def settle_place(project: Path) -> None:
@@ -71,7 +71,7 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     Raises:
         InputError: anything in it is wrong.
     """
-    frozen = Path("results") / str(config.get("study")) / "config.yaml"
+    frozen = Path("results") / str(config.get("study")) / CONFIG
     if workflow.remote_exec and frozen.exists():
         return Models(check_study(read_yaml(frozen), str(frozen)))
     files = [Path(path) for path in workflow.overwrite_configfiles]
@@ -85,6 +85,9 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     overrides = _overrides(workflow.config_settings.config)
     study = check_study(given, origin, "--config", overrides)
     models = check_files(study)
+    if workflow.is_main_process and has_extensions(models):
+        # None is left to be found by a training that others were trained for.
+        list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
         return models
@@ -102,7 +105,7 @@ def _convolutions(models: Models, workflow: Any) -> str:
     wanted = study.training.convolutions
     if wanted != "auto" or gpu_wanted(study, elsewhere=workflow.non_local_exec):
         return wanted
-    frozen = Path("results") / study.study / "config.yaml"
+    frozen = Path("results") / study.study / CONFIG
     if frozen.exists():
         training = read_yaml(frozen).get("training")
         before = training.get("convolutions") if isinstance(training, dict) else None
@@ -168,7 +171,7 @@ def keep_trainings(workflow: Any) -> None:
     dag = workflow.dag
     for job in dag.needrun_jobs():
         reason, first = dag.reason(job), str(next(iter(job.output), ""))
-        if reason.updated_input_run and not reason.forced and first.endswith(WEIGHTS):
+        if reason.updated_input_run and not reason.forced and first.endswith(f"/{WEIGHTS}"):
             # Where it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)
@@ -188,7 +191,7 @@ def share_gpus_asked_for(workflow: Any) -> None:
         _tell_once(line)
 
 
-def quicken(workflow: Any, on_gpu: bool) -> None:
+def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
     """Shorten what every step of a run on this machine costs besides its work.
 
     Args:

@@ -39,7 +39,8 @@ class Models:
         data["preset"] = None
         chosen = changes.get("preset")
         if isinstance(chosen, str):
-            data = merge(data, preset_values(chosen, list(self.study.methods)))
+            networks = merge(data, changes)["networks"]
+            data = merge(data, preset_values(chosen, list(self.study.methods), networks))
         origin = f"ablations.{ablation}.variants.{variant}.set"
         for key in ("study", "data_root", "ablations"):
             if key in changes:
@@ -58,6 +59,11 @@ class Models:
                 f"{origin}: methods, recipes and controls cannot be added or removed here"
             )
         return changed
+
+    @property
+    def studies(self) -> list[Study]:
+        """The study, and each of its variants."""
+        return list(self._studies.values())
 
     def study_of(self, name: str) -> Study:
         """The study, with the changes of the name's variant.

@@ -1,10 +1,24 @@
-"""Where the files of a study lie below its results, told in one place."""
+"""Where the files of a study lie below its results, and what they are called, told in one place."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipeline_src.config.study import Study
+if TYPE_CHECKING:
+    from pipeline_src.config.study import Study
+
+#: Of a study as a whole.
+CONFIG, COST, REPORT = "config.yaml", "cost.csv", "report.html"
+TABLE_FOLDER, FIGURE_FOLDER, LOG_FOLDER = "tables", "figures", "logs"
+#: Of a data set, and of a setting.
+STORE, MASK = "volumes.h5", "mask.npz"
+#: In a model's folder, by its training.
+WEIGHTS, STUDENT_WEIGHTS = "weights.safetensors", "student_weights.safetensors"
+MANIFEST = "manifest.json"
+#: In a model's folder and that of zero filling, by an evaluation.
+VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
+#: Matches the folders of all models of a study.
+MODEL_FOLDERS = "*/*x/seed*/*"
 
 Kind = Literal["store", "mask", "zero_filled"]
 #: What has to be repeated for a kind of file to lie in a folder for each seed.
@@ -36,12 +50,12 @@ class Places:
     def store(self, dataset: str, seed: int | str | None) -> str:
         """The store of a data set."""
         of_seed = f"split{seed}/" if self.repeated("store") else ""
-        return f"{dataset}/{of_seed}volumes.h5"
+        return f"{dataset}/{of_seed}{STORE}"
 
     def mask(self, dataset: str, acceleration: str, seed: int | str | None) -> str:
         """The mask of a setting."""
         of_seed = f"seed{seed}/" if self.repeated("mask") else ""
-        return f"{dataset}/{acceleration}/{of_seed}mask.npz"
+        return f"{dataset}/{acceleration}/{of_seed}{MASK}"
 
     def zero_filled(self, dataset: str, acceleration: str, seed: int | str | None) -> str:
         """The folder of the metrics of zero filling."""
@@ -52,7 +66,21 @@ class Places:
         """The folder of a trained model."""
         return f"{dataset}/{acceleration}/seed{seed}/{model}"
 
+    def training_log(self, dataset: str, acceleration: str, seed: int | str, model: str) -> str:
+        """The log of a model's training."""
+        return f"{LOG_FOLDER}/train/{dataset}_{acceleration}_seed{seed}_{model}.log"
+
+
+def history(stage: str) -> str:
+    """The history of a training's stage, in its model's folder."""
+    return f"history_{stage}.csv"
+
+
+def stage_of(history: str) -> str:
+    """The stage that a history is of."""
+    return history.rpartition("/")[2].removeprefix("history_").removesuffix(".csv")
+
 
 def manifest_of(path: str) -> str:
-    """The manifest beside a store or a mask."""
-    return f"{path.rpartition('.')[0]}.manifest.json"
+    """The manifest beside a result other than a training's, such as a store, a mask or metrics."""
+    return f"{path.rpartition('.')[0]}.{MANIFEST}"

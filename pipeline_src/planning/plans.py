@@ -9,10 +9,10 @@ from pydantic import Field
 from pipeline_src.config.method import (
     Distillation,
     Method,
-    Network,
     StudentFriendly,
     Training,
 )
+from pipeline_src.config.networks import AnyNetwork, Network, OtherNetwork
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import Section
 from pipeline_src.config.study import TRAINED_START, Study
@@ -22,7 +22,7 @@ from pipeline_src.planning.names import split_model_name
 class SFTPlan(Section):
     """What student-friendly training adds to a plan."""
 
-    student: Network = Field(description="student whose blocks the branches use")
+    student: AnyNetwork = Field(description="student whose blocks the branches use")
     losses: StudentFriendly = Field(description="weights of the SFT losses")
 
 
@@ -35,7 +35,7 @@ class ControlPlan(Section):
 class DistillationPlan(Section):
     """What distillation adds to a plan."""
 
-    teacher: Network = Field(description="frozen teacher")
+    teacher: AnyNetwork = Field(description="frozen teacher")
     method: str = Field(description="name of the method")
     loss: Method = Field(description="the method's options")
     options: Distillation = Field(description="how losses are combined")
@@ -46,7 +46,7 @@ class TrainingPlan(Section):
 
     model: str = Field(description="name of the model")
     seed: int = Field(description="seed of this run")
-    network: Network = Field(description="the network that is trained and reported")
+    network: AnyNetwork = Field(description="the network that is trained and reported")
     training: Training = Field(description="optimisation of each stage")
     sft: SFTPlan | None = Field(default=None, description="student-friendly training")
     distillation: DistillationPlan | None = Field(default=None, description="distillation")
@@ -61,6 +61,15 @@ class TrainingPlan(Section):
         description="what the network starts from: the student blocks of SFT, all but the first; "
         "or a student that was trained from them; null: random weights",
     )
+
+    @property
+    def networks(self) -> dict[str, Network | OtherNetwork]:
+        """All networks that take part, by the role that they have in the configuration."""
+        if self.sft is not None:
+            return {"teacher": self.network, "student": self.sft.student}
+        if self.distillation is not None:
+            return {"teacher": self.distillation.teacher, "student": self.network}
+        return {"teacher" if self.model == "teacher" else "student": self.network}
 
     @property
     def stages(self) -> list[str]:

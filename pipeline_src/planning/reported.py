@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from pipeline_src.config.study import Study
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import Places
+from pipeline_src.planning.places import (
+    FIGURE_FOLDER,
+    MANIFEST,
+    PANEL,
+    SLICES,
+    TABLE_FOLDER,
+    VOLUMES,
+    Places,
+)
 from pipeline_src.planning.shown import (
     curves_models,
     domain_ablation,
@@ -72,13 +80,13 @@ class Reported:
         """Metrics of everything that stands in a table, each once."""
         study, files = self._study, []
         for dataset, factor in study.settings():
-            files += self._measured(dataset, f"{factor}x", "volumes.csv")
+            files += self._measured(dataset, f"{factor}x", VOLUMES)
         for ablation in study.ablations:
             rows = self._models.ablated(ablation).values()
             names = [name for row in rows for name in row.values()]
             for dataset, factor in study.settings(ablation):
                 folders = self.folders(dataset, f"{factor}x", names)
-                files += [f"{folder}/volumes.csv" for folder in folders]
+                files += [f"{folder}/{VOLUMES}" for folder in folders]
         return list(dict.fromkeys(files))
 
     def records(self) -> list[str]:
@@ -94,7 +102,7 @@ class Reported:
         for dataset, factor in study.settings():
             names = self._models.names((dataset, factor))
             folders = self.folders(dataset, f"{factor}x", names)
-            files += [f"{folder}/manifest.json" for folder in folders]
+            files += [f"{folder}/{MANIFEST}" for folder in folders]
         return files
 
     def _panels(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
@@ -104,13 +112,14 @@ class Reported:
             self._places.zero_filled(dataset, acceleration, first),
             *[self._places.model(dataset, acceleration, first, model) for model in models],
         ]
-        return [f"{folder}/panel.npz" for folder in folders]
+        return [f"{folder}/{PANEL}" for folder in folders]
 
     @property
     def kinds(self) -> list[str]:
         """Kinds of figure that this study has something to show in."""
         left_out = set() if self._domain else {"panel_domain"}
         left_out |= set() if shows_recipes(self._study) else {"recipes"}
+        left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]
 
     def shown(self, kind: str, dataset: str, acceleration: str) -> list[str]:
@@ -126,12 +135,12 @@ class Reported:
             case "panels":
                 return self._panels(*setting, self._in_panels(kind))
             case "slices":
-                return self._measured(*setting, "slices.csv")
+                return self._measured(*setting, SLICES)
             case "table":
-                return ["tables/differences.csv"]
+                return [f"{TABLE_FOLDER}/differences.csv"]
             case "manifests":
                 folders = self.folders(*setting, curves_models(self._study))
-                return [f"{folder}/manifest.json" for folder in folders]
+                return [f"{folder}/{MANIFEST}" for folder in folders]
             case "mask":
                 return [self._places.mask(*setting, first)]
             case "store":
@@ -159,7 +168,7 @@ class Reported:
                     f"{factor}x" if of == "setting" else None,
                 )
                 folder = KINDS[kind].folder.format(dataset=dataset, acceleration=f"{factor}x")
-                places[f"figures/{folder}{kind}"] = setting
+                places[f"{FIGURE_FOLDER}/{folder}{kind}"] = setting
             for place, (of_dataset, acceleration) in places.items():
                 yield Figure(kind, of_dataset, acceleration, place)
 

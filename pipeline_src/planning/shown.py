@@ -39,7 +39,8 @@ def _with_students(study: Study, methods: list[str]) -> list[str]:
         recipes = study.recipes_of(method)
         of_paper = [recipe for recipe in recipes if RECIPES[recipe].of_paper]
         students += [f"{recipe}_{method}" for recipe in of_paper or recipes]
-    return ["teacher", "sft_teacher", "student", *students]
+    trained = study.model_names()
+    return [m for m in ("teacher", "sft_teacher", "student", *students) if m in trained]
 
 
 def shows_recipes(study: Study) -> bool:
@@ -51,7 +52,7 @@ def domain_ablation(study: Study) -> str | None:
     """The first ablation that compares student-friendly training in the image and the feature
     domain, if there is one."""
     models = Models(study)
-    for name, ablation in study.ablations.items():
+    for name, ablation in study.ablations.items() if "sft_teacher" in study.model_names() else ():
         domains = {study.sft.imitation_domain} | {
             models.study_of(f"sft_teacher@{name}.{variant}").sft.imitation_domain
             for variant in ablation.variants

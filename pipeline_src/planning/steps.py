@@ -17,6 +17,8 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.data import source_module
+from pipeline_src.config.networks import OtherNetwork
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
@@ -49,9 +51,9 @@ def prepare_step(study: Study, dataset: str) -> Step:
 
     chosen = study.datasets[dataset]
     settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
-    source = f"data.sources.{chosen.source.kind}"
     volumes = [Path(path) for path in source_files_of(study, dataset)]
-    return Step(settings, sources("data.preparation", "data.store", source), volumes or None)
+    code = _code_of(dataset, "data.preparation", "data.store", source_module(chosen.source))
+    return Step(settings, code, volumes or None)
 
 
 def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
@@ -81,15 +83,26 @@ def train_step(plan: TrainingPlan) -> Step:
 
 
 def training_code(plan: TrainingPlan) -> list[Path]:
-    """What all trainings share, and the method's own module."""
+    """What all trainings share, and the own modules of the networks and the method."""
     modules = ["training.stages"]
+    others = [n for n in plan.networks.values() if isinstance(n, OtherNetwork)]
+    modules += [network.import_path for network in others]
     if plan.distillation is not None:
         method = plan.distillation.method
         modules.append(plan.distillation.loss.module or f"distillation.losses.{method}")
+    return _code_of(plan.model, *modules)
+
+
+def _code_of(what: str, *modules: str) -> list[Path]:
+    """Source files of modules, some of them of one's own.
+
+    Raises:
+        InputError: one is not there.
+    """
     try:
         return sources(*modules)
     except ModuleNotFoundError as error:
-        raise InputError(f"{plan.model}: no module {error} found from here") from None
+        raise InputError(f"{what}: no module {error} found from here") from None
 
 
 def evaluate_step(part: str) -> Step:
@@ -152,8 +165,9 @@ def report_step(study: Study, paper: Path) -> Step:
     settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
     settings["paper"] = sha256_file(paper)
     # Each names itself in the methods section.
-    kinds = {f"data.sources.{dataset.source.kind}" for dataset in study.datasets.values()}
-    return Step(settings, sources("reporting.report", *sorted(kinds)))
+    kinds = {source_module(dataset.source) for dataset in study.datasets.values()}
+    kinds |= {network.import_path for network in study.networks.others.values()}
+    return Step(settings, _code_of(study.study, "reporting.report", *sorted(kinds)))
 
 
 def crate_step() -> Step:

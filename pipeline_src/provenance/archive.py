@@ -18,7 +18,17 @@ import yaml
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, open_regular, sha256_file, write_text
-from pipeline_src.planning.places import Places, manifest_of
+from pipeline_src.planning.places import (
+    CONFIG,
+    COST,
+    MANIFEST,
+    MASK,
+    REPORT,
+    TABLE_FOLDER,
+    VOLUMES,
+    Places,
+    manifest_of,
+)
 from pipeline_src.planning.reported import Figure, Reported, of_study
 from pipeline_src.provenance.crate_content import check_digests, read_action, required_files
 from pipeline_src.provenance.manifest import Manifest
@@ -41,19 +51,19 @@ def recorded_files(study: Study) -> list[str]:
     slices that the figures show; neither weights nor stores.
     """
     places, reported = Places(study), of_study(study)
-    files = ["config.yaml", "cost.csv", "cost.manifest.json"]
+    files = [CONFIG, COST, manifest_of(COST)]
     for dataset in study.datasets:
         files += [manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
     for name in required_files(study):
         place = PurePosixPath(name)
-        if place.parts[0] == "tables" or place.suffix in (".h5", ".html", ".safetensors"):
+        if place.parts[0] == TABLE_FOLDER or place.suffix in (".h5", ".html", ".safetensors"):
             continue
         files.append(name)
-        if place.name in ("mask.npz", "volumes.csv"):
+        if place.name in (MASK, VOLUMES):
             files.append(manifest_of(name))
     for figure in drawable(reported):
         files += reported.shown(figure.kind, figure.dataset or "", figure.acceleration or "")
-    return list(dict.fromkeys(f for f in files if not f.startswith("tables/")))
+    return list(dict.fromkeys(f for f in files if not f.startswith(f"{TABLE_FOLDER}/")))
 
 
 def drawable(reported: Reported) -> list[Figure]:
@@ -74,7 +84,7 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     Raises:
         InputError: the study is unfinished, or a file is not what its manifest says.
     """
-    study = load_study(results / "config.yaml")
+    study = load_study(results / CONFIG)
     tables = _tables(results, of_study(study))
     names = recorded_files(study)
     contents = {name: _content(results, name) for name in names}
@@ -82,13 +92,17 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
     for path in tables:
-        write_text(folder / "tables" / path.name, path.read_text(encoding="utf-8"))
+        write_text(folder / TABLE_FOLDER / path.name, path.read_text(encoding="utf-8"))
     write_text(folder / "README.md", _page(study, folder, tables))
-    return [folder / RECORDS, folder / "README.md", *[folder / "tables" / p.name for p in tables]]
+    return [
+        folder / RECORDS,
+        folder / "README.md",
+        *[folder / TABLE_FOLDER / p.name for p in tables],
+    ]
 
 
 def _tables(results: Path, reported: Reported) -> list[Path]:
-    tables = [results / "tables" / f"{name}.md" for name in reported.tables]
+    tables = [results / TABLE_FOLDER / f"{name}.md" for name in reported.tables]
     for path in tables:
         if not path.is_file():
             raise InputError(f"{path}: is missing; finish the study with the workflow first")
@@ -103,7 +117,7 @@ def _check(results: Path, names: Sequence[str]) -> None:
     """
     digests = {name: sha256_file(results / name) for name in names}
     for name in names:
-        if name.endswith("manifest.json"):
+        if name.endswith(MANIFEST):
             check_digests(results, read_action(results, name), digests)
 
 
@@ -111,10 +125,10 @@ def _content(results: Path, name: str) -> bytes:
     path = results / name
     if not path.is_file():
         raise InputError(f"{path}: is missing; finish the study with the workflow first")
-    if name == "config.yaml":
+    if name == CONFIG:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return yaml.safe_dump(config | {"data_root": DATA_ROOT}, sort_keys=False).encode()
-    if name.endswith("manifest.json"):
+    if name.endswith(MANIFEST):
         manifest = Manifest.read(path, "inputs", "runs")
         return (json.dumps(_public(manifest, results, name), indent=2) + "\n").encode()
     with open_regular(path) as stream:
@@ -124,7 +138,7 @@ def _content(results: Path, name: str) -> bytes:
 def _public(manifest: Manifest, results: Path, name: str) -> dict[str, Any]:
     """A manifest without what tells of the machine's names and folders."""
     root = results.resolve()
-    data_root = Path(load_study(results / "config.yaml").data_root).resolve()
+    data_root = Path(load_study(results / CONFIG).data_root).resolve()
 
     def place_of(path: str) -> str:
         place = Path(os.path.normpath(root / PurePosixPath(name).parent / path))
@@ -189,7 +203,7 @@ def unpack(folder: Path, results: Path) -> Study:
                 place.write_bytes(content)
         except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
             raise InputError(f"{path}: is damaged ({error}); fetch it again") from None
-        study = load_study(unpacked / "config.yaml")
+        study = load_study(unpacked / CONFIG)
         names = recorded_files(study)
         for name in names:
             if not (unpacked / name).is_file():
@@ -230,7 +244,7 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     Raises:
         InputError: a command failed; it has told why.
     """
-    reported, config = of_study(study), str(results / "config.yaml")
+    reported, config = of_study(study), str(results / CONFIG)
     figures = drawable(reported)
 
     def made(*words: str) -> None:
@@ -242,7 +256,7 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
 
     made(
         *("tables", *here(reported.metrics()), "--config", config),
-        *("--cost", str(results / "cost.csv"), "--output", str(results / "tables")),
+        *("--cost", str(results / COST), "--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:
         setting = (figure.dataset, figure.acceleration)
@@ -254,15 +268,15 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
         made("figure", figure.kind, *(shown or [config]), *options, "--output", output)
     made(
         *("report", "--config", config),
-        *("--tables", *here([f"tables/{name}.html" for name in reported.tables])),
+        *("--tables", *here([f"{TABLE_FOLDER}/{name}.html" for name in reported.tables])),
         *("--figures", *here([f"{figure.place}.png" for figure in figures])),
-        *("--results", str(results), "--output", str(results / "report.html")),
+        *("--results", str(results), "--output", str(results / REPORT)),
     )
 
 
 def changed_tables(folder: Path, results: Path) -> list[str]:
     """Names of the tables that are not what lies beside the records."""
-    study = load_study(results / "config.yaml")
-    kept = {path.name: path.read_bytes() for path in (folder / "tables").glob("*.md")}
+    study = load_study(results / CONFIG)
+    kept = {path.name: path.read_bytes() for path in (folder / TABLE_FOLDER).glob("*.md")}
     made = {path.name: path.read_bytes() for path in _tables(results, of_study(study))}
     return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))

@@ -13,22 +13,49 @@ from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import Places
+from pipeline_src.planning.places import (
+    CONFIG,
+    FIGURE_FOLDER,
+    MANIFEST,
+    MASK,
+    PANEL,
+    REPORT,
+    SLICES,
+    STORE,
+    STUDENT_WEIGHTS,
+    TABLE_FOLDER,
+    VOLUMES,
+    WEIGHTS,
+    Places,
+    history,
+)
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
 #: What a crate holds and what that is: the first pattern that a path in the results matches.
 DESCRIPTIONS = (
-    ("*manifest.json", "What made the results beside it: inputs, code, packages, machine and time"),
-    ("config.yaml", "Configuration of the study, every value included"),
-    ("report.html", "The report: tables, figures and methods on one page that opens offline"),
-    ("tables/all_numbers.*", "Every number of the study: a row per volume, model, seed and metric"),
+    (f"*{MANIFEST}", "What made the results beside it: inputs, code, packages, machine and time"),
+    (CONFIG, "Configuration of the study, every value included"),
+    (REPORT, "The report: tables, figures and methods on one page that opens offline"),
+    (
+        f"{TABLE_FOLDER}/all_numbers.*",
+        "Every number: one row per volume, model, seed and metric",
+    ),
     ("tables/main.*", "The paper's main table: PSNR and SSIM of every model"),
     ("tables/ablation_*", "Table of an ablation: what a choice of the method does"),
-    ("tables/claims.*", "Table: what the paper claims, and whether it holds in this study"),
-    ("tables/differences.*", "Table: differences between models, with intervals and tests"),
+    (
+        f"{TABLE_FOLDER}/claims.*",
+        "Table: what the paper claims, and whether it holds in this study",
+    ),
+    (
+        f"{TABLE_FOLDER}/differences.*",
+        "Table: differences between models, with intervals and tests",
+    ),
     ("tables/gap.*", "Table: how far each model stays below the teacher"),
     ("tables/paper.*", "Table: this study's numbers beside the paper's"),
-    ("tables/cost.*", "Cost of teacher and student: parameters, multiply-adds, time and memory"),
+    (
+        f"{TABLE_FOLDER}/cost.*",
+        "Cost of teacher and student: parameters, multiply-adds, time and memory",
+    ),
     ("tables/*", "Table of the study"),
     ("figures/dag.*", "Figure: the steps of the workflow"),
     ("figures/networks.*", "Figure: teacher, student and branches, as configured"),
@@ -40,12 +67,12 @@ DESCRIPTIONS = (
     ("figures/*/mask.*", "Figure: the sampling mask"),
     ("figures/*/contact_sheet.*", "Figure: a slice of every prepared volume"),
     ("figures/*", "Figure of the study"),
-    ("*/mask.npz", "Sampling mask, rows x columns in FFT order"),
-    ("*/history_*.csv", "Losses and validation PSNR of a training stage, a row per epoch"),
-    ("*/slices.csv", "Metrics of every reconstructed slice"),
-    ("*/volumes.csv", "Metrics of every reconstructed volume"),
-    ("*/student_weights.safetensors", "Weights of the student blocks of student-friendly training"),
-    ("*/weights.safetensors", "Weights of the trained network"),
+    (f"*/{MASK}", "Sampling mask, rows x columns in FFT order"),
+    (f"*/{history('*')}", "Losses and validation PSNR of a training stage, one row per epoch"),
+    (f"*/{SLICES}", "Metrics of every reconstructed slice"),
+    (f"*/{VOLUMES}", "Metrics of every reconstructed volume"),
+    (f"*/{STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
+    (f"*/{WEIGHTS}", "Weights of the trained network"),
 )
 FORMATS = {
     ".csv": "text/csv",
@@ -62,16 +89,16 @@ FORMATS = {
 }
 #: What manifests name, or every study has, and a crate does not hold.
 NOT_INCLUDED = (
-    ("*/volumes.h5", "Prepared slices of all volumes, which may be images of patients"),
-    ("*/panel.npz", "The reconstructed slice that the pictures show"),
+    (f"*/{STORE}", "Prepared slices of all volumes, which may be images of patients"),
+    (f"*/{PANEL}", "The reconstructed slice that the pictures show"),
 )
 
 
 def required_files(study: Study) -> Iterator[str]:
     """Paths in the results that every finished study has, in the order in which they are made."""
-    yield "config.yaml"
+    yield CONFIG
     yield from _stores(study)
-    models, metrics, places = Models(study), ("slices.csv", "volumes.csv"), Places(study)
+    models, metrics, places = Models(study), (SLICES, VOLUMES), Places(study)
     for dataset, factor in study.settings():
         setting = (dataset, f"{factor}x")
         yield from (places.mask(*setting, seed) for seed in places.seeds("mask"))
@@ -79,11 +106,11 @@ def required_files(study: Study) -> Iterator[str]:
             yield from (f"{places.zero_filled(*setting, repeat)}/{name}" for name in metrics)
         for seed in study.seeds:
             for model in models.names((dataset, factor)):
-                stages = [f"history_{stage}.csv" for stage in models.plan(model, seed).stages]
-                for name in ("weights.safetensors", "manifest.json", *stages, *metrics):
+                stages = [history(stage) for stage in models.plan(model, seed).stages]
+                for name in (WEIGHTS, MANIFEST, *stages, *metrics):
                     yield f"{places.model(*setting, seed, model)}/{name}"
-    yield from (f"tables/main.{suffix}" for suffix in ("csv", "html"))
-    yield "report.html"
+    yield from (f"{TABLE_FOLDER}/main.{suffix}" for suffix in ("csv", "html"))
+    yield REPORT
 
 
 def _stores(study: Study) -> Iterator[str]:
@@ -120,7 +147,7 @@ class Action:
     @property
     def title(self) -> str:
         """What was done: `train brain/4x/seed0/sft_kd_at`."""
-        return f"{self.command} {self.path.removesuffix('manifest.json').rstrip('./')}"
+        return f"{self.command} {self.path.removesuffix(MANIFEST).rstrip('./')}"
 
 
 def read_action(results: Path, path: str) -> Action:
@@ -189,14 +216,14 @@ def read_results(results: Path) -> Content:
     Raises:
         InputError: see `write_crate`.
     """
-    _require(results, "config.yaml")
-    study = load_study(results / "config.yaml")
+    _require(results, CONFIG)
+    study = load_study(results / CONFIG)
     for name in required_files(study):
         _require(results, name)
     included, actions = [], []
     for name in _described_files(results, study):
         _check_inside(results, name)
-        if name.endswith("manifest.json"):
+        if name.endswith(MANIFEST):
             action = read_action(results, name)
             if action.command == "crate":
                 continue
@@ -233,10 +260,10 @@ def _described_files(results: Path, study: Study) -> Iterator[str]:
     for path in sorted(results.rglob("*")):
         place = PurePosixPath(path.relative_to(results).as_posix())
         top, *below = place.parts
-        if top == "figures":
+        if top == FIGURE_FOLDER:
             known = len(below) < 2 or below[0] in study.datasets
         else:
-            known = top == "tables" or place.parent.as_posix() in folders
+            known = top == TABLE_FOLDER or place.parent.as_posix() in folders
         hidden = any(part.startswith(".") for part in place.parts)
         wanted = known and not hidden and place.suffix in FORMATS
         if wanted and path.is_file() and describe_file(DESCRIPTIONS, str(place)):

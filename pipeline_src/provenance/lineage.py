@@ -11,6 +11,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.modules import PACKAGE
+from pipeline_src.planning.places import CONFIG, MANIFEST
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import printable
 
@@ -60,9 +61,9 @@ def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
     Raises:
         InputError: one beside the file cannot be read, or is no manifest though it names the file.
     """
-    for found in sorted(path.parent.glob("*manifest.json")):
+    for found in sorted(path.parent.glob(f"*{MANIFEST}")):
         manifest = Manifest.read(found)
-        outputs = manifest.told("outputs")
+        outputs = manifest.get("outputs")
         if isinstance(outputs, dict) and path.name in (found.name, *outputs):
             return found, manifest.require(*PARTS)
     return None
@@ -101,7 +102,7 @@ def _check_where(
     where: Mapping[str, str],
 ) -> None:
     for key, value in where.items():
-        values = {str(made[1].told(key)) for made in sources if made and key in made[1]}
+        values = {str(made[1].get(key)) for made in sources if made and key in made[1]}
         if value not in values:
             known = f"there are {', '.join(sorted(values))}" if values else "no input has that key"
             raise InputError(f"{path}: none of its inputs was made with {key}={value}; {known}")
@@ -110,7 +111,7 @@ def _check_where(
 def _data_roots(path: Path) -> list[Path]:
     """The `data_root` of the study that a result belongs to, where its configuration tells it."""
     for folder in path.resolve().parents:
-        config = folder / "config.yaml"
+        config = folder / CONFIG
         if config.is_file():
             try:
                 return [Path(read_yaml(config)["data_root"])]
@@ -164,7 +165,7 @@ def _matches(source: Path, where: Mapping[str, str]) -> bool:
     found = manifest_of(source)
     if found is None:
         return True
-    return all(str(found[1].told(key, value)) == value for key, value in where.items())
+    return all(str(found[1].get(key, value)) == value for key, value in where.items())
 
 
 def describe(step: Step) -> str:

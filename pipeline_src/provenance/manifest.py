@@ -118,7 +118,7 @@ class Manifest(BaseModel):
     gpu: str | None = None
     convolutions: str | None = None
 
-    _path: Path = PrivateAttr(default=Path("manifest.json"))
+    _path: Path = PrivateAttr(default=Path())
     _content: dict[str, Any] = PrivateAttr(default_factory=dict)
     _problems: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -176,7 +176,7 @@ class Manifest(BaseModel):
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
-    def told(self, key: str, otherwise: Any = None) -> Any:
+    def get(self, key: str, otherwise: Any = None) -> Any:
         """What it tells under any key, such as a label, as it stands there."""
         return self._content.get(key, otherwise)
 
@@ -203,7 +203,7 @@ def refuse_manifest_of_other(path: Path, command: str) -> None:
     Raises:
         InputError: it lies there.
     """
-    other = Manifest.read(path).told("command", command) if path.exists() else command
+    other = Manifest.read(path).get("command", command) if path.exists() else command
     if other != command:
         raise InputError(
             f"{path}: tells what the command {other} made; give {command} another --output"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from pipeline_src.config.method import Method
+from pipeline_src.config.networks import Network
+from pipeline_src.config.section import shown
 from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
@@ -90,6 +94,9 @@ def _sampling(study: Study) -> str:
 
 
 def _networks(study: Study) -> str:
+    if study.networks.others:
+        return _other_networks(study)
+
     def describe(role: str) -> str:
         network = getattr(study.networks, role)
         padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
@@ -102,6 +109,22 @@ def _networks(study: Study) -> str:
         f"Networks. Both are DC-CNNs, each cascade followed by data fidelity: "
         f"{describe('teacher')}; {describe('student')}."
     )
+
+
+def _other_networks(study: Study) -> str:
+    """Each as its kind describes it. Imported where there is one: it brings torch."""
+    # By name, so that a report of DC-CNNs does not depend on how they are computed.
+    describe = import_module("pipeline_src.models.registry").describe_network
+    pair = {"teacher": study.networks.teacher, "student": study.networks.student}
+    said = [
+        f"the {role} is {'a DC-CNN of' if isinstance(network, Network) else network.kind + ':'} "
+        f"{describe(network)}"
+        for role, network in pair.items()
+    ]
+    text, followed = "; ".join(said), ""
+    if study.networks.teacher.cascades is not None:
+        followed = " Each cascade is followed by data fidelity."
+    return f"Networks. {text[0].upper()}{text[1:]}.{followed}"
 
 
 def _training(study: Study) -> str:
@@ -187,7 +210,8 @@ def _weights(study: Study) -> str:
 
 def _form(method: Method) -> str:
     cascades = f", cascades {_listed([str(c) for c in method.cascades])}" if method.cascades else ""
-    return f"{method.form} form{cascades}"
+    options = "".join(f", {key} {shown(value)}" for key, value in sorted(method.options.items()))
+    return f"{method.form} form{cascades}{options}"
 
 
 def _evaluation(study: Study) -> str:

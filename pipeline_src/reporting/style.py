@@ -112,7 +112,7 @@ def _inches(text: str, size: float, weight: str) -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
 
-def told(parts: Iterable[str], start: str = "") -> list[str]:
+def wrap_lines(parts: Iterable[str], start: str = "") -> list[str]:
     """Parts of a sentence, after ``start``, on lines that fit below a figure's title; a part is
     broken only where it is longer than a line."""
     lines = [start]

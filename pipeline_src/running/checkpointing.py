@@ -15,7 +15,7 @@ from pipeline_src.training.seeding import random_states, restore_random_states
 RANDOM = "random/"
 
 
-class Safekeeping:
+class Checkpointer:
     """Saves the state after epochs, within long ones every so often, and when asked to stop.
 
     After an epoch it is saved unless that would take more than `SHARE` of the time: on a GPU an

@@ -15,12 +15,19 @@ from pathlib import Path
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
+from pipeline_src.planning.places import MANIFEST, MODEL_FOLDERS, STUDENT_WEIGHTS, WEIGHTS, history
 from pipeline_src.provenance.manifest import Manifest
 
 NAME = "finished"
-MANIFEST = "manifest.json"
 #: What a training writes; a manifest that names something else is not followed.
-_OUTPUT = re.compile(r"(student_)?weights\.safetensors|history_\w+\.csv", re.ASCII)
+_STAGE = "STAGE"
+_OUTPUT = re.compile(
+    "|".join(
+        re.escape(name).replace(_STAGE, r"\w+")
+        for name in (WEIGHTS, STUDENT_WEIGHTS, history(_STAGE))
+    ),
+    re.ASCII,
+)
 
 
 def is_complete(folder: Path, digest: str) -> bool:
@@ -59,7 +66,7 @@ def set_aside(folder: Path) -> None:
     fresh.rename(folder / NAME)
 
 
-def take_back(folder: Path, digest: str) -> bool:
+def restore_finished(folder: Path, digest: str) -> bool:
     """Put a result that was set aside in its place, if it is that of this training; it is gone
     from aside in either case."""
     aside = folder / NAME
@@ -81,7 +88,7 @@ def forget(folder: Path) -> None:
 def forget_all(study: Path) -> None:
     """Remove what was set aside in a study, but where the result itself is away: its rerun takes it
     back."""
-    for aside in study.glob(f"*/*x/seed*/*/{NAME}"):
+    for aside in study.glob(f"{MODEL_FOLDERS}/{NAME}"):
         if is_whole(aside.parent):
             forget(aside.parent)
 
@@ -94,7 +101,7 @@ def is_whole(folder: Path) -> bool:
 
 def trained_folders(results: Path) -> Iterator[Path]:
     """Folders of finished trainings in the results of all studies."""
-    for manifest in sorted(results.glob(f"*/*/*x/seed*/*/{MANIFEST}")):
+    for manifest in sorted(results.glob(f"*/{MODEL_FOLDERS}/{MANIFEST}")):
         if _manifest(manifest.parent).training_sha256 is not None:
             yield manifest.parent
 

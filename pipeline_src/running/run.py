@@ -12,16 +12,17 @@ import torch
 from pipeline_src.acceleration.choice import described
 from pipeline_src.data.store import read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
-from pipeline_src.models.dccnn import count_parameters
+from pipeline_src.models.base import count_parameters
 from pipeline_src.planning.code import digests
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.places import MANIFEST, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.steps import training_code
 from pipeline_src.provenance.environment import package_versions
 from pipeline_src.provenance.manifest import write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
-from pipeline_src.running.checkpointing import Safekeeping
-from pipeline_src.running.finished import is_complete, take_back
+from pipeline_src.running.checkpointing import Checkpointer
+from pipeline_src.running.finished import is_complete, restore_finished
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.lock import locked
@@ -60,13 +61,13 @@ def run_training(
     mask = read_mask(inputs.mask)
     require_size(mask, inputs.mask, store.images.shape[1:], inputs.store)
     require_labels(labels, store, mask, [inputs.store, inputs.mask])
-    defined_by = what_defines(plan, inputs, device, compiled=not reason)
+    defined_by = training_fingerprint(plan, inputs, device, compiled=not reason)
     digest = sha256_json(defined_by)
     with Interruption(parent) as interruption, locked(output, interruption) as waited:
         if waited and is_complete(output, digest):
             print(f"{output}: complete; trained by the process that was waited for")
             return
-        if take_back(output, digest):
+        if restore_finished(output, digest):
             print(f"{output}: complete; the same training has ended before")
             return
         gpu, use = gpu_facts(device), GpuUse(device)
@@ -79,7 +80,7 @@ def run_training(
         def runs() -> list[dict[str, Any]]:
             return [*earlier, {**recorder.so_far(), **use.so_far()}]
 
-        keeping = Safekeeping(
+        keeping = Checkpointer(
             files,
             saved,
             interruption,
@@ -100,7 +101,7 @@ def run_training(
         )
         written = write_results(output, plan.model, builder, histories)
         final = histories[plan.stages[-1]]
-        manifest = output / "manifest.json"
+        manifest = output / MANIFEST
         model, training = split_model_name(plan.model)
         write_manifest(
             manifest,
@@ -120,7 +121,7 @@ def run_training(
                 "mask": mask.description,
                 "parameters": count_parameters(builder.network),
                 **({"feature_weight": builder.feature_weight} if builder.feature_weight else {}),
-                "histories": [f"history_{name}.csv" for name in histories],
+                "histories": [history(name) for name in histories],
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
                 **gpu,
@@ -134,7 +135,7 @@ def run_training(
         remove_leftovers([*written, manifest])
 
 
-def what_defines(
+def training_fingerprint(
     plan: TrainingPlan, inputs: Inputs, device: torch.device, *, compiled: bool
 ) -> dict[str, Any]:
     """All that shapes the numbers: a state is taken up only under the same."""

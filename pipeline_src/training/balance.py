@@ -44,8 +44,8 @@ def balanced_weight(objective: Distillation, train: Slices, batch_size: int, rat
 
 
 def _norms(objective: Distillation, batch: Batch) -> tuple[float, float]:
-    """Norms of the gradients of the reconstruction loss and of the feature loss alone."""
-    parameters = [p for p in objective.trained.parameters() if p.requires_grad]
+    """Norms of the student's gradients of the reconstruction loss and of the feature loss alone."""
+    parameters = [p for p in objective.network.parameters() if p.requires_grad]
     found = []
     for weights in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)):
         loss = objective.weighted(batch, weights)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from pipeline_src.config.method import Network, Networks
-from pipeline_src.distillation.base import build_loss
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
+from pipeline_src.distillation.base import DistillationLoss, build_loss
 from pipeline_src.errors import InputError
-from pipeline_src.models.dccnn import DCCNN, set_arithmetic, use_kernels
+from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
+from pipeline_src.models.dccnn import use_kernels
+from pipeline_src.models.registry import make_network, network_class
 from pipeline_src.models.sft import SFTNetwork
+from pipeline_src.models.taps import Tap
+from pipeline_src.models.trial import feature_shapes, require_comparable
 from pipeline_src.models.weights import load_network, load_tensors
-from pipeline_src.planning.plans import DistillationPlan, TrainingPlan
+from pipeline_src.planning.plans import DistillationPlan, SFTPlan, TrainingPlan
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.balance import balanced_weight
 from pipeline_src.training.data import Slices
@@ -23,6 +28,7 @@ from pipeline_src.training.objectives import (
     Objective,
     Reconstruction,
     StudentFriendlyTraining,
+    imitated,
 )
 from pipeline_src.training.seeding import seed_initial_weights
 from pipeline_src.training.teacher import FrozenTeacher
@@ -78,16 +84,12 @@ class Builder:
             raise InputError(f"{plan.model}: has no use for --teacher {inputs.teacher}")
         if inputs.warm_start and not plan.warm_start:
             raise InputError(f"{plan.model}: has no use for --warm-start {inputs.warm_start}")
+        self.network: ReconstructionNetwork
         self.sft: SFTNetwork | None = None
         self.feature_weight: float | None = None
         self._frozen: FrozenTeacher | None = None
         if plan.sft is not None:
-            # Each network starts as it would on its own.
-            self.sft = SFTNetwork(
-                fresh_network(plan.network, plan.seed, "teacher"),
-                fresh_network(plan.sft.student, plan.seed, "student"),
-                plan.sft.losses.branches,
-            )
+            self.sft = _sft_network(plan, plan.sft)
             self.network = self.sft.to(device).teacher
             self._set_convolutions(self.sft)
             return
@@ -103,7 +105,9 @@ class Builder:
         if self._compiled:
             use_kernels(module, precision)
         elif precision == "bf16":
-            set_arithmetic(module, torch.bfloat16)
+            for network in module.modules():
+                if isinstance(network, ReconstructionNetwork):
+                    network.set_arithmetic(torch.bfloat16)
 
     def _warm_start(self) -> None:
         """The SFT student blocks, whose first is no part of any branch and stays random; or all of
@@ -117,7 +121,7 @@ class Builder:
             self.network,
             load_network(path).state_dict(),
             origin=str(path),
-            cascades=range(2 if blocks else 1, self.plan.network.cascades + 1),
+            cascades=range(2, (self.plan.network.cascades or 0) + 1) if blocks else None,
         )
 
     def objective(self, stage: str, parts: list[Slices]) -> Objective:
@@ -156,6 +160,8 @@ class Builder:
         path = self.inputs.teacher
         if path is None:
             raise InputError(f"{self.plan.model}: needs its teacher's weights; give --teacher")
+        # The study names its module, not the file alone.
+        network_class(plan.teacher)
         network = load_network(path)
         if network.network != plan.teacher:
             raise InputError(
@@ -164,6 +170,7 @@ class Builder:
         self._set_convolutions(network)
         networks = Networks(teacher=plan.teacher, student=self.plan.network)
         loss = build_loss(plan.method, plan.loss, networks)
+        loss.parts = self._parts_of(loss, networks)
         teacher = FrozenTeacher(
             network.to(self.device),
             self.fidelity,
@@ -175,8 +182,46 @@ class Builder:
             teacher.remember(part)
         return teacher
 
+    def _parts_of(self, loss: DistillationLoss, networks: Networks) -> nn.Module | None:
+        if type(loss).make_parts is DistillationLoss.make_parts:
+            return None
+        channels = [_channels(n, loss.taps()) for n in (networks.teacher, networks.student)]
+        # What is drawn here moves no other draw.
+        with torch.random.fork_rng(devices=[]):
+            seed_initial_weights(self.plan.seed, "loss")
+            parts = loss.make_parts(*channels)
+        return None if parts is None else parts.to(self.device)
 
-def fresh_network(network: Network, seed: int, role: str) -> DCCNN:
-    """A network with initial weights drawn from the seed and the role (`teacher`, `student`)."""
+
+def _channels(network: Network | OtherNetwork, taps: Sequence[Tap]) -> dict[Tap, int]:
+    return {tap: shape[0] for tap, shape in feature_shapes(network, taps).items()}
+
+
+def fresh_network(network: Network | OtherNetwork, seed: int, role: str) -> ReconstructionNetwork:
+    """A network with initial weights drawn from the seed and the role (`teacher`, `student`).
+
+    Raises:
+        InputError: there is no such kind of network, or its options are not its own.
+    """
     seed_initial_weights(seed, role)
-    return DCCNN(network)
+    return make_network(network)
+
+
+def _sft_network(plan: TrainingPlan, sft: SFTPlan) -> SFTNetwork:
+    # Each network starts as it would on its own.
+    teacher = fresh_network(plan.network, plan.seed, "teacher")
+    student = fresh_network(sft.student, plan.seed, "student")
+    for role, network in (("teacher", teacher), ("student", student)):
+        if not isinstance(network, CascadeNetwork):
+            raise InputError(
+                f"networks.{role}: {network.network.name} has no blocks to exchange, which "
+                "student-friendly training needs; use recipes: [std_kd], or a network with cascades"
+            )
+    assert isinstance(teacher, CascadeNetwork)
+    assert isinstance(student, CascadeNetwork)
+    built = SFTNetwork(teacher, student, sft.losses.branches)
+    if sft.losses.imitation_domain == "features":
+        networks = Networks(teacher=plan.network, student=sft.student)
+        what = "sft.imitation_domain: 'features'"
+        require_comparable(networks, imitated(built), what, channels=True)
+    return built

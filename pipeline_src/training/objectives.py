@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline_src.config.method import StudentFriendly
 from pipeline_src.distillation.base import DistillationLoss, Summary
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
@@ -29,7 +29,7 @@ class Objective(ABC):
     """
 
     trained: nn.Module
-    network: DCCNN
+    network: ReconstructionNetwork
     depends_on_batch = True
 
     @abstractmethod
@@ -46,7 +46,7 @@ class Reconstruction(Objective):
 
     depends_on_batch = False
 
-    def __init__(self, network: DCCNN, fidelity: DataFidelity) -> None:
+    def __init__(self, network: ReconstructionNetwork, fidelity: DataFidelity) -> None:
         self.trained = self.network = network
         self.fidelity = fidelity
 
@@ -105,6 +105,11 @@ def feature_imitation(student: Features, teacher: Features, normalisation: str) 
     return torch.stack(weighted).sum() / sum(branches)
 
 
+def imitated(network: SFTNetwork) -> list[Tap]:
+    """The features that branches imitate in the feature domain."""
+    return [Tap("mid", k) for k in range(2, len(network.teacher.cascades) + 1)]
+
+
 class StudentFriendlyTraining(Objective):
     """L_SFT = L_rec^T + L_rec^S + L_imit (Matcha et al., MIDL 2023, Eq. 1-3).
 
@@ -122,9 +127,7 @@ class StudentFriendlyTraining(Objective):
         self.sft = network
         self.fidelity = fidelity
         self.weights = weights
-        features = weights.imitation_domain == "features"
-        cascades = network.teacher.network.cascades
-        self.taps = [Tap("mid", k) for k in range(2, cascades + 1)] if features else []
+        self.taps = imitated(network) if weights.imitation_domain == "features" else []
 
     def loss(self, batch: Batch) -> Tensor:
         """L_SFT."""
@@ -150,6 +153,14 @@ class StudentFriendlyTraining(Objective):
         return F.l1_loss(image, batch.target), image
 
 
+class StudentAndParts(nn.Module):
+    """A student, and what of its loss is trained with it."""
+
+    def __init__(self, network: nn.Module, parts: nn.Module) -> None:
+        super().__init__()
+        self.network, self.parts = network, parts
+
+
 class Distillation(Objective):
     """A student against the target, against a frozen teacher's features, and its output.
 
@@ -159,7 +170,7 @@ class Distillation(Objective):
 
     def __init__(
         self,
-        student: DCCNN,
+        student: ReconstructionNetwork,
         fidelity: DataFidelity,
         teacher: FrozenTeacher,
         loss: DistillationLoss,
@@ -169,6 +180,8 @@ class Distillation(Objective):
         imitation_weight: float = 0.0,
     ) -> None:
         self.trained = self.network = student
+        if loss.parts is not None and feature_weight:
+            self.trained = StudentAndParts(student, loss.parts)
         self.fidelity = fidelity
         self.teacher = teacher
         self.feature_loss = loss
@@ -180,7 +193,8 @@ class Distillation(Objective):
         # What comes after the last feature that is compared has no part in a loss of features.
         whole = bool(reconstruction_weight or imitation_weight)
         last = max((tap.cascade for tap in self._taps), default=0)
-        self._cascades = None if whole else last
+        some = isinstance(student, CascadeNetwork) and not whole
+        self._part = {"cascades": last} if some else {}
 
     @property
     def weights(self) -> tuple[float, float, float]:
@@ -193,24 +207,24 @@ class Distillation(Objective):
 
     def weighted(self, batch: Batch, weights: tuple[float, float, float]) -> Tensor:
         """The sum under other weights."""
-        return self._loss_and_image(batch, self.feature_loss.compare, weights, self._cascades)[0]
+        return self._loss_and_image(batch, self.feature_loss.compare, weights, self._part)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weighted sum, with the feature loss that selects the weights."""
         compare = self.feature_loss.compare_for_selection
-        return self._loss_and_image(batch, compare, self.weights, None)
+        return self._loss_and_image(batch, compare, self.weights, {})
 
     def _loss_and_image(
         self,
         batch: Batch,
         compare: Callable[[Summary, Summary], Tensor],
         weights: tuple[float, float, float],
-        cascades: int | None,
+        part: dict[str, int],
     ) -> tuple[Tensor, Tensor]:
-        """The weighted sum, and the image after that many cascades."""
+        """The weighted sum, and the image after the part of the network that is run."""
         reconstruction, feature, imitation = weights
         with tapped(self.network, self._taps) as features:
-            image = self.network(batch.zero_filled, self.fidelity, cascades=cascades)
+            image = self.network(batch.zero_filled, self.fidelity, **part)
         total = torch.zeros((), device=image.device)
         if reconstruction:
             total = total + reconstruction * F.l1_loss(image, batch.target)

@@ -26,8 +26,8 @@ def batch_order(seed: int, stage: int, epoch: int, slices: int) -> torch.Tensor:
 def seed_initial_weights(seed: int, network: str) -> None:
     """Seed the global generator before a network's weights are drawn.
 
-    The name is `teacher` or `student`: all students of a seed start from the same draw, so that
-    a difference between them is due to their training.
+    The name is `teacher` or `student`, or `loss` for what of a loss is trained: all students of a
+    seed start from the same draw, so that a difference between them is due to their training.
     """
     torch.manual_seed(derived_seed(seed, "weights", network))
 

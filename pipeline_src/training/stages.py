@@ -12,10 +12,11 @@ from typing import Protocol
 
 import torch
 
-from pipeline_src.acceleration.choice import why_library
+from pipeline_src.acceleration.choice import why_not_compiled
 from pipeline_src.data.store import Store
 from pipeline_src.files import atomic_path
 from pipeline_src.models.weights import SFT_STUDENT, save_weights
+from pipeline_src.planning.places import STUDENT_WEIGHTS, WEIGHTS, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask
@@ -50,7 +51,7 @@ def set_up(plan: TrainingPlan) -> tuple[torch.device, str]:
         InputError: the device, its arithmetic or the convolutions that are asked for cannot be had.
     """
     device = set_up_device(plan.training)
-    return device, why_library(plan, device)
+    return device, why_not_compiled(plan, device)
 
 
 def train_stages(
@@ -102,12 +103,12 @@ def write_results(
     """Write weights and a history per stage to the folder ``output``; returns the files."""
     files = []
     for name, rows in histories.items():
-        files.append(output / f"history_{name}.csv")
+        files.append(output / history(name))
         _write_history(files[-1], rows)
-    files.append(output / "weights.safetensors")
+    files.append(output / WEIGHTS)
     save_weights(files[-1], builder.network, model=model)
     if builder.sft is not None:
-        files.append(output / "student_weights.safetensors")
+        files.append(output / STUDENT_WEIGHTS)
         save_weights(files[-1], builder.sft.student, model=f"{SFT_STUDENT}{model}")
     return files
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline_src.distillation.base import DistillationLoss, Summary
-from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.taps import tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.casts import Casts
@@ -23,7 +23,7 @@ class FrozenTeacher:
 
     def __init__(
         self,
-        network: DCCNN,
+        network: ReconstructionNetwork,
         fidelity: DataFidelity,
         loss: DistillationLoss,
         *,

@@ -106,9 +106,9 @@ def fresh(tmp_path: Path) -> Checkout:
     return copy_project(tmp_path)
 
 
-def documented_example(start: str) -> str:
-    """The code block of docs/add-a-method.md that starts with the given line."""
-    text = (PROJECT / "docs" / "add-a-method.md").read_text()
+def documented_example(start: str, page: str = "add-a-method.md") -> str:
+    """The code block of a page of docs that starts with the given line."""
+    text = (PROJECT / "docs" / page).read_text()
     blocks = re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
     [block] = [b for b in blocks if b.startswith(start)]
     return str(block)

@@ -12,14 +12,14 @@ sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.extensions import network_modules
 from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
-from pipeline_src.planning import steps
-from pipeline_src.planning.places import REPEATED, Places, manifest_of
+from pipeline_src.planning import places as layout
 from pipeline_src.planning.plans import reconstruction_stages
-from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.reported import Reported
+from pipeline_src.planning.results import Results
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
@@ -34,8 +34,8 @@ from pipeline_src.operations.snakemake_run import (
     force_outdated,
     keep_trainings,
     models_of_run,
-    quicken,
     share_gpus_asked_for,
+    shorten_overhead,
     settle_place,
 )
 from pipeline_src.running.finished import forget_all
@@ -52,10 +52,12 @@ if workflow.remote_exec and workflow.local_exec:
 
     pass_signals_on()
 study = models.study
-places = Places(study)
+places = layout.Places(study)
 reported = Reported(models)
 RESULTS = f"results/{study.study}"
-CONFIG = f"{RESULTS}/config.yaml"
+CONFIG = f"{RESULTS}/{layout.CONFIG}"
+# Networks whose weights no command reads before it is told to import their modules.
+IMPORTS = [word for module in network_modules(models) for word in ("--import", module)]
 PAPER = PROJECT / "config" / "paper_results.csv"
 PAPER_CONFIG = PROJECT / "config" / "paper.yaml"
 
@@ -104,103 +106,14 @@ def settings(step):
     return lambda wildcards: step(wildcards)[0].settings
 
 
-# What defines each step, and what it writes, its manifest first.
-
-
-def prepare_of(wildcards):
-    """Store and mask are those of a repeat where they are repeated; else they have no seed."""
-    store = STORE.format(**wildcards)
-    asked = of_repeat(study, wildcards.get("seed"))
-    return steps.prepare_step(asked, wildcards.dataset), manifest_of(store), store
-
-
-def mask_of(wildcards):
-    mask = MASK.format(**wildcards)
-    factor = int(wildcards.acceleration[:-1])
-    asked = of_repeat(study, wildcards.get("seed"))
-    return (
-        steps.mask_step(asked, wildcards.dataset, factor),
-        manifest_of(mask),
-        mask,
-    )
-
-
-def train_of(wildcards):
-    folder = MODEL.format(**wildcards)
-    return (
-        steps.train_step(models.plan(wildcards.model, int(wildcards.seed))),
-        f"{folder}/manifest.json",
-        f"{folder}/weights.safetensors",
-    )
-
-
-def measured_in(folder, wildcards):
-    """Metrics in a folder."""
-    part = study.datasets[wildcards.dataset].report_on
-    return (
-        steps.evaluate_step(part),
-        f"{folder}/volumes.manifest.json",
-        f"{folder}/volumes.csv",
-    )
-
-
-def evaluate_of(wildcards):
-    """All models are measured at once; the first that is outdated stands for them."""
-    found = [
-        measured_in(MODEL.format(model=name, **wildcards), wildcards)
-        for name in OWN_MODELS
-    ]
-    return next((one for one in found if steps.is_outdated(*one)), found[0])
-
-
-def evaluate_variant_of(wildcards):
-    return measured_in(MODEL.format(**wildcards), wildcards)
-
-
-def evaluate_zero_filled_of(wildcards):
-    return measured_in(ZERO_FILLED.format(**wildcards), wildcards)
-
-
-def cost_of(wildcards):
-    return steps.cost_step(), f"{RESULTS}/cost.manifest.json", f"{RESULTS}/cost.csv"
-
-
-def tables_of(wildcards):
-    folder = f"{RESULTS}/tables"
-    return (
-        steps.tables_step(study, PAPER),
-        f"{folder}/{TABLE_NAMES[0]}.manifest.json",
-        f"{folder}/{TABLE_NAMES[0]}.csv",
-    )
-
-
-def report_of(wildcards):
-    return (
-        steps.report_step(study, PAPER_CONFIG),
-        f"{RESULTS}/report.manifest.json",
-        f"{RESULTS}/report.html",
-    )
-
-
-def figure_of(kind, shown=1):
-    """A figure of so many files."""
-
-    def defined(wildcards):
-        setting = tuple(wildcards) if KINDS[kind].picks_setting else None
-        file = f"{RESULTS}/figures/{KINDS[kind].folder.format(**wildcards)}{kind}"
-        plan = models if KINDS[kind].shows_plan else None
-        step = steps.figure_step(
-            kind,
-            reported.title(
-                kind, wildcards.get("dataset"), wildcards.get("acceleration")
-            ),
-            shown,
-            setting,
-            plan,
-        )
-        return step, f"{file}.manifest.json", f"{file}.png"
-
-    return defined
+# What defines each step, its manifest and what it writes.
+results = Results(models, reported, RESULTS, PAPER, PAPER_CONFIG)
+prepare_of, mask_of, train_of = results.store, results.mask, results.training
+evaluate_of = results.metrics
+evaluate_variant_of = results.metrics_of_variant
+evaluate_zero_filled_of = results.metrics_of_zero_filling
+cost_of, tables_of, report_of = results.cost, results.tables, results.report
+figure_of = results.figure
 
 
 def figure_options(step):
@@ -250,7 +163,7 @@ def given_mask(wildcards):
     return [ancient(from_here(mask_file(given)))] if given else []
 
 
-def weights_of(wildcards, model, name="weights.safetensors"):
+def weights_of(wildcards, model, name=layout.WEIGHTS):
     """Weights of another model of the same setting and seed."""
     return f"{MODEL}/{name}".format(**{**wildcards, "model": model})
 
@@ -267,7 +180,8 @@ def warm_start_weights(wildcards):
     if not source:
         return []
     blocks = models.plan(source, 0).sft is not None
-    return weights_of(wildcards, source, f"{'student_' * blocks}weights.safetensors")
+    name = layout.STUDENT_WEIGHTS if blocks else layout.WEIGHTS
+    return weights_of(wildcards, source, name)
 
 
 def names_where(wanted):
@@ -277,7 +191,9 @@ def names_where(wanted):
 
 def histories_of(count):
     """Histories of a training of so many stages on reconstruction."""
-    return [f"{MODEL}/history_{stage}.csv" for stage in reconstruction_stages(count)]
+    return [
+        f"{MODEL}/{layout.history(stage)}" for stage in reconstruction_stages(count)
+    ]
 
 
 def any_of(names):
@@ -342,10 +258,10 @@ def all_made():
     trained = [f for f in folders if os.path.basename(f) != "zero_filled"]
     sft = names_where(lambda plan: plan.stages == ["student_friendly"])
     return [
-        *in_results(n for n in required_files(study) if n != "config.yaml"),
-        *[f"{folder}/panel.npz" for folder in folders],
+        *in_results(n for n in required_files(study) if n != layout.CONFIG),
+        *[f"{folder}/{layout.PANEL}" for folder in folders],
         *[
-            f"{folder}/student_weights.safetensors"
+            f"{folder}/{layout.STUDENT_WEIGHTS}"
             for folder in trained
             if re.fullmatch(sft, os.path.basename(folder))
         ],
@@ -379,7 +295,7 @@ MODEL = f"{RESULTS}/{places.model(*WILDCARDS, '{model}')}"
 MODEL_OF = os.path.dirname(MODEL)
 # In logs and messages, where there is one for each seed.
 LOG_OF, SAID_OF = (
-    {kind: text if places.repeated(kind) else "" for kind in REPEATED}
+    {kind: text if places.repeated(kind) else "" for kind in layout.REPEATED}
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
 OWN_MODELS = study.model_names()

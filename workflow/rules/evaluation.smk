@@ -21,12 +21,14 @@ rule evaluate:
     params:
         part=lambda wildcards: study.datasets[wildcards.dataset].report_on,
         subjects=lambda wildcards, input: [os.path.dirname(p) for p in input.weights],
+        imports=IMPORTS,
     message:
         "Evaluating: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
     shell:
         "python -m pipeline_src evaluate {params.subjects:q} --dataset {wildcards.dataset:q} "
         "--acceleration {wildcards.acceleration:q} --part {params.part:q} "
-        f"{AT_ONCE}--data {{input.data:q}} --mask {{input.mask:q}} > {{log:q}} 2>&1"
+        f"{AT_ONCE}--data {{input.data:q}} --mask {{input.mask:q}} {{params.imports:q}} "
+        "> {log:q} 2>&1"
 
 
 use rule evaluate as evaluate_variant with:
@@ -68,5 +70,6 @@ use rule evaluate as evaluate_zero_filled with:
             "--zero-filled",
             os.path.dirname(output.volumes),
         ],
+        imports=[],
     message:
         f"Evaluating zero filling: {{wildcards.dataset}} {{wildcards.acceleration}}{SAID_OF['zero_filled']}"

@@ -19,11 +19,13 @@ rule cost:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        imports=IMPORTS,
     message:
         "Cost of teacher and student"
     shell:
         "python -m pipeline_src cost --teacher {input.teacher:q} --student {input.student:q} "
-        "--data {input.data:q} --mask {input.mask:q} --threads {threads} "
+        "--data {input.data:q} --mask {input.mask:q} --threads {threads} {params.imports:q} "
         "--output {output:q} > {log:q} 2>&1"
 
 

@@ -1,7 +1,9 @@
-"""Sources of volumes: one module per kind, chosen by the configuration's `source.kind`.
+"""Sources of volumes: one module per kind, chosen by the configuration's `source.kind`, or named
+by its `source.module`.
 
 A source's module provides ``list_volumes(source, data_root)``; ``DESCRIPTION``, what the methods
-section calls it; and, where its pictures lie on their side, ``DISPLAY_QUARTER_TURNS``.
+section calls it; where its pictures lie on their side, ``DISPLAY_QUARTER_TURNS``; and, where one
+outside this package has options, their model as ``Options``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pipeline_src.config.data import OwnSource, source_module
+from pipeline_src.config.options import NoOptions, checked_options
+from pipeline_src.config.section import Section
 from pipeline_src.data.volume import VolumeReference, refuse_duplicates
 from pipeline_src.errors import InputError
 
@@ -21,11 +26,14 @@ def check_source(source: Any) -> ModuleType:
     Raises:
         InputError: there is no such module, or it lacks ``list_volumes`` or ``DESCRIPTION``.
     """
-    name = f"{__name__}.{source.kind}"
+    name = source_module(source)
+    own = isinstance(source, OwnSource)
     try:
         module = import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
+    except ImportError as error:
+        if own:
+            raise InputError(f"source.module: {name} cannot be imported ({error})") from None
+        if not isinstance(error, ModuleNotFoundError) or error.name != name:
             raise
         raise InputError(
             f"source.kind: {source.kind!r} has no module pipeline_src/data/sources/{source.kind}.py"
@@ -37,6 +45,16 @@ def check_source(source: Any) -> ModuleType:
             f"{module.__file__}: lacks the text DESCRIPTION, the source's name in the report"
         )
     return module
+
+
+def source_options(source: OwnSource) -> Section:
+    """The options of a source of one's own, as its module takes them.
+
+    Raises:
+        InputError: one is unknown or of an impossible value; see also `check_source`.
+    """
+    model: type[Section] = getattr(check_source(source), "Options", NoOptions)
+    return checked_options(model, source.options, f"source {source.kind}: options")
 
 
 def describe_source(source: Any) -> str:
@@ -67,7 +85,10 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
         InputError: the data is not there, or two volumes claim one patient and frame, or a name
             is no UTF-8.
     """
-    volumes = refuse_duplicates(check_source(source).list_volumes(source, data_root))
+    module = check_source(source)
+    if isinstance(source, OwnSource):
+        source = source.model_copy(update={"options": source_options(source)})
+    volumes = refuse_duplicates(module.list_volumes(source, data_root))
     if not volumes:
         raise InputError(
             f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"

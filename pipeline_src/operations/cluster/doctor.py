@@ -36,12 +36,12 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     yield from _disk()
     problem = commit_problem()
     if problem:
-        yield Finding("look", f"manifests will name no commit of the code: {problem}")
+        yield Finding("warning", f"manifests will name no commit of the code: {problem}")
     if on_cluster:
         yield from examine_plugin()
         yield from examine_slurm(study, settings)
     elif profile:
-        yield Finding("look", f"{profile}: executor is {settings.get('executor', 'not set')}")
+        yield Finding("warning", f"{profile}: executor is {settings.get('executor', 'not set')}")
 
 
 def _profile(profile: Path) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
         return
     if torch.version.cuda is None:
         advice = "install torch's CUDA build, or set training.device: cpu"
-        verdict: Verdict = "bad" if gpu_wanted(study, on_cluster) else "look"
+        verdict: Verdict = "error" if gpu_wanted(study, on_cluster) else "warning"
         yield Finding(verdict, f"{build} has no CUDA: trainings run on the CPU", advice)
         return
     yield Finding("ok", f"{build} for CUDA {torch.version.cuda}")
@@ -74,14 +74,16 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
     elif driver:
         advice = f"its driver is older than CUDA {torch.version.cuda} needs, or it is hidden by "
         advice += "CUDA_VISIBLE_DEVICES"
-        yield Finding("bad", f"{driver}, which torch cannot use", advice)
+        yield Finding("error", f"{driver}, which torch cannot use", advice)
     else:
         advice = "no driver answers (nvidia-smi); set training.device: cpu to train without"
-        yield Finding("bad" if study.training.device == "cuda" else "look", "no GPU seen", advice)
+        yield Finding(
+            "error" if study.training.device == "cuda" else "warning", "no GPU seen", advice
+        )
 
 
 def _convolutions(study: Study) -> Iterator[Finding]:
-    from pipeline_src.acceleration.choice import why_library
+    from pipeline_src.acceleration.choice import why_not_compiled
     from pipeline_src.training.device import choose_device
 
     models = Models(study)
@@ -90,17 +92,17 @@ def _convolutions(study: Study) -> Iterator[Finding]:
         if device.type != "cpu" or study.training.precision == "tf32":
             return
         reasons = {
-            why_library(models.plan(name, study.seeds[0]), device)
+            why_not_compiled(models.plan(name, study.seeds[0]), device)
             for setting in study.settings()
             for name in models.names(setting)
         }
     except InputError as error:
-        yield Finding("bad", str(error))
+        yield Finding("error", str(error))
         return
     advice = "compiled ones are faster; see training.convolutions in config/README.md"
     for reason in sorted(reasons):
         if reason:
-            yield Finding("look", f"convolutions on the CPU: torch's; {reason}", advice)
+            yield Finding("warning", f"convolutions on the CPU: torch's; {reason}", advice)
         else:
             yield Finding("ok", "convolutions on the CPU: compiled for this processor")
 
@@ -109,13 +111,15 @@ def _data(study: Study) -> Iterator[Finding]:
     try:
         check_files(study)
     except InputError as error:
-        yield Finding("bad", str(error))
+        yield Finding("error", str(error))
     for name, found in inspect_data(study):
         if isinstance(found, InputError):
-            yield Finding("bad", f"data set {name}: {found}", "give --set data_root=/path/to/data")
+            yield Finding(
+                "error", f"data set {name}: {found}", "give --set data_root=/path/to/data"
+            )
             continue
         said, *more = describe_data(name, found)
-        yield Finding("look" if found.repeated else "ok", "\n      ".join([said, *more]))
+        yield Finding("warning" if found.repeated else "ok", "\n         ".join([said, *more]))
 
 
 def _disk() -> Iterator[Finding]:
@@ -127,22 +131,22 @@ def _disk() -> Iterator[Finding]:
         problem = _cannot_write(folder)
         if problem:
             yield Finding(
-                "bad", f"{folder}: {what} cannot be written ({problem})", "work elsewhere"
+                "error", f"{folder}: {what} cannot be written ({problem})", "work elsewhere"
             )
             continue
         there = nearest_folder(folder)
         free = shutil.disk_usage(there).free / 1e9
-        verdict: Verdict = "ok" if free > LITTLE_DISK else "look"
+        verdict: Verdict = "ok" if free > LITTLE_DISK else "warning"
         advice = "" if free > LITTLE_DISK else "the estimate command tells what the study needs"
         yield Finding(verdict, f"{folder}: {free:.0f} GB free for {what}", advice)
         unlocked = lock_problem(there)
         if unlocked:
             advice = "do not start one study twice at the same time"
-            yield Finding("look", f"{folder}: files cannot be locked ({unlocked})", advice)
+            yield Finding("warning", f"{folder}: files cannot be locked ({unlocked})", advice)
     problem = _cannot_write(cache)
     if problem:
         advice = "set XDG_CACHE_HOME to a folder of yours; Snakemake fails without"
-        yield Finding("bad", f"{cache}: cannot be written ({problem})", advice)
+        yield Finding("error", f"{cache}: cannot be written ({problem})", advice)
 
 
 def _cannot_write(folder: Path) -> str:

@@ -38,12 +38,12 @@ def examine_plugin() -> Iterator[Finding]:
     try:
         version = importlib.metadata.version(PLUGIN)
     except importlib.metadata.PackageNotFoundError:
-        yield Finding("bad", f"{PLUGIN} is not installed", f"pip install {wanted}")
+        yield Finding("error", f"{PLUGIN} is not installed", f"pip install {wanted}")
         return
     if version == TESTED:
         yield Finding("ok", f"{PLUGIN} {version}, the version that was tested")
     else:
-        yield Finding("look", f"{PLUGIN} {version} was not tested", f"pip install {wanted}")
+        yield Finding("warning", f"{PLUGIN} {version} was not tested", f"pip install {wanted}")
 
 
 def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
@@ -54,26 +54,30 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     """
     missing = [name for name in ("sbatch", "squeue", "scancel", "sinfo") if not shutil.which(name)]
     if missing:
-        yield Finding("bad", f"no {', '.join(missing)} here", "go to a login node of the cluster")
+        yield Finding("error", f"no {', '.join(missing)} here", "go to a login node of the cluster")
         return
     lines = lines_of("sinfo", "--noheader", "-o", "%R|%l|%m|%G|%a")
     if not lines:
-        yield Finding("bad", "SLURM does not answer (sinfo fails)", "ask its administrator")
+        yield Finding("error", "SLURM does not answer (sinfo fails)", "ask its administrator")
         return
     partitions = _partitions(lines)
     yield Finding("ok", f"SLURM answers; partitions: {', '.join(sorted(partitions))}")
     if os.environ.get("SLURM_JOB_ID"):
         advice = "start Snakemake on a login node"
-        yield Finding("look", "this is a job of SLURM; Snakemake would submit from within", advice)
+        yield Finding(
+            "warning", "this is a job of SLURM; Snakemake would submit from within", advice
+        )
     default = _as_mapping(settings.get("default-resources")).get("slurm_partition")
     if default is None:
-        yield Finding("look", "no slurm_partition in default-resources: SLURM's default is taken")
+        yield Finding(
+            "warning", "no slurm_partition in default-resources: SLURM's default is taken"
+        )
     else:
         yield from _partition(partitions, str(default), "default-resources")
     given = settings.get("set-resources")
     rules = given if isinstance(given, dict) else {}
     if given and not rules:
-        yield Finding("look", "set-resources is no mapping of rules; it was not looked at")
+        yield Finding("warning", "set-resources is no mapping of rules; it was not looked at")
     account = _as_mapping(settings.get("default-resources")).get("slurm_account")
     if account is not None:
         yield from _account(str(account))
@@ -81,7 +85,7 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     left_out = [rule for rule in training if rule not in rules]
     if rules and 0 < len(left_out) < len(training):
         yield Finding(
-            "look",
+            "warning",
             f"set-resources has no {', '.join(left_out)}: those trainings get default-resources",
             "give them what the other trainings have, as the profile that comes with the project",
         )
@@ -98,7 +102,7 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     asks = any(isinstance(r, dict) and (r.get("gpu") or r.get("gres")) for r in rules.values())
     if asks and not gpu_wanted(study, elsewhere=True):
         advice = "set training.device: auto, or take the GPU lines out of the profile"
-        yield Finding("look", "GPUs are asked for, but training.device is cpu", advice)
+        yield Finding("warning", "GPUs are asked for, but training.device is cpu", advice)
 
 
 def _account(name: str) -> Iterator[Finding]:
@@ -107,13 +111,13 @@ def _account(name: str) -> Iterator[Finding]:
     known = lines_of("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account")
     if known and name not in known:
         advice = f"set slurm_account to one of {', '.join(sorted(set(known)))}"
-        yield Finding("bad", f"SLURM knows no account {name!r} of {user}", advice)
+        yield Finding("error", f"SLURM knows no account {name!r} of {user}", advice)
     elif known:
         yield Finding("ok", f"account {name} of {user}")
     else:
         advice = "SLURM refuses jobs of an account that it does not know"
         yield Finding(
-            "look", f"account {name!r}: SLURM keeps no accounts here, or tells none", advice
+            "warning", f"account {name!r}: SLURM keeps no accounts here, or tells none", advice
         )
 
 
@@ -150,26 +154,26 @@ def _partitions(lines: list[str]) -> dict[str, _Partition]:
 def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iterator[Finding]:
     if name in partitions:
         up = partitions[name].up
-        yield Finding("ok" if up else "bad", f"partition {name} is {'up' if up else 'down'}")
+        yield Finding("ok" if up else "error", f"partition {name} is {'up' if up else 'down'}")
     else:
         advice = f"set slurm_partition in {place} of the profile to one of the above"
-        yield Finding("bad", f"partition {name!r} is not there", advice)
+        yield Finding("error", f"partition {name!r} is not there", advice)
 
 
 def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Iterator[Finding]:
     """Whether a partition can take the largest trainings, also when they are tried again."""
     gpu = gpu_wanted(study, elsewhere=True)
     if gpu and "gpu" not in partition.gres:
-        yield Finding("bad", f"partition {name} has no GPU", "choose another in set-resources")
+        yield Finding("error", f"partition {name} has no GPU", "choose another in set-resources")
     try:
         found = trainings(study, count_slices(study))
     except InputError:  # said already
         return
     minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
     memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
-    attempts: list[tuple[Verdict, int, str]] = [("bad", 1, "")]
+    attempts: list[tuple[Verdict, int, str]] = [("error", 1, "")]
     if retries:
-        attempts.append(("look", 1 + retries, f" in attempt {1 + retries}"))
+        attempts.append(("warning", 1 + retries, f" in attempt {1 + retries}"))
     for verdict, attempt, when in attempts:
         asked = minutes * attempt, memory * attempt
         short = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "look", "bad"]
+Verdict = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        verdict: `ok`; `look` for what may be meant; `bad` for what will not run.
+        verdict: `ok`; `warning` for what may be meant; `error` for what will not run.
         what: what was found.
         advice: what to do about it.
     """

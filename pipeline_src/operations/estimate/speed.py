@@ -20,6 +20,7 @@ from pathlib import Path
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
 from pipeline_src.operations.estimate.work import Slices, slices_of_store, training_multiply_adds
+from pipeline_src.planning.places import MANIFEST, MASK, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.provenance.manifest import Manifest
 
@@ -102,7 +103,7 @@ def speed_of_results(results: Path) -> Speed:
     """
     found: dict[tuple[str, int, int], list[float]] = {}
     starts, devices = [], set()
-    for path in sorted(results.rglob("manifest.json")):
+    for path in sorted(results.rglob(MANIFEST)):
         manifest = Manifest.read(path)
         try:
             manifest.require("settings", "inputs", "histories", "runs", "device")
@@ -192,17 +193,15 @@ def _short_training(
     short = plan.model_copy(update={"training": training, "warm_start": None})
     folder.mkdir()
     _write_noise(folder / "noise.h5", slices)
-    write_mask(folder / "mask.npz", drawn_mask((rows, columns), 4, 0, min(4, rows // 4)))
+    write_mask(folder / MASK, drawn_mask((rows, columns), 4, 0, min(4, rows // 4)))
     teacher = folder / "teacher.safetensors" if short.distillation is not None else None
     if teacher is not None and short.distillation is not None:
         _write_fresh(teacher, short)
     started = time.perf_counter()
     with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        run_training(
-            short, Inputs(folder / "noise.h5", folder / "mask.npz", teacher), folder / "out", {}
-        )
+        run_training(short, Inputs(folder / "noise.h5", folder / MASK, teacher), folder / "out", {})
     taken = time.perf_counter() - started
-    stages = [_seconds(folder / "out" / f"history_{name}.csv") for name in short.stages]
+    stages = [_seconds(folder / "out" / history(name)) for name in short.stages]
     counted = [settled(stage) for stage in stages] if on_gpu else stages
     work = training_multiply_adds(short, slices) / epochs
     rounds = [sum(epoch) / work for epoch in zip(*stages, strict=True)]

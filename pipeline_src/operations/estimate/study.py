@@ -10,6 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pipeline_src.config import Study
+from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.operations.estimate.speed import Range, Speed, seconds_of_merits
@@ -215,7 +216,7 @@ def _tasks(
 
 def _parameters(plan: TrainingPlan) -> int:
     """Parameters that a training writes."""
-    return plan.network.parameters + (plan.sft.student.parameters if plan.sft is not None else 0)
+    return parameters(plan.network) + (parameters(plan.sft.student) if plan.sft else 0)
 
 
 def _gpu_mib(one: Training) -> int:
@@ -225,7 +226,7 @@ def _gpu_mib(one: Training) -> int:
     return 1000 + math.ceil(held / MIB)
 
 
-def shown(found: Estimate) -> str:
+def render(found: Estimate) -> str:
     """The estimate for people."""
     unit, place = ("GPU hours", "GPUs") if found.gpu else ("training hours", "trainings at once")
     hours = found.device_hours

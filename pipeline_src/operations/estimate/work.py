@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline_src.config.method import Network
-from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
+from pipeline_src.models.multiply_adds import (
+    activations,
+    convolution_multiply_adds,
+    fidelity_multiply_adds,
+)
 from pipeline_src.planning.plans import TrainingPlan
 
 MIB = 2**20
@@ -58,20 +62,22 @@ def _read_slices(path: Path, _written: int) -> Slices:
     return Slices(parts["train"], parts["validation"], parts["test"], int(rows), int(columns))
 
 
-def forward_multiply_adds(network: Network, slices: Slices, cascades: int | None = None) -> int:
+def forward_multiply_adds(
+    network: Network | OtherNetwork, slices: Slices, cascades: int | None = None
+) -> int:
     """Multiply-adds of reconstructing one slice, or of some of a network's cascades."""
     rows, columns = slices.rows, slices.columns
     whole = convolution_multiply_adds(network, rows, columns) + fidelity_multiply_adds(
         network, rows, columns
     )
-    return whole if cascades is None else whole * cascades // network.cascades
+    return whole if cascades is None else whole * cascades // feature_cascades(network)
 
 
 def branch_cascades(plan: TrainingPlan) -> int:
     """Student cascades of all SFT branches: one branch leaves after each cascade but the last."""
     if plan.sft is None:
         return 0
-    cascades = plan.network.cascades
+    cascades = feature_cascades(plan.network)
     branches = plan.sft.losses.branches or cascades - 1
     return sum(cascades - left for left in range(1, branches + 1))
 
@@ -95,12 +101,12 @@ def training_multiply_adds(plan: TrainingPlan, slices: Slices) -> int:
 
 def activation_bytes(plan: TrainingPlan, slices: Slices) -> int:
     """Bytes of the features that one step keeps for its gradients."""
-    layers = plan.network.cascades * (plan.network.depth - 1)
+    kept = activations(plan.network, slices.rows, slices.columns)
     if plan.sft is not None:
-        layers += branch_cascades(plan) * (plan.sft.student.depth - 1)
-    padding = 2 * plan.network.padding
-    pixels = (slices.rows + padding) * (slices.columns + padding)
-    return layers * plan.training.batch_size * plan.network.features * pixels * 4
+        student = plan.sft.student
+        whole = activations(student, slices.rows, slices.columns)
+        kept += whole * branch_cascades(plan) // feature_cascades(student)
+    return kept * plan.training.batch_size * 4
 
 
 def training_bytes(plan: TrainingPlan, slices: Slices) -> int:
@@ -111,7 +117,7 @@ def training_bytes(plan: TrainingPlan, slices: Slices) -> int:
     # The features, their gradients and the convolutions' work space.
     held += 3 * activation_bytes(plan, slices)
     if plan.distillation is not None:
-        remembered = (1 + plan.network.cascades) * slices.bytes_of_one
+        remembered = (1 + feature_cascades(plan.network)) * slices.bytes_of_one
         allowed = plan.distillation.options.teacher_cache_mib * MIB
         held += min(allowed, remembered * (slices.train + slices.validation))
     return held

@@ -21,7 +21,7 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import Places
+from pipeline_src.planning.places import MANIFEST, Places
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.running.lock import is_locked
 from pipeline_src.text import one_line
@@ -111,7 +111,7 @@ def trainings(study: Study, results: Path) -> list[TrainingStatus]:
     Raises:
         InputError: an ablation of the study makes no valid study.
     """
-    return [look(planned) for planned in plan(study, results)]
+    return [training_status(planned) for planned in plan(study, results)]
 
 
 @dataclass(frozen=True)
@@ -138,23 +138,20 @@ def plan(study: Study, results: Path) -> list[_Planned]:
         for model in models.names((dataset, factor)):
             made = plans[model]
             for seed in study.seeds:
-                log = f"{dataset}_{acceleration}_seed{seed}_{model}.log"
+                training = (dataset, acceleration, seed, model)
                 planned.append(
                     _Planned(
-                        dataset,
-                        acceleration,
-                        seed,
-                        model,
+                        *training,
                         len(made.stages),
                         made.training.epochs,
-                        results / places.model(dataset, acceleration, seed, model),
-                        results / "logs" / "train" / log,
+                        results / places.model(*training),
+                        results / places.training_log(*training),
                     )
                 )
     return planned
 
 
-def look(planned: _Planned) -> TrainingStatus:
+def training_status(planned: _Planned) -> TrainingStatus:
     """What one training is doing now."""
     # The lock comes first and the manifest last: a training that ends meanwhile writes its
     # manifest, then removes its state, then lets go of the lock.
@@ -177,7 +174,7 @@ def look(planned: _Planned) -> TrainingStatus:
         else:
             facts["seconds_left"] = saved.seconds_left
         return _status(planned, "running", **facts)
-    manifest = _manifest(planned.folder / "manifest.json")
+    manifest = _manifest(planned.folder / MANIFEST)
     # A state of another training than the manifest's: of one that was begun again and stopped.
     if manifest is not None and (saved is None or saved.digest == manifest.training_sha256):
         return _done(planned, manifest)
@@ -213,7 +210,7 @@ def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
         validation_loss=_number(best.validation_loss),
         validation_psnr_db=_number(best.validation_psnr_db),
         seconds=manifest.seconds if manifest.runs else None,
-        note="its manifest.json cannot be read" if manifest.is_empty else "",
+        note=f"its {MANIFEST} cannot be read" if manifest.is_empty else "",
     )
 
 

@@ -20,7 +20,14 @@ from rich.text import Text
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.operations.status.reading import NOTABLE, STATES, TrainingStatus, look, plan
+from pipeline_src.operations.status.reading import (
+    NOTABLE,
+    STATES,
+    TrainingStatus,
+    plan,
+    training_status,
+)
+from pipeline_src.planning.places import CONFIG
 from pipeline_src.text import printable
 
 #: Seconds between two looks at the files.
@@ -44,14 +51,14 @@ def show(results_or_config: Path | Sequence[Path], once: bool, stream: TextIO) -
     console = Console(file=stream) if stream.isatty() else None
     if once or console is None or not console.is_terminal or console.is_dumb_terminal:
         try:
-            stream.write(plain_table([look(p) for p in planned]))
+            stream.write(plain_table([training_status(p) for p in planned]))
             stream.flush()
         except BrokenPipeError:  # the reader has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            found = [look(p) for p in planned]
+            found = [training_status(p) for p in planned]
             size = console.size
             live.update(view(study.study, found, size.width, size.height), refresh=True)
             if all(t.state == "done" for t in found):
@@ -62,10 +69,10 @@ def show(results_or_config: Path | Sequence[Path], once: bool, stream: TextIO) -
 def _study_of(given: Path | Sequence[Path]) -> tuple[Study, Path]:
     path, *more = [given] if isinstance(given, Path) else given
     if path.is_dir() and not more:
-        config = path / "config.yaml"
+        config = path / CONFIG
         if not config.is_file():
             raise InputError(
-                f"{path}: holds no config.yaml, which a run writes there; give the study's "
+                f"{path}: holds no {CONFIG}, which a run writes there; give the study's "
                 "configuration with --config"
             )
         return load_study(config), path

@@ -26,9 +26,10 @@ from matplotlib.ticker import (
 
 from pipeline_src.errors import InputError
 from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.places import stage_of
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.names import counted, full_title, model_order
-from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, told
+from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, wrap_lines
 from pipeline_src.tabular import read_rows
 
 #: Told apart in grey by marker and dashes.
@@ -102,7 +103,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
         if not (name and files):
             raise InputError(f"{manifest}: is no manifest of a training (no model or no histories)")
         *before, last = (_read_history(manifest.parent / file) for file in files)
-        stages = [Path(file).stem.removeprefix("history_") for file in files]
+        stages = [stage_of(str(file)) for file in files]
         if name not in curves:
             earlier = {s: len(h) for s, h in zip(stages, before, strict=False)}
             distils = _distils(made.settings, stages[-1])
@@ -255,4 +256,4 @@ def _details(curves: list[Curve], first: int) -> list[str]:
     distilled = [curve.title for curve in curves if curve.distils]
     if distilled:
         said.append(f"loss of {', '.join(distilled)}: with terms of distillation besides L1")
-    return told(said)
+    return wrap_lines(said)

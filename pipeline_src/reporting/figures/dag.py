@@ -88,7 +88,8 @@ def nodes_of(models: Models) -> list[Node]:
     variants = len(models.names()) - len(own)
     if variants:
         text = f"{variants} more for ablations"
-        nodes.append(Node("variants", text, "second", ("teacher", "sft_teacher")))
+        teachers = tuple(name for name in ("teacher", "sft_teacher") if name in own)
+        nodes.append(Node("variants", text, "second", teachers))
     # Students of the same sources together, so that few lines cross; all models are evaluated, the
     # first column's as well.
     place = {node.key: number for number, node in enumerate(nodes)}

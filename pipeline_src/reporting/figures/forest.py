@@ -23,7 +23,7 @@ from pipeline_src.reporting.style import (
     SMALL,
     TINY,
     head,
-    told,
+    wrap_lines,
 )
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
@@ -112,7 +112,7 @@ def pick(table: pd.DataFrame, metric: str, setting: tuple[str, str] | None) -> p
     """The rows of one metric and one setting.
 
     Raises:
-        InputError: there is none, or there are several settings and none is told.
+        InputError: there is none, or there are several settings and none is named.
     """
     rows = table[table["metric"] == metric]
     settings = list(rows[["dataset", "acceleration"]].drop_duplicates().itertuples(index=False))
@@ -269,7 +269,7 @@ def _details(rows: pd.DataFrame) -> list[str]:
     shown = list(why)[:MOST_REASONS]
     if len(why) > len(shown):
         shown.append(f"{len(why) - len(shown)} more reasons in the table of differences")
-    return [said, *(told(shown, "Cannot tell: ") if why else [])]
+    return [said, *(wrap_lines(shown, "Cannot tell: ") if why else [])]
 
 
 def _legend(verdicts: list[str]) -> list[Line2D]:

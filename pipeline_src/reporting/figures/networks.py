@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline_src.config import load_study
-from pipeline_src.config.method import Network, StudentFriendly
+from pipeline_src.config.method import StudentFriendly
+from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.figures.schematic import arrow, box, canvas, label, path
 from pipeline_src.reporting.style import COLORS, NORMAL, PAGE_WIDTH, SMALL, fitted, head
@@ -91,8 +92,10 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 def rows_of(study: Study) -> list[Row]:
     """The teacher, its branches from the shortest to the longest, and the student: so no branch
     crosses another."""
-    cascades = study.networks.teacher.cascades
-    branches = study.sft.branches or cascades - 1
+    cascades = feature_cascades(study.networks.teacher)
+    branches = 0
+    if study.networks.teacher.cascades is not None:
+        branches = study.sft.branches or cascades - 1
     return [
         Row("teacher", range(1, cascades + 1)),
         *(Row("branch", range(i + 1, cascades + 1), i) for i in range(branches, 0, -1)),
@@ -116,7 +119,7 @@ def places_of(cascades: int) -> Places:
 
 def draw(study: Study, title: str) -> Figure:
     """The teacher above, a staircase of branches below it, the student at the bottom."""
-    places = places_of(study.networks.teacher.cascades)
+    places = places_of(feature_cascades(study.networks.teacher))
     every = rows_of(study)
     rows = [row for row in every if row.role != "branch" or row.branch in places.lefts]
     width = max(places.right + RIGHT, NARROWEST)
@@ -133,7 +136,10 @@ def draw(study: Study, title: str) -> Figure:
     for name, y in zip(names, (heights[0], heights[-1]), strict=True):
         for number, line in enumerate(reversed(name)):
             label(axis, 0.06, y - NAME - LINE * (number + 0.5), line, fontsize=SMALL)
-    _draw_key(axis, heights[-1] + 0.42, study.sft)
+    _draw_key(axis, heights[-1] + 0.42, study)
+    if study.networks.teacher.cascades is None:
+        head(figure, f"{title}: networks", "without blocks that student-friendly training needs")
+        return figure
     heading = f"{title}: networks and student-friendly training (SFT)"
     head(figure, heading, "; ".join([loss_in_words(study.sft), *_left_out(every, rows)]))
     return figure
@@ -167,17 +173,23 @@ def _left_out(every: list[Row], rows: list[Row]) -> list[str]:
 
 def _name_of(study: Study, role: str, width: float) -> list[str]:
     """A network in words, on lines that fit the figure."""
-    network: Network = getattr(study.networks, role)
-    padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
-    text = (
-        f"{role.title()} {network.name}: {network.cascades} cascades of {network.depth} "
-        f"convolutions, {network.features} features{padded}"
-    )
-    if role == "student":
+    network: Network | OtherNetwork = getattr(study.networks, role)
+    text = f"{role.title()} {_in_words(network)}"
+    if role == "student" and network.cascades is not None:
         last = network.cascades
         trained = f"blocks 2 to {last}, each the same in all," if last > 2 else "block 2"
         text += f"; the branches train its {trained} and not block 1"
     return fitted(text, width - 0.15, SMALL)
+
+
+def _in_words(network: Network | OtherNetwork) -> str:
+    if isinstance(network, OtherNetwork):
+        return network.name
+    padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
+    return (
+        f"{network.name}: {network.cascades} cascades of {network.depth} convolutions, "
+        f"{network.features} features{padded}"
+    )
 
 
 def _draw_entry(axis: Axes, row: Row, y: float, teacher: float, places: Places) -> None:
@@ -195,25 +207,33 @@ def _draw_entry(axis: Axes, row: Row, y: float, teacher: float, places: Places) 
 
 
 def _draw_cascades(
-    axis: Axes, row: Row, y: float, places: Places, network: Network, sft: StudentFriendly
+    axis: Axes,
+    row: Row,
+    y: float,
+    places: Places,
+    network: Network | OtherNetwork,
+    sft: StudentFriendly,
 ) -> None:
-    """Block, data fidelity and the way to the next of each cascade that is drawn."""
+    """Block, data fidelity and the way to the next of each cascade that is drawn. What is in a
+    block is drawn of a DC-CNN alone; a network without blocks is one box."""
     block, fidelity = BLOCK * places.width, FIDELITY * places.width
     gid = f"{row.role}{row.branch or ''}"
     for cascade, left in places.lefts.items():
         if cascade not in row.cascades:
             continue
-        unused = row.role == "student" and cascade == 1
+        unused = row.role == "student" and cascade == 1 and network.cascades is not None
         top = y - TALL / 2
         box(axis, left, top, block, TALL, color=row.color, dashed=unused, gid=f"{gid} block")
         marked = sft.imitation_domain == "features" and sft.imitation_weight and cascade > 1
-        middle = (network.depth + 1) // 2 if marked and row.role != "student" else 0
-        _draw_convolutions(axis, left, y, block, network.depth, middle, row.color)
-        box(axis, left + block, top, fidelity, TALL, face="0.9", gid=f"{gid} fidelity")
-        label(axis, left + block + fidelity / 2, y, "DF", ha="center", rotation=90)
+        if isinstance(network, Network):
+            middle = (network.depth + 1) // 2 if marked and row.role != "student" else 0
+            _draw_convolutions(axis, left, y, block, network.depth, middle, row.color)
+        if network.cascades is not None:
+            box(axis, left + block, top, fidelity, TALL, face="0.9", gid=f"{gid} fidelity")
+            label(axis, left + block + fidelity / 2, y, "DF", ha="center", rotation=90)
         name = f"{'T' if row.role == 'teacher' else 'S'}{cascade}"
         label(axis, left + block / 2, top - 0.06, name, ha="center", color=row.color, bbox=HALO)
-        end = left + block + fidelity
+        end = left + block + (fidelity if network.cascades is not None else 0)
         if cascade < row.cascades[-1]:
             arrow(axis, (end, y), (left + places.width, y))
     if places.gap is not None and row.cascades[0] <= FIRST + 1:
@@ -257,7 +277,7 @@ def _draw_imitation(
 ) -> None:
     """Dashed lines from what is imitated to what imitates it."""
     branches = [(row, y) for row, y in zip(rows, heights, strict=True) if row.role == "branch"]
-    if not sft.imitation_weight:
+    if not (sft.imitation_weight and branches):
         return
     teacher, lowest = heights[0], branches[-1][1]
     if sft.imitation_domain == "image":
@@ -273,13 +293,16 @@ def _draw_imitation(
             axis.plot([x, x], [teacher, max(reached)], zorder=1, **IMITATION)
 
 
-def _draw_key(axis: Axes, y: float, sft: StudentFriendly) -> None:
+def _draw_key(axis: Axes, y: float, study: Study) -> None:
     """What the signs mean, in one line."""
-    x = 0.08
-    for step in range(3):
-        axis.plot([x + 0.05 * step] * 2, [y - 0.07, y + 0.07], color="0.25", linewidth=0.9)
-    label(axis, x + 0.17, y, "3 x 3 convolutions")
-    x += 1.2
+    x, sft = 0.08, study.sft
+    if len(study.networks.others) < 2:
+        for step in range(3):
+            axis.plot([x + 0.05 * step] * 2, [y - 0.07, y + 0.07], color="0.25", linewidth=0.9)
+        label(axis, x + 0.17, y, "3 x 3 convolutions")
+        x += 1.2
+    if study.networks.teacher.cascades is None:
+        return
     box(axis, x, y - 0.09, 0.14, 0.18, face="0.9")
     label(axis, x + 0.07, y, "DF", ha="center", rotation=90)
     label(axis, x + 0.2, y, "data fidelity (sampled lines put back)")

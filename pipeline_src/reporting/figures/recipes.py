@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline_src.config import load_study
+from pipeline_src.config.networks import feature_cascades
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
+from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.names import split_model_name
 from pipeline_src.planning.plans import TrainingPlan
@@ -104,7 +106,7 @@ def _shown(models: Models, recipe: str, methods: list[str]) -> Shown:
         _stages(models.study, plan, methods, epochs),
         [
             f"Student {plan.network.name}",
-            f"{plan.network.parameters:,} parameters",
+            f"{parameters(plan.network):,} parameters",
             "reconstructs without the teacher",
         ],
     )
@@ -112,11 +114,11 @@ def _shown(models: Models, recipe: str, methods: list[str]) -> Shown:
 
 def _training(plan: TrainingPlan, epochs: str) -> list[str]:
     """How a teacher is trained."""
-    size = f"{plan.network.parameters:,} parameters"
+    size = f"{parameters(plan.network):,} parameters"
     if plan.sft is None:
         return [f"Teacher {plan.network.name}", size, "trained on reconstruction", epochs]
     losses = plan.sft.losses
-    branches = losses.branches or plan.network.cascades - 1
+    branches = losses.branches or feature_cascades(plan.network) - 1
     imitated = "images" if losses.imitation_domain == "image" else "middle features"
     terms = (
         (losses.teacher_weight, "its reconstruction"),
@@ -134,7 +136,7 @@ def _training(plan: TrainingPlan, epochs: str) -> list[str]:
 
 def _start(plan: TrainingPlan) -> list[str]:
     """Where a student starts."""
-    last = plan.network.cascades
+    last = feature_cascades(plan.network)
     blocks = f"blocks 2 to {last}" if last > 2 else "block 2"
     if plan.warm_start is None:
         return ["Start", "random weights"]

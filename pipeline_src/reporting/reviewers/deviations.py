@@ -54,7 +54,7 @@ def options(study: Study) -> list[Option]:
     text, code = PRESETS["paper"], PRESETS["authors"]
     found = []
     for key in dict.fromkeys((*text, *code)):
-        here = _values_of_methods(study, values, key) if "NAME" in key else [_at(values, key)]
+        here = _values_of_methods(study, values, key) if "NAME" in key else _there(values, key)
         same = [here == [preset.get(key)] for preset in (text, code)]
         # The feature stage, whose weights are chosen, is one of two stages.
         unused = key.endswith("feature_stage_selection") and (
@@ -65,9 +65,9 @@ def options(study: Study) -> list[Option]:
             found.append(
                 Option(
                     key,
-                    " or ".join(map(shown, here)),
-                    shown(text.get(key)),
-                    shown(code.get(key)),
+                    " or ".join(map(render_value, here)),
+                    render_value(text.get(key)),
+                    render_value(code.get(key)),
                     follows.get((same[0], same[1]), "neither alone"),
                 )
             )
@@ -84,16 +84,24 @@ def _values_of_methods(study: Study, values: Mapping[str, Any], key: str) -> lis
     return found
 
 
+def _there(values: Any, key: str) -> list[Any]:
+    """The value of a key; nothing where the study's kind of network does not have it."""
+    try:
+        return [_at(values, key)]
+    except KeyError:
+        return []
+
+
 def _at(values: Any, key: str) -> Any:
     for part in key.split("."):
         values = values[part]
     return values
 
 
-def shown(value: Any) -> str:
+def render_value(value: Any) -> str:
     """A value of the configuration as text."""
     if isinstance(value, list):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(render_value, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -135,7 +143,7 @@ def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
             if f"methods.NAME.{option}" in told:
                 continue
         if key not in told and ours.get(key) != theirs.get(key):
-            yield Deviation(key, shown(ours.get(key)), shown(theirs.get(key)))
+            yield Deviation(key, render_value(ours.get(key)), render_value(theirs.get(key)))
 
 
 def _of_lists(what: str, ours: list[str], theirs: list[str]) -> Iterator[Deviation]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
-from pipeline_src.planning.places import Places
+from pipeline_src.planning.places import STORE, Places
 from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.design import of_seed, repeated_text
 from pipeline_src.reporting.names import MODEL_TITLES, counted
@@ -144,7 +144,7 @@ def _data(study: Study, records: Records) -> Part:
         folded.append((f"{title}: patients", lines or [UNKNOWN]))
         if store:
             told = [f"SHA-256 of images and index: {store.digest}"]
-            if made and (sha256 := made.outputs.get("volumes.h5")):
+            if made and (sha256 := made.outputs.get(STORE)):
                 told.append(f"SHA-256 of the file: {sha256}")
             told += [f"left out {count} times: {why}" for why, count in store.dropped.items()]
             told += [f"found twice: {sentence}" for sentence in (made.repeated if made else [])]

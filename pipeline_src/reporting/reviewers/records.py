@@ -10,7 +10,7 @@ from typing import Any
 from pipeline_src.config.study import Study
 from pipeline_src.data.store_index import StoreIndex, read_index
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import Places, manifest_of
+from pipeline_src.planning.places import MANIFEST, VOLUMES, Places, manifest_of
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest, Run
 from pipeline_src.sampling.masks import Mask, read_mask
 
@@ -178,13 +178,13 @@ class _Reading:
             of_model = records.by_model.setdefault(name, Effort())
             for seed in self._study.seeds:
                 folder = places.model(*setting, seed, name)
-                self._made(f"{folder}/manifest.json", records.training, of_model)
+                self._made(f"{folder}/{MANIFEST}", records.training, of_model)
                 self._evaluated(folder)
 
     def _evaluated(self, folder: str) -> None:
         """One process measures many models, and the manifest of each tells of it as far as it had
         come: its longest account counts, once."""
-        made = self._made(f"{folder}/volumes.manifest.json")
+        made = self._made(manifest_of(f"{folder}/{VOLUMES}"))
         self.records.evaluation.expected += 1
         self.records.evaluation.found += made is not None
         for run in made.runs if made else ():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.config.study import Study
 
 
 def method_options(study: Study) -> str:
     """The options in which the paper and its authors' code differ, as they ran."""
     forms = sorted({m.form for m in study.methods.values()})
-    networks, options = study.networks, study.distillation
+    options = study.distillation
     preset = f"preset {study.preset}: " if study.preset else ""
     kept = (
         f" ({options.feature_stage_selection} weights of the feature stage)"
@@ -19,6 +20,12 @@ def method_options(study: Study) -> str:
     return (
         f"{preset}losses in {' and '.join(forms) or 'no'} form, protocol "
         f"{options.protocol}{kept}{start}, imitation normalised by "
-        f"{study.sft.imitation_normalisation}, padding {networks.teacher.padding} and "
-        f"{networks.student.padding}"
+        f"{study.sft.imitation_normalisation}, {_of_networks(study.networks)}"
     )
+
+
+def _of_networks(networks: Networks) -> str:
+    teacher, student = networks.teacher, networks.student
+    if isinstance(teacher, Network) and isinstance(student, Network):
+        return f"padding {teacher.padding} and {student.padding}"
+    return f"networks {teacher.name} and {student.name}"

@@ -13,11 +13,11 @@ from kernel_helpers import needs_kernels
 from training_helpers import Files, study_with, train
 
 from pipeline_src.acceleration import compiled
-from pipeline_src.acceleration.choice import why_library
+from pipeline_src.acceleration.choice import why_not_compiled
 from pipeline_src.errors import InputError
 from pipeline_src.operations.cluster.doctor import examine
 from pipeline_src.planning.plans import training_plan
-from pipeline_src.running.run import what_defines
+from pipeline_src.running.run import training_fingerprint
 
 pytest_plugins = ["shared_fixtures"]
 CPU = torch.device("cpu")
@@ -58,13 +58,13 @@ def test_kernels_that_are_asked_for_and_cannot_be_had_are_refused(
         train(study, "student", files.inputs(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     [finding] = [f for f in examine(study, None) if "training.convolutions" in f.what]
-    assert finding.verdict == "bad"
+    assert finding.verdict == "error"
 
 
 @pytest.mark.usefixtures("no_compiler")
 def test_the_doctor_sees_that_there_is_no_compiler() -> None:
     [finding] = [f for f in examine(study_with(), None) if "convolutions" in f.what]
-    assert finding.verdict == "look"
+    assert finding.verdict == "warning"
     assert "no C compiler found" in finding.what
 
 
@@ -74,19 +74,19 @@ def test_the_doctor_looks_at_every_model() -> None:
     assert finding.verdict == "ok"
     mixed = study_with(networks={"student": {"depth": 3, "cascades": 3, "features": 10}})
     found = [f.verdict for f in examine(mixed, None) if "convolutions" in f.what]
-    assert found == ["ok", "look"]
+    assert found == ["ok", "warning"]
 
 
 def test_the_library_can_be_asked_for() -> None:
     study = study_with(training={"convolutions": "library"})
-    reason = why_library(training_plan(study, "student", 0), CPU)
+    reason = why_not_compiled(training_plan(study, "student", 0), CPU)
     assert reason == "training.convolutions: library"
 
 
 @pytest.mark.parametrize("convolutions", ["auto", "compiled"])
 def test_kernels_are_not_for_gpus(convolutions: str) -> None:
     plan = training_plan(study_with(training={"convolutions": convolutions}), "student", 0)
-    assert why_library(plan, torch.device("cuda")) == (
+    assert why_not_compiled(plan, torch.device("cuda")) == (
         "the kernels are for the CPU, and the device is cuda"
     )
 
@@ -95,14 +95,15 @@ def test_kernels_are_not_for_gpus(convolutions: str) -> None:
 def test_every_network_of_a_training_must_fit_the_kernels() -> None:
     study = study_with(networks={"teacher": {"depth": 5, "cascades": 3, "features": 10}})
     for model in ("teacher", "sft_teacher", "std_kd_fsp"):
-        assert "there are 10" in why_library(training_plan(study, model, 0), CPU)
-    assert why_library(training_plan(study, "student", 0), CPU) == ""
+        assert "there are 10" in why_not_compiled(training_plan(study, model, 0), CPU)
+    assert why_not_compiled(training_plan(study, "student", 0), CPU) == ""
 
 
 def test_it_is_part_of_what_defines_a_training(files: Files) -> None:
     plan = training_plan(study_with(), "student", 0)
     ours, theirs = (
-        what_defines(plan, files.inputs(), CPU, compiled=compiled) for compiled in (True, False)
+        training_fingerprint(plan, files.inputs(), CPU, compiled=compiled)
+        for compiled in (True, False)
     )
     assert ours != theirs
     acceleration = {f"acceleration/{name}" for name in ("cascade.c", "winograd.h", "cascade.py")}

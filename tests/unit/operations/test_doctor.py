@@ -50,12 +50,12 @@ def findings(study: dict[str, Any], profile: Path | None = PROFILE) -> list[Find
     return list(examine(check_study(study, "the test"), profile))
 
 
-def bad(study: dict[str, Any]) -> list[Finding]:
-    return [finding for finding in findings(study) if finding.verdict == "bad"]
+def errors(study: dict[str, Any]) -> list[Finding]:
+    return [finding for finding in findings(study) if finding.verdict == "error"]
 
 
 def test_all_is_well(tiny_study: dict[str, Any]) -> None:
-    assert bad(tiny_study) == []
+    assert errors(tiny_study) == []
     said = [finding.what for finding in findings(tiny_study)]
     assert "SLURM answers; partitions: cpu, gpu" in said
     assert any(text.startswith("partition gpu has the ") for text in said)
@@ -63,7 +63,7 @@ def test_all_is_well(tiny_study: dict[str, Any]) -> None:
 
 def test_a_partition_that_is_not_there(tiny_study: dict[str, Any], slurm: Path) -> None:
     partitions(slurm, GOOD[0], "a100|1-00:00:00|512000|gpu:a100:4|up")
-    [found] = bad(tiny_study)
+    [found] = errors(tiny_study)
     assert found.what == "partition 'gpu' is not there"
     assert "set slurm_partition in set-resources" in found.advice
 
@@ -71,17 +71,17 @@ def test_a_partition_that_is_not_there(tiny_study: dict[str, Any], slurm: Path) 
 def test_a_partition_without_gpus(tiny_study: dict[str, Any], slurm: Path) -> None:
     partitions(slurm, GOOD[0], "gpu|1-00:00:00|512000|(null)|up")
     tiny_study["training"]["device"] = "auto"
-    assert "partition gpu has no GPU" in [found.what for found in bad(tiny_study)]
+    assert "partition gpu has no GPU" in [found.what for found in errors(tiny_study)]
 
 
 def test_a_partition_that_is_down(tiny_study: dict[str, Any], slurm: Path) -> None:
     partitions(slurm, "cpu|1:00:00|192000|(null)|drain", GOOD[1])
-    assert [found.what for found in bad(tiny_study)] == ["partition cpu is down"]
+    assert [found.what for found in errors(tiny_study)] == ["partition cpu is down"]
 
 
 def test_too_short_and_too_small_a_partition(tiny_study: dict[str, Any], slurm: Path) -> None:
     partitions(slurm, GOOD[0], "gpu|5:00|1000|gpu:4|up")
-    what = " and ".join(found.what for found in bad(tiny_study))
+    what = " and ".join(found.what for found in errors(tiny_study))
     assert "min, partition gpu allows 5" in what
     assert "MiB, nodes of gpu have 1000" in what
 
@@ -90,7 +90,7 @@ def test_a_partition_too_short_for_a_further_attempt(
     tiny_study: dict[str, Any], slurm: Path
 ) -> None:
     partitions(slurm, GOOD[0], "gpu|30:00|512000|gpu:4|up")
-    assert bad(tiny_study) == []
+    assert errors(tiny_study) == []
     [look] = [f.what for f in findings(tiny_study) if "attempt 4" in f.what]
     assert "partition gpu allows 30" in look
 
@@ -102,7 +102,7 @@ def test_partitions_of_other_rules_need_no_gpu(tiny_study: dict[str, Any], tmp_p
         "  evaluate: {slurm_partition: cpu}\n  prepare: {mem_mb: 9}\n  train_sft_teacher:",
     )
     (tmp_path / "config.yaml").write_text(changed)
-    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "bad"] == []
+    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "error"] == []
 
 
 @pytest.mark.parametrize("given", ["[train=4]", ""])
@@ -111,32 +111,32 @@ def test_profiles_without_rules_are_looked_at_too(
 ) -> None:
     text = f"executor: slurm\ndefault-resources: [slurm_partition=cpu]\nset-resources: {given}\n"
     (tmp_path / "config.yaml").write_text(text)
-    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "bad"] == []
+    assert [f for f in findings(tiny_study, tmp_path) if f.verdict == "error"] == []
 
 
 def test_slurm_that_does_not_answer(tiny_study: dict[str, Any], slurm: Path) -> None:
     _command(slurm / "sinfo", "", status=1)
-    assert [found.what for found in bad(tiny_study)] == ["SLURM does not answer (sinfo fails)"]
+    assert [found.what for found in errors(tiny_study)] == ["SLURM does not answer (sinfo fails)"]
 
 
 def test_no_slurm(tiny_study: dict[str, Any], slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(slurm))
     for name in ("sbatch", "sinfo"):
         (slurm / name).unlink()
-    [found] = bad(tiny_study)
+    [found] = errors(tiny_study)
     assert found.what == "no sbatch, sinfo here"
 
 
 def test_data_that_is_not_there(tiny_study: dict[str, Any]) -> None:
     tiny_study["datasets"]["heads"]["source"] = {"kind": "acdc", "path": "acdc"}
-    [found] = bad(tiny_study)
+    [found] = errors(tiny_study)
     assert found.what.startswith("data set heads: acdc/training") or "does not exist" in found.what
     assert "data_root" in found.advice
 
 
 def test_gpus_for_a_study_on_the_cpu(tiny_study: dict[str, Any]) -> None:
-    looks = [f.what for f in findings(tiny_study) if f.verdict == "look"]
-    assert "GPUs are asked for, but training.device is cpu" in looks
+    warnings = [f.what for f in findings(tiny_study) if f.verdict == "warning"]
+    assert "GPUs are asked for, but training.device is cpu" in warnings
 
 
 def test_a_cpu_build_for_a_study_on_gpus(
@@ -144,7 +144,7 @@ def test_a_cpu_build_for_a_study_on_gpus(
 ) -> None:
     monkeypatch.setattr("torch.version.cuda", None)
     tiny_study["training"]["device"] = "cuda"
-    [found] = bad(tiny_study)
+    [found] = errors(tiny_study)
     assert "has no CUDA: trainings run on the CPU" in found.what
 
 
@@ -178,7 +178,7 @@ def test_command_tells_how_much_is_to_mend(
     assert capsys.readouterr().out.splitlines()[-1] == "ready"
     partitions(slurm, GOOD[0])
     assert main(arguments) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1 to mend"
+    assert capsys.readouterr().out.splitlines()[-1] == "1 error"
 
 
 def test_a_profile_that_is_not_there(

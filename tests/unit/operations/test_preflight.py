@@ -90,7 +90,7 @@ def test_ids_of_different_people_are_not_pointed_out(
     nifti_study: dict[str, Any], write_config: Any, capsys: Output
 ) -> None:
     assert check(write_config, nifti_study) == 0
-    assert "look:" not in capsys.readouterr().out
+    assert "warning:" not in capsys.readouterr().out
 
 
 def test_a_path_that_snakemake_takes_for_a_placeholder(

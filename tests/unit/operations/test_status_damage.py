@@ -118,6 +118,6 @@ def test_files_replaced_all_the_time_are_read_whole(study: Study, results: Path)
         assert process.stdout is not None
         assert process.stdout.readline() == b"going\n"
         [planned] = [p for p in reading.plan(study, results) if p.model == "std_kd_at"]
-        found = [reading.look(planned) for _ in range(1500)]
+        found = [reading.training_status(planned) for _ in range(1500)]
         process.kill()
     assert {(t.state, round(t.epochs_done, 2)) for t in found} == {("stopped", 12.67)}

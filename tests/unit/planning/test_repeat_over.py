@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimate_helpers import even_speed
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
@@ -234,7 +235,7 @@ def test_check_says_which_design_runs(config: Path, capsys: pytest.CaptureFixtur
     assert main(["check", f"--config={config}", "--set", "seeds=[0, 1, 2]"]) == 0
     said = capsys.readouterr().out
     assert "each seed has masks and splits of the patients of its own" in said
-    assert "look: data set heads: 3 seeds test some of 2 folds more often" in said
+    assert "warning: data set heads: 3 seeds test some of 2 folds more often" in said
     assert main(["check", f"--config={config}", "--set", "datasets.heads.split.folds=4"]) == 0
     assert "2 seeds test 2 of 4 folds; 4 seeds test every patient" in capsys.readouterr().out
 
@@ -261,8 +262,6 @@ def test_the_design_is_told(tiny_study: Given) -> None:
 
 
 def test_an_estimate_counts_what_is_repeated(tiny_study: Given) -> None:
-    from test_estimate import even_speed
-
     found = {}
     for over in (["seed"], ALL):
         study = study_of(tiny_study, seeds=[0, 1, 2], repeat_over=over)

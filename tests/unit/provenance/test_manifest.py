@@ -45,9 +45,9 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert (manifest.settings, manifest.code) == ({"model": "teacher"}, {"a.py": "d1g35t"})
     assert manifest.seconds == manifest.runs[0].seconds + 2.5
     assert (manifest.training_sha256, manifest.histories) == ("f1", ["history_a.csv"])
-    assert manifest.told("dataset") == "heart"
+    assert manifest.get("dataset") == "heart"
     assert "dataset" in manifest
-    assert manifest.told("acceleration", "none") == "none"
+    assert manifest.get("acceleration", "none") == "none"
 
 
 def test_labels_stand_before_what_went_in(path: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.reporting.figures import draw_figure
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.names import counted
-from pipeline_src.reporting.style import COLORS, LINE_LENGTH, told
+from pipeline_src.reporting.style import COLORS, LINE_LENGTH, wrap_lines
 
 HEAVY = ("matplotlib", "numpy", "pandas", "seaborn", "torch")
 
@@ -100,14 +100,14 @@ def test_counts_in_words() -> None:
 
 
 def test_parts_of_a_sentence_stay_whole_on_their_lines() -> None:
-    assert told(["one seed"]) == ["one seed"]
-    assert told(["a", "b"], "Why: ") == ["Why: a; b"]
+    assert wrap_lines(["one seed"]) == ["one seed"]
+    assert wrap_lines(["a", "b"], "Why: ") == ["Why: a; b"]
     parts = [f"{k} " + "x" * 50 for k in range(4)]
-    assert told(parts) == [f"{parts[0]}; {parts[1]};", f"{parts[2]}; {parts[3]}"]
+    assert wrap_lines(parts) == [f"{parts[0]}; {parts[1]};", f"{parts[2]}; {parts[3]}"]
 
 
 def test_parts_longer_than_a_line_are_broken_between_words() -> None:
     words = ["word"] * 60
-    lines = told(["short", " ".join(words), "end"])
+    lines = wrap_lines(["short", " ".join(words), "end"])
     assert max(map(len, lines)) <= LINE_LENGTH
     assert " ".join(lines).replace(";", "").split() == ["short", *words, "end"]

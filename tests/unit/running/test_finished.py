@@ -11,8 +11,8 @@ from pipeline_src.files import sha256_file
 from pipeline_src.running.finished import (
     forget,
     is_complete,
+    restore_finished,
     set_aside,
-    take_back,
     trained_folders,
 )
 
@@ -41,7 +41,7 @@ def test_what_was_deleted_is_taken_back(folder: Path) -> None:
     set_aside(folder)
     for name in ("weights.safetensors", "manifest.json"):
         (folder / name).unlink()
-    assert take_back(folder, "mine")
+    assert restore_finished(folder, "mine")
     assert is_complete(folder, "mine")
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "weights.safetensors"]
 
@@ -50,7 +50,7 @@ def test_what_another_training_left_is_not_taken(folder: Path) -> None:
     set_aside(folder)
     for name in ("weights.safetensors", "manifest.json"):
         (folder / name).unlink()
-    assert not take_back(folder, "another")
+    assert not restore_finished(folder, "another")
     assert list(folder.iterdir()) == []
 
 
@@ -58,7 +58,7 @@ def test_a_damaged_file_is_not_taken(folder: Path) -> None:
     set_aside(folder)
     (folder / "weights.safetensors").unlink()
     (folder / "finished" / "weights.safetensors").write_bytes(b"cut")
-    assert not take_back(folder, "mine")
+    assert not restore_finished(folder, "mine")
     assert not (folder / "weights.safetensors").exists()
 
 
@@ -105,7 +105,7 @@ def test_a_manifest_that_names_other_files_moves_none(
     text = json.dumps({"training_sha256": "mine", "outputs": outputs})
     (aside / "manifest.json").write_text(text)
     before = sorted(p.name for p in folder.iterdir() if p.name != "finished")
-    assert not take_back(folder, "mine")
+    assert not restore_finished(folder, "mine")
     assert victim.read_text() == "mine"
     assert sorted(p.name for p in folder.iterdir()) == before
     (folder / "manifest.json").write_text(text)
@@ -121,7 +121,7 @@ def test_links_are_not_taken_back(linked: str, folder: Path, tmp_path: Path) -> 
     (folder / linked).symlink_to(tmp_path / "elsewhere")
     for name in ("weights.safetensors", "manifest.json"):
         (folder / name).unlink()
-    assert not take_back(folder, "mine")
+    assert not restore_finished(folder, "mine")
     assert not (folder / "weights.safetensors").exists()
     assert (tmp_path / "elsewhere").exists()
 

@@ -11,7 +11,7 @@ from training_helpers import Files, history, std_inputs, study_with, train
 
 from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json
-from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles, flattened
 from pipeline_src.training.builder import fresh_network
@@ -45,7 +45,7 @@ def test_left_anywhere_it_ends_with_the_same_bits(
     inputs = std_inputs(files, runs)
     whole = train(STUDY, "std_kd_at", inputs, tmp_path / "whole")
 
-    class Leaving(Safekeeping):
+    class Leaving(Checkpointer):
         SHARE = 1e9  # every epoch is saved, however short
 
         def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
@@ -58,7 +58,7 @@ def test_left_anywhere_it_ends_with_the_same_bits(
                 places.remove(here)
                 raise Interrupted(str(here))
 
-    monkeypatch.setattr("pipeline_src.running.run.Safekeeping", Leaving)
+    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)
     output = tmp_path / "left"
     runs = len(places) + 1
     for _ in places[:]:
@@ -88,7 +88,7 @@ def test_saving_after_short_epochs_takes_a_small_share_of_the_time(
             clock[0] += 0.1
 
     stage = stage_like(files)
-    keeping = Safekeeping(NotedFiles(tmp_path, ""), None, Interruption(), 30, dict)
+    keeping = Checkpointer(NotedFiles(tmp_path, ""), None, Interruption(), 30, dict)
     for _ in range(100):
         clock[0] += 1
         keeping(stage, epoch_over=True)

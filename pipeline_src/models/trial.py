@@ -1,0 +1,123 @@
+"""What a network does, seen from a trial on tensors that have shapes and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
+from pipeline_src.errors import InputError
+from pipeline_src.models.base import ReconstructionNetwork, count_parameters
+from pipeline_src.models.registry import make_network
+from pipeline_src.models.taps import Features, Tap, tapped
+
+#: Rows and columns of the image on which features are compared.
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Counted in one reconstruction of one slice.
+
+    Attributes:
+        parameters: trainable numbers.
+        multiply_adds: of all convolutions and matrix products but those of data fidelity.
+        fidelities: how often data fidelity is imposed.
+        activations: numbers that its layers put out, which training keeps for gradients.
+    """
+
+    parameters: int
+    multiply_adds: int
+    fidelities: int
+    activations: int
+
+
+class _Counted(nn.Module):
+    """Stands for data fidelity, changes nothing, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, image: Tensor, _zero_filled: Tensor) -> Tensor:
+        self.calls += 1
+        return image
+
+
+def _without_numbers(network: Network | OtherNetwork) -> ReconstructionNetwork:
+    with torch.device("meta"):
+        return make_network(network)
+
+
+def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
+    """Try a network on a slice of a size.
+
+    Raises:
+        InputError: there is no such kind of network, or its options are not its own.
+    """
+    # Imported late: trainings look at shapes alone.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    made, fidelity, layers = _without_numbers(network), _Counted(), 0
+
+    def add(_layer: nn.Module, _given: object, out: Tensor) -> None:
+        nonlocal layers
+        layers += out.numel()
+
+    for module in made.modules():
+        if not any(True for _ in module.children()) and not isinstance(module, nn.Identity):
+            module.register_forward_hook(add)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        made(torch.empty(1, 1, rows, columns, device="meta"), fidelity)
+    # The library counts a multiplication and an addition as two.
+    return Trial(count_parameters(made), counter.get_total_flops() // 2, fidelity.calls, layers)
+
+
+def feature_shapes(
+    network: Network | OtherNetwork, taps: Sequence[Tap]
+) -> dict[Tap, tuple[int, ...]]:
+    """Channels, rows and columns of features for an image of `SIDE` x `SIDE`.
+
+    Raises:
+        InputError: the network has no such feature, or none of this kind can be made.
+    """
+    made = _without_numbers(network)
+    features: Features
+    with torch.no_grad(), tapped(made, taps) as features:
+        made(torch.empty(1, 1, SIDE, SIDE, device="meta"), _Counted())
+    return {tap: tuple(features[tap].shape[1:]) for tap in taps}
+
+
+def require_comparable(
+    networks: Networks, taps: Sequence[Tap], what: str, *, channels: bool
+) -> None:
+    """Refuse to compare features of a teacher and a student that differ in their pixels, or with
+    ``channels`` in their channels.
+
+    Args:
+        what: the key and value that asks for the comparison, as the beginning of the line.
+
+    Raises:
+        InputError: they differ, or a network has no such features.
+    """
+    teacher, student = networks.teacher, networks.student
+    if isinstance(teacher, Network) and isinstance(student, Network) and not channels:
+        return  # The study has seen that they are padded alike.
+    of_teacher, of_student = feature_shapes(teacher, taps), feature_shapes(student, taps)
+    for tap in taps:
+        (wide, *pixels), (narrow, *others) = of_teacher[tap], of_student[tap]
+        if channels and wide != narrow:
+            raise InputError(
+                f"{what} compares channel with channel, but the teacher has {wide} features and "
+                f"the student {narrow}"
+            )
+        if pixels != others:
+            raise InputError(
+                f"{what} compares pixel with pixel, but of an image of {SIDE} x {SIDE} the "
+                f"teacher's feature {tap.place!r} of cascade {tap.cascade} has "
+                f"{pixels[0]} x {pixels[1]} and the student's {others[0]} x {others[1]}; take "
+                "networks whose features have the same size, or another method"
+            )

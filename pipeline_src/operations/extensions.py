@@ -1,0 +1,82 @@
+"""Networks, losses, data sources and their options, looked at before any job is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline_src.config.data import OwnSource
+from pipeline_src.config.study import Study
+from pipeline_src.data.sources import source_options
+from pipeline_src.planning.models import Models
+
+
+def has_extensions(models: Models) -> bool:
+    """Whether a study has networks, losses or options that are not looked at without torch."""
+    return any(
+        study.networks.others
+        or any(m.module or m.options for m in study.methods.values())
+        or any(isinstance(d.source, OwnSource) for d in study.datasets.values())
+        for study in models.studies
+    )
+
+
+def network_modules(models: Models) -> list[str]:
+    """Modules outside this project that register networks of a study or of its variants."""
+    found = {n.module for study in models.studies for n in study.networks.others.values()}
+    return sorted(module for module in found if module is not None)
+
+
+def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
+    """Make the networks and losses of a study and of its variants, without numbers.
+
+    Args:
+        run_modules: import the modules outside this project that it names, whose code then runs.
+
+    Yields:
+        A line for each module that is not imported.
+
+    Raises:
+        InputError: a network or loss is not there, does not have an option, or cannot be had for
+            the other networks or losses.
+    """
+    # Imported late: it brings torch.
+    from pipeline_src.models.trial import trial
+
+    told: set[str] = set()
+    for study in models.studies:
+        unseen = {} if run_modules else {r: n for r, n in study.networks.others.items() if n.module}
+        for role, network in study.networks.others.items():
+            if role in unseen:
+                told.add(f"network {role}: {network.source(role)}")
+            else:
+                trial(network, *_size(study))
+        told |= set(_check_sources(study, run_modules=run_modules))
+        told |= set(_check_losses(study, run_modules=run_modules, networks_seen=not unseen))
+    for line in sorted(told):
+        yield f"{line}, which a run imports; --import does it now"
+
+
+def _check_sources(study: Study, *, run_modules: bool) -> Iterator[str]:
+    for name, dataset in study.datasets.items():
+        if not isinstance(dataset.source, OwnSource):
+            continue
+        if run_modules:
+            source_options(dataset.source)
+        else:
+            yield f"data set {name}: {dataset.source.source(name)}"
+
+
+def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> Iterator[str]:
+    from pipeline_src.distillation.base import build_loss, loss_options
+
+    for name, method in study.methods.items():
+        if method.module is not None and not run_modules:
+            yield f"method {name}: {method.source(name)}"
+        elif networks_seen:
+            build_loss(name, method, study.networks)
+        else:
+            loss_options(name, method)
+
+
+def _size(study: Study) -> tuple[int, int]:
+    return next(iter(study.datasets.values())).preparation.matrix

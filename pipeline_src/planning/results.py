@@ -1,0 +1,128 @@
+"""A study's results as the rules make them: what defines each, and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.planning import steps
+from pipeline_src.planning.models import Models
+from pipeline_src.planning.places import (
+    COST,
+    FIGURE_FOLDER,
+    MANIFEST,
+    REPORT,
+    TABLE_FOLDER,
+    VOLUMES,
+    WEIGHTS,
+    Places,
+    manifest_of,
+)
+from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.planning.reported import Reported
+from pipeline_src.reporting.figures.kinds import KINDS
+
+#: What defines a result, its manifest and its first file.
+Result = tuple[steps.Step, str, str]
+
+
+class Results:
+    """The results of a study by the wildcards of their rules: `dataset`, `acceleration` (`4x`),
+    `seed` where there is one for each, `model`.
+
+    Args:
+        models: of the study.
+        reported: the study's tables and figures.
+        root: folder of the study, `results/{study}`.
+        paper: table of the paper's results.
+        paper_config: configuration of the paper's study.
+    """
+
+    def __init__(
+        self, models: Models, reported: Reported, root: str, paper: Path, paper_config: Path
+    ) -> None:
+        self._models, self._study, self._reported = models, models.study, reported
+        self._root, self._paper, self._paper_config = root, paper, paper_config
+        self._places = Places(models.study)
+
+    def _named(self, step: steps.Step, place: str) -> Result:
+        """With the manifest that is named after the file."""
+        return step, f"{self._root}/{manifest_of(place)}", f"{self._root}/{place}"
+
+    def store(self, wildcards: Any) -> Result:
+        """The store of a data set; that of a repeat where stores are repeated."""
+        seed = wildcards.get("seed")
+        step = steps.prepare_step(of_repeat(self._study, seed), wildcards.dataset)
+        return self._named(step, self._places.store(wildcards.dataset, seed))
+
+    def mask(self, wildcards: Any) -> Result:
+        """The mask of a setting; that of a repeat where masks are repeated."""
+        seed, setting = wildcards.get("seed"), (wildcards.dataset, wildcards.acceleration)
+        factor = int(wildcards.acceleration.removesuffix("x"))
+        step = steps.mask_step(of_repeat(self._study, seed), wildcards.dataset, factor)
+        return self._named(step, self._places.mask(*setting, seed))
+
+    def training(self, wildcards: Any) -> Result:
+        """A trained model."""
+        plan = self._models.plan(wildcards.model, int(wildcards.seed))
+        folder = self._folder(wildcards, wildcards.model)
+        return steps.train_step(plan), f"{folder}/{MANIFEST}", f"{folder}/{WEIGHTS}"
+
+    def _folder(self, wildcards: Any, model: str) -> str:
+        setting = (wildcards.dataset, wildcards.acceleration)
+        return f"{self._root}/{self._places.model(*setting, wildcards.seed, model)}"
+
+    def _metrics(self, dataset: str, folder: str) -> Result:
+        place = f"{folder}/{VOLUMES}"
+        part = self._study.datasets[dataset].report_on
+        return steps.evaluate_step(part), manifest_of(place), place
+
+    def metrics(self, wildcards: Any) -> Result:
+        """The metrics of the study's own models: all are measured at once, and the first that is
+        outdated stands for them."""
+        found = [
+            self._metrics(wildcards.dataset, self._folder(wildcards, name))
+            for name in self._study.model_names()
+        ]
+        return next((one for one in found if steps.is_outdated(*one)), found[0])
+
+    def metrics_of_variant(self, wildcards: Any) -> Result:
+        """The metrics of a model of an ablation."""
+        return self._metrics(wildcards.dataset, self._folder(wildcards, wildcards.model))
+
+    def metrics_of_zero_filling(self, wildcards: Any) -> Result:
+        """The metrics of zero filling."""
+        setting = (wildcards.dataset, wildcards.acceleration)
+        folder = self._places.zero_filled(*setting, wildcards.get("seed"))
+        return self._metrics(wildcards.dataset, f"{self._root}/{folder}")
+
+    def cost(self, wildcards: Any) -> Result:
+        """What teacher and student cost."""
+        return self._named(steps.cost_step(), COST)
+
+    def tables(self, wildcards: Any) -> Result:
+        """All tables; the first stands for them."""
+        step = steps.tables_step(self._study, self._paper)
+        return self._named(step, f"{TABLE_FOLDER}/{self._reported.tables[0]}.csv")
+
+    def report(self, wildcards: Any) -> Result:
+        """The report."""
+        return self._named(steps.report_step(self._study, self._paper_config), REPORT)
+
+    def figure(self, kind: str, shown: int = 1) -> Callable[[Any], Result]:
+        """A figure of so many files, by the wildcards of its rule."""
+        made = KINDS[kind]
+
+        def result(wildcards: Any) -> Result:
+            named = (wildcards.get("dataset"), wildcards.get("acceleration"))
+            step = steps.figure_step(
+                kind,
+                self._reported.title(kind, *named),
+                shown,
+                named if made.picks_setting else None,
+                self._models if made.shows_plan else None,
+            )
+            return self._named(step, f"{FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png")
+
+        return result

@@ -1,0 +1,58 @@
+"""Studies whose records lie beside the documents: the code still makes their tables of them, and
+the documents quote nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline_src.cli import main
+from pipeline_src.provenance.archive import RECORDS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+STUDIES = sorted(path.parent for path in (DOCS / "studies").glob(f"*/{RECORDS}"))
+#: A document names the study that its numbers are of.
+NAMED = re.compile(
+    r"<!-- numbers of studies/(\w+) -->(.*?)(?=<!-- numbers of |<!-- end -->|\Z)", re.S
+)
+#: What a study measured, as text writes it: decibels with two decimals, SSIM with four.
+NUMBER = re.compile(r"(?<![\d.])[-+]?\d+\.(?:\d{4}|\d{2})(?!\d|\s*(?:mm|h|s|min)\b)")
+
+pytestmark = pytest.mark.skipif(not STUDIES, reason="no study's records lie in docs/studies")
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda path: path.name)
+def test_tables_are_what_the_code_makes_of_the_records(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / folder.name
+    assert main(["restore", str(folder), "--output", str(results)]) == 0, capsys.readouterr()
+    assert (results / "report.html").exists()
+    assert list(results.glob("figures/*/4x/panel.png"))
+
+
+def quoted() -> list[tuple[str, str, str]]:
+    """Document, study, and the text that quotes it."""
+    return [
+        (path.name, study, text)
+        for path in sorted(DOCS.glob("*.md"))
+        for study, text in NAMED.findall(path.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("document", "study", "text"), quoted(), ids=lambda value: value[:20])
+def test_documents_quote_the_tables(document: str, study: str, text: str) -> None:
+    tables = "\n".join(
+        path.read_text(encoding="utf-8") for path in (DOCS / "studies" / study).glob("tables/*.md")
+    )
+    known = {number.lstrip("+") for number in NUMBER.findall(tables)}
+    found = NUMBER.findall(text)
+    assert found, f"{document} quotes no number of {study}"
+    assert [number for number in found if number.lstrip("+") not in known] == []
+
+
+def test_every_study_is_quoted() -> None:
+    assert {folder.name for folder in STUDIES} <= {study for _, study, _ in quoted()}
