@@ -69,20 +69,18 @@ def _factors(like: Tensor, unit: float, generator: torch.Generator) -> Tensor:
     return 1 + unit * (2 * drawn - 1)
 
 
-def _convolve(
-    cascade: Cascade, unit: float, generator: torch.Generator, image: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def _convolve(cascade: Cascade, unit: float, generator: torch.Generator, image: Tensor) -> Tensor:
     """As the cascade does on a GPU, moved."""
 
     def moved(tensor: Tensor) -> Tensor:
         return tensor * _factors(tensor, unit, generator)
 
-    x, middle, last = moved(image), None, len(cascade.convolutions)
+    x, last = moved(image), len(cascade.convolutions)
     for number, convolution in enumerate(cascade.convolutions, start=1):
         weight, bias = convolution.weight, convolution.bias
         assert isinstance(weight, Tensor)
         assert isinstance(bias, Tensor)
         x = moved(F.conv2d(x, moved(weight), moved(bias), padding=1))
         x = x.relu() if number < last else x
-        middle = x if number == (last + 1) // 2 else middle
-    return x, middle
+        x = cascade.mid(x) if number == cascade.middle < last else x
+    return x
