@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 #: Shares of the budget of each phase but the study, which gets what the others leave.
-SHARES = {"facts": 0.05, "checks": 0.18, "numerics": 0.09, "timing": 0.24, "pack": 0.03}
+SHARES = {"facts": 0.05, "checks": 0.18, "numerics": 0.11, "timing": 0.24, "pack": 0.03}
 PHASES = ("facts", "checks", "numerics", "timing", "study", "pack")
 #: Seconds that a phase needs to start at all; a phase is cut to what is left, never below.
 LEAST = {"facts": 8.0, "checks": 10.0, "numerics": 6.0, "timing": 9.0, "pack": 2.0}

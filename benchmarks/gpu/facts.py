@@ -19,6 +19,8 @@ from pipeline_src.operations.preflight import why_no_gpu
 PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "nibabel", "snakemake")
 #: Whether trainings on a GPU can be forks of the server's process.
 FORKED = "CUDA in a fork of a process that has imported what the fork server does"
+#: Whether Snakemake would find the GPU, by files alone.
+BY_FILES = "GPU by its files"
 FORK = """
 import importlib, os, sys
 from pipeline_src.acceleration.fork_server import LOADED, forks_can_use_a_gpu
@@ -134,7 +136,7 @@ def calls(device: str) -> dict[str, str]:
     }
     if device == "cuda":
         wanted["_cuda_endAllocateToPool"] = pools
-        wanted["GPU by its files"] = files
+        wanted[BY_FILES] = files
         wanted[FORKED] = fork
     found = {}
     for name, call in wanted.items():

@@ -8,7 +8,7 @@ right. How many is measured here, without any of the code that is judged.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ UNITS = {"fp32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
 @contextmanager
 def rounded(module: nn.Module, precision: str, seed: int) -> Iterator[None]:
     """Work on the CPU in float64 as if it were rounded: weights and features of the convolutions
-    in ``module`` are moved by up to a unit of the number format, all else by one of fp32.
+    in ``module`` are moved by up to a unit of the number format, and in fp32 so is all else.
 
     Gradients are moved with them, since what is moved on the way up counts on the way down.
     """
@@ -37,7 +37,8 @@ def rounded(module: nn.Module, precision: str, seed: int) -> Iterator[None]:
         work: Any = partial(_convolve, cascade, UNITS[precision], generator)
         cascade._convolve = work  # type: ignore[method-assign]
     try:
-        with _Rounding(generator):
+        # Beside a coarser format, what fp32 does to the rest counts for nothing.
+        with _Rounding(generator) if precision == "fp32" else nullcontext():
             yield
     finally:
         for cascade in cascades:
@@ -68,20 +69,18 @@ def _factors(like: Tensor, unit: float, generator: torch.Generator) -> Tensor:
     return 1 + unit * (2 * drawn - 1)
 
 
-def _convolve(
-    cascade: Cascade, unit: float, generator: torch.Generator, image: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def _convolve(cascade: Cascade, unit: float, generator: torch.Generator, image: Tensor) -> Tensor:
     """As the cascade does on a GPU, moved."""
 
     def moved(tensor: Tensor) -> Tensor:
         return tensor * _factors(tensor, unit, generator)
 
-    x, middle, last = moved(image), None, len(cascade.convolutions)
+    x, last = moved(image), len(cascade.convolutions)
     for number, convolution in enumerate(cascade.convolutions, start=1):
         weight, bias = convolution.weight, convolution.bias
         assert isinstance(weight, Tensor)
         assert isinstance(bias, Tensor)
         x = moved(F.conv2d(x, moved(weight), moved(bias), padding=1))
         x = x.relu() if number < last else x
-        middle = x if number == (last + 1) // 2 else middle
-    return x, middle
+        x = cascade.mid(x) if number == cascade.middle < last else x
+    return x

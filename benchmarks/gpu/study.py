@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.gpu.bounded import bounded
 from benchmarks.gpu.budget import Cost, StudyPlan, mean_or, plan_study
-from benchmarks.gpu.facts import FORKED
+from benchmarks.gpu.facts import BY_FILES, FORKED
 from benchmarks.gpu.kinds import name_of
 from benchmarks.gpu.lines import Lines
 from benchmarks.gpu.pack import ARCHIVE
@@ -36,6 +36,7 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.config.method import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
+from pipeline_src.files import write_text
 from pipeline_src.planning.models import Models
 from pipeline_src.provenance.archive import write_archive
 from pipeline_src.provenance.manifest import Manifest
@@ -74,13 +75,22 @@ def run(run: Run) -> None:
         _tell(run.lines, study, results)
         return
     until = time.time() + room
-    if any(one["name"] == FORKED and one["ok"] is False for one in run.lines.read("facts", "call")):
+    failed = {one["name"] for one in run.lines.read("facts", "call") if one["ok"] is False}
+    if FORKED in failed:
         os.environ[VARIABLE] = "off"
-    if find_spec("snakemake"):
+    obstacle = "" if find_spec("snakemake") else "it is not installed"
+    if BY_FILES in failed:
+        # Snakemake looks for the GPU's files before it starts; a training asks torch.
+        obstacle = "it would not start a study on a GPU that has no file"
+    if not obstacle:
         ended = bounded(snakemake(folder, config, "tables"), until, folder)
     else:
-        run.lines.add(PHASE, "no snakemake", instead="its commands, one after the other")
+        instead = "its commands, one after the other"
+        run.lines.add(PHASE, "no snakemake", reason=obstacle, instead=instead)
         ended, steps = "finished", list(commands(study, config, results))
+        # As the rules freeze it.
+        frozen = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+        write_text(results / "config.yaml", frozen)
         start_fork_server(len(steps), on_gpu=run.device.graphs)
         for command in steps:
             if ended == "finished":
@@ -90,7 +100,7 @@ def run(run: Run) -> None:
         _measure_what_is_there(run, study, config, results)
     _tell(run.lines, study, results)
     run.guarded(PHASE, "archived", lambda: archive(run, results))
-    if ended == "finished" and find_spec("snakemake") and run.left() > 45 and run.device.graphs:
+    if ended == "finished" and not obstacle and run.left() > 45 and run.device.graphs:
         ended = bounded(snakemake(folder, config, "report"), time.time() + run.left(), folder)
         run.lines.add(PHASE, "report", how=ended)
 
@@ -208,7 +218,7 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         slices=counted["train"],
         validation_slices=counted["validation"],
         batch=study.training.batch_size,
-        rest_seconds=(8.0 if scale.methods is None else 5.0)
+        rest_seconds=(25.0 if scale.methods is None else 5.0)
         + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS / at_once(study),
     )
 

@@ -48,7 +48,11 @@ def commands(study: Study, config: Path, results: Path) -> Iterator[list[str]]:
     zero = setting / "zero_filled"
     yield evaluate([], labels, [*data, "--zero-filled", str(zero)])
     measured = [zero, *(folder(name) for name in models.names())]
-    yield tables(measured, given, results / "tables")
+    cost = results / "cost.csv"
+    both = [f"--{role}={folder(role) / 'weights.safetensors'}" for role in ("teacher", "student")]
+    cores = str(len(os.sched_getaffinity(0)))
+    yield [*program, "cost", *both, *data, "--threads", cores, "--output", str(cost)]
+    yield tables(measured, [*given, "--cost", str(cost)], results / "tables")
 
 
 def at_once(study: Study) -> int:

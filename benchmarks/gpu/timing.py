@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, kinds, write_files
 from benchmarks.gpu.phase import Run
-from benchmarks.gpu.trainings import processes, ready, repeated, start_of_a_training
+from benchmarks.gpu.trainings import WARM_UP, processes, ready, repeated, start_of_a_training
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
@@ -22,7 +22,6 @@ from pipeline_src.training.seeding import random_states
 from pipeline_src.training.validation import Validation
 
 PHASE = "timing"
-WARM_UP = 5
 
 
 def run(run: Run) -> None:

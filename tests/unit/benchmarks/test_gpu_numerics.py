@@ -16,6 +16,9 @@ from pipeline_src.training.step import Step
 
 KINDS = ("teacher", "sft", "at_features", "sp_features")
 KNOWN = {kind.name: kind for kind in kinds(TOY)}
+#: Of this kind in this format rounding alone moves the gradient too far to tell.
+UNTOLD = ("sp_features", "bf16")
+Judge = Callable[..., bool | None]
 Values = Callable[[Convolution, torch.dtype], tuple[Tensor, Tensor]]
 
 
@@ -36,14 +39,19 @@ def given(request: pytest.FixtureRequest, files: Files) -> tuple[Kind, Reference
 
 
 @pytest.fixture
-def judged(files: Files, given: tuple[Kind, Reference]) -> Callable[..., bool | None]:
+def kind(given: tuple[Kind, Reference]) -> str:
+    return given[0].name
+
+
+@pytest.fixture
+def judged(files: Files, given: tuple[Kind, Reference]) -> Judge:
     """The verdict on a kind's step in a precision; ``wrong`` spoils it beforehand."""
-    kind, reference = given
+    of_kind, reference = given
 
     def judge(
         precision: str, wrong: Callable[[Trainee], object] | None = None, *, claimed: str = ""
     ) -> bool | None:
-        made = trainee(kind, files, precision)
+        made = trainee(of_kind, files, precision)
         made.train(1)
         if wrong:
             wrong(made)
@@ -54,12 +62,9 @@ def judged(files: Files, given: tuple[Kind, Reference]) -> Callable[..., bool | 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_pipelines_own_step_is_right(
-    judged: Callable[..., bool | None], precision: str
-) -> None:
-    # In bf16, rounding alone moves the gradient of SP so far that nothing can be judged.
+def test_the_pipelines_own_step_is_right(judged: Judge, kind: str, precision: str) -> None:
     found = judged(precision)
-    assert found is True or (found is None and precision == "bf16")
+    assert found is True or (found is None and (kind, precision) == UNTOLD)
 
 
 def test_what_cannot_be_judged_is_said() -> None:
@@ -68,6 +73,10 @@ def test_what_cannot_be_judged_is_said() -> None:
     assert verdict(1.1e-5, at, "fp32") is False
     assert [verdict(far, at, "tf32") for far in (2.3e-2, 2.5e-2)] == [True, False]
     assert [verdict(far, at, "bf16") for far in (0.02, 1.1, 1.3)] == [True, None, False]
+
+
+def assert_wrong(found: bool | None, kind: str, precision: str) -> None:
+    assert found is False or (found is None and (kind, precision) == UNTOLD)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor]) -> None:
@@ -96,17 +105,18 @@ def turned(weight: Tensor) -> Tensor:
     [("fp32", without_a_tap), ("fp32", turned), ("bf16", without_a_tap)],
 )
 def test_a_wrong_convolution_is_found(
-    judged: Callable[..., bool | None],
+    judged: Judge,
     monkeypatch: pytest.MonkeyPatch,
+    kind: str,
     precision: str,
     change: Callable[[Tensor], Tensor],
 ) -> None:
     spoil(monkeypatch, change)
-    assert judged(precision) is False
+    assert_wrong(judged(precision), kind, precision)
 
 
 def test_fewer_digits_than_claimed_are_found(
-    judged: Callable[..., bool | None], monkeypatch: pytest.MonkeyPatch
+    judged: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert judged("bf16", claimed="fp32") is False
     # Ten bits, as TF32 has.
@@ -115,9 +125,7 @@ def test_fewer_digits_than_claimed_are_found(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_replay_on_another_batch_is_found(
-    judged: Callable[..., bool | None], precision: str
-) -> None:
+def test_a_replay_on_another_batch_is_found(judged: Judge, kind: str, precision: str) -> None:
     def stale(made: Trainee) -> None:
         step = made.step
 
@@ -127,10 +135,10 @@ def test_a_replay_on_another_batch_is_found(
 
         made.step = Stale(lambda _indices: None, made.losses)
 
-    assert judged(precision, stale) is False
+    assert_wrong(judged(precision, stale), kind, precision)
 
 
-def test_a_thousandth_too_much_is_found(judged: Callable[..., bool | None]) -> None:
+def test_a_thousandth_too_much_is_found(judged: Judge) -> None:
     def scaled(made: Trainee) -> None:
         step = made.adam.step
 

@@ -167,7 +167,7 @@ def test_it_takes_nothing_but_configuration_from_the_pipeline() -> None:
         modules |= {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
     own = {m for m in modules if m.startswith("benchmarks.textbook.")}
     taken = {m for m in modules - own if m.startswith(("pipeline_src", "benchmarks"))}
-    assert taken == {"pipeline_src.config.method"}
+    assert taken == {"pipeline_src.config.method", "pipeline_src.config.networks"}
 
 
 # Data.
