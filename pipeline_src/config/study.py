@@ -22,6 +22,7 @@ from pipeline_src.config.method import (
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
+from pipeline_src.config.reconstruction import Reconstruction
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.study_checks import (
     NAME_PATTERN,
@@ -100,6 +101,9 @@ class Study(Section):
     ablations: dict[str, Ablation] = Field(
         default={}, description="further tables, each of some models under some changes"
     )
+    reconstruct: dict[str, Reconstruction] = Field(
+        default={}, description="files of others that models of the study reconstruct, by name"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +174,22 @@ class Study(Section):
     @model_validator(mode="after")
     def _ablated_models_exist(self) -> Study:
         refuse_unknown_ablated(self)
+        return self
+
+    @model_validator(mode="after")
+    def _reconstructing_models_exist(self) -> Study:
+        for name, one in self.reconstruct.items():
+            for key, value, known in (
+                ("model", one.model, self.model_names()),
+                ("dataset", one.dataset, list(self.datasets)),
+                ("acceleration", one.acceleration, self.accelerations),
+                ("seed", one.seed, [None, *self.seeds]),
+            ):
+                if value not in known:
+                    there = ", ".join(str(v) for v in known if v is not None)
+                    raise ValueError(
+                        f"reconstruct.{name}.{key}: {value!r} is not among the study's {there}"
+                    )
         return self
 
     @model_validator(mode="after")

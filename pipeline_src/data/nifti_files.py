@@ -70,12 +70,12 @@ def read_nifti(
     Raises:
         InputError: the file is missing, empty, truncated, not NIfTI, not 3-D, or unreadable.
     """
-    with _reading(path):
-        image = _open(path)
-        _read_through(path, image)
+    with reading_nifti(path):
+        image = open_nifti(path)
+        read_through(path, image)
         shape = volume_shape(image.shape, str(path))
         data = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
-        return _turned(data.reshape(shape), path, image, slice_axis, orientation)
+        return as_slices(data.reshape(shape), path, image, slice_axis, orientation)
 
 
 def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
@@ -87,17 +87,17 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
     Raises:
         InputError: see `read_nifti`; what lies behind the header is not looked at.
     """
-    with _reading(path):
-        image = _open(path)
+    with reading_nifti(path):
+        image = open_nifti(path)
         shape = volume_shape(image.shape, str(path))
         # Takes no memory, whatever its shape.
         like: NDArray[np.float32] = np.broadcast_to(np.float32(0), shape)
-        rows, columns, slices = _turned(like, path, image, slice_axis, orientation).shape
+        rows, columns, slices = as_slices(like, path, image, slice_axis, orientation).shape
     return Header((rows, columns, slices), _orientation(image) if orientation is None else None)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_nifti(path: Path) -> Iterator[None]:
     """What nibabel raises, as one line that names the file; its warnings are of no consequence."""
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -119,7 +119,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
 
 
-def _open(path: Path) -> Any:
+def open_nifti(path: Path) -> Any:
     """The image before its pixels are read."""
     # Nibabel takes a file that it may not open for one of another type.
     with open_regular(path) as stream:
@@ -151,7 +151,7 @@ def _refuse_two_types(path: Path, image: Any) -> None:
         )
 
 
-def _read_through(path: Path, image: Any) -> None:
+def read_through(path: Path, image: Any) -> None:
     """Read a compressed file to its end: nibabel stops before the checksum.
 
     Raises:
@@ -182,9 +182,15 @@ def _orientation(image: Any) -> str | None:
     return None if None in axes else "".join(axes)
 
 
-def _turned(
+def as_slices(
     data: NDArray[np.float32], path: Path, image: Any, slice_axis: int, orientation: str | None
 ) -> NDArray[np.float32]:
+    """A view `(rows, columns, slices)` of an array `(x, y, z)` in the order of an image's file; see
+    `read_nifti`.
+
+    Raises:
+        InputError: the axes cannot be turned, because the file gives no orientation.
+    """
     if orientation not in (None, AS_STORED):
         if _orientation(image) is None:
             raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
@@ -16,6 +17,7 @@ from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
 from pipeline_src.evaluation.results import DATA_DIGITS, REPEATS
 from pipeline_src.files import atomic_path
+from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.planning.places import MANIFEST, MASK, PANEL, SLICES, STORE, VOLUMES, WEIGHTS
@@ -23,6 +25,9 @@ from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
+
+#: Slices that are reconstructed together, which shapes the last bits.
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -238,16 +243,23 @@ class Evaluation:
 
 @torch.no_grad()
 def reconstruct(
-    targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = 8
+    targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = BATCH
 ) -> NDArray[np.float32]:
     """Undersample targets `(slices, rows, columns)` and reconstruct them; zero-filled without
     weights."""
     network = load_network(weights).eval() if weights else None
-    out = []
-    for chunk in torch.from_numpy(targets)[:, None].split(batch):
-        zero_filled = fidelity.zero_filled(chunk)
-        out.append(network(zero_filled, fidelity) if network else zero_filled)
+    chunks = torch.from_numpy(targets)[:, None].split(batch)
+    out = [through(network, fidelity.zero_filled(chunk), fidelity) for chunk in chunks]
     return torch.cat(out)[:, 0].numpy()
+
+
+@torch.no_grad()
+def through(
+    network: ReconstructionNetwork | None, zero_filled: Tensor, fidelity: DataFidelity
+) -> Tensor:
+    """Reconstruct zero-filled images `(batch, 1, rows, columns)`; without a network, they stay what
+    they are. What else is in the batch may change their last bits."""
+    return network(zero_filled, fidelity) if network else zero_filled
 
 
 def panel_slice(rows: pd.DataFrame) -> int:

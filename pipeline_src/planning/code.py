@@ -28,6 +28,7 @@ NEUTRAL = (
     "data.spool",
     "errors",
     "files",
+    "inference",
     "locks",
     "modules",
     "npz_files",

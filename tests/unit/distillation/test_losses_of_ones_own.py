@@ -20,7 +20,7 @@ from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.models.taps import Tap
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.running.checkpointing import Safekeeping
+from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.training.builder import Builder
 from pipeline_src.training.engine import Stage
 from pipeline_src.training.objectives import Distillation
@@ -136,7 +136,7 @@ def test_trained_parts_go_on_where_they_were_and_are_not_kept_with_the_student(
     places = [("features", 2, 1), ("features", 4, 0), ("reconstruction", 2, 0)]
     seen: list[float] = []
 
-    class Leaving(Safekeeping):
+    class Leaving(Checkpointer):
         SHARE = 1e9  # every epoch is saved, however short
 
         def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
@@ -150,7 +150,7 @@ def test_trained_parts_go_on_where_they_were_and_are_not_kept_with_the_student(
                 places.remove(here)
                 raise Interrupted(str(here))
 
-    monkeypatch.setattr("pipeline_src.running.run.Safekeeping", Leaving)
+    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)
     for _ in places[:]:
         with pytest.raises(Interrupted):
             train(study, "std_kd_vid", inputs, tmp_path / "left")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from estimate_helpers import even_speed
 
 from pipeline_src.acceleration.graphs import Replayed
 from pipeline_src.cli import main
@@ -21,7 +22,6 @@ from pipeline_src.operations.estimate.speed import (
     CAPTURED_AFTER,
     Range,
     Speed,
-    kind_of,
     settled,
     speed_of_results,
 )
@@ -164,13 +164,6 @@ def test_priorities_are_those_of_the_rules() -> None:
 
 
 # A study.
-
-
-def even_speed(study: Study) -> Speed:
-    """The same for all kinds: a nanosecond, give or take half."""
-    plans = [Models(study).plan(name, 0) for name in study.model_names()]
-    speeds = {(kind_of(plan), 16, 16): Range(0.5e-9, 1e-9, 1.5e-9) for plan in plans}
-    return Speed(speeds, Range(1, 2, 3), "the test")
 
 
 def test_study_is_counted_and_added_up(study: Study) -> None:

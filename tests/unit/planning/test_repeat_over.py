@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimate_helpers import even_speed
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
@@ -261,8 +262,6 @@ def test_the_design_is_told(tiny_study: Given) -> None:
 
 
 def test_an_estimate_counts_what_is_repeated(tiny_study: Given) -> None:
-    from test_estimate import even_speed
-
     found = {}
     for over in (["seed"], ALL):
         study = study_of(tiny_study, seeds=[0, 1, 2], repeat_over=over)

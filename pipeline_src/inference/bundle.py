@@ -1,0 +1,190 @@
+"""Writing a trained model as a folder that stands alone, and looking whether one is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline_src.data.phantoms import draw_volume
+from pipeline_src.data.preparation import center_crop_or_pad
+from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular, sha256_file, write_json, write_text
+from pipeline_src.inference.bundle_files import (
+    CARD,
+    CODE,
+    CONFIG,
+    MASK,
+    METADATA,
+    ONNX,
+    SAMPLE,
+    SUMS,
+    WEIGHTS,
+    read_config,
+    read_tensors,
+    write_bundle_mask,
+    write_tensors,
+)
+from pipeline_src.inference.card import measured, metadata, write_card
+from pipeline_src.inference.dccnn import Reconstructor, load
+from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
+from pipeline_src.inference.trained import Trained, load_trained
+
+NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
+#: How far a recomputed image may be from the expected one: another machine rounds otherwise.
+TOLERANCE = 1e-5
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
+
+
+def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]:
+    """Write a bundle, whole or not at all; returns what is to be said of it.
+
+    Raises:
+        InputError: something lies at ``output``, or it cannot be written.
+    """
+    remarks = []
+    with _whole_folder(output) as folder:
+        (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
+        write_json(folder / CONFIG, trained.config.model_dump(mode="json"))
+        write_bundle_mask(folder / MASK, trained.mask)
+        source = Path(__file__).with_name(CODE)
+        (folder / CODE).write_bytes(source.read_bytes())
+        network = load(folder)
+        image = sample_image(trained)
+        zero_filled, expected = _through(network, image)
+        write_tensors(
+            folder / SAMPLE, {"image": image, "zero_filled": zero_filled, "expected": expected}
+        )
+        if reason := why_not():
+            remarks.append(f"{ONNX} is left out: {reason}")
+        else:
+            export_onnx(network, folder / ONNX)
+        found = measured(trained.folder)
+        if not found:
+            remarks.append("the card tells no metrics; run evaluate on test patients first")
+        if not licence:
+            remarks.append("the card tells no licence; give one with --licence")
+        write_text(folder / CARD, write_card(trained, found, licence, not reason))
+        write_json(folder / METADATA, metadata(trained, found, licence))
+        names = sorted(path.name for path in folder.iterdir())
+        sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names)
+        write_text(folder / SUMS, sums)
+    return remarks
+
+
+@contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """A folder beside ``output`` that takes its name once all is in it."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"--output {output}: something lies there; give a new folder")
+    temporary = output.parent / f".{output.name}.{secrets.token_hex(4)}"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, output)  # noqa: PTH105 - also over an empty folder
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sample_image(trained: Trained) -> NDArray[np.float32]:
+    """A drawn phantom `(1, 1, rows, columns)` of maximum 1: no one's image goes into a bundle."""
+    rows, columns = trained.matrix
+    volume = draw_volume("brain", 1, max(rows, columns, 64), 3)
+    plane = center_crop_or_pad(np.ascontiguousarray(volume[:, :, 1]), (rows, columns))
+    scaled: NDArray[np.float32] = plane / plane.max()
+    return scaled[None, None]
+
+
+def _through(
+    network: Reconstructor, image: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with torch.no_grad():
+        zero_filled = network.undersample(torch.from_numpy(image))
+        return zero_filled.numpy(), network(zero_filled).numpy()
+
+
+def check_bundle(folder: Path) -> list[str]:
+    """Compare every file with its digest, and recompute the sample; returns what was found.
+
+    Nothing of the bundle is run: its `dccnn.py` is compared with this project's.
+
+    Raises:
+        InputError: a file is missing, was changed or added, or the sample comes out otherwise.
+    """
+    _check_sums(folder)
+    config = read_config(folder)
+    trained = load_trained(folder)
+    try:
+        network = load(folder)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    sample, _ = read_tensors(folder / SAMPLE)
+    shape = (1, 1, *config.matrix)
+    for name in ("image", "zero_filled", "expected"):
+        if name not in sample or sample[name].shape != shape or sample[name].dtype != np.float32:
+            raise InputError(f"{folder / SAMPLE}: has no {name} of shape {shape} in float32")
+    zero_filled, expected = _through(network, sample["image"])
+    found = [f"{len(_sums(folder))} files as they were written", config.network.name]
+    found.append(f"torch {_compared(folder, sample['expected'], expected, 'torch')}")
+    if (folder / ONNX).exists():
+        made = run_onnx(folder / ONNX, zero_filled)
+        if made is None:
+            found.append("model.onnx not run: onnxruntime is not installed")
+        else:
+            found.append(f"ONNX Runtime {_compared(folder, sample['expected'], made, 'ONNX')}")
+    if sha256_file(folder / CODE) != sha256_file(Path(__file__).with_name(CODE)):
+        found.append(f"{CODE} is not this version's; read it before it is imported")
+    del trained
+    return found
+
+
+def _compared(
+    folder: Path, expected: NDArray[np.float32], made: NDArray[np.float32], by: str
+) -> str:
+    if made.shape != expected.shape:
+        raise InputError(f"{folder}: {by} gives the shape {made.shape}, not {expected.shape}")
+    difference = float(np.abs(made - expected).max())
+    if not difference <= TOLERANCE:
+        raise InputError(
+            f"{folder}: the sample's reconstruction by {by} differs from the expected one by "
+            f"{difference:.2g}, where {TOLERANCE:.0e} is allowed"
+        )
+    return f"gives the expected image to {difference:.1e}"
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    path = folder / SUMS
+    try:
+        with open_regular(path) as stream:
+            lines = stream.read(1 << 16).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); it is no whole bundle") from None
+    matches = [_LINE.fullmatch(line) for line in lines]
+    if not matches or None in matches:
+        raise InputError(f"{path}: is no list of SHA-256 digests")
+    return {match[2]: match[1] for match in matches if match}
+
+
+def _check_sums(folder: Path) -> None:
+    sums = _sums(folder)
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
+    for name in (*NEEDED, *sums):
+        if name not in there:
+            raise InputError(f"{folder}: {name} is missing; the bundle is not whole")
+        if name not in sums:
+            raise InputError(f"{folder / SUMS}: does not tell {name}")
+        if sha256_file(folder / name) != sums[name]:
+            raise InputError(f"{folder / name}: is not as it was written (its digest differs)")
+    if added := sorted(there - set(sums)):
+        raise InputError(f"{folder}: {added[0]} is no part of the bundle (not in {SUMS})")

@@ -1,0 +1,125 @@
+"""The files of a bundle: their names, what they hold, and reading them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pipeline_src.config.networks import AnyNetwork
+from pipeline_src.config.section import Section
+from pipeline_src.errors import InputError
+from pipeline_src.files import atomic_path, open_regular, read_json
+from pipeline_src.sampling.masks import Mask
+
+CONFIG, WEIGHTS, MASK, SAMPLE = (
+    "config.json",
+    "model.safetensors",
+    "mask.safetensors",
+    "sample.safetensors",
+)
+CODE, ONNX, CARD, METADATA, SUMS = (
+    "dccnn.py",
+    "model.onnx",
+    "README.md",
+    "metadata.jsonld",
+    "SHA256SUMS",
+)
+FORMAT: Literal["sft-kd-recon bundle 1"] = "sft-kd-recon bundle 1"
+
+
+class Origin(Section):
+    """What the slices of a training were, as far as it is known."""
+
+    kind: str = Field(default="", description="of the source, such as nifti; empty: not known")
+    synthetic: bool = Field(default=False, description="drawn phantoms, no measured images")
+    slice_axis: Literal[0, 1, 2] = Field(default=2, description="axis of the slices in its files")
+    orientation: str | None = Field(default=None, description="that axes were turned to")
+    downscale: PositiveInt = Field(default=1, description="by which its slices were made smaller")
+    display_quarter_turns: int = Field(default=0, description="to show a slice upright")
+    patients: dict[str, int] = Field(default={}, description="in each part of the split")
+
+
+class BundleConfig(Section):
+    """`config.json`."""
+
+    any_text: ClassVar[bool] = True
+
+    format: Literal["sft-kd-recon bundle 1"] = Field(default=FORMAT, description="of the folder")
+    model: str = Field(description="its name in the study, such as sft_kd_at")
+    network: AnyNetwork = Field(description="cascades, convolutions, features and padding")
+    matrix: tuple[PositiveInt, PositiveInt] = Field(description="rows and columns of a slice")
+    dataset: str = Field(default="", description="it was trained on")
+    acceleration: str = Field(default="", description="such as 4x")
+    threads: PositiveInt = Field(default=1, description="of its training")
+    origin: Origin = Field(default=Origin(), description="what its slices were")
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """`config.json` of a bundle.
+
+    Raises:
+        InputError: it is missing, damaged, or of another kind.
+    """
+    path = folder / CONFIG
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        told = content.get("format") if isinstance(content, dict) else None
+        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is no bundle")
+    try:
+        return BundleConfig.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{path}: {where}: {problem['msg']}") from None
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Any], description: dict[str, Any] | None = None
+) -> None:
+    """Write arrays as safetensors, with a description as metadata where there is one."""
+    metadata = None if description is None else {"description": json.dumps(description)}
+    content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays of a safetensors file by name, and the description in its metadata.
+
+    Raises:
+        InputError: it is missing, damaged, or anything but safetensors, such as a pickle.
+    """
+    try:
+        open_regular(path).close()
+        with safe_open(path, framework="np") as file:
+            described = json.loads((file.metadata() or {}).get("description", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: does not exist; the bundle is not whole") from None
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is damaged or no safetensors file ({error})") from None
+
+
+def write_bundle_mask(path: Path, mask: Mask) -> None:
+    """The samples `(rows, columns)` in FFT order and their description."""
+    write_tensors(path, {"samples": mask.samples}, mask.description)
+
+
+def read_bundle_mask(folder: Path) -> Mask:
+    """The mask of a bundle.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = folder / MASK
+    tensors, description = read_tensors(path)
+    samples = tensors.get("samples")
+    if samples is None or samples.dtype != np.bool_ or samples.ndim != 2 or not samples.any():
+        raise InputError(f"{path}: holds no mask (bool values in rows and columns, some true)")
+    return Mask(samples, description if isinstance(description, dict) else {})

@@ -1,0 +1,209 @@
+"""What a bundle says of itself: a model card for people and metadata for machines."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.evaluation.statistics import bootstrap_interval
+from pipeline_src.inference.onnx_export import OPSET
+from pipeline_src.inference.trained import Trained
+from pipeline_src.models.base import count_parameters
+from pipeline_src.models.registry import describe_network
+from pipeline_src.provenance.manifest import Manifest
+from pipeline_src.text import one_line
+
+#: Metric, its name, and its digits on the card.
+SHOWN = (("psnr_db", "PSNR (dB)", 2), ("ssim", "SSIM", 4), ("nmse", "NMSE", 5))
+UNKNOWN = "not told"
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """Means over test patients with intervals, from the metrics beside the weights; empty where
+    there are none."""
+    path = folder / "volumes.csv"
+    if not path.exists():
+        return {}
+    rows = read_metrics([path])
+    rows = rows[rows["part"] == "test"]
+    if rows.empty:
+        return {}
+    found: dict[str, Any] = {"patients": int(rows["patient"].nunique())}
+    for metric, _, _ in SHOWN:
+        means = rows.groupby("patient")[metric].mean().to_numpy(np.float64)
+        low, high = bootstrap_interval(means[None], seed=0)
+        # JSON has no NaN, which one patient gives.
+        found[metric] = {"mean": float(means.mean())} | (
+            {} if math.isnan(low) else {"low": low, "high": high}
+        )
+    return found
+
+
+def title(trained: Trained) -> str:
+    """Of the card."""
+    config = trained.config
+    return one_line(" ".join(filter(None, (config.model, config.dataset, config.acceleration))))
+
+
+def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool) -> str:
+    """The text of `README.md`, front matter as the Hugging Face hub reads it."""
+    environment = Environment(
+        loader=PackageLoader("pipeline_src", "inference"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    config, network = trained.config, trained.network.network
+    metrics = [
+        {
+            "name": name,
+            "mean": f"{found[key]['mean']:.{digits}f}",
+            "interval": (
+                f"{found[key]['low']:.{digits}f} to {found[key]['high']:.{digits}f}"
+                if "low" in found[key]
+                else "one patient gives none"
+            ),
+        }
+        for key, name, digits in SHOWN
+        if found
+    ]
+    rows, columns = config.matrix
+    factor = config.origin.downscale
+    return environment.get_template("card.md.j2").render(
+        header=_header(trained, found, licence),
+        title=title(trained),
+        what=_what(config.model),
+        sampled=f"{trained.mask.samples.mean():.1%}",
+        acceleration=one_line(config.acceleration) or UNKNOWN,
+        rows=rows,
+        columns=columns,
+        onnx=onnx,
+        opset=OPSET,
+        architecture=network.name,
+        described=describe_network(network),
+        parameters=f"{count_parameters(trained.network):,}",
+        downscaled=f", averaged over {factor} x {factor} pixels first" if factor > 1 else "",
+        mask=_mask(trained),
+        seed=trained.made.get("seed", UNKNOWN),
+        weights_sha256=trained.told["weights_sha256"],
+        data=_data(trained),
+        licence=one_line(licence) or f"{UNKNOWN}; ask whose data it was trained on",
+        metrics=metrics,
+        patients=found.get("patients", 0),
+        compute=_compute(trained.made),
+        synthetic=config.origin.synthetic,
+    )
+
+
+def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
+    """YAML of the front matter."""
+    name = title(trained)
+    front: dict[str, Any] = {
+        "license": licence.lower() or "unknown",
+        "library_name": "pytorch",
+        "pipeline_tag": "image-to-image",
+        "tags": ["mri", "reconstruction", "knowledge-distillation", "dc-cnn", "medical"],
+    }
+    if found:
+        metrics = [
+            {"type": key.removesuffix("_db"), "value": round(found[key]["mean"], 5), "name": label}
+            for key, label, _ in SHOWN
+        ]
+        data = one_line(trained.config.dataset) or "unknown"
+        front["model-index"] = [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": "image-to-image", "name": "MRI reconstruction"},
+                        "dataset": {"name": data, "type": data},
+                        "metrics": metrics,
+                    }
+                ],
+            }
+        ]
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()
+
+
+def _what(model: str) -> str:
+    if model.startswith("teacher"):
+        return "A teacher: the larger of two networks."
+    if model.startswith("sft_teacher"):
+        return "A student-friendly teacher: the larger of two networks, trained with its student."
+    if model.startswith("student"):
+        return "A student that was trained alone: the lighter of two networks."
+    return "A distilled student: the lighter of two networks, taught by the larger one."
+
+
+def _mask(trained: Trained) -> str:
+    told = trained.mask.description
+    if told.get("kind") == "drawn":
+        lines = trained.mask.samples[:, 0]
+        return (
+            f"{int(lines.sum())} of {len(lines)} lines, drawn with seed {told.get('seed')}, the "
+            f"{told.get('center_lines')} lowest frequencies always among them"
+        )
+    return one_line(f"given as the file {told.get('file', UNKNOWN)}")
+
+
+def _data(trained: Trained) -> str:
+    origin, dataset = trained.config.origin, one_line(trained.config.dataset)
+    kind = "drawn (synthetic) phantoms" if origin.synthetic else origin.kind
+    said = f"Data set `{dataset or UNKNOWN}`" + (f" ({kind})." if kind else ".")
+    if origin.patients:
+        told = ", ".join(f"{part} {count}" for part, count in origin.patients.items())
+        said += f" Patients: {told}."
+    digest = trained.made.get("data_digest")
+    return said + (f" Digest of its slices: `{digest}`." if isinstance(digest, str) else "")
+
+
+def _compute(made: Manifest) -> str:
+    """What the training took, from its manifest."""
+    if not made.runs:
+        return "Not recorded."
+    best = made.get("best_epoch")
+    known = isinstance(best, dict) and "epoch" in best
+    epoch = f"; weights of epoch {best['epoch']}" if known else ""
+    on = one_line(made.runs[-1].processor or "")
+    return f"{made.seconds / 60:.1f} minutes on {one_line(made.device or '')} ({on}){epoch}."
+
+
+def metadata(trained: Trained, found: dict[str, Any], licence: str) -> dict[str, Any]:
+    """`metadata.jsonld` in the terms of FAIR4ML and schema.org."""
+    config = trained.config
+    described: dict[str, Any] = {
+        "@context": {
+            "@vocab": "https://schema.org/",
+            "fair4ml": "https://w3id.org/fair4ml/",
+        },
+        "@type": "fair4ml:MLModel",
+        "name": title(trained),
+        "description": _what(config.model),
+        "fair4ml:mlTask": "MRI reconstruction from undersampled k-space",
+        "fair4ml:modelCategory": f"{config.network.kind} {config.network.name}",
+        "fair4ml:trainedOn": {"@type": "Dataset", "name": config.dataset or UNKNOWN},
+        "fair4ml:usageInstructions": "README.md",
+        "fair4ml:modelRisksBiasLimitations": "Research only; see Limits in README.md",
+        "citation": "Matcha et al., SFT-KD-Recon, MIDL 2023, PMLR 227",
+        "identifier": f"sha256:{trained.told['weights_sha256']}",
+    }
+    if licence:
+        described["license"] = licence
+    if found:
+        described["fair4ml:evaluationResults"] = [
+            {"@type": "PropertyValue", "name": key, "value": found[key]["mean"]}
+            | {
+                bound: found[key][name]
+                for bound, name in (("minValue", "low"), ("maxValue", "high"))
+                if name in found[key]
+            }
+            for key, _, _ in SHOWN
+        ]
+    return described

@@ -1,0 +1,90 @@
+"""What is to be reconstructed: files, folders of them, and patterns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline_src.data.files import is_hidden, matching, refuse_absent, refuse_unfinished
+from pipeline_src.errors import InputError
+from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input
+from pipeline_src.inference.nifti_kind import nifti_input
+from pipeline_src.inference.volumes import Volume
+
+SUFFIXES = (".nii.gz", ".nii", ".npy", ".npz", ".h5", ".hdf5")
+
+
+def list_inputs(
+    given: Sequence[str], pattern: str = "**/*", output: Path | None = None
+) -> list[tuple[Path, Path]]:
+    """Files, each with its name below the output folder, without a suffix.
+
+    Of a folder, all files of a known kind that ``pattern`` finds below it; what is hidden is left
+    out, and what lies in ``output``. A text with `*`, `?` or `[` that names no file is a pattern of
+    its own.
+
+    Raises:
+        InputError: there is none, one is of no known kind or not really there, or two would have
+            one name.
+    """
+    found: list[tuple[Path, Path]] = []
+    for text in given:
+        path = Path(text)
+        if path.is_dir():
+            files = [p for p in matching(path, pattern) if suffix_of(p) and not p.is_dir()]
+            if output is not None:
+                results = output.resolve()
+                files = [p for p in files if not p.absolute().is_relative_to(results)]
+            found += [(p, p.relative_to(path)) for p in files]
+            if not files:
+                raise InputError(
+                    f"{path}: holds no file that {pattern!r} finds of a known kind "
+                    f"({', '.join(SUFFIXES)}); see --pattern"
+                )
+        elif not path.exists() and not path.is_symlink() and glob.has_magic(text):
+            files = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+            files = [p for p in files if p.is_file() and not is_hidden(p)]
+            if not files:
+                raise InputError(f"{text}: no file matches this pattern")
+            found += [(p, Path(p.name)) for p in files]
+        else:
+            found.append((path, Path(path.name)))
+    paths = [path for path, _ in found]
+    refuse_unfinished(paths)
+    refuse_absent(paths, otherwise="")
+    named: dict[Path, Path] = {}
+    for path, below in found:
+        if not (suffix := suffix_of(path)):
+            raise InputError(
+                f"{path}: is of no known kind; give {', '.join(SUFFIXES)}, or a folder of these"
+            )
+        name = below.with_name(below.name[: -len(suffix)])
+        other = named.setdefault(name, path)
+        if other is not path:
+            raise InputError(
+                f"{path}: its output would be named {name}, as that of {other}; give the folder "
+                "that both lie in, or one at a time"
+            )
+    return [(path, name) for name, path in named.items()]
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of a file of a known kind; empty for another."""
+    return next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
+
+
+def open_input(path: Path, name: Path, slice_axis: int, orientation: str | None) -> Volume:
+    """A file before its numbers are read.
+
+    Raises:
+        InputError: it cannot be read, or holds no image or k-space.
+    """
+    match suffix_of(path):
+        case ".nii" | ".nii.gz":
+            return nifti_input(path, name, slice_axis, orientation)
+        case ".npy":
+            return npy_input(path, name, slice_axis)
+        case ".npz":
+            return npz_input(path, name, slice_axis)
+    return hdf5_input(path, name, slice_axis)

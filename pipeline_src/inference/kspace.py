@@ -1,0 +1,120 @@
+"""Measured k-space: its order, whether its image is real, and its zero-filled image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_src.errors import InputError
+
+Order = Literal["fft", "shifted", "centred"]
+#: Share of the amplitude that may be imaginary: rounding and noise, and no phase of a measurement.
+TOLERATED = 0.01
+_AXES = (-2, -1)
+
+KSpace = NDArray[np.complexfloating[Any, Any]]
+
+
+def mask_in_fft_order(samples: NDArray[np.bool_], order: Order) -> NDArray[np.bool_]:
+    """A mask `(rows, columns)` that lies in the order of its k-space."""
+    return samples if order == "fft" else np.fft.ifftshift(samples)
+
+
+def in_fft_order(kspace: KSpace, order: Order) -> KSpace:
+    """K-space `(..., rows, columns)` with the zero frequency at index 0, of an image whose first
+    pixel is at index 0.
+
+    ``order``: `fft`, it is so; `shifted`, the zero frequency is in the middle, as in
+    `fftshift(fft2(image))`; `centred`, that of the image is too, as in
+    `fftshift(fft2(ifftshift(image)))`.
+    """
+    if order == "fft":
+        return kspace
+    unshifted = np.fft.ifftshift(kspace, axes=_AXES)
+    if order == "shifted":
+        return unshifted
+    image = np.fft.fftshift(np.fft.ifft2(unshifted, norm="ortho"), axes=_AXES)
+    turned: KSpace = np.fft.fft2(image, norm="ortho")
+    return turned
+
+
+def zero_filled(kspace: KSpace, samples: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Real part of the image of the samples that were taken, orthonormal: `(..., rows, columns)`
+    in FFT order to the same shape."""
+    return np.fft.ifft2(kspace * samples, norm="ortho").real.astype(np.float32)
+
+
+def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> tuple[float, float]:
+    """The maximum of the zero-filled volume, and the share of amplitude that is imaginary.
+
+    Args:
+        blocks: of slices `(slices, rows, columns)` in FFT order.
+        samples: `(rows, columns)`, those that were taken.
+
+    Raises:
+        InputError: it holds NaN, nothing, or zeros where samples were taken; it is in another
+            order; or its image has a phase.
+    """
+    partners = np.roll(samples[::-1, ::-1], 1, axis=(0, 1))
+    both = samples & partners
+    energy = np.zeros(samples.shape)
+    odd, even, maximum = 0.0, 0.0, 0.0
+    for block in blocks:
+        if not np.isfinite(block).all():
+            bad = int(block.size - np.isfinite(block).sum())
+            raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
+        magnitudes = np.abs(block).astype(np.float64) ** 2
+        energy += magnitudes.sum(axis=0)
+        opposite = np.roll(block[:, ::-1, ::-1], 1, axis=(1, 2)).conj()
+        odd += float((np.abs(block - opposite)[:, both].astype(np.float64) ** 2).sum()) / 4
+        even += float(magnitudes[:, both].sum())
+        maximum = max(maximum, float(zero_filled(block, samples).max()))
+    _refuse_order(energy, samples, label)
+    if not both.any() or even == 0:
+        raise InputError(
+            f"{label}: its mask takes no frequency together with its opposite, so that it cannot "
+            "be told whether the image is real; sample the lowest frequencies on both sides"
+        )
+    imaginary = float(np.sqrt(odd / even))
+    if imaginary > TOLERATED:
+        degrees = float(np.degrees(np.arcsin(min(1.0, imaginary))))
+        raise InputError(
+            f"{label}: its image has a phase, of {degrees:.1f} degrees on average ({imaginary:.1%} "
+            f"of the amplitude is imaginary, {TOLERATED:.0%} is allowed), as measured data has; "
+            "these networks are for real images and would make something plausible of it; where "
+            "k-space is fully sampled, give the magnitude of its image instead"
+        )
+    if maximum <= 0:
+        raise InputError(f"{label}: its zero-filled image is positive nowhere")
+    return maximum, imaginary
+
+
+def _refuse_order(energy: NDArray[np.float64], samples: NDArray[np.bool_], label: str) -> None:
+    if not (energy * samples).any():
+        raise InputError(f"{label}: is zero wherever its mask says that samples were taken")
+    rows, columns = energy.shape
+
+    def around(row: int, column: int) -> float:
+        near = energy[
+            np.ix_(
+                [(row + i) % rows for i in (-1, 0, 1)], [(column + j) % columns for j in (-1, 0, 1)]
+            )
+        ]
+        return float(near.sum())
+
+    if around(rows // 2, columns // 2) > around(0, 0):
+        raise InputError(
+            f"{label}: its lowest frequencies are in the middle, not at index 0; give "
+            "--kspace-order shifted (numpy.fft.fftshift of the k-space), or centred (of the image "
+            "too, as fastMRI has it)"
+        )
+    taken = samples.any(axis=1)
+    empty = [int(row) for row in np.flatnonzero(taken & (energy.sum(axis=1) == 0))]
+    if empty:
+        raise InputError(
+            f"{label}: its mask says that line {empty[0]} was sampled, but k-space is zero there "
+            f"({len(empty)} such lines); give the mask that it was sampled with"
+        )

@@ -1,0 +1,131 @@
+"""The mask of a reconstruction, beside the one that the network was trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
+from pipeline_src.inference.trained import Trained
+from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask, read_mask
+from pipeline_src.sampling.unusual_masks import unusual
+
+#: How far the sampled share may be from that of the training, relative to it.
+NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A mask and what is to be said of it.
+
+    Attributes:
+        whose: `the model's`, `redrawn`, or where it was read.
+        remark: how it differs from that of the training; empty where it is the same.
+    """
+
+    mask: Mask
+    whose: str
+    remark: str = ""
+
+
+def mask_of_file(path: Path) -> NDArray[Any]:
+    """The samples of `mask.npz`, as the mask command writes it, or of an `.npy`, in FFT order.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix == ".npz":
+        return read_mask(path).samples
+    if path.suffix != ".npy":
+        raise InputError(f"{path}: a mask is a .npz of the mask command or a .npy file")
+    try:
+        open_regular(path).close()
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+    except OSError as error:
+        raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
+    except (ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
+        raise InputError(f"{path}: is no mask ({error})") from None
+
+
+def as_samples(found: NDArray[Any], matrix: tuple[int, int], label: str) -> NDArray[np.bool_]:
+    """A mask of lines `(rows,)` or of samples, as `(rows, columns)`.
+
+    Raises:
+        InputError: it is of another size, holds other numbers than 0 and 1, or samples nothing.
+    """
+    if found.shape not in (matrix, matrix[:1], (matrix[0], 1)):
+        transposed = "; give its transpose" if found.shape == matrix[::-1] else ""
+        raise InputError(
+            f"{label}: mask of {'x'.join(map(str, found.shape))} for slices of "
+            f"{matrix[0]}x{matrix[1]}; one of {matrix[0]} lines or {matrix[0]}x{matrix[1]} samples "
+            f"is needed{transposed}"
+        )
+    if found.dtype.kind not in "biuf" or not np.isin(found, (0, 1)).all():
+        raise InputError(f"{label}: mask holds other values than 0 and 1")
+    samples = found.astype(np.bool_)
+    if not samples.any():
+        raise InputError(f"{label}: mask samples nothing")
+    if samples.shape != matrix:
+        samples = lines_mask(samples.reshape(-1), matrix[1])
+    return samples
+
+
+def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
+    """The mask that the pipeline would draw for slices of this size: of the training's
+    acceleration, seed and lowest frequencies.
+
+    Raises:
+        InputError: the training's mask was given as a file, so that none can be drawn like it.
+    """
+    told = trained.mask.description
+    try:
+        acceleration, seed, center = (told[k] for k in ("acceleration", "seed", "center_lines"))
+    except KeyError:
+        raise InputError(
+            f"--other-size redraw: the mask of {trained.folder} was not drawn but given, so none "
+            "can be drawn like it; give one with --mask, or --other-size crop"
+        ) from None
+    return drawn_mask(matrix, acceleration, seed, center)
+
+
+def judged(
+    mask: NDArray[np.bool_], trained: Trained, whose: str, *, anyway: bool = False, hint: str = ""
+) -> Chosen:
+    """A mask that is not the training's own, with how it differs; ``hint`` is what else may be
+    wrong where its order is.
+
+    Raises:
+        InputError: it is of another kind or acceleration than the network was trained for, and
+            ``anyway`` is not set.
+    """
+    own = trained.mask
+    if np.array_equal(mask, own.samples):
+        return Chosen(own, "the model's")
+    described = described_mask(mask, {"kind": "given", "file": whose})
+    share, trained_share = float(mask.mean()), float(own.samples.mean())
+    beyond = []
+    if described.lines is None and own.lines is not None:
+        beyond.append("is not made of whole lines along the rows, as that of the training is")
+    if abs(share / trained_share - 1) > NEAR:
+        beyond.append(
+            f"samples {share:.1%} of k-space ({1 / share:.3g}x), and the training's "
+            f"{trained_share:.1%} ({1 / trained_share:.3g}x)"
+        )
+    # Under its own factor, so that only order and direction are found unusual.
+    odd = [found for found in unusual(mask, max(2, round(1 / share))) if "under the" not in found]
+    beyond += odd
+    if beyond and not anyway:
+        raise InputError(
+            f"{whose}: its mask {'; it '.join(beyond)}; the model was not trained for that: give "
+            f"--anyway to reconstruct all the same, or a model that was{hint if odd else ''}"
+        )
+    remark = "; it ".join(beyond) or (
+        f"has other lines than that of the training ({share:.1%} of k-space, and "
+        f"{trained_share:.1%})"
+    )
+    return Chosen(described, whose, f"the mask {remark}")

@@ -1,0 +1,79 @@
+"""NIfTI volumes in, and out again with all that their header says."""
+
+from __future__ import annotations
+
+import gzip
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from pipeline_src.data.nifti_files import as_slices, open_nifti, read_through, reading_nifti
+from pipeline_src.data.volume import volume_shape
+from pipeline_src.inference.volumes import Allocate, Array, Volume
+
+#: Slices of the file that are read at once.
+BLOCK = 8
+
+
+def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None) -> Volume:
+    """A NIfTI file, its slices along an axis of the file, or of what ``orientation`` turns it to.
+
+    Raises:
+        InputError: it is missing, damaged, not 3-D, or cannot be turned.
+    """
+    with reading_nifti(path):
+        image = open_nifti(path)
+        shape = volume_shape(image.shape, str(path))
+
+    def view(array: Array) -> Array:
+        return as_slices(array.reshape(shape, order="F"), path, image, slice_axis, orientation)
+
+    # Strides of an array that no one reads tell which axes of the file are rows and columns.
+    probe = view(as_strided(np.zeros(1, np.int8), shape, (1, 2, 3), writeable=False))
+    row, column = (abs(stride) - 1 for stride in probe.strides[:2])
+    voxel = [float(side) for side in image.header.get_zooms()[:3]]
+    packed = path.suffix == ".gz"
+    return Volume(
+        path,
+        name,
+        ".nii.gz" if packed else ".nii",
+        tuple(int(size) for size in image.shape),
+        "image",
+        partial(_read, path),
+        view,
+        partial(_save, image, packed),
+        turns=1,
+        # With the quarter turn, columns stand upright.
+        aspect=voxel[column] / voxel[row] if min(voxel) > 0 else 1.0,
+    )
+
+
+def _read(path: Path, allocate: Allocate) -> Array:
+    with reading_nifti(path):
+        # Kept open, or a compressed file would be unpacked from its beginning for each block.
+        image: Any = nibabel.load(path, keep_file_open=True)
+        read_through(path, image)
+        numbers = allocate(image.shape, np.float32)
+        for start in range(0, image.shape[2], BLOCK):
+            block = slice(start, start + BLOCK)
+            numbers[:, :, block] = image.dataobj[:, :, block]
+        return numbers
+
+
+def _save(image: Any, packed: bool, numbers: Array, stream: IO[bytes]) -> None:
+    """The header as it is but for the type of the values, which are those of the scanner."""
+    header = image.header.copy()
+    header.set_data_dtype(np.float32)
+    # Without an affine of its own, both forms of the header stay as they are.
+    made = type(image)(numbers, None, header)
+    made.header.set_slope_inter(1, 0)
+    if not packed:
+        made.to_stream(stream)
+        return
+    # Without name and time, the same numbers are the same bytes.
+    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as out:
+        made.to_stream(out)

@@ -1,0 +1,266 @@
+"""Reconstructing many files: what is done already, and what lies beside each result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.errors import InputError
+from pipeline_src.files import (
+    atomic_path,
+    read_json,
+    remove_leftovers,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
+from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reconstruct
+from pipeline_src.inference.trained import Trained
+from pipeline_src.inference.volumes import Scratch, Volume
+from pipeline_src.models.dccnn import use_kernels
+from pipeline_src.planning.code import digests, sources
+from pipeline_src.provenance.environment import record
+from pipeline_src.provenance.run_recorder import RunRecorder
+from pipeline_src.sampling.effective import effective_acceleration
+from pipeline_src.text import printable
+from pipeline_src.training.device import set_convolution_precision
+
+#: All results of an output folder at a glance.
+OVERVIEW = "reconstructions.json"
+FORMAT = "sft-kd-recon reconstruction 1"
+
+
+def place(wanted: str, threads: int) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` names, set up so that a run repeats to the bit.
+
+    Raises:
+        InputError: CUDA is asked for and there is none.
+    """
+    torch.set_num_threads(threads)
+    seen = torch.cuda.is_available()
+    if wanted == "cuda" and not seen:
+        raise InputError("--device cuda: torch sees no CUDA device; give --device cpu")
+    device = torch.device("cuda" if wanted != "cpu" and seen else "cpu")
+    if device.type == "cuda":
+        set_convolution_precision("ieee")
+    return device
+
+
+def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
+    """Torch's convolutions (`library`), with which the evaluation measures, or compiled ones.
+
+    Raises:
+        InputError: the compiled ones cannot be had.
+    """
+    if kind == "library":
+        return
+    if device.type != "cpu":
+        raise InputError("--convolutions compiled: these are for the CPU; give --device cpu")
+    try:
+        use_kernels(trained.network, "fp32")
+    except CompilationError as error:
+        raise InputError(
+            f"--convolutions compiled: they cannot be made here ({error}); give --convolutions "
+            "library"
+        ) from None
+
+
+class Run:
+    """All inputs of one command.
+
+    Args:
+        output: folder for results: `NAME` with the input's suffix, `NAME.json`, `NAME.png`.
+        settings: what else decides the numbers, such as the device.
+
+    Raises:
+        InputError: an input does not fit, or would be overwritten.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        volumes: Sequence[Volume],
+        output: Path,
+        options: Options,
+        device: torch.device,
+        settings: dict[str, Any],
+    ) -> None:
+        self._trained, self._output, self._options = trained, output, options
+        self._device, self._settings = device, settings
+        for volume in volumes:
+            self._refuse_foreign(volume)
+        self._plans = [plan(volume, trained, options) for volume in volumes]
+        self._trained.network.to(device)
+        self._model = trained.told
+
+    def _refuse_foreign(self, volume: Volume) -> None:
+        """What lies in the output folder and was not made here is never written over.
+
+        Raises:
+            InputError: something does, the input itself or facts of another kind.
+        """
+        for path in self._paths(volume):
+            if path.exists() and path.samefile(volume.path):
+                raise InputError(
+                    f"--output {self._output}: {path} is the input itself; give another folder"
+                )
+        *_, facts = self._paths(volume)
+        if facts == self._output / OVERVIEW:
+            raise InputError(f"{volume.path}: {OVERVIEW} is a name of its own; give it another")
+        if facts.exists():
+            told = read_json(facts)
+            if not isinstance(told, dict) or told.get("format") != FORMAT:
+                raise InputError(
+                    f"--output {self._output}: {facts} tells of something else; give another folder"
+                )
+
+    def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
+        """Image, contact sheet and facts."""
+        base = self._output / volume.name
+        image, sheet, facts = (
+            base.with_name(base.name + suffix) for suffix in (volume.suffix, ".png", ".json")
+        )
+        return image, sheet, facts
+
+    def remarks(self) -> list[str]:
+        """What is to be said before, each once, with how many inputs it is of."""
+        counted: dict[str, list[Plan]] = {}
+        for one in self._plans:
+            if one.chosen.remark:
+                counted.setdefault(one.chosen.remark, []).append(one)
+        return [
+            f"{plans[0].volume.path}{f' and {len(plans) - 1} more' if plans[1:] else ''}: {remark}"
+            for remark, plans in counted.items()
+        ]
+
+    def __call__(self) -> tuple[int, int]:
+        """Reconstruct what is not done yet; how many were made, and how many there were.
+
+        Raises:
+            InputError: the numbers of an input cannot be used, or the output cannot be written;
+                what was made before stays.
+        """
+        asked = [self._asked(one) for one in self._plans]
+        todo = [
+            (one, key)
+            for one, key in zip(self._plans, asked, strict=True)
+            if not self._is_done(one, key)
+        ]
+        slices = sum(one.volume.size[2] for one, _ in todo)
+        with tqdm(total=slices, desc="reconstructing", unit="slice", disable=None) as bar:
+            for one, key in todo:
+                bar.set_postfix_str(printable(one.volume.name.name))
+                self._make(one, key, bar.update)
+        write_json(self._output / OVERVIEW, [self._glance(one) for one in self._plans])
+        return len(todo), len(self._plans) - len(todo)
+
+    def _glance(self, one: Plan) -> dict[str, Any]:
+        image, _, facts = self._paths(one.volume)
+        told = read_json(facts)
+        return {
+            "image": image.relative_to(self._output).as_posix(),
+            "mode": one.mode,
+            "remark": one.chosen.remark,
+            "quality": told.get("quality", {}).get("reconstruction"),
+            "seconds_per_slice": told["seconds_per_slice"],
+        }
+
+    def _asked(self, one: Plan) -> dict[str, Any]:
+        """All that decides the numbers of a result."""
+        return {
+            "input_sha256": sha256_file(one.volume.path),
+            "weights_sha256": self._model["weights_sha256"],
+            "mask": one.chosen.mask.digest,
+            "slices": list(one.volume.size),
+            "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
+            "code": sha256_json(digests(sources("inference.reconstruct"))),
+            **self._settings,
+        }
+
+    @property
+    def _shaping(self) -> dict[str, Any]:
+        return {k: v for k, v in asdict(self._options).items() if k != "anyway"}
+
+    def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
+        """Whether a result lies there that was asked for in the same way, as it was written."""
+        image, sheet, facts = self._paths(one.volume)
+        if not facts.exists():
+            return False
+        told = read_json(facts)
+        outputs = told.get("outputs") if told.get("asked_sha256") == sha256_json(asked) else None
+        return isinstance(outputs, dict) and all(
+            path.is_file() and outputs.get(path.name) == sha256_file(path)
+            for path in (image, sheet)
+        )
+
+    def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
+        image, sheet, facts = self._paths(one.volume)
+        remove_leftovers([image, sheet, facts])
+        recorder = RunRecorder()
+        scratch = Scratch(image.parent)
+        result = reconstruct(one, self._trained, self._options, scratch, self._device, advance)
+        # Until the facts are there, nothing counts as done.
+        facts.unlink(missing_ok=True)
+        with atomic_path(image) as temporary, temporary.open("wb") as stream:
+            one.volume.save(result.image, stream)
+        self._write_sheet(sheet, one, result)
+        write_json(facts, self._facts(one, asked, result, recorder, [image, sheet]))
+
+    def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
+        from pipeline_src.inference.sheet import write_sheet
+
+        config = self._trained.config
+        model = " ".join(filter(None, (config.model, config.dataset, config.acceleration)))
+        sampled = one.chosen.mask.samples.mean()
+        title = f"{one.volume.name.name}: {model}, {one.mode}, {sampled:.0%} of k-space"
+        write_sheet(path, one, result, title)
+
+    def _facts(
+        self,
+        one: Plan,
+        asked: dict[str, Any],
+        result: Result,
+        recorder: RunRecorder,
+        made: list[Path],
+    ) -> dict[str, Any]:
+        mask = one.chosen.mask
+        told = recorder.so_far()
+        return {
+            "format": FORMAT,
+            "input": {
+                "path": os.path.relpath(one.volume.path.resolve(), made[0].parent.resolve()),
+                "sha256": asked["input_sha256"],
+                "shape": list(one.volume.shape),
+                "rows_columns_slices": list(one.volume.size),
+                "is": one.volume.domain,
+            },
+            "mode": one.mode,
+            "model": self._model,
+            "mask": {
+                "whose": one.chosen.whose,
+                "remark": one.chosen.remark,
+                "sha256": mask.digest,
+                "sampled_fraction": float(mask.samples.mean()),
+                "effective_acceleration": effective_acceleration(mask),
+                "description": mask.description,
+            },
+            "size": {
+                "slices": list(one.fit.size),
+                "network": list(one.fit.matrix),
+                "how": one.fit.kind,
+            },
+            **result.facts,
+            **self._settings,
+            "seconds": told["seconds"],
+            "peak_memory_mib": told["peak_memory_mib"],
+            "asked_sha256": sha256_json(asked),
+            "outputs": {path.name: sha256_file(path) for path in made},
+            "made_by": record(),
+        }

@@ -1,0 +1,133 @@
+"""The contact sheet of a reconstruction: input, zero-filled, reconstruction, and what they differ
+by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline_src.files import atomic_path
+from pipeline_src.inference.reconstruct import Plan, Result
+from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
+
+#: Inches of the heading, of a column's title, between tiles, at the left for a slice's number,
+#: below for what the shades stand for, and of that scale above the edge.
+HEAD, TITLE, GAP, LEFT, FOOT, BAR = 0.42, 0.2, 0.04, 0.3, 0.3, 0.18
+#: Shades end at this percentile, so that no few pixels leave the rest dark.
+BRIGHTEST = 99.5
+#: Share of the brightest shade that counts as background.
+FAINT = 0.1
+
+
+def write_sheet(path: Path, plan: Plan, result: Result, title: str) -> None:
+    """Write the contact sheet as PNG."""
+    apply_style()
+    figure = draw(plan, result, title)
+    try:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary)
+    finally:
+        plt.close(figure)
+
+
+def draw(plan: Plan, result: Result, title: str) -> Figure:
+    """A row a slice, a column each for what is known of it; cut to where there is something."""
+    known = result.shown[0][1] is not None
+    names = ["zero-filled", "reconstruction"]
+    names = ["input", *names, "residual"] if known else names
+    turns, aspect = plan.volume.turns, plan.volume.aspect
+    images = [[upright(image, turns) for image in _images(one)] for one in result.shown]
+    firsts = np.stack([row[0] for row in images])
+    high = float(np.percentile(firsts[firsts > 0], BRIGHTEST)) if (firsts > 0).any() else 1.0
+    window = _window(firsts, high)
+    images = [[image[window] for image in row] for row in images]
+    residuals = np.stack([abs(row[-1] - row[0]) for row in images])
+    bright = float(np.percentile(residuals, BRIGHTEST)) or 1.0
+    rows, columns = images[0][0].shape
+    width = (PAGE_WIDTH - LEFT - GAP) / 4 - GAP
+    height = width * rows * aspect / columns
+    figure = plt.figure(
+        figsize=(PAGE_WIDTH, HEAD + TITLE + (height + GAP) * len(images) + FOOT), layout="none"
+    )
+    before = figure.get_figheight()
+    head(figure, title, _quality(result))
+    tall = figure.get_figheight()
+    top = tall - before + HEAD + TITLE
+
+    def place(column: int, bottom: float, high: float) -> Axes:
+        left = LEFT + column * (width + GAP)
+        return figure.add_axes((left / PAGE_WIDTH, bottom / tall, width / PAGE_WIDTH, high / tall))
+
+    for number, (index, *_) in enumerate(result.shown):
+        for column, name in enumerate(names):
+            axis = place(column, tall - top - (number + 1) * (height + GAP) + GAP, height)
+            if name == "residual":
+                shades = _tile(axis, residuals[number], aspect, "magma", bright)
+            else:
+                greys = _tile(axis, images[number][column], aspect, "gray", high)
+            if number == 0:
+                axis.set_title(name, fontsize=SMALL, pad=3)
+            if column == 0:
+                axis.set_ylabel(f"slice {index}", fontsize=SMALL, labelpad=3)
+    _bar(figure, place(0, BAR, 0.06), greys, high)
+    if known:
+        _bar(figure, place(len(names) - 1, BAR, 0.06), shades, bright)
+    return figure
+
+
+def _window(firsts: NDArray[np.float32], high: float) -> tuple[slice, slice]:
+    """Rows and columns of slices `(slices, rows, columns)` that hold more than background."""
+    there = np.any(firsts > FAINT * high, axis=0)
+    found = []
+    for axis in (0, 1):
+        along = np.flatnonzero(np.any(there, axis=1 - axis))
+        size = there.shape[axis]
+        margin = size // 20
+        found.append(slice(max(0, along[0] - margin), min(size, along[-1] + 1 + margin)))
+    return found[0], found[1]
+
+
+def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
+    """What black and white stand for, below a column."""
+    bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
+    bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
+    bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
+    for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
+        label.set(horizontalalignment=side)
+    bar.outline.set_visible(False)
+
+
+def _images(one: tuple[int, Any, Any, Any]) -> list[NDArray[np.float32]]:
+    """What is shown of a slice in grey, from left to right."""
+    _, target, zero_filled, found = one
+    return [zero_filled, found] if target is None else [target, zero_filled, found]
+
+
+def _tile(axis: Axes, image: NDArray[np.float32], aspect: float, colours: str, high: float) -> Any:
+    axis.set(xticks=[], yticks=[])
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return axis.imshow(image, cmap=colours, vmin=0, vmax=high, aspect=aspect)
+
+
+def _quality(result: Result) -> str:
+    found = result.facts.get("quality")
+    if not found:
+        return "measured k-space: there is no reference"
+    parts = []
+    for name, label in (("zero_filled", "zero-filled"), ("reconstruction", "reconstruction")):
+        psnr, ssim = found[name]["psnr_db"], found[name]["ssim"]
+        decibels = "no error" if psnr is None else f"{psnr:.2f} dB"
+        parts.append(f"{label} {decibels}, SSIM {ssim:.4f}")
+    return "; ".join(parts)

@@ -1,0 +1,174 @@
+"""A trained network as it is used: weights, the mask it was trained under, what it was trained on.
+
+It comes from a training's folder or from a bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.data.hdf5_files import reading_hdf5
+from pipeline_src.data.store_index import read_index
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.evaluate import Subject
+from pipeline_src.files import sha256_file
+from pipeline_src.inference.bundle_files import (
+    CONFIG,
+    WEIGHTS,
+    BundleConfig,
+    Origin,
+    read_bundle_mask,
+    read_config,
+)
+from pipeline_src.models.base import ReconstructionNetwork
+from pipeline_src.models.weights import load_network
+from pipeline_src.provenance.manifest import Manifest
+from pipeline_src.sampling.masks import Mask, read_mask
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and what it was trained for.
+
+    Attributes:
+        folder: of the training, or the bundle.
+        weights: the file.
+        mask: of the training; its size is that of the slices it was trained on.
+        config: what a bundle says of it.
+        made: the manifest of its training; empty in a bundle.
+    """
+
+    folder: Path
+    weights: Path
+    network: ReconstructionNetwork
+    mask: Mask
+    config: BundleConfig
+    made: Manifest
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of the slices it was trained on."""
+        rows, columns = self.mask.samples.shape
+        return rows, columns
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a reconstruction's facts say of the model."""
+        return {
+            "name": self.config.model,
+            "folder": str(self.folder),
+            "weights_sha256": sha256_file(self.weights),
+            "network": self.network.network.model_dump(),
+            "architecture": self.network.network.name,
+            "dataset": self.config.dataset,
+            "acceleration": self.config.acceleration,
+            "matrix": list(self.matrix),
+        }
+
+
+def load_trained(folder: Path, mask: Path | None = None) -> Trained:
+    """The model of a training's folder (`weights.safetensors`) or of a bundle (`config.json`).
+
+    ``mask``: of its training, where the training's manifest does not lead to it.
+
+    Raises:
+        InputError: it is neither, or a file of it is missing or damaged.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise InputError(
+            f"--model {folder}: {what}; give the folder of a training, such as "
+            "results/demo/brain/4x/seed0/student, or a bundle"
+        )
+    if (folder / CONFIG).exists():
+        if mask is not None:
+            raise InputError(f"--trained-mask: {folder} is a bundle, which has its mask")
+        return _from_bundle(folder)
+    if (folder / "weights.safetensors").exists():
+        return _from_training(folder, mask)
+    raise InputError(
+        f"--model {folder}: has neither weights.safetensors, as a training's folder has, nor "
+        f"{CONFIG}, as a bundle has"
+    )
+
+
+def _from_bundle(folder: Path) -> Trained:
+    config, mask = read_config(folder), read_bundle_mask(folder)
+    if mask.samples.shape != config.matrix:
+        raise InputError(
+            f"{folder}: its mask is of {_size(mask.samples.shape)}, but {CONFIG} says "
+            f"{_size(config.matrix)}; make the bundle anew"
+        )
+    network = load_network(folder / WEIGHTS).eval()
+    if network.network != config.network:
+        raise InputError(
+            f"{folder}: {CONFIG} says {config.network.name} and {WEIGHTS} is of "
+            f"{network.network.name}, or they differ in features or padding; make the bundle anew"
+        )
+    return Trained(folder, folder / WEIGHTS, network, mask, config, Manifest())
+
+
+def _from_training(folder: Path, given: Path | None) -> Trained:
+    subject = Subject.of_folder(folder)
+    weights = folder / "weights.safetensors"
+    path = given or _named_input(subject, "mask")
+    if path is None:
+        raise InputError(
+            f"{folder}: has no manifest that names the mask of its training; give it with "
+            "--trained-mask mask.npz"
+        )
+    if not path.exists():
+        raise InputError(
+            f"{folder}: the mask of its training is not at {path}; give it with --trained-mask"
+        )
+    mask = read_mask(path)
+    if subject.made.get("mask", mask.description) != mask.description:
+        raise InputError(f"{folder}: was trained under another mask than {path}; give that one")
+    network = load_network(weights).eval()
+    acceleration = mask.description.get("acceleration")
+    config = BundleConfig(
+        model=subject.name,
+        network=network.network,
+        matrix=(mask.samples.shape[0], mask.samples.shape[1]),
+        dataset=str(subject.made.get("dataset", mask.description.get("dataset", ""))),
+        acceleration=str(subject.made.get("acceleration", acceleration and f"{acceleration}x")),
+        threads=subject.threads,
+        origin=_origin(_named_input(subject, "store")),
+    )
+    return Trained(folder, weights, network, mask, config, subject.made)
+
+
+def _named_input(subject: Subject, role: str) -> Path | None:
+    """A file that the training's manifest names as its input."""
+    given = subject.made.inputs.get(role)
+    return subject.folder / given.path if given else None
+
+
+def _origin(store: Path | None) -> Origin:
+    """What the store of a training says of its slices; nothing where it is not there any more, or
+    damaged, since no image is read from it."""
+    if store is None or not store.exists():
+        return Origin()
+    try:
+        with reading_hdf5(store) as file:
+            described = json.loads(file.attrs["description"])
+            source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
+        patients = read_index(store).patients
+    except InputError:
+        return Origin()
+    return Origin(
+        kind=str(source.get("kind", "")),
+        synthetic=bool(described.get("synthetic", False)),
+        slice_axis=source.get("slice_axis", 2),
+        orientation=source.get("orientation"),
+        downscale=preparation.get("downscale", 1),
+        display_quarter_turns=described.get("display_quarter_turns", 0),
+        patients={part: len(ids) for part, ids in patients.items()},
+    )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,175 @@
+"""What cannot be reconstructed is refused in one line, and leaves nothing."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from inference_helpers import SIZE, blobs, trained
+from unit_helpers import one_line, rewrite
+
+from pipeline_src.cli import main
+
+Output = pytest.CaptureFixture[str]
+
+
+def nifti(path: Path, array: object) -> Path:
+    nibabel.save(nibabel.Nifti1Image(np.asarray(array), np.eye(4)), path)
+    return path
+
+
+def with_value(value: float) -> np.ndarray:
+    image = blobs(SIZE, SIZE, 3)
+    image[4, 4, 1] = value
+    return image
+
+
+def saved(path: Path, array: object) -> Path:
+    np.save(path, np.asarray(array))
+    return path
+
+
+def truncated(path: Path) -> Path:
+    nifti(path.with_name("whole.nii.gz"), blobs(SIZE, SIZE, 3))
+    path.write_bytes(gzip.compress(gzip.decompress(path.with_name("whole.nii.gz").read_bytes())))
+    path.write_bytes(path.read_bytes()[:500])
+    return path
+
+
+BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
+    "NaN": ("a.nii", lambda p: nifti(p, with_value(np.nan)), "1 NaN or infinite"),
+    "infinity": ("a.npy", lambda p: saved(p, with_value(np.inf)), "1 NaN or infinite"),
+    "negative": ("a.npy", lambda p: saved(p, with_value(-1)), "negative values (minimum -1)"),
+    "zero": ("a.nii", lambda p: nifti(p, np.zeros((SIZE, SIZE, 3), np.float32)), "zero everywhere"),
+    "four axes": ("a.nii", lambda p: nifti(p, blobs(SIZE, SIZE, 3, 2)), "4-D"),
+    "coils": ("a.npy", lambda p: saved(p, np.ones((2, 3, SIZE, SIZE), complex)), "4-D"),
+    "no axis": ("a.npy", lambda p: saved(p, 3.0), "0-D"),
+    "no slice": ("a.npy", lambda p: saved(p, np.ones((SIZE, SIZE, 0))), "is empty"),
+    "empty file": ("a.nii", lambda p: _written(p, b""), "empty (0 bytes)"),
+    "text": ("a.nii.gz", lambda p: _written(p, b"no image at all"), "no NIfTI file"),
+    "truncated": ("a.nii.gz", truncated, "truncated"),
+    "no archive": ("a.npz", lambda p: _written(p, b"PK\3\4 and no more"), "no NumPy archive"),
+    "objects": ("a.npy", lambda p: saved(p, np.array([{}, 1])), "no NumPy array"),
+    "text array": ("a.npy", lambda p: saved(p, np.full((SIZE, SIZE), "a")), "type <U1"),
+    "other keys": ("a.h5", lambda p: _hdf5(p, slices=np.ones(3)), "keys: slices"),
+    "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "no HDF5"),
+    "unknown": ("a.dcm", lambda p: _written(p, b"DICM"), "no known kind"),
+    "pointer": (
+        "a.nii",
+        lambda p: _written(p, b"version https://git-lfs.github.com/spec/v1\n"),
+        "git lfs pull",
+    ),
+}
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _hdf5(path: Path, **keys: object) -> Path:
+    rewrite(path, **keys)
+    return path
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input(kind: str, tmp_path: Path, capsys: Output) -> None:
+    name, make, fragment = BAD[kind]
+    path = make(tmp_path / name)
+    assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
+    line = one_line(capsys.readouterr().err)
+    assert fragment in line
+    assert str(path) in line
+    assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
+
+
+def test_nothing_there(tmp_path: Path, capsys: Output) -> None:
+    model = trained(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for given, fragment in (
+        (tmp_path / "none.nii", "does not exist"),
+        (tmp_path / "*.nii", "no file matches"),
+        (tmp_path / "empty", "holds no file"),
+    ):
+        assert model.reconstruct(tmp_path / "out", given) == 2
+        assert fragment in one_line(capsys.readouterr().err)
+
+
+def test_two_inputs_of_one_name(tmp_path: Path, capsys: Output) -> None:
+    one = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    two = nifti(tmp_path / "a.nii", blobs(SIZE, SIZE, 1))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", one, two) == 2
+    assert "would be named a" in one_line(capsys.readouterr().err)
+
+
+def test_the_input_is_never_overwritten(tmp_path: Path, capsys: Output) -> None:
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    before = path.read_bytes()
+    assert trained(tmp_path).reconstruct(tmp_path, path) == 2
+    assert "is the input itself" in one_line(capsys.readouterr().err)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_others_is_never_overwritten(tmp_path: Path, capsys: Output) -> None:
+    """A sidecar of BIDS has the name that the facts would have."""
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    (tmp_path / "out").mkdir()
+    for content in ('{"EchoTime": 0.01}', "{"):
+        (tmp_path / "out/a.json").write_text(content)
+        assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
+        assert str(tmp_path / "out/a.json") in one_line(capsys.readouterr().err)
+        assert (tmp_path / "out/a.json").read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["--batch", "0"], "--batch 0"),
+        (["--threads", "-1"], "--threads -1"),
+        (["--scale", "0"], "--scale 0"),
+        (["--scale", "nan"], "--scale nan"),
+        (["--mask", "no.npy"], "no.npy: mask cannot be read"),
+    ],
+)
+def test_options_that_cannot_be(
+    words: list[str], fragment: str, tmp_path: Path, capsys: Output
+) -> None:
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", path, *words) == 2
+    assert fragment in one_line(capsys.readouterr().err)
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path, capsys: Output) -> None:
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    model = trained(tmp_path)
+    (tmp_path / "student/notes").mkdir()
+    for folder, fragment in (
+        (tmp_path / "none", "does not exist"),
+        (tmp_path / "student/notes", "has neither weights.safetensors"),
+        (model.folder, "--trained-mask"),
+    ):
+        words = ["--model", str(folder), "--output", str(tmp_path / "out"), str(path)]
+        assert main(["reconstruct", *words]) == 2
+        assert fragment in one_line(capsys.readouterr().err)
+
+
+def test_a_pickle_in_place_of_weights(tmp_path: Path, capsys: Output) -> None:
+    """It is not read as one: what it would run makes a file."""
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return shutil.rmtree, (str(tmp_path / "precious"),)
+
+    (tmp_path / "precious").mkdir()
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    model = trained(tmp_path)
+    (model.folder / "weights.safetensors").write_bytes(pickle.dumps(Evil()))
+    assert model.reconstruct(tmp_path / "out", path) == 2
+    assert "weights cannot be read" in one_line(capsys.readouterr().err)
+    assert (tmp_path / "precious").is_dir()

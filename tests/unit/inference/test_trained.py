@@ -1,0 +1,101 @@
+"""What a training's folder tells of its model, and what a bundle keeps of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from inference_helpers import SIZE, Model, blobs, trained
+from training_helpers import prepared_data
+from unit_helpers import one_line
+
+from pipeline_src.cli import main
+from pipeline_src.data.store import write_store
+from pipeline_src.inference.bundle_files import read_config
+from pipeline_src.inference.trained import load_trained
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    """With a manifest that names store and mask; its slices were turned to RAS, along axis 0."""
+    made = trained(tmp_path)
+    description = {
+        "source": {"kind": "nifti", "slice_axis": 0, "orientation": "RAS"},
+        "preparation": {"downscale": 2},
+        "synthetic": False,
+        "display_quarter_turns": 1,
+    }
+    write_store(tmp_path / "volumes.h5", prepared_data(), description)
+    manifest = {
+        "name": "student",
+        "dataset": "heads",
+        "acceleration": "4x",
+        "seed": 3,
+        "mask": made.mask.description,
+        "inputs": {"store": {"path": "../volumes.h5"}, "mask": {"path": "../mask.npz"}},
+        "settings": {"model": "student", "seed": 3, "training": {"threads": 2}},
+    }
+    (made.folder / "manifest.json").write_text(json.dumps(manifest))
+    return made
+
+
+def reconstruct(folder: Path, output: Path, *words: str) -> int:
+    return main(["reconstruct", "--model", str(folder), "--output", str(output), *words])
+
+
+def test_the_manifest_leads_to_mask_and_store(model: Model) -> None:
+    found = load_trained(model.folder)
+    assert np.array_equal(found.mask.samples, model.mask.samples)
+    assert (found.config.dataset, found.config.acceleration) == ("heads", "4x")
+    assert found.config.threads == 2
+    assert found.config.origin.patients == {"train": 2, "validation": 1}
+    assert found.config.origin.downscale == 2
+
+
+def test_the_axes_of_the_training_are_taken(model: Model, tmp_path: Path) -> None:
+    """Slices that lie along the file's second axis, which points to the left."""
+    affine = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    volume = blobs(SIZE, 5, SIZE)
+    nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "a.nii")
+    assert reconstruct(model.folder, tmp_path / "one", str(tmp_path / "a.nii")) == 0
+    assert main(["bundle", str(model.folder), "--output", str(tmp_path / "b")]) == 0
+    assert reconstruct(tmp_path / "b", tmp_path / "two", str(tmp_path / "a.nii")) == 0
+    one, two = (np.asarray(nibabel.load(tmp_path / n / "a.nii").dataobj) for n in ("one", "two"))
+    assert np.array_equal(one, two)
+    # In the other order of slices, all that a turn can change here is the rounding of a batch.
+    words = ("--slice-axis", "1", str(tmp_path / "a.nii"))
+    assert reconstruct(model.folder, tmp_path / "three", *words) == 0
+    assert read_config(tmp_path / "b").origin.orientation == "RAS"
+
+
+@pytest.mark.parametrize(
+    ("change", "fragment"),
+    [
+        ({"inputs": {}}, "--trained-mask"),
+        ({"inputs": {"mask": {"path": "gone.npz"}}}, "gone.npz"),
+        ({"mask": {"kind": "drawn", "seed": 9}}, "trained under another mask"),
+        ({"settings": 3}, "no manifest of a training"),
+    ],
+)
+def test_a_manifest_that_does_not_lead_there(
+    change: dict[str, Any], fragment: str, model: Model, tmp_path: Path, capsys: Output
+) -> None:
+    path = model.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    assert reconstruct(model.folder, tmp_path / "out", str(tmp_path / "a.npy")) == 2
+    assert fragment in one_line(capsys.readouterr().err)
+
+
+def test_a_store_that_is_gone_or_damaged_hinders_nothing(model: Model, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    (tmp_path / "volumes.h5").write_bytes(b"damaged")
+    assert reconstruct(model.folder, tmp_path / "one", str(tmp_path / "a.npy")) == 0
+    (tmp_path / "volumes.h5").unlink()
+    assert reconstruct(model.folder, tmp_path / "two", str(tmp_path / "a.npy")) == 0

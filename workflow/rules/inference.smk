@@ -1,0 +1,34 @@
+rule reconstruct:
+    """Files of others, by a model of the study."""
+    input:
+        weights=lambda wildcards: f"{MODEL}/weights.safetensors".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        manifest=lambda wildcards: f"{MODEL}/manifest.json".format(
+            **study.reconstruct[wildcards.name].training(study.seeds)
+        ),
+        given=lambda wildcards: study.reconstruct[wildcards.name].there(study.data_root),
+    output:
+        f"{RESULTS}/reconstructed/{{name}}/reconstructions.json",
+    log:
+        f"{RESULTS}/logs/reconstruct/{{name}}.log",
+    wildcard_constraints:
+        name=any_of(study.reconstruct),
+    conda:
+        "../../environment.yaml"
+    threads: study.training.threads
+    params:
+        model=subpath(input.weights, parent=True),
+        words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Reconstructing: {wildcards.name}"
+    shell:
+        "python -m pipeline_src reconstruct {params.words:q} --model {params.model:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
+
+
+rule reconstructions:
+    """Whatever `reconstruct` of the configuration lists."""
+    input:
+        expand(rules.reconstruct.output, name=list(study.reconstruct)),
