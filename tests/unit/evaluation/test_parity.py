@@ -12,7 +12,7 @@ from unit_helpers import needs_vectors, read_vectors
 
 from pipeline_src.config.method import Method, Network, Networks
 from pipeline_src.distillation.base import build_loss
-from pipeline_src.evaluation.evaluate import slice_metrics, volume_metrics
+from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
