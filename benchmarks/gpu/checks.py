@@ -33,7 +33,7 @@ from pipeline_src.running.progress import Progress
 from pipeline_src.running.state import StateFiles
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.data import Batch
-from pipeline_src.training.objectives import Reconstruction
+from pipeline_src.training.objectives import ReconstructionObjective
 from pipeline_src.training.stages import set_up, train_stages, write_results
 from pipeline_src.training.step import plain_step, training_step
 from pipeline_src.training.validation import Validation
@@ -109,7 +109,7 @@ def _compare(run: Run, kind: Kind, files: Files, precision: str) -> None:
     run.guarded(PHASE, "steps", work, **labels)
 
 
-class _Broken(Reconstruction):
+class _Broken(ReconstructionObjective):
     """A loss that does something which cannot be captured."""
 
     extra: Callable[[Tensor], Tensor]

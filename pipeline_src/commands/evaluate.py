@@ -45,7 +45,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     """Measure models on the reported patients."""
     from tqdm import tqdm
 
-    from pipeline_src.evaluation.evaluate import Evaluation, Subject
+    from pipeline_src.evaluation.evaluate import Evaluator, Subject
     from pipeline_src.models.registry import import_modules
     from pipeline_src.running.processes import in_processes
 
@@ -65,7 +65,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
         if subject.weights and not subject.weights.is_file():
             raise InputError(f"{subject.weights}: does not exist")
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
-    evaluation = Evaluation(options.data, options.mask, options.part, labels)
+    evaluation = Evaluator(options.data, options.mask, options.part, labels)
     if options.zero_filled:
         subjects.append(Subject(options.zero_filled, "zero_filled", evaluation.repeat))
     outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]

@@ -92,7 +92,7 @@ class Subject:
         }
 
 
-class Evaluation:
+class Evaluator:
     """The reported patients of a data set under one mask.
 
     Args:

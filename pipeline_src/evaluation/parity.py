@@ -44,7 +44,7 @@ SELECTION_KEYS = {"loss/fsp/reference_selection": ("fsp", "authors")}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """One quantity of the file beside ours.
 
     For arrays, ``expected`` and ``got`` are their root mean squares. ``error`` is relative to the
@@ -97,7 +97,7 @@ class _Vectors:
 
 
 @torch.no_grad()
-def compare_all(path: Path) -> list[Comparison]:
+def compare_all(path: Path) -> list[Compared]:
     """Recompute every quantity of a file of vectors.
 
     The file has the inputs, weights, network outputs, losses and metrics of the authors' code for
@@ -107,7 +107,7 @@ def compare_all(path: Path) -> list[Comparison]:
         InputError: a key is missing, or one is there that nothing here computes.
     """
     vectors = _Vectors(path)
-    compared: list[Comparison] = []
+    compared: list[Compared] = []
     for quantity, got, kind in _recomputed(vectors):
         compared.append(_compare(quantity, vectors[quantity], got, kind))
     inputs = {"target", "lines"}
@@ -188,7 +188,7 @@ def _compare(
     expected: NDArray[Any],
     got: Tensor | float,
     kind: Literal["image", "relative"],
-) -> Comparison:
+) -> Compared:
     ours = got.numpy() if isinstance(got, Tensor) else np.asarray(got)
     if ours.size == expected.size == 1:
         expected = expected.reshape(ours.shape)
@@ -204,4 +204,4 @@ def _compare(
     if ours.ndim == 0 and np.isnan(expected) and ours == 0:
         error = 0.0  # a mean over nothing (CC of one slice): NaN there, no loss here
     shown = (float(expected), float(ours)) if ours.ndim == 0 else (size(expected), size(ours))
-    return Comparison(quantity, *shown, error, kind)
+    return Compared(quantity, *shown, error, kind)

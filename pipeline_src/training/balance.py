@@ -11,13 +11,15 @@ import torch
 
 from pipeline_src.errors import InputError
 from pipeline_src.training.data import Batch, Slices
-from pipeline_src.training.objectives import Distillation
+from pipeline_src.training.objectives import DistillationObjective
 
 #: How many batches the gradients are measured on.
 BATCHES = 8
 
 
-def balanced_weight(objective: Distillation, train: Slices, batch_size: int, ratio: float) -> float:
+def balanced_weight(
+    objective: DistillationObjective, train: Slices, batch_size: int, ratio: float
+) -> float:
     """The weight at which the feature loss's gradient has ``ratio`` times the norm of the
     reconstruction loss's, both in the mean over `BATCHES` batches spread evenly over the training
     slices, in the order of the store.
@@ -43,7 +45,7 @@ def balanced_weight(objective: Distillation, train: Slices, batch_size: int, rat
     return float(ratio * reconstruction / feature)
 
 
-def _norms(objective: Distillation, batch: Batch) -> tuple[float, float]:
+def _norms(objective: DistillationObjective, batch: Batch) -> tuple[float, float]:
     """Norms of the student's gradients of the reconstruction loss and of the feature loss alone."""
     parameters = [p for p in objective.network.parameters() if p.requires_grad]
     found = []

@@ -24,10 +24,10 @@ from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.balance import balanced_weight
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import (
-    Distillation,
+    DistillationObjective,
     Objective,
-    Reconstruction,
-    StudentFriendlyTraining,
+    ReconstructionObjective,
+    StudentFriendlyObjective,
     imitated,
 )
 from pipeline_src.training.seeding import seed_initial_weights
@@ -128,9 +128,9 @@ class Builder:
         """The objective of a stage; a frozen teacher remembers its answers for ``parts``."""
         plan = self.plan
         if self.sft is not None and plan.sft is not None:
-            return StudentFriendlyTraining(self.sft, self.fidelity, plan.sft.losses)
+            return StudentFriendlyObjective(self.sft, self.fidelity, plan.sft.losses)
         if plan.distillation is None:
-            return Reconstruction(self.network, self.fidelity)
+            return ReconstructionObjective(self.network, self.fidelity)
         options = plan.distillation.options
         reconstruction = {
             "reconstruction_weight": 1.0,
@@ -142,11 +142,13 @@ class Builder:
             "joint": {"feature_weight": 1.0, **reconstruction},
         }[stage]
         if stage == "reconstruction" and not options.imitation_weight:
-            return Reconstruction(self.network, self.fidelity)
+            return ReconstructionObjective(self.network, self.fidelity)
         if self._frozen is None:
             self._frozen = self._frozen_teacher(plan.distillation, parts)
         teacher = self._frozen
-        objective = Distillation(self.network, self.fidelity, teacher, teacher.loss, **weights)
+        objective = DistillationObjective(
+            self.network, self.fidelity, teacher, teacher.loss, **weights
+        )
         if stage == "joint":
             wanted = plan.distillation.loss.weight
             if wanted == "auto":

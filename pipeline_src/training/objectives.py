@@ -41,7 +41,7 @@ class Objective(ABC):
         """Validation loss of a batch (a scalar) and the reconstruction."""
 
 
-class Reconstruction(Objective):
+class ReconstructionObjective(Objective):
     """Mean |x_rec - x|_1 of one network."""
 
     depends_on_batch = False
@@ -110,7 +110,7 @@ def imitated(network: SFTNetwork) -> list[Tap]:
     return [Tap("mid", k) for k in range(2, len(network.teacher.cascades) + 1)]
 
 
-class StudentFriendlyTraining(Objective):
+class StudentFriendlyObjective(Objective):
     """L_SFT = L_rec^T + L_rec^S + L_imit (Matcha et al., MIDL 2023, Eq. 1-3).
 
     The gradient flows into both networks through every term. Only the teacher's path runs in
@@ -161,7 +161,7 @@ class StudentAndParts(nn.Module):
         self.network, self.parts = network, parts
 
 
-class Distillation(Objective):
+class DistillationObjective(Objective):
     """A student against the target, against a frozen teacher's features, and its output.
 
     loss = reconstruction_weight |x_S - x|_1 + feature_weight L_KD

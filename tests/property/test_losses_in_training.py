@@ -18,7 +18,7 @@ from pipeline_src.distillation.base import DistillationLoss
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.data import Slices
-from pipeline_src.training.objectives import Distillation
+from pipeline_src.training.objectives import DistillationObjective
 from pipeline_src.training.teacher import FrozenTeacher
 
 
@@ -54,7 +54,7 @@ def test_gradient_reaches_the_student_and_never_the_teacher(
 ) -> None:
     loss = loss_of(method, form)
     teacher, student = networks()
-    objective = Distillation(
+    objective = DistillationObjective(
         student, fidelity(), frozen(loss, teacher, 0), loss, feature_weight=1.0
     )
     value = objective.loss(random_slices().batch(torch.arange(batch)))
@@ -78,7 +78,7 @@ def test_the_feature_stage_ends_at_the_last_cascade_compared(method: str, form: 
     for number, cascade in enumerate(student.cascades, start=1):
         cascade.register_forward_hook(lambda *_, number=number: ran.append(number))
     last = max(tap.cascade for tap in loss.taps())
-    alone = Distillation(student, fidelity(), memory, loss, feature_weight=1.0)
+    alone = DistillationObjective(student, fidelity(), memory, loss, feature_weight=1.0)
     value = alone.loss(batch)
     assert ran == list(range(1, last + 1))
     # Validation reconstructs as well, and has the same loss to the bit, where the method selects
@@ -90,7 +90,7 @@ def test_the_feature_stage_ends_at_the_last_cascade_compared(method: str, form: 
     else:
         assert torch.equal(validated, value)
     weights = {"feature_weight": 1.0, "reconstruction_weight": 1.0}
-    Distillation(student, fidelity(), memory, loss, **weights).loss(batch)
+    DistillationObjective(student, fidelity(), memory, loss, **weights).loss(batch)
     assert ran == 2 * list(range(1, len(student.cascades) + 1))
 
 
@@ -99,7 +99,7 @@ def test_teacher_is_left_unchanged_by_a_step_of_the_student(method: str, form: s
     loss = loss_of(method, form)
     teacher, student = networks()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    objective = Distillation(
+    objective = DistillationObjective(
         student,
         fidelity(),
         frozen(loss, teacher, 1 << 20),
@@ -128,7 +128,7 @@ def test_remembered_answers_equal_those_of_a_teacher_that_runs_anew(method: str,
     weights = {"reconstruction_weight": 1.0, "feature_weight": 0.7, "imitation_weight": 0.3}
     losses = []
     for memory in (cached, anew):
-        objective = Distillation(student, fidelity(), memory, loss, **weights)
+        objective = DistillationObjective(student, fidelity(), memory, loss, **weights)
         losses.append([objective.loss(b) for b in slices.batches(2, torch.tensor([4, 1, 0, 3, 2]))])
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-8)
     batch = slices.batch(torch.tensor([3, 0]))
@@ -176,7 +176,9 @@ def test_each_weight_of_a_distillation_scales_its_own_term(weight: str) -> None:
 
     def value(**weights: float) -> float:
         memory = frozen(loss, teacher, 0)
-        return Distillation(student, fidelity(), memory, loss, **weights).loss(batch).item()
+        return (
+            DistillationObjective(student, fidelity(), memory, loss, **weights).loss(batch).item()
+        )
 
     names = ["reconstruction_weight", "feature_weight", "imitation_weight"]
     alone = value(**{weight: 1.0})

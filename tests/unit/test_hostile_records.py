@@ -25,7 +25,7 @@ from pipeline_src.config import load_study
 from pipeline_src.config.method import Network
 from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import Evaluation
+from pipeline_src.evaluation.evaluate import Evaluator
 from pipeline_src.evaluation.parity import compare_all
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.files import open_regular, read_json, sha256_file
@@ -303,7 +303,7 @@ def test_slices_smaller_than_the_window_of_ssim_are_one_line(tmp_path: Path) -> 
     store, mask = a_store(tmp_path / "a.h5", [SLICE]), tmp_path / "mask.npz"
     write_mask(mask, Mask(np.ones((4, 4), bool), {}))
     with pytest.raises(InputError, match="smaller than the window of SSIM"):
-        Evaluation(store, mask, "test", {})
+        Evaluator(store, mask, "test", {})
 
 
 # Figures and the report.

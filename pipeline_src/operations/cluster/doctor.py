@@ -15,7 +15,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.doctor_slurm import examine_plugin, examine_slurm
-from pipeline_src.operations.cluster.findings import Finding, Verdict
+from pipeline_src.operations.cluster.findings import Finding, Severity
 from pipeline_src.operations.cluster.slurm import lines_of
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.planning.models import Models
@@ -62,7 +62,7 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
         return
     if torch.version.cuda is None:
         advice = "install torch's CUDA build, or set training.device: cpu"
-        verdict: Verdict = "error" if gpu_wanted(study, on_cluster) else "warning"
+        verdict: Severity = "error" if gpu_wanted(study, on_cluster) else "warning"
         yield Finding(verdict, f"{build} has no CUDA: trainings run on the CPU", advice)
         return
     yield Finding("ok", f"{build} for CUDA {torch.version.cuda}")
@@ -136,7 +136,7 @@ def _disk() -> Iterator[Finding]:
             continue
         there = nearest_folder(folder)
         free = shutil.disk_usage(there).free / 1e9
-        verdict: Verdict = "ok" if free > LITTLE_DISK else "warning"
+        verdict: Severity = "ok" if free > LITTLE_DISK else "warning"
         advice = "" if free > LITTLE_DISK else "the estimate command tells what the study needs"
         yield Finding(verdict, f"{folder}: {free:.0f} GB free for {what}", advice)
         unlocked = lock_problem(there)

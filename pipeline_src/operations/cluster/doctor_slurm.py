@@ -15,7 +15,7 @@ from typing import Any
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE
-from pipeline_src.operations.cluster.findings import Finding, Verdict
+from pipeline_src.operations.cluster.findings import Finding, Severity
 from pipeline_src.operations.cluster.slurm import lines_of
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.study import count_slices, trainings
@@ -171,7 +171,7 @@ def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Ite
         return
     minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
     memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
-    attempts: list[tuple[Verdict, int, str]] = [("error", 1, "")]
+    attempts: list[tuple[Severity, int, str]] = [("error", 1, "")]
     if retries:
         attempts.append(("warning", 1 + retries, f" in attempt {1 + retries}"))
     for verdict, attempt, when in attempts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "warning", "error"]
+Severity = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,6 @@ class Finding:
         advice: what to do about it.
     """
 
-    verdict: Verdict
+    verdict: Severity
     what: str
     advice: str = ""

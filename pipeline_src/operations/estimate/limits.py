@@ -11,7 +11,7 @@ import math
 
 from pipeline_src.operations.estimate.work import (
     MIB,
-    Slices,
+    SliceCounts,
     forward_multiply_adds,
     training_bytes,
     training_multiply_adds,
@@ -31,7 +31,7 @@ BYTES_OF_VOXEL = 32
 MERIT_SECONDS = 0.2
 
 
-def training_memory(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int) -> int:
+def training_memory(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:
     """MiB of main memory for a training.
 
     On a GPU its features lie there, but the data passes through main memory all the same.
@@ -40,14 +40,14 @@ def training_memory(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int)
     return attempt * (process + math.ceil(training_bytes(plan, slices) / MIB))
 
 
-def training_minutes(plan: TrainingPlan, slices: Slices, gpu: bool, attempt: int) -> int:
+def training_minutes(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:
     """Minutes for a training."""
     rate = SLOW_GPU if gpu else SLOW_CPU_THREAD * plan.training.threads
     seconds = training_multiply_adds(plan, slices) / rate
     return attempt * (START_MINUTES + math.ceil(seconds / 60))
 
 
-def evaluation_memory(slices: Slices, attempt: int) -> int:
+def evaluation_memory(slices: SliceCounts, attempt: int) -> int:
     """MiB for an evaluation, which holds the reported patients and their reconstructions, and
     reconstructs a few slices at a time."""
     reported = max(slices.test, slices.validation) * slices.bytes_of_one
@@ -55,7 +55,7 @@ def evaluation_memory(slices: Slices, attempt: int) -> int:
 
 
 def evaluation_minutes(
-    plans: list[TrainingPlan], slices: Slices, threads: int, attempt: int
+    plans: list[TrainingPlan], slices: SliceCounts, threads: int, attempt: int
 ) -> int:
     """Minutes for measuring models one after another on a CPU."""
     reported = max(slices.test, slices.validation)

@@ -19,7 +19,11 @@ from pathlib import Path
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
-from pipeline_src.operations.estimate.work import Slices, slices_of_store, training_multiply_adds
+from pipeline_src.operations.estimate.work import (
+    SliceCounts,
+    slices_of_store,
+    training_multiply_adds,
+)
 from pipeline_src.planning.places import MANIFEST, MASK, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.provenance.manifest import Manifest
@@ -69,7 +73,7 @@ class Speed:
     start: Range
     source: str
 
-    def seconds(self, plan: TrainingPlan, slices: Slices) -> Range:
+    def seconds(self, plan: TrainingPlan, slices: SliceCounts) -> Range:
         """Of a whole training.
 
         Raises:
@@ -151,7 +155,7 @@ def settled(epochs: list[float]) -> list[float]:
     return [*(min(usual, one) for one in epochs[:CAPTURED_AFTER]), *epochs[CAPTURED_AFTER:]]
 
 
-def calibrate(wanted: Iterable[tuple[TrainingPlan, Slices]]) -> Speed:
+def calibrate(wanted: Iterable[tuple[TrainingPlan, SliceCounts]]) -> Speed:
     """Train each kind for some steps on noise, on this machine and its device, and time it."""
     from tqdm import tqdm
 
@@ -188,7 +192,7 @@ def _short_training(
     first = CAPTURED_AFTER if on_gpu else 1
     epochs = first + EPOCHS - 1
     batches = BATCHES_ON_GPU if on_gpu else BATCHES
-    slices = Slices(batches * batch, batch, 0, rows, columns)
+    slices = SliceCounts(batches * batch, batch, 0, rows, columns)
     training = plan.training.model_copy(update={"epochs": epochs})
     short = plan.model_copy(update={"training": training, "warm_start": None})
     folder.mkdir()
@@ -208,7 +212,7 @@ def _short_training(
     return Range.of(rounds[first:]), taken - sum(map(sum, counted))
 
 
-def _write_noise(path: Path, slices: Slices) -> None:
+def _write_noise(path: Path, slices: SliceCounts) -> None:
     import numpy as np
 
     from pipeline_src.data.preparation import PreparedData

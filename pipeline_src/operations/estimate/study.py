@@ -14,7 +14,12 @@ from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.operations.estimate.speed import Range, Speed, seconds_of_merits
-from pipeline_src.operations.estimate.work import MIB, Slices, activation_bytes, slices_of_store
+from pipeline_src.operations.estimate.work import (
+    MIB,
+    SliceCounts,
+    activation_bytes,
+    slices_of_store,
+)
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.plans import TrainingPlan
@@ -27,7 +32,7 @@ PRIORITY = {"sft_teacher": 10, "teacher": 5}
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """One training of a study; ``key`` is its folder below the results, ``after`` are those of the
     trainings that it needs."""
 
@@ -35,12 +40,12 @@ class Training:
     seed: int
     name: str
     plan: TrainingPlan
-    slices: Slices
+    slices: SliceCounts
     key: str
     after: tuple[str, ...]
 
 
-def trainings(study: Study, slices: dict[str, Slices]) -> list[Training]:
+def trainings(study: Study, slices: dict[str, SliceCounts]) -> list[PlannedTraining]:
     """Every training of a study, each once."""
     models, places, found = Models(study), Places(study), []
     for dataset, factor in study.settings():
@@ -51,11 +56,11 @@ def trainings(study: Study, slices: dict[str, Slices]) -> list[Training]:
                 plan = models.plan(name, seed)
                 key, *after = (places.model(*setting, seed, n) for n in (name, *needed))
                 of_data = slices[dataset]
-                found.append(Training(setting, seed, name, plan, of_data, key, tuple(after)))
+                found.append(PlannedTraining(setting, seed, name, plan, of_data, key, tuple(after)))
     return found
 
 
-def count_slices(study: Study) -> dict[str, Slices]:
+def count_slices(study: Study) -> dict[str, SliceCounts]:
     """Slices of each data set: from its store where it is prepared, else by preparing it now. Where
     each seed has a split of its own, those of the first, which differ from others by little.
 
@@ -76,7 +81,7 @@ def count_slices(study: Study) -> dict[str, Slices]:
             pass
         parts = [row["part"] for row in prepare(dataset, Path(study.data_root)).slices]
         train, validation, test = map(parts.count, PARTS)
-        found[name] = Slices(train, validation, test, *dataset.preparation.matrix)
+        found[name] = SliceCounts(train, validation, test, *dataset.preparation.matrix)
     return found
 
 
@@ -107,7 +112,7 @@ class Estimate:
 def estimate(
     study: Study,
     speed: Speed,
-    slices: dict[str, Slices],
+    slices: dict[str, SliceCounts],
     *,
     gpus: Sequence[int],
     gpu: bool,
@@ -172,7 +177,7 @@ def estimate(
     )
 
 
-def _evaluations(study: Study, found: list[Training]) -> dict[str, tuple[float, list[str]]]:
+def _evaluations(study: Study, found: list[PlannedTraining]) -> dict[str, tuple[float, list[str]]]:
     """Seconds of each evaluation, and the trainings that it needs."""
     merits: dict[tuple[int, int], float] = {}
     evaluations: dict[str, tuple[float, list[str]]] = {}
@@ -193,7 +198,7 @@ def _evaluations(study: Study, found: list[Training]) -> dict[str, tuple[float, 
 
 
 def _tasks(
-    found: list[Training],
+    found: list[PlannedTraining],
     seconds: dict[str, Range],
     evaluations: dict[str, tuple[float, list[str]]],
     pick: str,
@@ -219,7 +224,7 @@ def _parameters(plan: TrainingPlan) -> int:
     return parameters(plan.network) + (parameters(plan.sft.student) if plan.sft else 0)
 
 
-def _gpu_mib(one: Training) -> int:
+def _gpu_mib(one: PlannedTraining) -> int:
     """Memory on a GPU: the context, the data, features with their gradients and work space."""
     held = 3 * activation_bytes(one.plan, one.slices)
     held += 2 * (one.slices.train + one.slices.validation) * one.slices.bytes_of_one

@@ -22,7 +22,7 @@ PASSES_OF_A_STEP = 3
 
 
 @dataclass(frozen=True)
-class Slices:
+class SliceCounts:
     """How many slices a data set has in each part, and of what size."""
 
     train: int
@@ -47,23 +47,23 @@ class Slices:
         return self.total * self.bytes_of_one
 
 
-def slices_of_store(path: Path) -> Slices:
+def slices_of_store(path: Path) -> SliceCounts:
     """Counts of a volume store; raises FileNotFoundError where it is not there (yet)."""
     return _read_slices(path, path.stat().st_mtime_ns)
 
 
 @lru_cache
-def _read_slices(path: Path, _written: int) -> Slices:
+def _read_slices(path: Path, _written: int) -> SliceCounts:
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
         parts = Counter(row["part"] for row in json.loads(file["slices"][()]))
         rows, columns = file["images"].shape[1:]
-    return Slices(parts["train"], parts["validation"], parts["test"], int(rows), int(columns))
+    return SliceCounts(parts["train"], parts["validation"], parts["test"], int(rows), int(columns))
 
 
 def forward_multiply_adds(
-    network: Network | OtherNetwork, slices: Slices, cascades: int | None = None
+    network: Network | OtherNetwork, slices: SliceCounts, cascades: int | None = None
 ) -> int:
     """Multiply-adds of reconstructing one slice, or of some of a network's cascades."""
     rows, columns = slices.rows, slices.columns
@@ -82,7 +82,7 @@ def branch_cascades(plan: TrainingPlan) -> int:
     return sum(cascades - left for left in range(1, branches + 1))
 
 
-def training_multiply_adds(plan: TrainingPlan, slices: Slices) -> int:
+def training_multiply_adds(plan: TrainingPlan, slices: SliceCounts) -> int:
     """Multiply-adds of a whole training: every step, validation, and the frozen teacher once.
 
     All cascades count in a stage of features, also those that its loss does not need and that are
@@ -99,7 +99,7 @@ def training_multiply_adds(plan: TrainingPlan, slices: Slices) -> int:
     return total
 
 
-def activation_bytes(plan: TrainingPlan, slices: Slices) -> int:
+def activation_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
     """Bytes of the features that one step keeps for its gradients."""
     kept = activations(plan.network, slices.rows, slices.columns)
     if plan.sft is not None:
@@ -109,7 +109,7 @@ def activation_bytes(plan: TrainingPlan, slices: Slices) -> int:
     return kept * plan.training.batch_size * 4
 
 
-def training_bytes(plan: TrainingPlan, slices: Slices) -> int:
+def training_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
     """Memory that a training holds at most beyond that of an idle process: data (the parts trained
     and chosen on, and their zero-filled images), features, and on distillation what is remembered
     of the teacher."""

@@ -20,7 +20,7 @@ from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.builder import fresh_network
 from pipeline_src.training.data import Slices
 from pipeline_src.training.device import set_up_device
-from pipeline_src.training.objectives import Reconstruction
+from pipeline_src.training.objectives import ReconstructionObjective
 from pipeline_src.training.optimiser import Adam
 from pipeline_src.training.step import EpochLosses, plain_step, training_step
 
@@ -219,7 +219,9 @@ def test_on_a_gpu_graphs_give_the_same_weights_as_plain_steps(files: Files) -> N
         slices = Slices(read_store(files.store), "train", fidelity, device)
         adam = Adam(dict(network.named_parameters()))
         adam.set_rate(1e-3)
-        step = make(Reconstruction(network, fidelity), adam, slices, EpochLosses(12, device))
+        step = make(
+            ReconstructionObjective(network, fidelity), adam, slices, EpochLosses(12, device)
+        )
         for number in range(12):
             step(torch.tensor([number % 6, (number + 1) % 6], device=device))
         weights.append({name: t.cpu() for name, t in network.state_dict().items()})

@@ -28,10 +28,10 @@ from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.sampling.masks import lines_mask
 from pipeline_src.training.data import Batch, Slices
 from pipeline_src.training.objectives import (
-    Distillation,
+    DistillationObjective,
     Objective,
-    Reconstruction,
-    StudentFriendlyTraining,
+    ReconstructionObjective,
+    StudentFriendlyObjective,
 )
 from pipeline_src.training.optimiser import Adam
 from pipeline_src.training.step import EpochLosses, training_step
@@ -92,13 +92,13 @@ class Case:
         method, _, stage = kind.partition("_")
         if kind == "sft":
             sft = SFTNetwork(teacher, student)
-            return StudentFriendlyTraining(sft, self.fidelity, StudentFriendly())
+            return StudentFriendlyObjective(sft, self.fidelity, StudentFriendly())
         if stage != "features":
             network = teacher if kind == "teacher" else student
-            return Reconstruction(network, self.fidelity)
+            return ReconstructionObjective(network, self.fidelity)
         loss = build_loss(method, Method(), NETWORKS)
         frozen = FrozenTeacher(teacher, self.fidelity, loss, cache_bytes=0, batch_size=4)
-        return Distillation(student, self.fidelity, frozen, loss, feature_weight=1.0)
+        return DistillationObjective(student, self.fidelity, frozen, loss, feature_weight=1.0)
 
     def step(self, kind: str) -> Any:
         """The baseline's, with the weights of `objective`."""
@@ -262,7 +262,7 @@ def test_a_network_has_the_sizes_of_the_paper() -> None:
 def test_sft_branches_are_those_of_the_pipeline(case: Case) -> None:
     batch, own = case.both(2)
     objective, step = case.objective("sft"), case.step("sft")
-    assert isinstance(objective, StudentFriendlyTraining)
+    assert isinstance(objective, StudentFriendlyObjective)
     with torch.no_grad():
         teacher, branches = objective.sft(own.zero_filled, case.fidelity)
         image, found = step.network(batch.zero_filled, batch.kspace, step.fidelity)

@@ -23,7 +23,7 @@ from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.training.builder import Builder
 from pipeline_src.training.engine import Stage
-from pipeline_src.training.objectives import Distillation
+from pipeline_src.training.objectives import DistillationObjective
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -96,12 +96,14 @@ def test_parts_are_made_for_the_channels_of_both_networks() -> None:
     torch.testing.assert_close(found, torch.stack(expected).mean(), rtol=1e-4, atol=1e-5)
 
 
-def objective_of(study: Study, stage: str, files: Files, runs: dict[str, Path]) -> Distillation:
+def objective_of(
+    study: Study, stage: str, files: Files, runs: dict[str, Path]
+) -> DistillationObjective:
     slices, fidelity = files.slices("train")
     plan = training_plan(study, "std_kd_vid", 0)
     builder = Builder(plan, std_inputs(files, runs), fidelity, torch.device("cpu"))
     objective = builder.objective(stage, [slices])
-    assert isinstance(objective, Distillation)
+    assert isinstance(objective, DistillationObjective)
     return objective
 
 

@@ -17,7 +17,7 @@ from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.planning.models import Models
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.data import Batch
-from pipeline_src.training.objectives import Distillation, StudentFriendlyTraining
+from pipeline_src.training.objectives import DistillationObjective, StudentFriendlyObjective
 from pipeline_src.training.teacher import FrozenTeacher
 
 PAIRS = [((5, 5), (3, 5)), ((5, 3), (3, 3)), ((7, 5), (3, 5)), ((4, 2), (2, 2))]
@@ -56,7 +56,7 @@ def test_every_loss_trains_the_student_of_the_pair(
     assert max(tap.cascade for tap in loss.taps()) <= student[1]
     frozen = FrozenTeacher(DCCNN(networks.teacher), fidelity(), loss, cache_bytes=0, batch_size=3)
     learner = DCCNN(networks.student)
-    value = Distillation(learner, fidelity(), frozen, loss, feature_weight=1.0).loss(batch)
+    value = DistillationObjective(learner, fidelity(), frozen, loss, feature_weight=1.0).loss(batch)
     assert torch.isfinite(value)
     assert value > 0
     value.backward()
@@ -71,7 +71,7 @@ def test_student_friendly_training_of_the_pair(batch: Batch, teacher: Any, stude
     network = SFTNetwork(DCCNN(networks.teacher), DCCNN(networks.student))
     _, branches = network(batch.zero_filled, fidelity())
     assert len(branches) == teacher[1] - 1
-    value = StudentFriendlyTraining(network, fidelity(), StudentFriendly()).loss(batch)
+    value = StudentFriendlyObjective(network, fidelity(), StudentFriendly()).loss(batch)
     value.backward()
     # All of the teacher learns, and all of the student but its first cascade.
     assert all(p.grad is not None for p in network.teacher.parameters())

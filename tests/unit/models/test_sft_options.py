@@ -15,7 +15,7 @@ from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.data import Batch
-from pipeline_src.training.objectives import StudentFriendlyTraining, feature_imitation
+from pipeline_src.training.objectives import StudentFriendlyObjective, feature_imitation
 
 SIZE = 16
 BATCH = 3
@@ -155,7 +155,7 @@ def test_feature_imitation_is_the_mean_over_branches_and_their_cascades(
     weights = only(
         imitation_weight=2, imitation_domain="features", imitation_normalisation=normalisation
     )
-    loss = StudentFriendlyTraining(network, fidelity, weights).loss(batch)
+    loss = StudentFriendlyObjective(network, fidelity, weights).loss(batch)
     assert loss.item() == pytest.approx(2 * expected.item(), rel=1e-5, abs=0)
 
 
@@ -178,7 +178,7 @@ def test_domains_of_imitation_differ_and_the_other_terms_do_not(
     batch: Batch, fidelity: LineDataFidelity
 ) -> None:
     def value(**weights: Any) -> float:
-        return StudentFriendlyTraining(sft_network(), fidelity, only(**weights)).loss(batch).item()
+        return StudentFriendlyObjective(sft_network(), fidelity, only(**weights)).loss(batch).item()
 
     for term in ("teacher_weight", "student_weight"):
         image, features = (value(**{term: 1}, imitation_domain=d) for d in ("image", "features"))
@@ -198,7 +198,7 @@ def gradients(
 ) -> tuple[list[float], list[float]]:
     """Largest gradient of each cascade of the teacher and of the student."""
     network = sft_network(branches)
-    StudentFriendlyTraining(network, fidelity, weights).loss(batch).backward()
+    StudentFriendlyObjective(network, fidelity, weights).loss(batch).backward()
 
     def largest(role: DCCNN) -> list[float]:
         return [

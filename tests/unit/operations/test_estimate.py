@@ -27,7 +27,7 @@ from pipeline_src.operations.estimate.speed import (
 )
 from pipeline_src.operations.estimate.study import PRIORITY, count_slices, estimate, trainings
 from pipeline_src.operations.estimate.work import (
-    Slices,
+    SliceCounts,
     activation_bytes,
     branch_cascades,
     slices_of_store,
@@ -40,7 +40,7 @@ from pipeline_src.training.builder import Inputs
 
 WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[3]
-SLICES = Slices(train=40, validation=8, test=4, rows=96, columns=64)
+SLICES = SliceCounts(train=40, validation=8, test=4, rows=96, columns=64)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_features_are_those_of_a_batch(study: Study) -> None:
 
 
 def test_limits_grow_with_attempt_matrix_and_network(study: Study) -> None:
-    models, large = Models(study), Slices(4000, 800, 400, 240, 240)
+    models, large = Models(study), SliceCounts(4000, 800, 400, 240, 240)
     teacher, student = models.plan("teacher", 0), models.plan("student", 0)
     for limit in (limits.training_memory, limits.training_minutes):
         first = limit(teacher, large, False, 1)
@@ -106,7 +106,7 @@ def test_limits_grow_with_attempt_matrix_and_network(study: Study) -> None:
 
 
 def test_a_gpu_needs_less_time_and_more_memory_beside_it(study: Study) -> None:
-    plan, large = Models(study).plan("teacher", 0), Slices(4000, 800, 400, 240, 240)
+    plan, large = Models(study).plan("teacher", 0), SliceCounts(4000, 800, 400, 240, 240)
     assert limits.training_minutes(plan, large, True, 1) < limits.training_minutes(
         plan, large, False, 1
     )
@@ -117,7 +117,7 @@ def test_a_gpu_needs_less_time_and_more_memory_beside_it(study: Study) -> None:
 
 def test_evaluation_takes_longer_for_more_models(study: Study) -> None:
     plans = [Models(study).plan("teacher", 0)]
-    large = Slices(4000, 800, 400, 240, 240)
+    large = SliceCounts(4000, 800, 400, 240, 240)
     one = limits.evaluation_minutes(plans, large, 1, 1)
     assert limits.evaluation_minutes(13 * plans, large, 1, 1) > one
     assert limits.evaluation_memory(large, 2) == 2 * limits.evaluation_memory(large, 1)
@@ -168,7 +168,7 @@ def test_priorities_are_those_of_the_rules() -> None:
 
 def test_study_is_counted_and_added_up(study: Study) -> None:
     slices = count_slices(study)
-    assert slices["heads"] == Slices(2, 1, 1, 16, 16)
+    assert slices["heads"] == SliceCounts(2, 1, 1, 16, 16)
     found = estimate(study, even_speed(study), slices, gpus=[1, 100], gpu=False)
     work = sum(training_multiply_adds(t.plan, t.slices) for t in trainings(study, slices))
     # Each model of the setting together, and zero filling.
@@ -239,7 +239,7 @@ def test_speeds_of_earlier_results(
     found = speed_of_results(tmp_path)
     assert set(found.per_multiply_add) == {("D5C5 fp32", 16, 16)}
     assert re.fullmatch(r"1 trainings in .* \(cpu, (compiled|library) convolutions\)", found.source)
-    assert slices_of_store(store) == Slices(2, 1, 1, 16, 16)
+    assert slices_of_store(store) == SliceCounts(2, 1, 1, 16, 16)
 
 
 def test_capturing_on_a_gpu_is_no_epoch() -> None:
@@ -271,7 +271,7 @@ def test_a_calibration_on_a_gpu_times_replays_alone(
     assert slices == speed.BATCHES_ON_GPU * plan.training.batch_size
     work = training_multiply_adds(
         plan.model_copy(update={"training": plan.training.model_copy(update={"epochs": epochs})}),
-        Slices(slices, plan.training.batch_size, 0, 16, 16),
+        SliceCounts(slices, plan.training.batch_size, 0, 16, 16),
     )
     assert found.low == found.high == pytest.approx(epochs / work)
 

@@ -17,7 +17,7 @@ from reporting_helpers import STUDENT, TEACHER, measured, written_metrics
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.evaluation import comparison
-from pipeline_src.evaluation.evaluate import Evaluation, Subject
+from pipeline_src.evaluation.evaluate import Evaluator, Subject
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.evaluation.statistics import Array
 from pipeline_src.reporting.figures.boxplot import patient_means
@@ -133,7 +133,7 @@ def test_ids_of_a_store_come_out_of_the_evaluation_as_they_are(seed: int, tmp_pa
     write_store(tmp_path / "volumes.h5", prepared, {"display_quarter_turns": 0})
     write_mask(tmp_path / "mask.npz", drawn_mask((16, 16), 4, 0, 2))
     labels = {"dataset": ids[0], "acceleration": "4x"}
-    evaluation = Evaluation(tmp_path / "volumes.h5", tmp_path / "mask.npz", "test", labels)
+    evaluation = Evaluator(tmp_path / "volumes.h5", tmp_path / "mask.npz", "test", labels)
     subject = Subject(tmp_path / "zero", "zero_filled")
     volumes, slices, _ = evaluation.evaluate(subject, subject.folder)
     for path in (volumes, slices):

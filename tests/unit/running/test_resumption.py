@@ -16,7 +16,7 @@ from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles, flattened
 from pipeline_src.training.builder import fresh_network
 from pipeline_src.training.engine import Stage
-from pipeline_src.training.objectives import Reconstruction
+from pipeline_src.training.objectives import ReconstructionObjective
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -104,7 +104,9 @@ def stage_like(files: Files) -> Stage:
     study = study_with()
     train_part, fidelity = files.slices("train")
     validation, _ = files.slices("validation")
-    objective = Reconstruction(fresh_network(study.networks.student, 0, "student"), fidelity)
+    objective = ReconstructionObjective(
+        fresh_network(study.networks.student, 0, "student"), fidelity
+    )
     parts = (objective, train_part, validation, study.training, 0)
     return Stage("reconstruction", 0, *parts)
 

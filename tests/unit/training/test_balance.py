@@ -14,7 +14,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.training.balance import balanced_weight
 from pipeline_src.training.builder import Builder
-from pipeline_src.training.objectives import Distillation
+from pipeline_src.training.objectives import DistillationObjective
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -24,12 +24,14 @@ def joint(ratio: float = 1.0, **at: float) -> Study:
     return study_with(distillation=distillation, methods={"at": at, "fsp": {}})
 
 
-def objective_of(study: Study, files: Files, runs: dict[str, Path]) -> tuple[Builder, Distillation]:
+def objective_of(
+    study: Study, files: Files, runs: dict[str, Path]
+) -> tuple[Builder, DistillationObjective]:
     slices, fidelity = files.slices("train")
     plan = training_plan(study, "std_kd_at", 0)
     builder = Builder(plan, std_inputs(files, runs), fidelity, torch.device("cpu"))
     objective = builder.objective("joint", [slices])
-    assert isinstance(objective, Distillation)
+    assert isinstance(objective, DistillationObjective)
     return builder, objective
 
 

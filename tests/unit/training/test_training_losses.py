@@ -18,7 +18,7 @@ from training_helpers import (
 
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
-from pipeline_src.training.objectives import StudentFriendlyTraining
+from pipeline_src.training.objectives import StudentFriendlyObjective
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -33,7 +33,7 @@ def test_sft_loss_is_the_weighted_sum_of_its_terms(files: Files) -> None:
     def value(**weights: Any) -> float:
         chosen = {"teacher_weight": 0, "student_weight": 0, "imitation_weight": 0} | weights
         sft = study_with(sft=chosen).sft
-        return StudentFriendlyTraining(network, fidelity, sft).loss(batch).item()
+        return StudentFriendlyObjective(network, fidelity, sft).loss(batch).item()
 
     teacher, student = value(teacher_weight=1), value(student_weight=1)
     imitation = value(imitation_weight=1, imitation_normalisation="mean")

@@ -11,7 +11,7 @@ from training_helpers import Files, study_with
 
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.training.builder import Builder, fresh_network
-from pipeline_src.training.objectives import Objective, Reconstruction
+from pipeline_src.training.objectives import Objective, ReconstructionObjective
 from pipeline_src.training.validation import AT_ONCE, Validation, pass_size
 
 pytest_plugins = ["shared_fixtures"]
@@ -22,7 +22,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def test_each_slice_is_looked_at_once_in_order(files: Files) -> None:
     slices, fidelity = files.slices("validation")
     network = fresh_network(study_with().networks.student, 0, "student")
-    look = Validation(Reconstruction(network, fidelity), slices, 2)
+    look = Validation(ReconstructionObjective(network, fidelity), slices, 2)
     for _ in range(2):
         look()
     assert [indices.tolist() for indices in look.batches] == [[0, 1], [2]]
