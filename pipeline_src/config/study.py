@@ -24,6 +24,7 @@ from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
 from pipeline_src.config.section import PathText, Section, refuse_repeats
+from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study_checks import (
     NAME_PATTERN,
     refuse_bad_ablations,
@@ -266,12 +267,12 @@ class Study(Section):
         """The recipes that a method's students are trained by."""
         return self.methods[method].recipes or self.recipes
 
-    def settings(self, ablation: str | None = None) -> Iterator[tuple[str, int]]:
-        """Data set and acceleration, every pair; or every pair that an ablation is run on."""
+    def settings(self, ablation: str | None = None) -> Iterator[Setting]:
+        """Every data set at every acceleration, or those that an ablation is run on."""
         spec = self.ablations[ablation] if ablation else None
         for dataset in (spec and spec.datasets) or self.datasets:
-            for acceleration in (spec and spec.accelerations) or self.accelerations:
-                yield dataset, acceleration
+            for factor in (spec and spec.accelerations) or self.accelerations:
+                yield Setting(dataset, acceleration_name(factor))
 
     def dataset_title(self, dataset: str) -> str:
         """A data set's title, or its name."""

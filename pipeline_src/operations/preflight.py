@@ -39,8 +39,8 @@ def check_files(study: Study) -> Models:
     Raises:
         InputError: one line about the first that does not.
     """
-    for dataset, acceleration in study.settings():
-        study_mask(study, dataset, acceleration)
+    for setting in study.settings():
+        study_mask(study, setting.dataset, setting.factor)
     for name, method in study.methods.items():
         method.source(name)
     for role, network in study.networks.others.items():

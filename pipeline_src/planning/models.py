@@ -8,6 +8,7 @@ from pipeline_src.config.load import check_study
 from pipeline_src.config.presets import preset_values
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import merge
+from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.errors import InputError
 from pipeline_src.planning.names import split_model_name, split_variant
@@ -124,7 +125,7 @@ class Models:
             rows[variant] = {m: self.resolve(f"{m}@{ablation}.{variant}") for m in spec.models}
         return rows
 
-    def names(self, setting: tuple[str, int] | None = None) -> list[str]:
+    def names(self, setting: Setting | None = None) -> list[str]:
         """Every model that is trained, or that is trained for one setting, each once."""
         found = dict.fromkeys(self.study.model_names())
         for ablation in self.study.ablations:

@@ -79,13 +79,13 @@ class Reported:
     def metrics(self) -> list[str]:
         """Metrics of everything that stands in a table, each once."""
         study, files = self._study, []
-        for dataset, factor in study.settings():
-            files += self._measured(dataset, f"{factor}x", VOLUMES)
+        for setting in study.settings():
+            files += self._measured(*setting, VOLUMES)
         for ablation in study.ablations:
             rows = self._models.ablated(ablation).values()
             names = [name for row in rows for name in row.values()]
-            for dataset, factor in study.settings(ablation):
-                folders = self.folders(dataset, f"{factor}x", names)
+            for setting in study.settings(ablation):
+                folders = self.folders(*setting, names)
                 files += [f"{folder}/{VOLUMES}" for folder in folders]
         return list(dict.fromkeys(files))
 
@@ -97,11 +97,10 @@ class Reported:
             for dataset in study.datasets
             for seed in places.seeds("store")
         ]
-        for dataset, factor in study.settings():
-            files += [places.mask(dataset, f"{factor}x", seed) for seed in places.seeds("mask")]
-        for dataset, factor in study.settings():
-            names = self._models.names((dataset, factor))
-            folders = self.folders(dataset, f"{factor}x", names)
+        for setting in study.settings():
+            files += [places.mask(*setting, seed) for seed in places.seeds("mask")]
+        for setting in study.settings():
+            folders = self.folders(*setting, self._models.names(setting))
             files += [f"{folder}/{MANIFEST}" for folder in folders]
         return files
 
@@ -160,17 +159,16 @@ class Reported:
         for kind in self.kinds:
             of = KINDS[kind].of
             places = {}
-            for dataset, factor in self._study.settings(
+            for dataset, acceleration in self._study.settings(
                 self._domain if kind == "panel_domain" else None
             ):
-                setting = (
+                folder = KINDS[kind].folder.format(dataset=dataset, acceleration=acceleration)
+                places[f"{FIGURE_FOLDER}/{folder}{kind}"] = (
                     dataset if of != "study" else None,
-                    f"{factor}x" if of == "setting" else None,
+                    acceleration if of == "setting" else None,
                 )
-                folder = KINDS[kind].folder.format(dataset=dataset, acceleration=f"{factor}x")
-                places[f"{FIGURE_FOLDER}/{folder}{kind}"] = setting
-            for place, (of_dataset, acceleration) in places.items():
-                yield Figure(kind, of_dataset, acceleration, place)
+            for place, of_what in places.items():
+                yield Figure(kind, *of_what, place)
 
     def title(self, kind: str, dataset: str | None, acceleration: str | None) -> str:
         """What a figure's heading begins with."""

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline_src.config import Study
+from pipeline_src.config.setting import acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_json
 from pipeline_src.provenance.crate_content import (
@@ -127,7 +128,7 @@ def _study_description(study: Study) -> str:
         f"{dataset.title or name} ({'drawn phantoms' if dataset.synthetic else 'measured images'})"
         for name, dataset in study.datasets.items()
     ]
-    factors = " and ".join(f"{factor}x" for factor in study.accelerations)
+    factors = " and ".join(acceleration_name(factor) for factor in study.accelerations)
     return (
         "Results of the SFT-KD-Recon pipeline: student-friendly teacher training and knowledge "
         f"distillation for the reconstruction of MR images undersampled {factors}. Data: "

@@ -99,13 +99,12 @@ def required_files(study: Study) -> Iterator[str]:
     yield CONFIG
     yield from _stores(study)
     models, metrics, places = Models(study), (SLICES, VOLUMES), Places(study)
-    for dataset, factor in study.settings():
-        setting = (dataset, f"{factor}x")
+    for setting in study.settings():
         yield from (places.mask(*setting, seed) for seed in places.seeds("mask"))
         for repeat in places.seeds("zero_filled"):
             yield from (f"{places.zero_filled(*setting, repeat)}/{name}" for name in metrics)
         for seed in study.seeds:
-            for model in models.names((dataset, factor)):
+            for model in models.names(setting):
                 stages = [history(stage) for stage in models.plan(model, seed).stages]
                 for name in (WEIGHTS, MANIFEST, *stages, *metrics):
                     yield f"{places.model(*setting, seed, model)}/{name}"

@@ -7,6 +7,7 @@ from importlib import import_module
 from pipeline_src.config.method import Method
 from pipeline_src.config.networks import Network
 from pipeline_src.config.section import shown
+from pipeline_src.config.setting import acceleration_name
 from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
@@ -76,7 +77,7 @@ def _split(split: Split | Folds) -> str:
 
 
 def _sampling(study: Study) -> str:
-    factors = _listed([f"{r}x" for r in study.accelerations])
+    factors = _listed([acceleration_name(factor) for factor in study.accelerations])
     given = [n for n, d in study.datasets.items() if d.masks]
     text = (
         f"Sampling. Acquisition was simulated with Cartesian masks of whole phase-encode lines at "

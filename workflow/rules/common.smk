@@ -10,6 +10,7 @@ import yaml
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
+from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.extensions import network_modules
@@ -144,9 +145,8 @@ def volumes_of(wildcards):
 
 def given_mask(wildcards):
     """The mask file that a setting is given, where it is."""
-    given = study.datasets[wildcards.dataset].masks.get(
-        int(wildcards.acceleration[:-1])
-    )
+    setting = Setting(wildcards.dataset, wildcards.acceleration)
+    given = study.datasets[setting.dataset].masks.get(setting.factor)
     return [ancient(from_here(mask_file(given)))] if given else []
 
 
@@ -249,10 +249,7 @@ def all_made():
 
 def in_first_setting(path):
     """A file of the first setting and seed, which stands for all where they are alike."""
-    dataset, acceleration = next(study.settings())
-    return path.format(
-        dataset=dataset, acceleration=f"{acceleration}x", seed=study.seeds[0]
-    )
+    return path.format(**next(study.settings())._asdict(), seed=study.seeds[0])
 
 
 def table_caption(name):
@@ -309,6 +306,6 @@ TABLE_NAMES = reported.tables
 
 wildcard_constraints:
     dataset=any_of(study.datasets),
-    acceleration=any_of(f"{r}x" for r in study.accelerations),
+    acceleration=any_of(map(acceleration_name, study.accelerations)),
     seed=r"\d+",
     model=any_of(models.names()),

@@ -111,7 +111,7 @@ for kind in reported.kinds:
             "--output {output.png:q} > {log:q} 2>&1"
 
 
-rule page:
+rule study_report:
     input:
         tables=rules.study_tables.output.pages,
         figures=FIGURES,
@@ -157,4 +157,4 @@ rule figures:
 
 rule report:
     input:
-        rules.page.output,
+        rules.study_report.output,

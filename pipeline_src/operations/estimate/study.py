@@ -10,6 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pipeline_src.config import Study
+from pipeline_src.config.setting import Setting
 from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
@@ -36,7 +37,7 @@ class PlannedTraining:
     """One training of a study; ``key`` is its folder below the results, ``after`` are those of the
     trainings that it needs."""
 
-    setting: tuple[str, str]
+    setting: Setting
     seed: int
     name: str
     plan: TrainingPlan
@@ -48,14 +49,13 @@ class PlannedTraining:
 def trainings(study: Study, slices: dict[str, SliceCounts]) -> list[PlannedTraining]:
     """Every training of a study, each once."""
     models, places, found = Models(study), Places(study), []
-    for dataset, factor in study.settings():
-        setting = (dataset, f"{factor}x")
-        for name in models.names((dataset, factor)):
+    for setting in study.settings():
+        for name in models.names(setting):
             needed = [n for n in (models.teacher(name), models.warm_start(name)) if n]
             for seed in study.seeds:
                 plan = models.plan(name, seed)
                 key, *after = (places.model(*setting, seed, n) for n in (name, *needed))
-                of_data = slices[dataset]
+                of_data = slices[setting.dataset]
                 found.append(PlannedTraining(setting, seed, name, plan, of_data, key, tuple(after)))
     return found
 

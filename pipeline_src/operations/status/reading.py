@@ -92,12 +92,11 @@ def plan(study: Study, results: Path) -> list[_Planned]:
     models, places = Models(study), Places(study)
     plans = {name: models.plan(name, study.seeds[0]) for name in models.names()}
     planned = []
-    for dataset, factor in study.settings():
-        acceleration = f"{factor}x"
-        for model in models.names((dataset, factor)):
+    for setting in study.settings():
+        for model in models.names(setting):
             made = plans[model]
             for seed in study.seeds:
-                training = (dataset, acceleration, seed, model)
+                training = (*setting, seed, model)
                 planned.append(
                     _Planned(
                         *training,

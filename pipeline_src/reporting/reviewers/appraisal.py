@@ -47,7 +47,8 @@ def limitations(study: Study, records: Records) -> Iterator[str]:
     for name, dataset in study.datasets.items():
         title = study.dataset_title(name)
         for seed in places.seeds("mask"):
-            masks = {r: records.masks.get((name, r, seed)) for r in study.accelerations}
+            here = [setting for setting in study.settings() if setting.dataset == name]
+            masks = {s.acceleration: records.masks.get((s, seed)) for s in here}
             yield from _of_masks(of_seed(title, seed), masks)
         stores = [records.stores.get((name, seed)) for seed in places.seeds("store")]
         ids = {p for store in stores if store for p in store.patients.get(dataset.report_on, [])}
@@ -59,13 +60,13 @@ def limitations(study: Study, records: Records) -> Iterator[str]:
             yield f"{title}: drawn images, which say nothing about patients."
 
 
-def _of_masks(title: str, masks: Mapping[int, Mask | None]) -> Iterator[str]:
+def _of_masks(title: str, masks: Mapping[str, Mask | None]) -> Iterator[str]:
     """The effective accelerations of a data set, and what is unusual about its masks."""
     told = [
-        f"{factor}x is {effective_acceleration(mask):.2f}x" if mask else f"of {factor}x {UNKNOWN}"
-        for factor, mask in masks.items()
+        f"{name} is {effective_acceleration(mask):.2f}x" if mask else f"of {name} {UNKNOWN}"
+        for name, mask in masks.items()
     ]
     yield f"{title}: effective acceleration, with Hermitian symmetry: {', '.join(told)}."
-    for factor, mask in masks.items():
+    for name, mask in masks.items():
         for found in mask.description.get("unusual", []) if mask else ():
-            yield f"{title}: the mask at {factor}x {found}."
+            yield f"{title}: the mask at {name} {found}."

@@ -167,10 +167,10 @@ def _patients(store: Any) -> list[tuple[str, list[str]]]:
 
 def _sampling(study: Study, records: Records) -> Part:
     rows = []
-    for (dataset, factor), seed in product(study.settings(), Places(study).seeds("mask")):
-        mask = records.masks.get((dataset, factor, seed))
-        setting = of_seed(study.setting_title(dataset, f"{factor}x"), seed)
-        rows.append((setting, *(_mask_row(mask) if mask else (UNKNOWN,) * 4)))
+    for setting, seed in product(study.settings(), Places(study).seeds("mask")):
+        mask = records.masks.get((setting, seed))
+        title = of_seed(study.setting_title(*setting), seed)
+        rows.append((title, *(_mask_row(mask) if mask else (UNKNOWN,) * 4)))
     splits = [
         (study.dataset_title(name), split_text(dataset), dataset.report_on)
         for name, dataset in study.datasets.items()

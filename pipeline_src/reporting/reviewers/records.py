@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import Study
 from pipeline_src.data.store_index import StoreIndex, read_index
 from pipeline_src.planning.models import Models
@@ -109,7 +110,7 @@ class Records:
 
     prepared: dict[tuple[str, int | None], Manifest] = field(default_factory=dict)
     stores: dict[tuple[str, int | None], StoreIndex] = field(default_factory=dict)
-    masks: dict[tuple[str, int, int | None], Mask] = field(default_factory=dict)
+    masks: dict[tuple[Setting, int | None], Mask] = field(default_factory=dict)
     preparation: Effort = field(default_factory=Effort)
     training: Effort = field(default_factory=Effort)
     evaluation: Effort = field(default_factory=Effort)
@@ -142,7 +143,7 @@ class _Reading:
         for dataset in study.datasets:
             self._dataset(dataset)
         for setting in study.settings():
-            self._setting(*setting)
+            self._setting(setting)
         for run in self._evaluations.values():
             self.records.evaluation.add(run)
             self._count_machine(run, "")
@@ -167,14 +168,14 @@ class _Reading:
             if made := self._made(manifest_of(store), records.preparation):
                 records.prepared[dataset, seed] = made
 
-    def _setting(self, dataset: str, factor: int) -> None:
-        records, places, setting = self.records, self._places, (dataset, f"{factor}x")
+    def _setting(self, setting: Setting) -> None:
+        records, places = self.records, self._places
         for repeat in places.seeds("mask"):
             if path := self._place(places.mask(*setting, repeat)):
-                records.masks[dataset, factor, repeat] = read_mask(path)
+                records.masks[setting, repeat] = read_mask(path)
         for repeat in places.seeds("zero_filled"):
             self._evaluated(places.zero_filled(*setting, repeat))
-        for name in self._models.names((dataset, factor)):
+        for name in self._models.names(setting):
             of_model = records.by_model.setdefault(name, Effort())
             for seed in self._study.seeds:
                 folder = places.model(*setting, seed, name)

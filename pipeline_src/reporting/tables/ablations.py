@@ -47,8 +47,8 @@ class _Cell:
 def _cells(study: Study, ablation: str) -> Iterator[_Cell]:
     for row, models in Models(study).ablated(ablation).items():
         for name in models.values():
-            for dataset, acceleration in study.settings(ablation):
-                yield _Cell(row, name, dataset, f"{acceleration}x")
+            for setting in study.settings(ablation):
+                yield _Cell(row, name, *setting)
 
 
 def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from pipeline_src.config.method import Margins
+from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.tables.method_options import method_options
 
@@ -55,7 +56,7 @@ class Labels:
                 name: DatasetLabel(study.dataset_title(name), dataset.synthetic, dataset.paper)
                 for name, dataset in study.datasets.items()
             },
-            tuple(f"{factor}x" for factor in study.accelerations),
+            tuple(acceleration_name(factor) for factor in study.accelerations),
             method_options(study),
             study.evaluation.margins.model_dump(),
         )
@@ -68,11 +69,11 @@ class Labels:
             {name: DatasetLabel(name) for name in volumes["dataset"].unique()}, tuple(accelerations)
         )
 
-    def settings(self) -> Iterator[tuple[str, str]]:
-        """Data set and acceleration, every pair."""
+    def settings(self) -> Iterator[Setting]:
+        """Every data set at every acceleration."""
         for dataset in self.datasets:
             for acceleration in self.accelerations:
-                yield dataset, acceleration
+                yield Setting(dataset, acceleration)
 
     def title(self, dataset: str, acceleration: str = "") -> str:
         """A data set or setting as people read it."""

@@ -78,9 +78,9 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
             outputs={"volumes.h5": "f" * 64},
             repeated=["a is b"],
         )
-    for dataset, factor in study.settings():
-        setting = f"{dataset}/{factor}x"
-        mask = study_mask(study, dataset, factor)
+    for one in study.settings():
+        setting = f"{one.dataset}/{one.acceleration}"
+        mask = study_mask(study, one.dataset, one.factor)
         (results / setting).mkdir()
         write_mask(results / setting / "mask.npz", mask)
         write_made(
@@ -89,7 +89,7 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
             command="evaluate",
         )
         for seed in study.seeds:
-            for number, name in enumerate(models.names((dataset, factor))):
+            for number, name in enumerate(models.names(one)):
                 folder = results / setting / f"seed{seed}" / name
                 write_made(
                     folder / "manifest.json",
