@@ -497,8 +497,8 @@ def estimate(options: argparse.Namespace) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Look at what a study needs; exit status 1 where something will not run."""
-    from pipeline_src.modules import PACKAGE
     from pipeline_src.operations.cluster.doctor import examine
+    from pipeline_src.modules import PACKAGE
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     bad = 0
