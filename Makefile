@@ -68,7 +68,8 @@ docs: install
 # find no hole in it.
 lock:
 	uv pip compile pyproject.toml --extra dev --extra export --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --quiet -o requirements.lock
+		--no-emit-index-url --custom-compile-command "make lock (to install: make install LOCKED=1)" \
+		--quiet -o requirements.lock
 
 audit:
 	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.inference.onnx_export import OPSET
@@ -19,8 +20,8 @@ from pipeline_src.models.registry import describe_network
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import one_line
 
-#: Metric, its name, and its digits on the card.
-SHOWN = (("psnr_db", "PSNR (dB)", 2), ("ssim", "SSIM", 4), ("nmse", "NMSE", 5))
+#: Metrics on the card.
+SHOWN = [METRICS[name] for name in ("psnr_db", "ssim", "nmse")]
 UNKNOWN = "not told"
 
 
@@ -35,7 +36,7 @@ def measured(folder: Path) -> dict[str, Any]:
     if rows.empty:
         return {}
     found: dict[str, Any] = {"patients": int(rows["patient"].nunique())}
-    for metric, _, _ in SHOWN:
+    for metric in (shown.name for shown in SHOWN):
         means = rows.groupby("patient")[metric].mean().to_numpy(np.float64)
         low, high = bootstrap_interval(means[None], seed=0)
         # JSON has no NaN, which one patient gives.
@@ -71,7 +72,7 @@ def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool
                 else "one patient gives none"
             ),
         }
-        for key, name, digits in SHOWN
+        for key, name, digits in ((m.name, m.heading, m.decimals) for m in SHOWN)
         if found
     ]
     rows, columns = config.matrix
@@ -113,8 +114,12 @@ def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
     }
     if found:
         metrics = [
-            {"type": key.removesuffix("_db"), "value": round(found[key]["mean"], 5), "name": label}
-            for key, label, _ in SHOWN
+            {
+                "type": metric.name.removesuffix("_db"),
+                "value": round(found[metric.name]["mean"], 5),
+                "name": metric.heading,
+            }
+            for metric in SHOWN
         ]
         data = one_line(trained.config.dataset) or "unknown"
         front["model-index"] = [
@@ -204,6 +209,6 @@ def metadata(trained: Trained, found: dict[str, Any], licence: str) -> dict[str,
                 for bound, name in (("minValue", "low"), ("maxValue", "high"))
                 if name in found[key]
             }
-            for key, _, _ in SHOWN
+            for key in (metric.name for metric in SHOWN)
         ]
     return described

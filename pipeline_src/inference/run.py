@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,14 @@ def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
         ) from None
 
 
+def _upright(volume: Volume, trained: Trained) -> Volume:
+    """Arrays do not say how they are to be shown; where they are of the size of the model's
+    slices, they are shown as those are."""
+    if volume.suffix in (".nii", ".nii.gz") or volume.turns or volume.size[:2] != trained.matrix:
+        return volume
+    return replace(volume, turns=trained.config.origin.display_quarter_turns)
+
+
 class Run:
     """All inputs of one command.
 
@@ -96,7 +104,7 @@ class Run:
         self._device, self._settings = device, settings
         for volume in volumes:
             self._refuse_foreign(volume)
-        self._plans = [plan(volume, trained, options) for volume in volumes]
+        self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
         self._trained.network.to(device)
         self._model = trained.told
 

@@ -56,8 +56,9 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
     rows, columns = images[0][0].shape
     width = (PAGE_WIDTH - LEFT - GAP) / 4 - GAP
     height = width * rows * aspect / columns
+    wide = LEFT + (width + GAP) * len(names)
     figure = plt.figure(
-        figsize=(PAGE_WIDTH, HEAD + TITLE + (height + GAP) * len(images) + FOOT), layout="none"
+        figsize=(wide, HEAD + TITLE + (height + GAP) * len(images) + FOOT), layout="none"
     )
     before = figure.get_figheight()
     head(figure, title, _quality(result))
@@ -66,7 +67,7 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
 
     def place(column: int, bottom: float, high: float) -> Axes:
         left = LEFT + column * (width + GAP)
-        return figure.add_axes((left / PAGE_WIDTH, bottom / tall, width / PAGE_WIDTH, high / tall))
+        return figure.add_axes((left / wide, bottom / tall, width / wide, high / tall))
 
     for number, (index, *_) in enumerate(result.shown):
         for column, name in enumerate(names):

@@ -259,25 +259,6 @@ def table_caption(name):
     )
 
 
-def reconstructing(wildcards):
-    """The model that reconstructs, as the wildcards of its training."""
-    one = study.reconstruct[wildcards.name]
-    seed = study.seeds[0] if one.seed is None else one.seed
-    return MODEL.format(
-        dataset=one.dataset,
-        acceleration=f"{one.acceleration}x",
-        seed=seed,
-        model=one.model,
-    )
-
-
-def given_files(wildcards):
-    """Files and folders that are named as such; a pattern's files are found by the command."""
-    words = study.reconstruct[wildcards.name].words(study.data_root)
-    given = words[: len(study.reconstruct[wildcards.name].inputs)]
-    return [path for path in given if os.path.exists(path)]
-
-
 # Snakemake takes captions from the rule file's folder.
 CAPTIONS = "../../pipeline_src/reporting/captions"
 WILDCARDS = ("{dataset}", "{acceleration}", "{seed}")
