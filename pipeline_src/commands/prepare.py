@@ -44,7 +44,7 @@ def prepare(options: argparse.Namespace) -> Made:
         dataset,
         Path(study.data_root),
         progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
-        images=SpooledSlices(options.output.parent),
+        images=SpooledSlices(options.output),
     )
     description = {
         "dataset": name,

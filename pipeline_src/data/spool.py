@@ -19,14 +19,14 @@ class SpooledSlices:
     and nothing is left of them when the process ends.
 
     Args:
-        folder: on whose disk they are kept; it need not be there yet.
+        store: where they will go, on whose disk they are kept; its folder need not be there yet.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._count = folder, 0
+    def __init__(self, store: Path) -> None:
+        self._store, self._count = store, 0
         self._shape: tuple[int, ...] = ()
         try:
-            there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+            there = next(place for place in store.absolute().parents if place.exists())
             self._file = TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - it lives as long as this does
         except OSError as error:
             raise self._unwritable(error) from None
@@ -57,4 +57,4 @@ class SpooledSlices:
             yield np.fromfile(self._file, np.float32, count).reshape(self._shape)
 
     def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self._folder}: cannot be written ({error.strerror})")
+        return InputError(f"{self._store}: cannot be written ({error.strerror})")

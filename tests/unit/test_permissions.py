@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +15,7 @@ from pipeline_src.config.data import AcdcSource
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.errors import InputError
 
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A temporary folder for a test that is bound by permission bits.
-
-    The bits do not bind root, so root acts as another user meanwhile, who may not enter tmp_path.
-    """
-    folder = Path(tempfile.mkdtemp())
-    root = os.geteuid() == 0
-    folder.chmod(0o777)
-    if root:
-        try:
-            os.seteuid(65534)
-        except OSError:
-            folder.rmdir()
-            pytest.skip("root cannot act as another user here, and no permission bit binds it")
-    try:
-        yield folder
-    finally:
-        if root:
-            os.seteuid(0)
-        for path in (folder, *folder.rglob("*")):
-            if path.is_dir():
-                path.chmod(stat.S_IRWXU)
-        shutil.rmtree(folder)
+pytest_plugins = ["system_fixtures"]
 
 
 @pytest.fixture

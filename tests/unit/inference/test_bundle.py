@@ -17,7 +17,7 @@ import pytest
 import torch
 from inference_helpers import SIZE, Model, blobs, trained
 from safetensors.numpy import load_file, save_file
-from test_full_disk import run_on_small_disk
+from system_fixtures import run_on_small_disk
 from unit_helpers import one_line
 
 from pipeline_src import inference
@@ -29,7 +29,7 @@ from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import described_mask
 
-pytest_plugins = ["test_full_disk"]
+pytest_plugins = ["system_fixtures"]
 Output = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,13 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 from inference_helpers import SIZE, blobs, facts, trained
-from test_full_disk import run_on_small_disk
+from system_fixtures import run_on_small_disk
 from unit_helpers import one_line
 
 from pipeline_src.inference.run import OVERVIEW
 from pipeline_src.inference.volumes import Scratch, Volume
 
-pytest_plugins = ["test_full_disk", "test_permissions"]
+pytest_plugins = ["system_fixtures"]
 Output = pytest.CaptureFixture[str]
 
 

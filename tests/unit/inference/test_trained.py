@@ -38,7 +38,10 @@ def model(tmp_path: Path) -> Model:
         "acceleration": "4x",
         "seed": 3,
         "mask": made.mask.description,
-        "inputs": {"store": {"path": "../volumes.h5"}, "mask": {"path": "../mask.npz"}},
+        "inputs": {
+            name: {"path": f"../{file}", "sha256": "0" * 64}
+            for name, file in (("store", "volumes.h5"), ("mask", "mask.npz"))
+        },
         "settings": {"model": "student", "seed": 3, "training": {"threads": 2}},
     }
     (made.folder / "manifest.json").write_text(json.dumps(manifest))
@@ -78,7 +81,7 @@ def test_the_axes_of_the_training_are_taken(model: Model, tmp_path: Path) -> Non
     ("change", "fragment"),
     [
         ({"inputs": {}}, "--trained-mask"),
-        ({"inputs": {"mask": {"path": "gone.npz"}}}, "gone.npz"),
+        ({"inputs": {"mask": {"path": "gone.npz", "sha256": "0" * 64}}}, "gone.npz"),
         ({"mask": {"kind": "drawn", "seed": 9}}, "trained under another mask"),
         ({"settings": 3}, "no manifest of a training"),
     ],
