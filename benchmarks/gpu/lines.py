@@ -11,7 +11,7 @@ NAME = "lines.jsonl"
 
 
 class Lines:
-    """A file of JSON objects, one a line; processes append to it one after the other.
+    """A file of JSON objects, one per line; processes append to it one after the other.
 
     A line is one call of the system, so that a process killed at any instant leaves whole lines.
     """

@@ -255,7 +255,7 @@ def _measure_what_is_there(run: Run, study: Study, config: Path, results: Path) 
 
 
 def _tell(lines: Lines, study: Study, results: Path) -> None:
-    """A line a model, and one for the study."""
+    """A line per model, and one for the study."""
     names = Models(study).names()
     finished = 0
     for name in names:

@@ -116,7 +116,7 @@ def _numerics(lines: Lines) -> list[str]:
 
 
 def _steps(lines: Lines) -> list[str]:
-    """A row a kind, those that a study needs first as they were measured."""
+    """A row per kind, those that a study needs first as they were measured."""
     times: dict[str, dict[str, float]] = {}
     for line in lines.read("timing", "step"):
         if "milliseconds" in line:

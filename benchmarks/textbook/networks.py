@@ -35,7 +35,7 @@ class DataFidelity(nn.Module):
 
 
 class Features(NamedTuple):
-    """What the distillation losses compare, one tensor a cascade, all before cropping.
+    """What the distillation losses compare, one tensor per cascade, all before cropping.
 
     Attributes:
         out: output of the last convolution.

@@ -31,7 +31,7 @@ class Network(Section):
     depth: int = Field(
         ge=2,
         le=100,
-        description="3x3 convolutions a cascade (d); where not given, 5 for a teacher and 3 for a "
+        description="3x3 convolutions per cascade (d); where not given, 5 for a teacher and 3 for a "
         "student",
     )
     cascades: int = Field(default=5, ge=1, le=100, description="cascades (c)")

@@ -41,7 +41,7 @@ def write_sheet(path: Path, plan: Plan, result: Result, title: str) -> None:
 
 
 def draw(plan: Plan, result: Result, title: str) -> Figure:
-    """A row a slice, a column each for what is known of it; cut to where there is something."""
+    """One row per slice, a column each for what is known of it; cut to where there is something."""
     known = result.shown[0][1] is not None
     names = ["zero-filled", "reconstruction"]
     names = ["input", *names, "residual"] if known else names

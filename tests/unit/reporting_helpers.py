@@ -143,7 +143,7 @@ def measured(
 
 
 def written_metrics(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """One file a setting, model and seed, as the evaluation writes them."""
+    """One file per setting, model and seed, as the evaluation writes them."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = ["dataset", "acceleration", "model", "training", "variant", "seed"]
     paths = []

@@ -72,5 +72,5 @@ def preparation_memory(voxels: int, attempt: int) -> int:
 
 
 def preparation_minutes(source_mib: float, attempt: int) -> int:
-    """Minutes for a preparation, at 0.2 MiB a second."""
+    """Minutes for a preparation, at 0.2 MiB per second."""
     return attempt * (START_MINUTES + math.ceil(source_mib / 12))

@@ -167,7 +167,7 @@ def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str
 
 
 def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) -> None:
-    """A line a patient in the room between the rows ``above`` and ``below``, and how many of them
+    """A line per patient in the room between the rows ``above`` and ``below``, and how many of them
     are higher with SFT-KD-Recon."""
     ends = (above + 0.55, below - 0.55)
     higher = means["sft_kd"] > means["std_kd"]

@@ -75,7 +75,7 @@ def cell_table(table: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> pd.D
 
 
 def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """Comparable cells, one a row; a single line for each setting that has none."""
+    """Comparable cells, one per row; a single line for each setting that has none."""
     rows: dict[str, dict[str, str]] = {}
     for dataset, acceleration in labels.settings():
         here = of_setting(cells, dataset, acceleration)
@@ -103,7 +103,7 @@ def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 def claim_table(
     table: pd.DataFrame, differences: pd.DataFrame, labels: Labels, paper: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a setting and claim: how often it went that way in the paper and here, by PSNR.
+    """One row per setting and claim: how often it went that way in the paper and here, by PSNR.
 
     Directions are compared whatever the data set; `shown` counts the comparisons here that the
     tests show to be better, `opposed` those shown to be worse, `untold` those that they cannot
