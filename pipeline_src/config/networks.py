@@ -31,8 +31,8 @@ class Network(Section):
     depth: int = Field(
         ge=2,
         le=100,
-        description="3x3 convolutions per cascade (d); where not given, 5 for a teacher and 3 for a "
-        "student",
+        description="3x3 convolutions per cascade (d); where not given, 5 for a teacher and 3 for "
+        "a student",
     )
     cascades: int = Field(default=5, ge=1, le=100, description="cascades (c)")
     features: int = Field(default=32, ge=1, le=4096, description="channels between convolutions")
