@@ -38,8 +38,8 @@ def use_deterministic_algorithms() -> None:
     """Have torch refuse what may differ from run to run.
 
     Torch's own function of that name loads its compiler first, two seconds per process; this is
-    what it does besides. New memory is not filled beforehand: nothing here reads what it did not write,
-    and filling is a kernel for each tensor.
+    what it does besides. New memory is not filled beforehand: nothing here reads what it did not
+    write, and filling is a kernel for each tensor.
     """
     torch._C._set_deterministic_algorithms(True, warn_only=False)
     torch._C._set_deterministic_fill_uninitialized_memory(False)
