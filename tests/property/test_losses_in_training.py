@@ -28,7 +28,7 @@ def random_slices(count: int = 5, part: str = "train") -> Slices:
     index = pd.DataFrame(
         {"patient": "p", "frame": "", "part": part, "slice": range(count), "volume": 0}
     )
-    store = Store(images, index, pd.DataFrame(), pd.DataFrame(), {}, "")
+    store = Store(images, index, pd.DataFrame(), pd.DataFrame(), {part: 1}, {}, "")
     return Slices(store, part, fidelity(), torch.device("cpu"))
 
 

@@ -16,6 +16,7 @@ from pipeline_src import locks
 from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.launcher import Launcher
+from pipeline_src.running import gpus
 from pipeline_src.running.gpus import one_gpu
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.lock import NAME, is_locked, locked
@@ -144,6 +145,7 @@ def test_gpus_are_not_shared_out_where_there_are_no_locks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(locks, "SHARED", tmp_path)
+    monkeypatch.setattr(gpus, "torch_knows_gpus", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with one_gpu() as name:
         assert name is None
@@ -250,6 +252,7 @@ def test_a_pipe_in_place_of_a_gpus_lock_is_named(
     folder = shared / "sft_kd_recon_gpus_.._7"
     folder.mkdir(mode=0o700)
     os.mkfifo(folder / "0.lock")
+    monkeypatch.setattr(gpus, "torch_knows_gpus", lambda: True)
     with pytest.raises(InputError, match=r"0\.lock: is no regular file"), one_gpu():
         pass
 

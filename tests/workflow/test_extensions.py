@@ -32,7 +32,7 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     (package / "__init__.py").touch()
     (package / "imitation.py").write_text(documented_example('"""Plain imitation'))
     study = yaml.safe_load((fresh.root / "tiny.yaml").read_text())
-    study |= yaml.safe_load(documented_example("methods:"))
+    study |= yaml.safe_load(documented_example("methods:\n  at: {}\n  imitation"))
     (fresh.root / "tiny.yaml").write_text(yaml.safe_dump(study))
     done = fresh.tiny("tables")
     assert done.returncode == 0, done.stderr

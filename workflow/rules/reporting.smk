@@ -105,7 +105,10 @@ for kind in reported.kinds:
             shown=lambda wildcards, input: input.get("shown") or CONFIG,
             options=figure_options(defined),
         message:
-            "Figure: {output.png}"
+            "Figure: "
+            + KINDS[kind].message.format(
+                dataset="{wildcards.dataset}", acceleration="{wildcards.acceleration}"
+            )
         shell:
             "python -m pipeline_src figure {params.kind:q} {params.shown:q} {params.options:q} "
             "--output {output.png:q} > {log:q} 2>&1"

@@ -16,6 +16,7 @@ class Kind:
 
     Attributes:
         module: the module of this package that draws it.
+        what: it in words, before the setting or data set that it is of.
         heading: the heading of the report that it stands under.
         shows: its files: metrics of `slices` of all models, `panels` of some, `manifests` of their
             trainings, the `table` of differences, a `mask`, a `store`, or the configuration, of
@@ -27,6 +28,7 @@ class Kind:
     """
 
     module: str
+    what: str
     heading: str
     shows: Shows
     options: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,15 @@ class Kind:
         return self.shows == "plan"
 
     @property
+    def message(self) -> str:
+        """What a run says of it, with the names of wildcards."""
+        return {
+            "setting": f"{self.what} {{dataset}} at {{acceleration}}",
+            "dataset": f"{self.what} {{dataset}}",
+            "study": self.what,
+        }[self.of]
+
+    @property
     def folder(self) -> str:
         """Where it lies in the figures of a study, with the names of wildcards."""
         return {"setting": "{dataset}/{acceleration}/", "dataset": "{dataset}/", "study": ""}[
@@ -49,18 +60,34 @@ class Kind:
 
 #: In the order of the report.
 KINDS = {
-    "panel": Kind("panel", "Reconstructions", "panels"),
-    "panel_teachers": Kind("panel", "Reconstructions", "panels"),
-    "panel_domain": Kind("panel", "Reconstructions", "panels"),
-    "boxplot_ssim": Kind("boxplot", "Image quality", "slices", {"metric": "ssim"}),
-    "boxplot_psnr": Kind("boxplot", "Image quality", "slices", {"metric": "psnr_db"}),
-    "forest": Kind("forest", "Differences", "table", {"metric": "psnr_db"}, picks_setting=True),
-    "curves": Kind("curves", "Training", "manifests"),
-    "mask": Kind("mask", "Sampling", "mask"),
-    "contact_sheet": Kind("contact_sheet", "Data", "store", of="dataset"),
-    "networks": Kind("networks", "Method", "plan", of="study", keys=("networks", "sft")),
+    "panel": Kind("panel", "reconstructions of", "Reconstructions", "panels"),
+    "panel_teachers": Kind("panel", "teachers' reconstructions of", "Reconstructions", "panels"),
+    "panel_domain": Kind(
+        "panel", "reconstructions by SFT in either domain of", "Reconstructions", "panels"
+    ),
+    "boxplot_ssim": Kind(
+        "boxplot", "SSIM box plot of", "Image quality", "slices", {"metric": "ssim"}
+    ),
+    "boxplot_psnr": Kind(
+        "boxplot", "PSNR box plot of", "Image quality", "slices", {"metric": "psnr_db"}
+    ),
+    "forest": Kind(
+        "forest",
+        "differences in",
+        "Differences",
+        "table",
+        {"metric": "psnr_db"},
+        picks_setting=True,
+    ),
+    "curves": Kind("curves", "learning curves of", "Training", "manifests"),
+    "mask": Kind("mask", "mask of", "Sampling", "mask"),
+    "contact_sheet": Kind("contact_sheet", "contact sheet of", "Data", "store", of="dataset"),
+    "networks": Kind(
+        "networks", "the networks", "Method", "plan", of="study", keys=("networks", "sft")
+    ),
     "recipes": Kind(
         "recipes",
+        "the recipes of distillation",
         "Method",
         "plan",
         of="study",
@@ -74,7 +101,7 @@ KINDS = {
             "evaluation.panel_methods",
         ),
     ),
-    "dag": Kind("dag", "Steps", "plan", of="study"),
+    "dag": Kind("dag", "the steps of the study", "Steps", "plan", of="study"),
 }
 
 
