@@ -27,6 +27,7 @@ pytest.register_assert_rewrite(
     "loss_helpers",
     "snakemake_helpers",
     "status_helpers",
+    "system_fixtures",
     "training_helpers",
     "unit_helpers",
 )

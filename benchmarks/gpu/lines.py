@@ -10,6 +10,10 @@ from typing import Any
 NAME = "lines.jsonl"
 
 
+class OutOfTimeError(Exception):
+    """A part of a phase would not end in time, and was left."""
+
+
 class Lines:
     """A file of JSON objects, one per line; processes append to it one after the other.
 

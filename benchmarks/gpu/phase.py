@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.lines import NAME, Lines
+from benchmarks.gpu.lines import NAME, Lines, OutOfTimeError
 from benchmarks.gpu.scale import PAPER, TOY, Scale
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 #: Seconds before its end in which a phase starts nothing new.
 GRACE = 1.5
-
-
-class OutOfTimeError(Exception):
-    """A part of a phase would not end in time, and was left."""
 
 
 @dataclass(frozen=True)

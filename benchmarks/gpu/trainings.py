@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.gpu.kinds import Files, Kind, Trainee, kinds
-from benchmarks.gpu.lines import Lines
-from benchmarks.gpu.phase import OutOfTimeError, Run, Settings
+from benchmarks.gpu.lines import Lines, OutOfTimeError
+from benchmarks.gpu.phase import Run, Settings
 
 PHASE = "timing"
 WARM_UP = 5
