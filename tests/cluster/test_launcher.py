@@ -55,13 +55,19 @@ def test_plain_snakemake_killed_and_submitted_again(
     """Without the launcher too a training is never done twice at once: its second job waits."""
     study.submit()
     study.wait_until_training()
-    kill_snakemake(study)
-    assert study.start_command("snakemake", "--unlock").end() == 0
-    second = study.submit()
+    trains = study.training()
+    # Held, since it could end before the second job begins.
+    os.kill(trains, signal.SIGSTOP)
+    try:
+        kill_snakemake(study)
+        assert study.start_command("snakemake", "--unlock").end() == 0
+        second = study.submit()
+        wait_until(lambda: "waiting for process" in study.training_log(), "the second job")
+    finally:
+        os.kill(trains, signal.SIGCONT)
     assert second.end() == 0, second.said()
     assert_same_result(study, undisturbed)
     assert study.recorded_runs() == 1
-    assert "waiting for process" in study.training_log()
 
 
 def test_second_launcher_refuses(study: ClusterStudy) -> None:
