@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,31 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
     for path in paths:
         for leftover in leftovers(path):
             leftover.unlink()
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether something lies where a new folder is to be: a file, or a folder that is not empty."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path`` that is renamed to it when the block succeeds; when the
+    block raises, nothing is left behind. An empty folder at ``path`` is replaced.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105 - also over an empty folder
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,14 +1,19 @@
-"""Finding the file of a module without importing anything of it."""
+"""Modules by their dotted names: finding the file of one without importing anything of it, and
+importing what registers something under a name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline_src.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
+Registered = TypeVar("Registered", bound=type)
 
 
 @cache
@@ -46,4 +51,30 @@ def source_of_module(name: str, key: str) -> Path:
     found = locate(name)
     if found is None:
         raise InputError(f"{key}: no module {name!r} found from here")
+    return found
+
+
+def import_registered(
+    registry: Mapping[str, Registered], name: str, path: str, key: str, what: str
+) -> Registered:
+    """The class that a module registers under a name when it is imported.
+
+    An outside module must register its own, also under the name of a built-in.
+
+    Args:
+        registry: classes by name, as they are once the module is imported.
+        path: the module's import path.
+        key: what names the module, as the beginning of a line.
+        what: what is registered, in a word.
+
+    Raises:
+        InputError: the module cannot be imported, or registers nothing of that name.
+    """
+    try:
+        import_module(path)
+    except ImportError as error:
+        raise InputError(f"{key} {path} cannot be imported ({error})") from None
+    found = registry.get(name)
+    if found is None or found.__module__ != path:
+        raise InputError(f"{key} {path} registers no {what} named {name!r}")
     return found

@@ -1,8 +1,10 @@
-"""Reading NumPy archives (`.npz`) of others."""
+"""Reading NumPy files (`.npy`) and archives (`.npz`) of others."""
 
 from __future__ import annotations
 
 import lzma
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,23 @@ from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
+
+#: What a damaged header of an `.npy`, which is Python's text, raises besides OSError, EOFError and
+#: ValueError.
+NPY_HEADER_ERRORS = (TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError)
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of an `.npy` file, mapped, so that one larger than its file or than the memory is
+    refused.
+
+    Raises:
+        OSError, EOFError, ValueError, or one of `NPY_HEADER_ERRORS`: it cannot be read.
+    """
+    open_regular(path).close()
+    # Headers that Python 2 wrote are read with a warning.
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager

@@ -1,13 +1,181 @@
-"""The commands `reconstruct` and `bundle`: a trained network at work."""
+"""The commands that use a trained network: `reconstruct` and `bundle`."""
 
 from __future__ import annotations
 
-from functools import partial
+import argparse
+import sys
+from pathlib import Path
 
 from pipeline_src.commands import Subcommands, add_command
-from pipeline_src.inference.commands import add_parsers as add_inference
+from pipeline_src.errors import InputError
+from pipeline_src.text import printable
 
 
 def add_parsers(subcommands: Subcommands) -> None:
     """Add the commands and their options."""
-    add_inference(partial(add_command, subcommands))
+    sub = add_command(
+        subcommands,
+        "reconstruct",
+        reconstruct,
+        "Reconstruct files with a trained model.",
+        study=False,
+    )
+    sub.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in quotes",
+    )
+    sub.add_argument(
+        "--model", type=Path, required=True, metavar="FOLDER", help="a training's, or a bundle"
+    )
+    sub.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="results go there"
+    )
+    sub.add_argument(
+        "--pattern",
+        default="**/*",
+        metavar="GLOB",
+        help="files to take of a folder, such as 'sub-*/anat/*_T1w.nii.gz' (default: all)",
+    )
+    sub.add_argument(
+        "--slice-axis",
+        type=int,
+        choices=(0, 1, 2),
+        help="axis of the file that slices lie along (default: as in the model's training, or 2)",
+    )
+    sub.add_argument(
+        "--other-size",
+        choices=("crop", "redraw"),
+        help="slices of another size than the model's: crop or pad them, or draw a mask for them",
+    )
+    sub.add_argument("--mask", type=Path, metavar="FILE", help="of the samples: .npz or .npy")
+    sub.add_argument(
+        "--kspace-order",
+        choices=("fft", "shifted", "centred"),
+        default="fft",
+        help="where the zero frequency is: at index 0 (fft), or in the middle, as after "
+        "fftshift(fft2(image)) (shifted), or with the image's centre in the middle too (centred, "
+        "as fastMRI has it) (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--scale", type=float, metavar="NUMBER", help="divide by this instead of the maximum"
+    )
+    sub.add_argument(
+        "--anyway", action="store_true", help="under a mask that the model was not trained for too"
+    )
+    sub.add_argument(
+        "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
+    )
+    sub.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads (default: as in training; other numbers of them change the last bits)",
+    )
+    sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    sub.add_argument(
+        "--convolutions",
+        choices=("library", "compiled"),
+        default="library",
+        help="torch's, which give what the evaluation measured, or compiled ones, faster for large "
+        "slices and the same to about 1e-6 (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--batch",
+        type=int,
+        help="slices in memory at once (default: as in evaluation; another number may change the "
+        "last bits)",
+    )
+
+    sub = add_command(
+        subcommands,
+        "bundle",
+        bundle,
+        "Pack a trained model as a folder that stands alone.",
+        study=False,
+    )
+    sub.add_argument(
+        "model", type=Path, nargs="?", metavar="FOLDER", help="of a training, with weights"
+    )
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("--output", type=Path, metavar="DIR", help="bundle to write")
+    what.add_argument(
+        "--check", type=Path, metavar="DIR", help="look whether a bundle is whole and works"
+    )
+    sub.add_argument(
+        "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
+    )
+    sub.add_argument(
+        "--licence", default="", help="of the weights, such as CC-BY-NC-SA-4.0, for the card"
+    )
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Reconstruct files."""
+    from pipeline_src.evaluation.evaluate import BATCH
+    from pipeline_src.inference.inputs import list_inputs, open_input
+    from pipeline_src.inference.reconstruct import Options
+    from pipeline_src.inference.run import Run, place, use_convolutions
+    from pipeline_src.inference.trained import load_trained
+
+    for name, least in (("batch", 1), ("threads", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: must be {least} or more")
+    if options.scale is not None and not 0 < options.scale < float("inf"):
+        raise InputError(f"--scale {options.scale}: must be a number above 0")
+    trained = load_trained(options.model, options.trained_mask)
+    origin, axis, orientation = trained.config.origin, options.slice_axis, None
+    volumes = []
+    for path, below in list_inputs(options.inputs, options.pattern, options.output):
+        own_axis = 2 if axis is None else axis
+        if axis is None and origin.kind and path.name.endswith((".nii", ".nii.gz")):
+            own_axis, orientation = origin.slice_axis, origin.orientation
+        volumes.append(open_input(path, below, own_axis, orientation))
+    threads = options.threads or trained.config.threads
+    device = place(options.device, threads)
+    use_convolutions(trained, options.convolutions, device)
+    asked = Options(
+        options.other_size,
+        options.mask,
+        options.kspace_order,
+        options.scale,
+        options.anyway,
+        BATCH if options.batch is None else options.batch,
+    )
+    settings = {
+        "device": device.type,
+        "threads": threads,
+        "convolutions": options.convolutions,
+    }
+    run = Run(trained, volumes, options.output, asked, device, settings)
+    for remark in run.remarks():
+        print(printable(f"look: {remark}"), file=sys.stderr)
+    made, before = run()
+    kinds = {"image": "undersampled here (retrospective)", "kspace": "measured so (prospective)"}
+    told = ", ".join(
+        f"{count} {kinds[domain]}"
+        for domain in kinds
+        if (count := sum(volume.domain == domain for volume in volumes))
+    )
+    already = f", {before} were there already" if before else ""
+    print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
+
+
+def bundle(options: argparse.Namespace) -> None:
+    """Write or check a bundle."""
+    from pipeline_src.inference.bundle import check_bundle, write_bundle
+    from pipeline_src.inference.trained import load_trained
+
+    if options.check is not None:
+        if options.model is not None:
+            raise InputError("bundle: give a training's folder or --check DIR, not both")
+        found = check_bundle(options.check)
+        print(printable(f"{options.check}: {'; '.join(found)}"))
+        return
+    if options.model is None:
+        raise InputError("bundle: the training's folder is missing")
+    trained = load_trained(options.model, options.trained_mask)
+    for remark in write_bundle(trained, options.output, options.licence):
+        print(printable(f"look: {remark}"), file=sys.stderr)
+    print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

@@ -33,6 +33,7 @@ from pipeline_src.config.study_checks import (
     refuse_impossible_pair,
     refuse_impossible_repeats,
     refuse_unknown_ablated,
+    refuse_unknown_reconstructing,
 )
 
 Repeated = Literal["seed", "mask", "split"]
@@ -179,18 +180,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _reconstructing_models_exist(self) -> Study:
-        for name, one in self.reconstruct.items():
-            for key, value, known in (
-                ("model", one.model, self.model_names()),
-                ("dataset", one.dataset, list(self.datasets)),
-                ("acceleration", one.acceleration, self.accelerations),
-                ("seed", one.seed, [None, *self.seeds]),
-            ):
-                if value not in known:
-                    there = ", ".join(str(v) for v in known if v is not None)
-                    raise ValueError(
-                        f"reconstruct.{name}.{key}: {value!r} is not among the study's {there}"
-                    )
+        refuse_unknown_reconstructing(self)
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.ablation import Ablation
@@ -62,17 +63,36 @@ def refuse_unknown_ablated(study: Study) -> None:
             ("accelerations", study.accelerations),
         ):
             for value in getattr(ablation, key) or []:
-                if value not in known:
-                    raise ValueError(
-                        f"ablations.{name}.{key}: {value!r} is not among the study's "
-                        f"{', '.join(map(str, known))}"
-                    )
+                _refuse_unknown(f"ablations.{name}.{key}", value, known)
         for model in ablation.models:
             if model not in study.model_names():
                 raise ValueError(
                     f"ablations.{name}.models: no model {model!r}; there are "
                     f"{', '.join(study.model_names())}"
                 )
+
+
+def refuse_unknown_reconstructing(study: Study) -> None:
+    """Refuse to reconstruct with a model that the study does not train.
+
+    Raises:
+        ValueError: the line names the key.
+    """
+    for name, one in study.reconstruct.items():
+        for key, known in (
+            ("model", study.model_names()),
+            ("dataset", list(study.datasets)),
+            ("acceleration", study.accelerations),
+            ("seed", study.seeds),
+        ):
+            value = getattr(one, key)
+            if value is not None:
+                _refuse_unknown(f"reconstruct.{name}.{key}", value, known)
+
+
+def _refuse_unknown(key: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        raise ValueError(f"{key}: {value!r} is not among the study's {', '.join(map(str, known))}")
 
 
 def refuse_impossible_pair(study: Study) -> None:

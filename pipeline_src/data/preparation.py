@@ -149,17 +149,27 @@ def check_image(image: NDArray[np.float32], label: str) -> float:
     Raises:
         InputError: it holds NaN or infinity, or is not positive anywhere.
     """
-    if not np.isfinite(image).all():
-        bad = int(image.size - np.isfinite(image).sum())
+    bad = int(image.size - np.isfinite(image).sum())
+    low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
+    refuse_no_image(label, bad=bad, low=low, high=high)
+    return high
+
+
+def refuse_no_image(label: str, *, bad: int, low: float, high: float) -> None:
+    """Refuse what is no magnitude image, by the number of its values that are not finite, its
+    minimum and its maximum.
+
+    Raises:
+        InputError: it is none.
+    """
+    if bad:
         raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
-    maximum = float(image.max()) if image.size else 0.0
-    if maximum <= 0:
+    if high <= 0:
         raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
-    if float(image.min()) < 0:
+    if low < 0:
         raise InputError(
-            f"{label}: has negative values (minimum {image.min():.4g}); a magnitude image is needed"
+            f"{label}: has negative values (minimum {low:.4g}); a magnitude image is needed"
         )
-    return maximum
 
 
 def take_slices(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -17,6 +16,7 @@ from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.models.taps import Features, Tap
 from pipeline_src.models.trial import require_comparable
+from pipeline_src.modules import import_registered
 
 Summary = tuple[Tensor, ...]
 #: Channels of a network's features.
@@ -112,14 +112,7 @@ def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
         InputError: the module cannot be imported, or registers nothing of that name.
     """
     path = module or f"{LOSSES}.{name}"
-    try:
-        import_module(path)
-    except ImportError as error:
-        raise InputError(f"methods.{name}.module: {path} cannot be imported ({error})") from None
-    # An outside module must register its own, also under the name of a built-in.
-    if name not in _LOSSES or _LOSSES[name].__module__ != path:
-        raise InputError(f"methods.{name}.module: {path} registers no loss named {name!r}")
-    return _LOSSES[name]
+    return import_registered(_LOSSES, name, path, f"methods.{name}.module:", "loss")
 
 
 def loss_options(name: str, method: Method) -> Section:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,14 +12,13 @@ from typing import IO, Any, Literal
 import h5py
 import numpy as np
 
-from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
+from pipeline_src.data.hdf5_files import ReservedFile, own_dataset, reading_hdf5
 from pipeline_src.data.sources.authors_hdf5 import TARGET_KEY
 from pipeline_src.data.store import FORMAT as STORE_FORMAT
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular
 from pipeline_src.inference.volumes import Allocate, Array, Volume, array_volume_shape
-from pipeline_src.npz_files import reading_npz
+from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
 
 #: Names of arrays in an archive or HDF5 file, the first that is there counts.
 IMAGES, KSPACE, MASK = ("image", "images", TARGET_KEY), "kspace", "mask"
@@ -135,14 +132,10 @@ def _volume(
 
 def _map_npy(path: Path) -> Array:
     try:
-        open_regular(path).close()
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            # Mapped, so that an array larger than its file or the memory is refused.
-            return np.lib.format.open_memmap(path, mode="r")
+        return map_npy(path)
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
-    # The header is Python's text.
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
+    except (OSError, ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
         raise InputError(f"{path}: is damaged or no NumPy array ({error})") from None
 
 
@@ -176,11 +169,9 @@ def _save_npz(numbers: Array, stream: IO[bytes]) -> None:
 
 
 def _save_hdf5(key: str, numbers: Array, stream: IO[bytes]) -> None:
-    # HDF5 crashes where a disk is full, so the file is made in memory and written as a whole.
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    raw: Any = stream  # HDF5 writes where it will, past a buffer
+    with h5py.File(ReservedFile(raw.raw, numbers.nbytes + (1 << 20)), "w") as file:
         file.create_dataset(RESULT if key == KSPACE else key, data=np.asarray(numbers))
-    stream.write(buffer.getbuffer())
 
 
 _save_images = partial(_save_hdf5, "images")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +12,14 @@ from numpy.typing import NDArray
 from pipeline_src.data.phantoms import draw_volume
 from pipeline_src.data.preparation import center_crop_or_pad
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular, sha256_file, write_json, write_text
+from pipeline_src.files import (
+    is_in_use,
+    open_regular,
+    sha256_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from pipeline_src.inference.bundle_files import (
     CARD,
     CODE,
@@ -28,7 +30,6 @@ from pipeline_src.inference.bundle_files import (
     SAMPLE,
     SUMS,
     WEIGHTS,
-    read_config,
     read_tensors,
     write_bundle_mask,
     write_tensors,
@@ -55,8 +56,10 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
             f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, "
             "whose code it brings along. reconstruct takes the training's folder of any kind"
         )
+    if is_in_use(output):
+        raise InputError(f"--output {output}: something lies there; give a new folder")
     remarks = []
-    with _whole_folder(output) as folder:
+    with whole_folder(output) as folder:
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
         write_json(folder / CONFIG, trained.config.model_dump(mode="json"))
         write_bundle_mask(folder / MASK, trained.mask)
@@ -85,23 +88,6 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
     return remarks
 
 
-@contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its name once all is in it."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"--output {output}: something lies there; give a new folder")
-    temporary = output.parent / f".{output.name}.{secrets.token_hex(4)}"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        os.replace(temporary, output)  # noqa: PTH105 - also over an empty folder
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def sample_image(trained: Trained) -> NDArray[np.float32]:
     """A drawn phantom `(1, 1, rows, columns)` of maximum 1: no one's image goes into a bundle."""
     rows, columns = trained.matrix
@@ -128,8 +114,7 @@ def check_bundle(folder: Path) -> list[str]:
         InputError: a file is missing, was changed or added, or the sample comes out otherwise.
     """
     _check_sums(folder)
-    config = read_config(folder)
-    trained = load_trained(folder)
+    config = load_trained(folder).config
     try:
         network = load(folder)
     except ValueError as error:
@@ -150,7 +135,6 @@ def check_bundle(folder: Path) -> list[str]:
             found.append(f"ONNX Runtime {_compared(folder, sample['expected'], made, 'ONNX')}")
     if sha256_file(folder / CODE) != sha256_file(Path(__file__).with_name(CODE)):
         found.append(f"{CODE} is not this version's; read it before it is imported")
-    del trained
     return found
 
 

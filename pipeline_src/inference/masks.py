@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular
 from pipeline_src.inference.trained import Trained
+from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask, read_mask
 from pipeline_src.sampling.unusual_masks import unusual
 
@@ -44,11 +44,10 @@ def mask_of_file(path: Path) -> NDArray[Any]:
     if path.suffix != ".npy":
         raise InputError(f"{path}: a mask is a .npz of the mask command or a .npy file")
     try:
-        open_regular(path).close()
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        return np.array(map_npy(path))
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
-    except (ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
+    except (ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
         raise InputError(f"{path}: is no mask ({error})") from None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.data.preparation import refuse_no_image
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import BATCH, through
 from pipeline_src.inference import kspace
@@ -204,14 +205,7 @@ class _Work:
             seen = self.plan.fit.to_network(planes)
             self.peak = max(self.peak, float(seen.max()))
             self.filled += indices[seen.any(axis=(1, 2))].tolist()
-        if bad:
-            raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
-        if high <= 0:
-            raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
-        if low < 0:
-            raise InputError(
-                f"{label}: has negative values (minimum {low:.4g}); a magnitude image is needed"
-            )
+        refuse_no_image(label, bad=bad, low=low, high=high)
         if self.peak <= 0:
             raise InputError(f"{label}: is zero wherever it is cropped to")
         return high

@@ -216,7 +216,7 @@ class Run:
         result = reconstruct(one, self._trained, self._options, scratch, self._device, advance)
         # Until the facts are there, nothing counts as done.
         facts.unlink(missing_ok=True)
-        with atomic_path(image) as temporary, temporary.open("wb") as stream:
+        with atomic_path(image) as temporary, temporary.open("r+b") as stream:
             one.volume.save(result.image, stream)
         self._write_sheet(sheet, one, result)
         write_json(facts, self._facts(one, asked, result, recorder, [image, sheet]))

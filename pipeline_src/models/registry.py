@@ -12,7 +12,7 @@ from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.models.base import REGISTERED, CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.dccnn import DCCNN
-from pipeline_src.modules import PACKAGE
+from pipeline_src.modules import PACKAGE, import_registered
 
 
 def network_class(network: Network | OtherNetwork) -> type[ReconstructionNetwork]:
@@ -23,15 +23,9 @@ def network_class(network: Network | OtherNetwork) -> type[ReconstructionNetwork
     """
     if isinstance(network, Network):
         return DCCNN
-    path = network.import_path
-    try:
-        import_module(path)
-    except ImportError as error:
-        raise InputError(f"networks: module {path} cannot be imported ({error})") from None
-    found = REGISTERED.get(network.kind)
-    # An outside module must register its own, also under the name of a built-in.
-    if found is None or found.__module__ != path:
-        raise InputError(f"networks: module {path} registers no network named {network.kind!r}")
+    found = import_registered(
+        REGISTERED, network.kind, network.import_path, "networks: module", "network"
+    )
     if network.cascades is None and issubclass(found, CascadeNetwork):
         raise InputError(
             f"networks: {network.kind} is a chain of blocks; give their number as `cascades`, "

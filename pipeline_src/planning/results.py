@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.setting import Setting
 from pipeline_src.planning import steps
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
@@ -58,9 +59,8 @@ class Results:
 
     def mask(self, wildcards: Any) -> Result:
         """The mask of a setting; that of a repeat where masks are repeated."""
-        seed, setting = wildcards.get("seed"), (wildcards.dataset, wildcards.acceleration)
-        factor = int(wildcards.acceleration.removesuffix("x"))
-        step = steps.mask_step(of_repeat(self._study, seed), wildcards.dataset, factor)
+        seed, setting = wildcards.get("seed"), _setting(wildcards)
+        step = steps.mask_step(of_repeat(self._study, seed), setting.dataset, setting.factor)
         return self._named(step, self._places.mask(*setting, seed))
 
     def training(self, wildcards: Any) -> Result:
@@ -70,8 +70,8 @@ class Results:
         return steps.train_step(plan), f"{folder}/{MANIFEST}", f"{folder}/{WEIGHTS}"
 
     def _folder(self, wildcards: Any, model: str) -> str:
-        setting = (wildcards.dataset, wildcards.acceleration)
-        return f"{self._root}/{self._places.model(*setting, wildcards.seed, model)}"
+        place = self._places.model(*_setting(wildcards), wildcards.seed, model)
+        return f"{self._root}/{place}"
 
     def _metrics(self, dataset: str, folder: str) -> Result:
         place = f"{folder}/{VOLUMES}"
@@ -93,8 +93,7 @@ class Results:
 
     def metrics_of_zero_filling(self, wildcards: Any) -> Result:
         """The metrics of zero filling."""
-        setting = (wildcards.dataset, wildcards.acceleration)
-        folder = self._places.zero_filled(*setting, wildcards.get("seed"))
+        folder = self._places.zero_filled(*_setting(wildcards), wildcards.get("seed"))
         return self._metrics(wildcards.dataset, f"{self._root}/{folder}")
 
     def cost(self, wildcards: Any) -> Result:
@@ -128,12 +127,21 @@ class Results:
         return result
 
 
+def _setting(wildcards: Any) -> Setting:
+    return Setting(wildcards.dataset, wildcards.acceleration)
+
+
 def figure_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]:
     """Options of the figure command besides what it shows, by the wildcards of its rule."""
 
     def words(wildcards: Any) -> list[str]:
         chosen = result(wildcards)[0].settings
-        named = zip(("--dataset", "--acceleration"), chosen["setting"] or [], strict=False)
-        return [f"--title={chosen['title']}", *(word for pair in named for word in pair)]
+        return figure_words(chosen["title"], chosen["setting"])
 
     return words
+
+
+def figure_words(title: str, setting: Sequence[str | None] | None) -> list[str]:
+    """Options of the figure command besides what it shows."""
+    named = zip(("--dataset", "--acceleration"), setting or [], strict=False)
+    return [f"--title={title}", *(str(word) for pair in named for word in pair)]

@@ -10,14 +10,20 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, sha256_file, write_text
+from pipeline_src.files import (
+    atomic_path,
+    is_in_use,
+    open_regular,
+    sha256_file,
+    whole_folder,
+    write_text,
+)
 from pipeline_src.planning.places import (
     CONFIG,
     COST,
@@ -30,7 +36,13 @@ from pipeline_src.planning.places import (
     manifest_of,
 )
 from pipeline_src.planning.reported import Figure, Reported, of_study
-from pipeline_src.provenance.crate_content import check_digests, read_action, required_files
+from pipeline_src.planning.results import figure_words
+from pipeline_src.provenance.crate_content import (
+    check_digests,
+    read_action,
+    require_file,
+    required_files,
+)
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import KINDS
 
@@ -40,8 +52,6 @@ RECORDS = "records.tar.xz"
 DATA_ROOT = "data"
 #: More than this, unpacked, is no archive of a study.
 LARGEST = 2 << 30
-#: Kinds of figure that show images of the store, which an archive does not hold.
-WITHOUT = ("contact_sheet",)
 
 
 def recorded_files(study: Study) -> list[str]:
@@ -62,13 +72,18 @@ def recorded_files(study: Study) -> list[str]:
         if place.name in (MASK, VOLUMES):
             files.append(manifest_of(name))
     for figure in drawable(reported):
-        files += reported.shown(figure.kind, figure.dataset or "", figure.acceleration or "")
+        files += shown_by(reported, figure)
     return list(dict.fromkeys(f for f in files if not f.startswith(f"{TABLE_FOLDER}/")))
 
 
 def drawable(reported: Reported) -> list[Figure]:
-    """The figures of a study that its records suffice for."""
-    return [figure for figure in reported.figures() if figure.kind not in WITHOUT]
+    """The figures of a study that its records suffice for: those that do not show a store."""
+    return [figure for figure in reported.figures() if KINDS[figure.kind].shows != "store"]
+
+
+def shown_by(reported: Reported, figure: Figure) -> list[str]:
+    """The files that a figure shows; see `Reported.shown`."""
+    return reported.shown(figure.kind, figure.dataset or "", figure.acceleration or "")
 
 
 def write_archive(results: Path, folder: Path) -> list[Path]:
@@ -87,7 +102,9 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     study = load_study(results / CONFIG)
     tables = _tables(results, of_study(study))
     names = recorded_files(study)
-    contents = {name: _content(results, name) for name in names}
+    for name in names:
+        require_file(results, name)
+    contents = {name: _content(results, name, Path(study.data_root)) for name in names}
     _check(results, names)
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
@@ -102,11 +119,10 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
 
 
 def _tables(results: Path, reported: Reported) -> list[Path]:
-    tables = [results / TABLE_FOLDER / f"{name}.md" for name in reported.tables]
-    for path in tables:
-        if not path.is_file():
-            raise InputError(f"{path}: is missing; finish the study with the workflow first")
-    return tables
+    names = [f"{TABLE_FOLDER}/{name}.md" for name in reported.tables]
+    for name in names:
+        require_file(results, name)
+    return [results / name for name in names]
 
 
 def _check(results: Path, names: Sequence[str]) -> None:
@@ -121,29 +137,26 @@ def _check(results: Path, names: Sequence[str]) -> None:
             check_digests(results, read_action(results, name), digests)
 
 
-def _content(results: Path, name: str) -> bytes:
+def _content(results: Path, name: str, data_root: Path) -> bytes:
     path = results / name
-    if not path.is_file():
-        raise InputError(f"{path}: is missing; finish the study with the workflow first")
     if name == CONFIG:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return yaml.safe_dump(config | {"data_root": DATA_ROOT}, sort_keys=False).encode()
     if name.endswith(MANIFEST):
         manifest = Manifest.read(path, "inputs", "runs")
-        return (json.dumps(_public(manifest, results, name), indent=2) + "\n").encode()
+        public = _public(manifest, path.resolve(), results.resolve(), data_root.resolve())
+        return (json.dumps(public, indent=2) + "\n").encode()
     with open_regular(path) as stream:
         return stream.read()
 
 
-def _public(manifest: Manifest, results: Path, name: str) -> dict[str, Any]:
-    """A manifest without what tells of the machine's names and folders."""
-    root = results.resolve()
-    data_root = Path(load_study(results / CONFIG).data_root).resolve()
+def _public(manifest: Manifest, path: Path, results: Path, data_root: Path) -> dict[str, Any]:
+    """A manifest without what tells of the machine's names and folders; paths are resolved."""
 
-    def place_of(path: str) -> str:
-        place = Path(os.path.normpath(root / PurePosixPath(name).parent / path))
-        if place.is_relative_to(root):
-            return path
+    def place_of(given: str) -> str:
+        place = Path(os.path.normpath(path.parent / given))
+        if place.is_relative_to(results):
+            return given
         inside = place.is_relative_to(data_root)
         below = place.relative_to(data_root) if inside else Path(place.name)
         return f"/{DATA_ROOT}/{below.as_posix()}"
@@ -191,13 +204,13 @@ def unpack(folder: Path, results: Path) -> Study:
         InputError: the archive is damaged or holds something else, or the folder is in use.
     """
     path = folder / RECORDS
-    if results.exists() and (not results.is_dir() or any(results.iterdir())):
+    if is_in_use(results):
         raise InputError(f"{results}: is in use; give another folder with --output, or remove it")
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=results.parent, prefix=f".{results.name}.") as made:
-        unpacked = Path(made) / results.name
+    with whole_folder(results) as unpacked:
+        held = set()
         try:
             for name, content in _members(path):
+                held.add(name)
                 place = unpacked / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
@@ -206,19 +219,24 @@ def unpack(folder: Path, results: Path) -> Study:
         study = load_study(unpacked / CONFIG)
         names = recorded_files(study)
         for name in names:
-            if not (unpacked / name).is_file():
+            if name not in held:
                 raise InputError(
                     f"{path}: lacks {name}; fetch it again, or archive the study again"
                 )
+        if more := sorted(held - set(names)):
+            raise InputError(f"{path}: {more[0]!r:.80} in it is no record of the study")
         _check(unpacked, names)
-        unpacked.replace(results)
     return study
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     left = LARGEST
+    try:
+        file = open_regular(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     with (
-        open_regular(path) as file,
+        file,
         lzma.open(file) as stream,
         tarfile.open(fileobj=stream, mode="r|") as packed,
     ):
@@ -259,13 +277,14 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
         *("--cost", str(results / COST), "--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:
+        shown = here(shown_by(reported, figure))
         setting = (figure.dataset, figure.acceleration)
-        shown = here(reported.shown(figure.kind, setting[0] or "", setting[1] or ""))
-        options = [f"--title={reported.title(figure.kind, *setting)}"]
-        if KINDS[figure.kind].picks_setting:
-            options += [f"--dataset={setting[0]}", f"--acceleration={setting[1]}"]
+        words = figure_words(
+            reported.title(figure.kind, *setting),
+            setting if KINDS[figure.kind].picks_setting else None,
+        )
         output = str(results / f"{figure.place}.png")
-        made("figure", figure.kind, *(shown or [config]), *options, "--output", output)
+        made("figure", figure.kind, *(shown or [config]), *words, "--output", output)
     made(
         *("report", "--config", config),
         *("--tables", *here([f"{TABLE_FOLDER}/{name}.html" for name in reported.tables])),

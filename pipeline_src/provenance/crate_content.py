@@ -215,10 +215,10 @@ def read_results(results: Path) -> Content:
     Raises:
         InputError: see `write_crate`.
     """
-    _require(results, CONFIG)
+    require_file(results, CONFIG)
     study = load_study(results / CONFIG)
     for name in required_files(study):
-        _require(results, name)
+        require_file(results, name)
     included, actions = [], []
     for name in _described_files(results, study):
         _check_inside(results, name)
@@ -230,7 +230,7 @@ def read_results(results: Path) -> Content:
         included.append(name)
     named = {place for a in actions for place in (*a.inputs, *a.outputs) if is_inside(place)}
     for place in sorted(named):
-        _require(results, place)
+        require_file(results, place)
     listed = sorted((named | set(_stores(study))) - set(included))
     digests = {name: sha256_file(results / name) for name in (*included, *listed)}
     for action in actions:
@@ -238,7 +238,12 @@ def read_results(results: Path) -> Content:
     return Content(results, study, included, listed, actions, digests)
 
 
-def _require(results: Path, name: str) -> None:
+def require_file(results: Path, name: str) -> None:
+    """Refuse results that lack a file.
+
+    Raises:
+        InputError: it is not there.
+    """
     if not (results / name).is_file():
         raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
 

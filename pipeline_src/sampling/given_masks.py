@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tokenize
 import warnings
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular, sha256_file
 from pipeline_src.modules import PACKAGE
+from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask
 from pipeline_src.sampling.unusual_masks import unusual
 
@@ -99,12 +99,8 @@ def mask_from_file(
 
 def _array_from_npy(path: Path) -> NDArray[Any]:
     try:
-        # Headers that Python 2 wrote are read with a warning.
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            # Mapped, so that an array that is larger than its file or than the memory is refused.
-            return np.lib.format.open_memmap(path, mode="r")
-    except (TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError) as error:
-        # The header is Python's text.
+        return map_npy(path)
+    except NPY_HEADER_ERRORS as error:
         raise InputError(f"{path}: is no mask (its header cannot be read: {error})") from None
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store
+from pipeline_src.errors import Interrupted
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.run import run_training
 from pipeline_src.sampling.data_fidelity import LineDataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
@@ -143,3 +147,28 @@ class Scripted(Objective):
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return torch.tensor(next(self.losses)), torch.zeros_like(batch.target)
+
+
+def leave_at(
+    monkeypatch: pytest.MonkeyPatch,
+    places: list[tuple[str, int, int]],
+    look: Callable[[Stage], object] = lambda _: None,
+) -> None:
+    """Have trainings saved and interrupted at stage, epoch and batch, each once; places that were
+    reached are taken from the list. ``look`` sees the stage after every step and epoch."""
+
+    class Leaving(Checkpointer):
+        SHARE = 1e9  # every epoch is saved, however short
+
+        def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
+            here = (stage.name, stage.epoch, stage.batch)
+            look(stage)
+            # What is asked for within an epoch is saved there, as after a signal.
+            if here in places and not epoch_over:
+                self._save(stage)
+            super().__call__(stage, epoch_over=epoch_over)
+            if here in places:
+                places.remove(here)
+                raise Interrupted(str(here))
+
+    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from snakemake_study import BASE
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,14 @@ class Checkout:
     def tiny(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Targets go first: --configfile takes every word that follows it.
         return self.snakemake(*arguments, "--configfile", "tiny.yaml")
+
+    def configure(self, *texts: str | dict[str, object]) -> None:
+        """Put sections, as YAML or as they are read of it, in the place of those of `tiny.yaml`."""
+        path = self.root / "tiny.yaml"
+        study = yaml.safe_load(path.read_text())
+        for text in texts:
+            study |= yaml.safe_load(text) if isinstance(text, str) else text
+        path.write_text(yaml.safe_dump(study))
 
     def planned(self, *arguments: str) -> list[str]:
         """The messages of the jobs that a dry run would start."""

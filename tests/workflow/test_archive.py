@@ -142,6 +142,21 @@ def test_records_that_lack_a_file(kept: Path, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["docs"]
 
 
+def test_records_of_something_else_are_refused(kept: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    pack(folder, [*contents(kept), (tarfile.TarInfo("figures/extra.png"), b"png")])
+    with pytest.raises(InputError, match=r"'figures/extra\.png' in it is no record of the study"):
+        unpack(folder, tmp_path / "results")
+    assert [p.name for p in tmp_path.iterdir()] == ["docs"]
+
+
+def test_a_folder_without_records(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"docs/records\.tar\.xz: cannot be read"):
+        unpack(tmp_path / "docs", tmp_path / "results")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_damaged_records(kept: Path, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()

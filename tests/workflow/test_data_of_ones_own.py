@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
-import yaml
 from conftest import Checkout, documented_example
 
 
@@ -20,9 +19,7 @@ def test_the_documented_source_from_outside_the_package_is_prepared(fresh: Check
     images = {f"p{k}": rng.random((3, 32, 32)).astype(np.float32) for k in range(4)}
     for patient, image in images.items():
         np.save(volumes / f"{patient}.npy", image)
-    study = yaml.safe_load((fresh.root / "tiny.yaml").read_text())
-    study |= yaml.safe_load(documented_example("datasets:", page))
-    (fresh.root / "tiny.yaml").write_text(yaml.safe_dump(study))
+    fresh.configure(documented_example("datasets:", page))
 
     # A look runs nothing of the module; told to, it lists the volumes.
     looked = fresh.command("check", "--config", "tiny.yaml")

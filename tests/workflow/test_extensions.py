@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import yaml
 from conftest import Checkout, documented_example
 
 ABLATIONS = """
@@ -31,9 +30,7 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "imitation.py").write_text(documented_example('"""Plain imitation'))
-    study = yaml.safe_load((fresh.root / "tiny.yaml").read_text())
-    study |= yaml.safe_load(documented_example("methods:\n  at: {}\n  imitation"))
-    (fresh.root / "tiny.yaml").write_text(yaml.safe_dump(study))
+    fresh.configure(documented_example("methods:\n  at: {}\n  imitation"))
     done = fresh.tiny("tables")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(fresh.root / "results/tiny/tables/main.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import yaml
 from conftest import Checkout, documented_example
 
 
@@ -14,10 +13,8 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
     (package / "__init__.py").touch()
     module = package / "dilated.py"
     module.write_text(documented_example('"""Cascades of convolutions', page))
-    study = yaml.safe_load((fresh.root / "tiny.yaml").read_text())
-    study |= yaml.safe_load(documented_example("networks:", page))
-    study |= {"methods": {"at": {}}, "controls": []}
-    (fresh.root / "tiny.yaml").write_text(yaml.safe_dump(study))
+    example = documented_example("networks:", page)
+    fresh.configure(example, {"methods": {"at": {}}, "controls": []})
 
     # A look runs nothing of the module; told to, it looks at the options too.
     looked = fresh.command("check", "--config", "tiny.yaml")

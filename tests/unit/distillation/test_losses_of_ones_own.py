@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import Files, history, state, std_inputs, study_with, train
+from training_helpers import Files, history, leave_at, state, std_inputs, study_with, train
 
 from pipeline_src.config.method import Network
 from pipeline_src.config.networks import Networks
@@ -20,7 +20,6 @@ from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.models.taps import Tap
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.training.builder import Builder
 from pipeline_src.training.engine import Stage
 from pipeline_src.training.objectives import DistillationObjective
@@ -138,21 +137,11 @@ def test_trained_parts_go_on_where_they_were_and_are_not_kept_with_the_student(
     places = [("features", 2, 1), ("features", 4, 0), ("reconstruction", 2, 0)]
     seen: list[float] = []
 
-    class Leaving(Checkpointer):
-        SHARE = 1e9  # every epoch is saved, however short
+    def look(stage: Stage) -> None:
+        parts = [t for n, t in stage.tensors().items() if n.endswith("parts.0.spread")]
+        seen.extend(float(t.mean()) for t in parts[:1])
 
-        def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
-            here = (stage.name, stage.epoch, stage.batch)
-            parts = [t for n, t in stage.tensors().items() if n.endswith("parts.0.spread")]
-            seen.extend(float(t.mean()) for t in parts[:1])
-            if here in places and not epoch_over:
-                self._save(stage)
-            super().__call__(stage, epoch_over=epoch_over)
-            if here in places:
-                places.remove(here)
-                raise Interrupted(str(here))
-
-    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)
+    leave_at(monkeypatch, places, look)
     for _ in places[:]:
         with pytest.raises(Interrupted):
             train(study, "std_kd_vid", inputs, tmp_path / "left")

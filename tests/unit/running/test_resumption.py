@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save
-from training_helpers import Files, history, std_inputs, study_with, train
+from training_helpers import Files, history, leave_at, std_inputs, study_with, train
 
 from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json
@@ -45,20 +45,7 @@ def test_left_anywhere_it_ends_with_the_same_bits(
     inputs = std_inputs(files, runs)
     whole = train(STUDY, "std_kd_at", inputs, tmp_path / "whole")
 
-    class Leaving(Checkpointer):
-        SHARE = 1e9  # every epoch is saved, however short
-
-        def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
-            here = (stage.name, stage.epoch, stage.batch)
-            # What is asked for within an epoch is saved there, as after a signal.
-            if here in places and not epoch_over:
-                self._save(stage)
-            super().__call__(stage, epoch_over=epoch_over)
-            if here in places:
-                places.remove(here)
-                raise Interrupted(str(here))
-
-    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)
+    leave_at(monkeypatch, places)
     output = tmp_path / "left"
     runs = len(places) + 1
     for _ in places[:]:
