@@ -20,8 +20,6 @@ def kill_snakemake(study: ClusterStudy) -> None:
     os.kill(process, signal.SIGKILL)
     wait_until(lambda: not is_alive(process), "its end")
 
-    return os.pidfd_open(process)
-
 
 def test_snakemake_killed(study: ClusterStudy, undisturbed: ClusterStudy) -> None:
     run = study.launch()
