@@ -10,11 +10,17 @@ from pipeline_src.errors import InputError
 
 SYSTEM_NAMES = frozenset(
     {"@eadir", "__macosx", "lost+found", "$recycle.bin", "#recycle", "thumbs.db", "desktop.ini"}
-    | {"system volume information"}
+    | {"#snapshot", "@recently-snapshot", "@recycle", "~snapshot", "system volume information"}
 )
-DOWNLOADS = frozenset({".part", ".crdownload", ".partial", ".filepart", ".download", ".aria2"})
+DOWNLOADS = frozenset(
+    {".part", ".crdownload", ".partial", ".filepart", ".download", ".aria2", ".tmp"}
+    | {".opdownload", ".!qb", ".!ut", ".gstmp"}
+)
+#: So Chrome calls a file until the whole of it is there.
+UNNAMED_DOWNLOAD = "Unconfirmed *.crdownload"
 
-# Git LFS and git-annex leave a short text in a file's place.
+# DVC leaves a note beside a file; Git LFS and git-annex leave a short text in its place.
+TRACKED = ".dvc"
 POINTER_SIZE = 1024
 
 
@@ -65,7 +71,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
     Raises:
         InputError: ``pattern`` is no glob, or a file that it would match is still being
-            downloaded.
+            downloaded, or was not yet.
     """
     # A component without a wildcard is only found where it exists, which a broken link does not.
     wild = "/".join(
@@ -74,12 +80,15 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     )
     try:
         matched = set(folder.glob(wild))
-        found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
+        # And what is being downloaded, or was not.
+        unnamed = "/".join([*wild.split("/")[:-1], UNNAMED_DOWNLOAD])
+        found = matched.union(folder.glob(f"{wild}.*"), folder.glob(unnamed))
     except (NotImplementedError, ValueError) as error:
         raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
     seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
     refuse_unfinished(seen)
-    return [path for path in seen if path in matched]
+    refuse_only_tracked(seen)
+    return [path for path in seen if path in matched and path.suffix != TRACKED]
 
 
 def name_when_finished(path: Path) -> str:
@@ -99,6 +108,18 @@ def refuse_unfinished(paths: Iterable[Path]) -> None:
             f"{_named(unfinished, 'is still being downloaded')}; wait for the download, start it "
             "again, or delete what is left of it"
         )
+
+
+def refuse_only_tracked(paths: Iterable[Path]) -> None:
+    """Refuse files of which DVC's note is there alone.
+
+    Raises:
+        InputError: there are some.
+    """
+    files = [path.with_suffix("") for path in paths if path.suffix == TRACKED]
+    absent = [path for path in files if not path.exists() and not path.is_symlink()]
+    if absent:
+        raise InputError(f"{_named(absent, 'its content is not fetched (DVC)')}; use `dvc pull`")
 
 
 def refuse_two_suffixes(path: Path) -> None:

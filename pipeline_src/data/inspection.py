@@ -96,10 +96,11 @@ def choose_volumes(dataset: Dataset, data_root: Path) -> Chosen:
         for volume in volumes
         if parts.get(volume.patient) == part and not volume.missing
     ]
-    refuse_absent([volume.path for volume in used if volume.path])
+    refuse_absent([path for volume in used for path in volume.names])
     for volume in used:
         check_shape(volume.shape(), dataset.preparation, volume.label)
     refuse_mixed_orientations(used)
+    refuse_mixed_axes(used)
     return Chosen(volumes, parts, used)
 
 
@@ -161,22 +162,46 @@ def refuse_mixed_orientations(volumes: list[VolumeReference]) -> None:
     )
 
 
+def refuse_mixed_axes(volumes: list[VolumeReference]) -> None:
+    """Refuse volumes that were acquired in slices along different axes of their files.
+
+    Raises:
+        InputError: some were; those along the rarer axes are named.
+    """
+    found: dict[int, list[VolumeReference]] = defaultdict(list)
+    for volume in volumes:
+        axis = volume.header().thick_axis
+        if axis is not None:
+            found[axis].append(volume)
+    if len(found) < 2:
+        return
+    usual, *others = sorted(found, key=lambda axis: len(found[axis]), reverse=True)
+    odd = [f"{volume.label} (axis {axis})" for axis in others for volume in found[axis]]
+    more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
+    raise InputError(
+        f"{', '.join(odd[:EXAMPLES])}{more}: has thick slices along another axis than the other "
+        f"{len(found[usual])} volumes (axis {usual}), so one of both would be cut across; leave "
+        "them out, or set orientation: RAS (planes alike, whatever the slices were) or "
+        "orientation: as_stored of a source of kind: nifti"
+    )
+
+
 def equal_files(chosen: Chosen) -> list[str]:
     """Sentences about files that two patients of one part share; see `same_image`.
 
     Raises:
         InputError: patients of two parts share one.
     """
-    sizes: dict[int, list[tuple[VolumeReference, Path]]] = defaultdict(list)
+    sizes: dict[int, list[VolumeReference]] = defaultdict(list)
     for volume in chosen.used:
         if volume.path:
-            sizes[volume.path.stat().st_size].append((volume, volume.path))
+            sizes[sum(path.stat().st_size for path in volume.files)].append(volume)
     found = []
     for alike in sizes.values():
-        if len({volume.patient for volume, _ in alike}) > 1:
-            seen: dict[str, VolumeReference] = {}
-            for volume, path in alike:
-                first = seen.setdefault(sha256_file(path), volume)
+        if len({volume.patient for volume in alike}) > 1:
+            seen: dict[tuple[str, ...], VolumeReference] = {}
+            for volume in alike:
+                first = seen.setdefault(tuple(map(sha256_file, volume.files)), volume)
                 found.append(same_image(first, volume, chosen.parts))
     return [sentence for sentence in found if sentence]
 

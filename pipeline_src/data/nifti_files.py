@@ -38,6 +38,8 @@ logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 AS_STORED = "as_stored"
 # Bytes that a compressed file may hold beyond what its header tells.
 SPARE_BYTES = 1 << 20
+# So many times as long as along each other axis, a voxel is along the axis of the slices.
+THICK = 1.5
 
 
 def nifti_volume(
@@ -79,10 +81,10 @@ def read_nifti(
 
 
 def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
-    """Shape and orientation of what `read_nifti` reads.
+    """Shape, orientation and axis of thick slices of what `read_nifti` reads.
 
-    The orientation is that of the file; None where the file does not say, or where
-    ``orientation`` is given.
+    The last two are those of the file; None where the file does not say, or where ``orientation``
+    is given.
 
     Raises:
         InputError: see `read_nifti`; what lies behind the header is not looked at.
@@ -93,7 +95,8 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
         # Takes no memory, whatever its shape.
         like: NDArray[np.float32] = np.broadcast_to(np.float32(0), shape)
         rows, columns, slices = as_slices(like, path, image, slice_axis, orientation).shape
-    return Header((rows, columns, slices), _orientation(image) if orientation is None else None)
+        told = (_orientation(image), _thick_axis(image)) if orientation is None else (None, None)
+    return Header((rows, columns, slices), *told)
 
 
 @contextmanager
@@ -104,8 +107,9 @@ def reading_nifti(path: Path) -> Iterator[None]:
             yield
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist") from None
+    except FileNotFoundError as error:
+        # Of a pair, it may be the other one.
+        raise InputError(f"{error.filename or path}: does not exist") from None
     except (
         ImageFileError,
         HeaderDataError,
@@ -180,6 +184,14 @@ def _orientation(image: Any) -> str | None:
         return None
     axes = aff2axcodes(image.affine)
     return None if None in axes else "".join(axes)
+
+
+def _thick_axis(image: Any) -> int | None:
+    """The axis along which voxels are by far the longest; None where there is none."""
+    sizes = [abs(float(size)) for size in image.header.get_zooms()[:3]]
+    longest = int(np.argmax(sizes))
+    others = [size for axis, size in enumerate(sizes) if axis != longest]
+    return longest if 0 < THICK * max(others) <= sizes[longest] < math.inf else None
 
 
 def as_slices(

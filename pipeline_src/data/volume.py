@@ -24,10 +24,13 @@ class Header:
         shape: rows, columns and slices.
         orientation: where the axes of the file point, as `RAS`; None where the file does not say,
             or where it does not matter.
+        thick_axis: the axis of the file along which voxels are far longer than along the others,
+            which is that of its slices; None where there is none, or where it does not matter.
     """
 
     shape: tuple[int, int, int]
     orientation: str | None = None
+    thick_axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,12 @@ class VolumeReference:
 
     @property
     def files(self) -> list[Path]:
-        """All files that it is read from: a header may have its pixels beside it."""
+        """All files that it is read from and that are there."""
+        return [path for path in self.names if path.exists()]
+
+    @property
+    def names(self) -> list[Path]:
+        """All files that it should be read from: a header has its pixels beside it."""
         if self.path is None:
             return []
         pairs = ((".hdr", ".img"), (".img", ".hdr"))
@@ -70,7 +78,7 @@ class VolumeReference:
             for own, other in pairs
             if own in self.path.suffixes
         ]
-        return [path for path in (self.path, *beside) if path.exists()]
+        return [self.path, *beside]
 
     def shape(self) -> tuple[int, int, int]:
         """Rows, columns and slices, without reading the pixels.

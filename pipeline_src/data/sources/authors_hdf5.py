@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.config.data import AuthorsHdf5Source
-from pipeline_src.data.files import entries, name_when_finished, refuse_unfinished
+from pipeline_src.data.files import (
+    entries,
+    name_when_finished,
+    refuse_only_tracked,
+    refuse_unfinished,
+)
 from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
 from pipeline_src.data.volume import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
@@ -56,12 +61,13 @@ def list_volumes(source: AuthorsHdf5Source, data_root: Path) -> list[VolumeRefer
     named `train_1`, `validation_1`, ...
 
     Raises:
-        InputError: a folder is missing, or a file is still being downloaded.
+        InputError: a folder is missing, or a file is still being downloaded, or was not yet.
     """
     volumes = []
     for partition in ("train", "validation"):
         folder = data_root / source.path / partition / f"acc_{source.acceleration}x"
         files = entries(folder, "the folder of the authors' layout")
+        refuse_only_tracked(files)
         files = [path for path in files if name_when_finished(path).endswith(".h5")]
         refuse_unfinished(files)
         for path in files:

@@ -205,6 +205,53 @@ def test_same_image_within_a_part_is_said(root: Path) -> None:
         assert said in sentence
 
 
+# --- pairs of a header and its pixels ----------------------------------------------------
+
+
+@pytest.fixture
+def pairs(root: Path) -> Dataset:
+    """The same patients as pairs of `.hdr` and `.img`; all headers are alike."""
+    for path in (root / "data").glob("*.nii"):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Pair(image.get_fdata(), np.eye(4)), path.with_suffix(".hdr"))
+        path.unlink()
+    return dataset(source={"kind": "nifti", "path": "data", "pattern": "*.hdr"})
+
+
+def test_pairs_are_the_same_where_their_pixels_are(pairs: Dataset, root: Path) -> None:
+    for look in (inspect_dataset, prepare):
+        assert look(pairs, root).repeated == []
+    (root / "data/sub-6.img").write_bytes((root / "data/sub-1.img").read_bytes())
+    for look in (inspect_dataset, prepare):
+        with pytest.raises(InputError, match="'6' of test has the same image as patient '1'"):
+            look(pairs, root)
+
+
+@pytest.mark.parametrize(
+    ("leave", "said"),
+    [
+        (lambda path: path.symlink_to("../.git/annex/objects/0q/x"), "`datalad get`"),
+        (
+            lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+            "lfs pull",
+        ),
+        (lambda path: path.touch(), "is empty"),
+        (lambda path: None, "does not exist"),
+    ],
+    ids=["annexed link", "LFS pointer", "empty", "missing"],
+)
+def test_pixels_of_a_pair_that_are_there_by_name_only(
+    leave: Any, said: str, pairs: Dataset, root: Path
+) -> None:
+    pixels = root / "data/sub-5.img"
+    pixels.unlink()
+    leave(pixels)
+    for look in (inspect_dataset, prepare):
+        with pytest.raises(InputError, match=said) as caught:
+            look(pairs, root)
+        assert str(caught.value).startswith(f"{pixels}: ")
+
+
 def test_frames_of_one_patient_may_be_equal(tmp_path: Path, write_nifti: Any) -> None:
     for number in range(1, 7):
         for run in (1, 2):

@@ -100,6 +100,35 @@ def test_header_without_orientation_is_unknown_and_not_different(
     assert str(path) in str(e.value)
 
 
+def thick(root: Path, number: int, *sizes: float) -> Path:
+    """An image whose voxels have these sizes."""
+    path = root / f"sub-{number}.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(image_of(number), np.diag([*sizes, 1.0])), path)
+    return path
+
+
+def test_thick_slices_along_another_axis_are_named(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        thick(tmp_path, number, 0.9, 0.9, 4)
+    assert inspect_dataset(dataset(), tmp_path).patients == 4
+    odd = thick(tmp_path, 4, 4, 0.9, 0.9)
+    for look in (prepare, inspect_dataset):
+        with pytest.raises(InputError) as caught:
+            look(dataset(), tmp_path)
+        for text in (f"{odd} (axis 0): has thick slices along another axis", "(axis 2)", "RAS"):
+            assert text in str(caught.value)
+        assert "sub-1" not in str(caught.value)
+        for orientation in ("RAS", "as_stored"):
+            look(dataset(orientation=orientation), tmp_path)
+
+
+def test_voxels_of_about_one_size_have_no_thick_axis(tmp_path: Path) -> None:
+    sizes = ((1, 1, 1.2), (1.2, 1, 1), (1, 1, 3), (2, 2, 1))
+    for number, size in enumerate(sizes, start=1):
+        thick(tmp_path, number, *size)
+    assert inspect_dataset(dataset(), tmp_path).patients == 4
+
+
 @pytest.mark.parametrize("value", ["RAX", "RRS", "RA", "RASL", "ras", ""])
 def test_what_is_no_orientation_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="give one letter each of LR, PA and IS"):
