@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 #: Where the driver puts a file for each GPU.
 DEVICES = Path("/dev")
-#: What a visit may be called at the end of an id.
-VISIT_IN_ID = r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
+#: What a visit may be called at the end of an id, or between its words.
+VISIT_IN_ID = (
+    r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
+    r"|(?<![a-z0-9])(?:baseline|base|bl|screening|follow-?up|fu|(?:re)?test|rescan|pre|post|before"
+    r"|after|(?:day|week|month|year|wk|mo|yr|visit|ses|session|fu|tp|scan)[_-]?[0-9]{1,3}"
+    r"|(?:19|20)[0-9]{2}-?[0-9]{2}-?[0-9]{2})(?![a-z0-9])"
+    r"|(?<=[0-9])[a-d]$"
+)
 
 
 def check_files(study: Study) -> Models:
@@ -100,7 +106,7 @@ def _alike(patients: list[str]) -> Iterator[str]:
     """A sentence where ids differ only in what may be a visit, in case or in leading zeros."""
     groups: dict[str, list[str]] = {}
     for patient in patients:
-        person = re.sub(VISIT_IN_ID, "", patient.casefold())
+        person = re.sub(VISIT_IN_ID, "", patient.casefold()).strip("/_.-") or patient
         person = re.sub(r"(?<!\d)0+(?=\d)", "", person)
         groups.setdefault(person, []).append(patient)
     suspect = [ids for ids in groups.values() if len(ids) > 1]

@@ -119,7 +119,8 @@ def _data(study: Study) -> Iterator[Finding]:
             )
             continue
         said, *more = describe_data(name, found)
-        yield Finding("warning" if found.repeated else "ok", "\n         ".join([said, *more]))
+        warned = any(line.startswith("  warning:") for line in more)
+        yield Finding("warning" if warned else "ok", "\n         ".join([said, *more]))
 
 
 def _disk() -> Iterator[Finding]:
