@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -166,8 +167,8 @@ def _source_tag(data: Any) -> str | None:
     if isinstance(data, dict):
         if "module" in data:
             return OWN
-        return str(data["kind"]) if "kind" in data else None
-    return OWN if isinstance(data, OwnSource) else str(getattr(data, "kind", ""))
+        return str(data["kind"]) if data.get("kind") is not None else None
+    return OWN if isinstance(data, OwnSource) else getattr(data, "kind", None)
 
 
 Source = Annotated[
@@ -240,6 +241,15 @@ class Dataset(Section):
         description="take given masks that do not sample the lowest frequencies, have another "
         "share of lines than 1/R, or sample whole lines along axis 1",
     )
+
+    @field_validator("masks", mode="wrap")
+    @classmethod
+    def _factors_are_given_once(cls, masks: Any, read: Callable[[Any], Any]) -> Any:
+        factors = read(masks)
+        # 4 and '4' are two keys of YAML, of which the second would win.
+        if isinstance(masks, dict) and len(factors) < len(masks):
+            raise ValueError(f"one factor is given twice among {', '.join(map(repr, masks))}")
+        return factors
 
     @model_validator(mode="after")
     def _something_to_report(self) -> Dataset:

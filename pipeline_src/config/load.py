@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from pipeline_src.errors import InputError
 
 #: Far beyond any study's configuration: what aliases may unfold to, and how deep it may nest.
 LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+#: What YAML takes the beginning of a text for something else by.
+YAML_SIGNS = tuple("*&!%@`")
 #: Snakemake's option for configuration files, as it may be written.
 CONFIGFILE = ("--configfile", "--configfiles")
 
@@ -137,6 +140,11 @@ def parse_value(text: str, origin: str) -> Any:
     try:
         return _load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
+        if text[:1] in YAML_SIGNS:
+            raise InputError(
+                f"{origin}: text that begins with {text[0]} needs quotes within those of the "
+                f"shell, as in KEY='\"{text}\"'"
+            ) from None
         raise InputError(f"{origin}: the value is not valid YAML ({error})") from None
 
 
@@ -258,7 +266,8 @@ def _describe(error: ValidationError) -> str:
             line += f" for kind {first['loc'][3]}; give it too (another kind keeps no key)"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
+        # YAML makes dates of 2020-01-02 and the like.
+        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | date):
             message = "is no text; write it in quotes"
         elif first["type"] == "model_type" and first["input"] is None:
             message = "this section is empty; give its keys, or leave it out"

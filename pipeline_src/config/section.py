@@ -49,6 +49,7 @@ class Section(BaseModel):
                 if key not in cls.model_fields:
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
                 _refuse_truth_for_a_number(key, data[key], cls.model_fields[key].annotation)
+                _refuse_endless_number(key, data[key])
         return data
 
 
@@ -90,7 +91,18 @@ def _refuse_truth_for_a_number(key: str, value: Any, annotation: Any) -> None:
     asked for, also within a list."""
     values = value if isinstance(value, list) else [value]
     if any(isinstance(one, bool) for one in values) and "bool" not in str(annotation):
-        raise ValueError(f"{key}: {value!r} is given, which is no number and no text")
+        raise ValueError(
+            f"{key}: {value!r} is given, which is no number and no text (yes, no, on, off, true "
+            "and false are neither to YAML; write text in quotes)"
+        )
+
+
+def _refuse_endless_number(key: str, value: Any) -> None:
+    """Python's whole numbers have no end; tables, and what computes with them, have."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, int) and abs(one) >= 1 << 63:
+            digits = str(one) if abs(one) < 10**30 else f"a number of {len(f'{one:x}')} hex digits"
+            raise ValueError(f"{key}: {digits} is too large; numbers are less than 2 to the 63")
 
 
 def _expanded(path: str) -> str:

@@ -132,8 +132,6 @@ class Study(Section):
         for value in values:
             if value < 0:
                 raise ValueError(f"seed {value} is negative; seeds are 0 or more")
-            if value >= 1 << 63:  # columns of tables hold no larger one
-                raise ValueError(f"seed {value} is too large; seeds are less than 2 to the 63")
         return values
 
     @field_validator("repeat_over")
