@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline_src.commands import Subcommands, add_command
+from pipeline_src.commands import Made, Subcommands, add_command
+from pipeline_src.config.reconstruction import SHAPING
 from pipeline_src.errors import InputError
+from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.text import printable
+
+if TYPE_CHECKING:
+    from pipeline_src.inference.trained import Trained
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -86,6 +92,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         help="slices in memory at once (default: as in evaluation; another number may change the "
         "last bits)",
     )
+    sub.set_defaults(usual=sub.get_default)
 
     sub = add_command(
         subcommands,
@@ -110,7 +117,12 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
 
 
-def reconstruct(options: argparse.Namespace) -> None:
+#: Options that shape the results besides those that a configuration gives too; they stand in the
+#: manifest where they are given.
+MORE_SHAPING = ("mask", "kspace_order", "scale", "threads", "device", "convolutions", "batch")
+
+
+def reconstruct(options: argparse.Namespace) -> Made:
     """Reconstruct files."""
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.inputs import list_inputs, open_input
@@ -160,6 +172,28 @@ def reconstruct(options: argparse.Namespace) -> None:
     )
     already = f", {before} were there already" if before else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
+    if left := run.of_other_models():
+        shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+        print(
+            printable(
+                f"look: {options.output}: also holds {len(left)} that other weights made ({shown})"
+            ),
+            file=sys.stderr,
+        )
+    step = reconstruct_step(_settings(options, trained), [])
+    return Made(run.inputs(), [run.overview], step, {})
+
+
+def _settings(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:
+    """What defines the results besides the files, as a configuration says it where it can."""
+    told = {"dataset": trained.config.dataset, "acceleration": trained.config.acceleration}
+    told |= {"seed": str(trained.made.get("seed", "")), "model": trained.config.model}
+    given = {
+        key: str(value)
+        for key in MORE_SHAPING
+        if (value := getattr(options, key)) != options.usual(key)
+    }
+    return {"trained": told, **{key: getattr(options, key) for key in SHAPING}, **given}
 
 
 def bundle(options: argparse.Namespace) -> None:

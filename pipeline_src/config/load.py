@@ -287,6 +287,6 @@ def _nearest_key(section: list[str], key: str, near: str) -> str:
     meant += [path for path in paths if path.rsplit(".", 1)[-1] == key and path not in meant]
     if not meant:
         leaves = {path.rsplit(".", 1)[-1]: path for path in paths}
-        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.6)
+        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.7)
         meant = [leaves[leaf] for leaf in similar]
     return f"did you mean {' or '.join(map(repr, meant[:3]))}?" if meant else ""

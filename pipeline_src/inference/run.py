@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,15 @@ from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reco
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.models.dccnn import use_kernels
-from pipeline_src.planning.code import digests, sources
+from pipeline_src.planning.code import digests
+from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
+from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 from pipeline_src.training.device import set_convolution_precision
 
-#: All results of an output folder at a glance.
-OVERVIEW = "reconstructions.json"
 FORMAT = "sft-kd-recon reconstruction 1"
 
 
@@ -120,8 +121,9 @@ class Run:
                     f"--output {self._output}: {path} is the input itself; give another folder"
                 )
         *_, facts = self._paths(volume)
-        if facts == self._output / OVERVIEW:
-            raise InputError(f"{volume.path}: {OVERVIEW} is a name of its own; give it another")
+        for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
+            if facts == self._output / own:
+                raise InputError(f"{volume.path}: {own} is a name of its own; give it another")
         if facts.exists():
             told = read_json(facts)
             if not isinstance(told, dict) or told.get("format") != FORMAT:
@@ -166,8 +168,31 @@ class Run:
             for one, key in todo:
                 bar.set_postfix_str(printable(one.volume.name.name))
                 self._make(one, key, bar.update)
-        write_json(self._output / OVERVIEW, [self._glance(one) for one in self._plans])
+        write_json(self.overview, [self._glance(one) for one in self._plans])
         return len(todo), len(self._plans) - len(todo)
+
+    @property
+    def overview(self) -> Path:
+        """All results of the output folder at a glance."""
+        return self._output / RECONSTRUCTIONS
+
+    def inputs(self) -> dict[str, Path]:
+        """What was reconstructed, and the weights, by role."""
+        files = {f"images/{n}": one.volume.path for n, one in enumerate(self._plans)}
+        return {**files, "weights": self._trained.weights}
+
+    def of_other_models(self) -> list[str]:
+        """Results in the output folder that another model made, and that stay beside these."""
+        own = {self._paths(one.volume)[2] for one in self._plans}
+        weights, found = self._model["weights_sha256"], []
+        for path in sorted(set(self._output.rglob("*.json")) - own):
+            with suppress(InputError):
+                told = read_json(path)
+                if isinstance(told, dict) and told.get("format") == FORMAT:
+                    model = told.get("model")
+                    if not isinstance(model, dict) or model.get("weights_sha256") != weights:
+                        found.append(path.relative_to(self._output).with_suffix("").as_posix())
+        return found
 
     def _glance(self, one: Plan) -> dict[str, Any]:
         image, _, facts = self._paths(one.volume)
@@ -188,7 +213,7 @@ class Run:
             "mask": one.chosen.mask.digest,
             "slices": list(one.volume.size),
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
-            "code": sha256_json(digests(sources("inference.reconstruct"))),
+            "code": sha256_json(digests(reconstruct_step({}, []).code)),
             **self._settings,
         }
 

@@ -179,6 +179,21 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     return [str(path) for volume in volumes for path in volume.files]
 
 
+def reconstructed_files(study: Study, name: str, output: str) -> list[str]:
+    """The files of an entry of `reconstruct`, so that changed ones are reconstructed anew.
+
+    Those that it lists where they are not (all) there, which the command then says.
+    """
+    from pipeline_src.inference.inputs import list_inputs
+
+    asked = study.reconstruct[name]
+    given = asked.paths(str(Path(study.data_root).resolve()))
+    try:
+        return [str(path) for path, _ in list_inputs(given, asked.pattern, Path(output))]
+    except InputError:
+        return given
+
+
 def voxels_of_largest(study: Study, dataset: str) -> int:
     """Voxels of the largest volume of a data set that the split uses; 0 where the data is not
     there (yet) or cannot be used, which the preparation then says."""

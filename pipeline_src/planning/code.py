@@ -28,7 +28,6 @@ NEUTRAL = (
     "data.spool",
     "errors",
     "files",
-    "inference",
     "locks",
     "modules",
     "npz_files",

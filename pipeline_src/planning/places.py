@@ -17,6 +17,8 @@ WEIGHTS, STUDENT_WEIGHTS = "weights.safetensors", "student_weights.safetensors"
 MANIFEST = "manifest.json"
 #: In a model's folder and that of zero filling, by an evaluation.
 VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
+#: Of the files that a model reconstructs, and where a study has them.
+RECONSTRUCTIONS, RECONSTRUCTED = "reconstructions.json", "reconstructed"
 #: Matches the folders of all models of a study.
 MODEL_FOLDERS = "*/*x/seed*/*"
 

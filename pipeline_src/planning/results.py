@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.config.setting import Setting
+from pipeline_src.operations.preflight import reconstructed_files
 from pipeline_src.planning import steps
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     COST,
     FIGURE_FOLDER,
     MANIFEST,
+    RECONSTRUCTED,
+    RECONSTRUCTIONS,
     REPORT,
     TABLE_FOLDER,
     VOLUMES,
@@ -99,6 +102,16 @@ class Results:
     def cost(self, wildcards: Any) -> Result:
         """What teacher and student cost."""
         return self._named(steps.cost_step(), COST)
+
+    def reconstructions(self, wildcards: Any) -> Result:
+        """Files of others, by a model of the study."""
+        asked = self._study.reconstruct[wildcards.name]
+        trained = self._places.model(**asked.training(self._study.seeds))
+        place = f"{RECONSTRUCTED}/{wildcards.name}"
+        files = reconstructed_files(self._study, wildcards.name, f"{self._root}/{place}")
+        files.append(f"{self._root}/{trained}/{WEIGHTS}")
+        step = steps.reconstruct_step(asked.settings(self._study.seeds), [*map(Path, files)])
+        return self._named(step, f"{place}/{RECONSTRUCTIONS}")
 
     def tables(self, wildcards: Any) -> Result:
         """All tables; the first stands for them."""

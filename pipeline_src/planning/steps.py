@@ -170,6 +170,13 @@ def report_step(study: Study, paper: Path) -> Step:
     return Step(settings, _code_of(study.study, "reporting.report", *sorted(kinds)))
 
 
+def reconstruct_step(settings: Mapping[str, Any], files: list[Path]) -> Step:
+    """Reconstructions of files by a trained model; ``files`` are those, and the weights."""
+    there = all(file.exists() for file in files)
+    code = sources("inference.run", "inference.inputs")
+    return Step(settings, code, files if there else None)
+
+
 def crate_step() -> Step:
     """The archive of a study."""
     return Step({}, sources("provenance.crate"))

@@ -24,6 +24,7 @@ from pipeline_src.planning.results import Results, figure_options
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
+    reconstructed_files,
     refuse_unplannable,
     source_files_of,
     voxels_of_largest,
@@ -115,7 +116,7 @@ evaluate_of = results.metrics
 evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
 cost_of, tables_of, report_of = results.cost, results.tables, results.report
-figure_of = results.figure
+figure_of, reconstruct_of = results.figure, results.reconstructions
 
 
 def repeat_options(wildcards):
@@ -136,6 +137,21 @@ def start_options(wildcards, input):
 def volumes_of(wildcards):
     """Files of a data set; as for source files, the manifest tells whether they have changed."""
     files = source_files_of(study, wildcards.dataset)
+    try:
+        refuse_unplannable(files)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    return [ancient(path) for path in files]
+
+
+def files_to_reconstruct(wildcards):
+    """Those of an entry of `reconstruct` that are there; the manifest tells whether they changed."""
+    output = f"{RESULTS}/{layout.RECONSTRUCTED}/{wildcards.name}"
+    files = [
+        path
+        for path in reconstructed_files(study, wildcards.name, output)
+        if os.path.exists(path)
+    ]
     try:
         refuse_unplannable(files)
     except InputError as error:

@@ -20,6 +20,7 @@ from pipeline_src.planning.steps import (
     figure_step,
     mask_step,
     prepare_step,
+    reconstruct_step,
     report_step,
     tables_step,
     training_code,
@@ -35,6 +36,7 @@ STEPS = {
     "distil fsp": training_code(training_plan(STUDY, "std_kd_fsp", 0)),
     "evaluate": evaluate_step("test").code,
     "cost": cost_step().code,
+    "reconstruct": reconstruct_step({}, []).code,
     "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
     "report": report_step(STUDY, PACKAGE.parent / "config/paper.yaml").code,
     **{f"figure {kind}": figure_step(kind, "").code for kind in KINDS},
@@ -43,7 +45,7 @@ TRAININGS = {"train", "distil at", "distil fsp"}
 FIGURES = {name for name in STEPS if name.startswith("figure")}
 NAMING_METRICS = FIGURES - {"figure mask", "figure networks"}
 #: Steps that compute with networks.
-NETWORKS = {*TRAININGS, "evaluate", "cost"}
+NETWORKS = {*TRAININGS, "evaluate", "cost", "reconstruct"}
 
 
 def steps_of(module: str) -> set[str]:
@@ -58,20 +60,24 @@ def steps_of(module: str) -> set[str]:
         ("training/engine.py", TRAININGS),
         ("training/step.py", TRAININGS),
         ("training/stages.py", TRAININGS),
-        ("training/device.py", {*TRAININGS, "cost"}),
+        ("training/device.py", {*TRAININGS, "cost", "reconstruct"}),
         ("models/dccnn.py", NETWORKS),
         ("acceleration/cascade.c", NETWORKS),
         ("acceleration/vectors.h", NETWORKS),
         ("sampling/masks.py", {*NETWORKS, "mask", "figure mask", "report"}),
-        ("sampling/effective.py", {"report"}),
+        ("sampling/effective.py", {"report", "reconstruct"}),
         ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet", "report"}),
-        ("data/preparation.py", {"prepare"}),
+        ("data/preparation.py", {"prepare", "reconstruct"}),
         ("data/sources/phantom.py", {"prepare", "report"}),
         ("distillation/losses/at.py", {"distil at"}),
         ("distillation/losses/fsp.py", {"distil fsp"}),
         # It also says what metrics are called.
-        ("evaluation/metrics.py", {"evaluate", "tables", "report", *NAMING_METRICS}),
-        ("reporting/style.py", FIGURES),
+        ("evaluation/metrics.py", {"evaluate", "reconstruct", "tables", "report", *NAMING_METRICS}),
+        ("reporting/style.py", {*FIGURES, "reconstruct"}),
+        ("inference/fitting.py", {"reconstruct"}),
+        ("inference/kspace.py", {"reconstruct"}),
+        ("inference/nifti_kind.py", {"reconstruct"}),
+        ("inference/sheet.py", {"reconstruct"}),
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
         ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
@@ -139,6 +145,7 @@ def test_an_edit_of_any_module_is_decided_on() -> None:
     known = {"distillation/losses", "models/kinds"}
     single = {"__main__.py", "evaluation/parity.py", "models/authors.py"}
     single |= {"models/checkpoints.py", "models/pickle_scan.py", "provenance/crate_content.py"}
+    single |= {"inference/bundle.py", "inference/card.py", "inference/onnx_export.py"}
     left = {name for name in others if str(Path(name).parent) not in known} - single
     assert {name for name in left if (PACKAGE / name).read_text().strip()} == set()
 
