@@ -64,7 +64,6 @@ def commands(made: dict[str, str], disk: Path, results: Path) -> dict[str, list[
         "reconstruct": ["reconstruct", made["scan"], *trained, *at("made")],
         "bundle": ["bundle", made["model"], *trained[2:], *at("bundle")],
         "cost": ["cost", *pair, *files_, "--repeats", "1", *at("cost.csv")],
-        "archive": ["archive", str(results), *at("kept")],
         "crate": ["crate", str(results), *at("study.zip")],
         "import": ["import-weights", made["checkpoint"], *at("imported")],
         "export": ["export-weights", "--student", f"{made['weights_']}", *at("c.pt")],
