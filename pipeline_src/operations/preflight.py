@@ -173,6 +173,12 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     return [str(path) for volume in volumes for path in volume.files]
 
 
+def source_folder(study: Study, dataset: str) -> Path | None:
+    """The folder of a data set's files; None where it is drawn."""
+    path = getattr(study.datasets[dataset].source, "path", None)
+    return Path(study.data_root, path) if path else None
+
+
 def voxels_of_largest(study: Study, dataset: str) -> int:
     """Voxels of the largest volume of a data set that the split uses; 0 where the data is not
     there (yet) or cannot be used, which the preparation then says."""

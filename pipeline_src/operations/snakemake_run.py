@@ -64,7 +64,7 @@ def _only_looks() -> bool:
 
 def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
     """The models of this run's study: of the files given with --configfile alone, or of the demo,
-    with --config laid on top.
+    with --config laid on top; as a module of another workflow, of the `config` that it is given.
 
     The files are read anew, since Snakemake lets the second of two equal keys win; within a job of
     a cluster, the configuration that the run froze is.
@@ -75,6 +75,10 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     frozen = Path("results") / str(config.get("study")) / CONFIG
     if workflow.remote_exec and frozen.exists():
         return Models(check_study(read_yaml(frozen), str(frozen)))
+    if is_module(workflow):
+        return _settled(
+            check_study(_config_of_module(workflow, config), "config of the module"), workflow
+        )
     files = [Path(path) for path in workflow.overwrite_configfiles]
     files = files or [project / "config" / "config.yaml"]
     if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
@@ -84,7 +88,31 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
         )
     given, origin = read_files(files)
     overrides = _overrides(workflow.config_settings.config)
-    study = check_study(given, origin, "--config", overrides)
+    return _settled(check_study(given, origin, "--config", overrides), workflow)
+
+
+def is_module(workflow: Any) -> bool:
+    """Whether the rules are read as a module of another workflow."""
+    return not workflow.modifier.is_main_snakefile()
+
+
+def _config_of_module(workflow: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    if not workflow.modifier.skip_configfile:
+        raise InputError(
+            'module: is given no configuration; write config: config["NAME"] into the module '
+            "statement, with a study's keys below NAME"
+        )
+    paths = workflow.modifier.path_modifier
+    if paths.prefix or paths._prefix_replacements:
+        raise InputError(
+            "module: takes no prefix or replace_prefix, since its commands name their files too; "
+            "all of a study lies in results/STUDY, so give it another name with the key study"
+        )
+    return dict(config)
+
+
+def _settled(study: Study, workflow: Any) -> Models:
+    """The models of a study, once its files and extensions are looked at, and what convolves."""
     models = check_files(study)
     if workflow.is_main_process and has_extensions(models):
         # None is left to be found by a training that others were trained for.
@@ -124,13 +152,12 @@ def _convolutions(models: Models, workflow: Any) -> str:
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
     """The values of --config. Of nested ones Snakemake keeps the words alone, whether they were
     numbers or text, so what was typed is looked at again."""
-    from snakemake.cli import parse_args, parse_config
+    from snakemake.cli import parse_config
 
+    typed = getattr(_typed(), "config", None) or []
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            typed = parse_args(sys.argv[1:])[1].config or []
         same = parse_config(typed) == dict(parsed)
-    except (Exception, SystemExit):  # this process was not started by Snakemake's command line
+    except Exception:  # as by another program's options
         same = False
     if not same:
         return dict(parsed)
@@ -139,6 +166,22 @@ def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
         key, _, value = word.partition("=")
         found = merge(found, {key: parse_value(value, f"--config {word}")})
     return found
+
+
+def starts_jobs() -> bool:
+    """Whether Snakemake was asked to do more than to look, as a dry run does."""
+    return not (_only_looks() or getattr(_typed(), "dryrun", False))
+
+
+def _typed() -> Any:
+    """The options that were typed; None where another program than Snakemake was started."""
+    from snakemake.cli import parse_args
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return parse_args(sys.argv[1:])[1]
+    except (Exception, SystemExit):
+        return None
 
 
 def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
