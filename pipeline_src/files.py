@@ -17,6 +17,9 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 
+#: Bytes of a JSON file that is read at most; a manifest of a large study has some hundred thousand.
+LARGEST_JSON = 100_000_000
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -129,10 +132,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing, is not JSON, or nests too deep.
+        InputError: the file is missing, larger than `LARGEST_JSON`, no JSON, or nests too deep.
     """
     try:
         with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size > LARGEST_JSON:
+                raise InputError(f"{path}: is larger than any JSON file of this pipeline")
             return json.loads(stream.read().decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -15,6 +15,8 @@ STORE, MASK = "volumes.h5", "mask.npz"
 #: In a model's folder, by its training.
 WEIGHTS, STUDENT_WEIGHTS = "weights.safetensors", "student_weights.safetensors"
 MANIFEST = "manifest.json"
+#: Of an unfinished training: its state, the one before, and how far the newest is.
+STATE, PREVIOUS_STATE, PROGRESS = "training.state", "training.state.previous", "progress.json"
 #: In a model's folder and that of zero filling, by an evaluation.
 VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
 #: Matches the folders of all models of a study.

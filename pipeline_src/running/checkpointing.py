@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.progress_file import progress_of
 from pipeline_src.running.state import Saved, StateFiles
 from pipeline_src.training.engine import Epoch, Stage
 from pipeline_src.training.seeding import random_states, restore_random_states
@@ -22,7 +23,8 @@ class Checkpointer:
     epoch can take less than ten saves.
 
     ``saved`` is the state to go on from, if there is one; ``every`` is in seconds; ``facts`` gives
-    what a state says besides how far the training is.
+    what a state says besides how far the training is: at least its `runs` and how many `stages` it
+    has.
     """
 
     #: Of the time of a training that goes into saving, at most.
@@ -93,6 +95,7 @@ class Checkpointer:
         }
         random = {RANDOM + kind: state for kind, state in random_states().items()}
         began = time.monotonic()
-        self._files.save(Saved({**stage.tensors(), **random}, facts))
+        saved = Saved({**stage.tensors(), **random}, facts)
+        self._files.save(saved, progress_of(self._files.digest, facts))
         self._last = time.monotonic()
         self._took = self._last - began

@@ -85,7 +85,13 @@ def run_training(
             saved,
             interruption,
             save_every,
-            lambda: {"model": plan.model, "seed": plan.seed, **labels, "runs": runs()},
+            lambda: {
+                "model": plan.model,
+                "seed": plan.seed,
+                **labels,
+                "stages": len(plan.stages),
+                "runs": runs(),
+            },
         )
         if reason:
             print(f"convolutions: torch's; {reason}", file=sys.stderr)

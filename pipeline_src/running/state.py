@@ -1,8 +1,9 @@
 """The state of an unfinished training, kept so that nothing but a few seconds can be lost.
 
-Two files lie beside the outputs: `training.state` and the one before it, `training.state.previous`.
-Each is a SHA-256 followed by a safetensors file whose metadata say what it is a state of; a file
-cut short or altered is known by its digest. Reading runs no code.
+Two files lie beside the outputs: `training.state` and the one before it, `training.state.previous`
+(and `progress.json`, for `status`). Each state is a SHA-256 followed by a safetensors file whose
+metadata say what it is a state of; a file cut short or altered is known by its digest. Reading runs
+no code.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from torch import Tensor
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, leftovers
-
-NAME = "training.state"
-PREVIOUS = "training.state.previous"
+from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
+from pipeline_src.running.progress_file import TrainingProgress, write_progress
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,12 @@ class StateFiles:
 
     def __init__(self, folder: Path, digest: str, gpu: Mapping[str, Any] | None = None) -> None:
         self.folder, self.digest, self.gpu = folder, digest, dict(gpu or {})
-        self._paths = (folder / NAME, folder / PREVIOUS)
+        self._paths = (folder / STATE, folder / PREVIOUS_STATE)
         self._failing = False
 
-    def save(self, saved: Saved) -> None:
-        """Write a state and keep the one before; says so where that is impossible.
+    def save(self, saved: Saved, progress: TrainingProgress | None = None) -> None:
+        """Write a state and keep the one before, then how far it is; says so where that is
+        impossible.
 
         Training goes on without: it is no reason to stop that a disk is full for a while.
         """
@@ -68,6 +69,8 @@ class StateFiles:
                     os.fsync(stream.fileno())
                 if current.exists():
                     current.replace(previous)
+            if progress is not None:
+                write_progress(self.folder, progress)
         except InputError as error:
             if not self._failing:  # once, not after every epoch
                 _say(f"state not saved, training goes on: {error}")
@@ -103,7 +106,8 @@ class StateFiles:
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        for path in (*self._paths, *leftovers(self._paths[0])):
+        paths = (*self._paths, self.folder / PROGRESS)
+        for path in (*paths, *(left for whole in paths for left in leftovers(whole))):
             path.unlink(missing_ok=True)
 
 

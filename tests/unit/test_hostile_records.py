@@ -28,14 +28,14 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Evaluator
 from pipeline_src.evaluation.parity import compare_all
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.files import open_regular, read_json, sha256_file
+from pipeline_src.files import LARGEST_JSON, open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
-from pipeline_src.operations.status.saved_state import LARGEST_HEADER, _read_state
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.report import _questions
 from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG
 from pipeline_src.reporting.tables.answers import COLUMNS
+from pipeline_src.running.progress_file import read_progress
 from pipeline_src.sampling.masks import Mask, read_mask, write_mask
 
 DEEP = "[" * 100_000
@@ -149,14 +149,13 @@ def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> No
         Manifest.read(tmp_path / "manifest.json", "runs")
 
 
-def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
+def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
-    path = tmp_path / "training.state"
+    path = tmp_path / "progress.json"
     with path.open("wb") as stream:
-        stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
-        stream.truncate(LARGEST_HEADER * 40 + 40)
-    with pytest.raises(ValueError, match="beyond reason"):
-        _read_state(path, 1)
+        stream.truncate(LARGEST_JSON + 1)
+    with pytest.raises(InputError, match="larger than any JSON file"):
+        read_progress(tmp_path)
 
 
 # Masks.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipeline_src.operations.cluster import slurm
 from pipeline_src.operations.cluster.watch import Watch, describe
+from pipeline_src.planning.places import MODEL_FOLDERS, STATE
 from pipeline_src.running.finished import forget_all, set_aside, trained_folders
 
 #: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
@@ -155,7 +156,7 @@ class Supervision:
 def _newest_save(results: Path) -> float:
     """When a training of any study last saved its state."""
     times = [0.0]
-    for path in results.glob("*/*/*x/seed*/*/training.state"):
+    for path in results.glob(f"*/{MODEL_FOLDERS}/{STATE}"):
         with suppress(OSError):
             times.append(path.stat().st_mtime)
     return max(times)

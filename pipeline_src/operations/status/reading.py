@@ -16,11 +16,16 @@ from typing import Any, Literal, get_args
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
-from pipeline_src.operations.status.saved_state import Position, newest_state, shown_number
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import MANIFEST, Places
+from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STATE, Places
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.running.lock import is_locked
+from pipeline_src.running.progress_file import (
+    Position,
+    TrainingProgress,
+    read_progress,
+    shown_number,
+)
 from pipeline_src.text import one_line
 
 State = Literal["running", "failed", "stopped", "done", "waiting"]
@@ -28,6 +33,8 @@ STATES: tuple[State, ...] = get_args(State)
 #: States that call for a look, against those that a long list only counts.
 NOTABLE = ("running", "failed", "stopped")
 GOES_ON = "the same command goes on there"
+#: Of a state that an older version saved, or whose file beside it is damaged.
+UNREADABLE = f"how far its state is cannot be read from {PROGRESS}"
 
 
 @dataclass(frozen=True)
@@ -113,37 +120,54 @@ def training_status(planned: _Planned) -> TrainingStatus:
     """What one training is doing now."""
     # The lock comes first and the manifest last: a training that ends meanwhile writes its
     # manifest, then removes its state, then lets go of the lock.
-    running = is_locked(planned.folder)
-    saved, damaged = newest_state(planned.folder, planned.stages)
-    if running and saved is None:
-        running = is_locked(planned.folder)
+    folder = planned.folder
+    running = is_locked(folder)
+    progress, since = _progress(folder)
+    if running and progress is None:
+        running = is_locked(folder)
     facts: dict[str, Any] = {}
-    if saved is not None:
+    if progress is not None:
         facts = {
-            "epochs_done": saved.position.epochs_done,
-            "position": saved.position,
-            "validation_loss": saved.validation_loss,
-            "validation_psnr_db": saved.validation_psnr_db,
-            "seconds": saved.seconds,
+            "epochs_done": progress.position.epochs_done,
+            "position": progress.position,
+            "validation_loss": progress.validation_loss,
+            "validation_psnr_db": progress.validation_psnr_db,
+            "seconds": progress.seconds,
         }
     if running:
-        if saved is None:
-            facts["note"] = "no state saved yet"
+        if progress is None:
+            facts["note"] = UNREADABLE if _has_state(folder) else "no state saved yet"
         else:
-            facts["seconds_left"] = saved.seconds_left
+            facts["seconds_left"] = progress.seconds_left
         return _status(planned, "running", **facts)
-    manifest = _manifest(planned.folder / MANIFEST)
+    manifest = _manifest(folder / MANIFEST)
     # A state of another training than the manifest's: of one that was begun again and stopped.
-    if manifest is not None and (saved is None or saved.digest == manifest.training_sha256):
+    if manifest is not None and (
+        progress is None or progress.training_sha256 == manifest.training_sha256
+    ):
         return _done(planned, manifest)
-    error = _error_line(planned.log, saved.written if saved else 0.0)
+    error = _error_line(planned.log, since)
     if error and manifest is None:
         return _status(planned, "failed", **facts, note=error)
-    if saved is not None:
-        return _status(planned, "stopped", **facts, note=f"{saved.position}; {GOES_ON}")
-    return _status(
-        planned, "waiting", note="its saved state is damaged: begins anew" if damaged else ""
-    )
+    if progress is not None:
+        return _status(planned, "stopped", **facts, note=f"{progress.position}; {GOES_ON}")
+    if _has_state(folder):
+        return _status(planned, "stopped", note=f"{UNREADABLE}; {GOES_ON}")
+    return _status(planned, "waiting")
+
+
+def _progress(folder: Path) -> tuple[TrainingProgress | None, float]:
+    """How far the saved state of a training is, and when that was written by the file system's
+    clock; None and 0 where there is no state or it does not say."""
+    try:
+        written = (folder / PROGRESS).stat().st_mtime
+        return (read_progress(folder), written) if _has_state(folder) else (None, 0.0)
+    except (OSError, InputError):
+        return None, 0.0
+
+
+def _has_state(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (STATE, PREVIOUS_STATE))
 
 
 def _status(planned: _Planned, state: State, **facts: Any) -> TrainingStatus:
