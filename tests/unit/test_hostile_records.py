@@ -379,5 +379,5 @@ def test_a_training_that_there_is_not_is_one_line(
     rows = [f"d,4x,student,$x,0,test,{patient},30,1,0,0,0" for patient in "pq"]
     path.write_text("\n".join([HEADINGS, *rows, ""]))
     assert main(["tables", str(path), "--output", str(tmp_path / "out")]) == 2
-    assert "metrics are of a training '$x', which there is not" in one_line(capsys.readouterr().err)
+    assert "metrics are of an unknown training '$x'" in one_line(capsys.readouterr().err)
     shutil.rmtree(tmp_path / "out", ignore_errors=True)

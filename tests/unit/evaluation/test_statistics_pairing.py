@@ -48,7 +48,7 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -
 
 
 def test_differences_are_the_mean_over_a_patients_volumes() -> None:
-    # First less second is 1, 2, 3, 4 with seed 0 and 5, 6, 7, 8 with seed 1.
+    # First minus second is 1, 2, 3, 4 with seed 0 and 5, 6, 7, 8 with seed 1.
     matrix = paired_differences(FIRST, SECOND, "psnr_db")
     expected = pd.DataFrame(
         [[1.5, 3.5], [5.5, 7.5]],

@@ -251,7 +251,7 @@ def test_the_design_is_told(tiny_study: Given) -> None:
     )
     assert told("split") == (
         "One mask per setting for all 3 seeds; each has splits of the patients of its own: "
-        "intervals tell nothing of other masks."
+        "intervals say nothing about other masks."
     )
     assert told("mask", "split").startswith("Each of the 3 seeds has masks and splits")
     study = study_of(tiny_study, split=FOLDS, seeds=[0, 1, 2], repeat_over=ALL)

@@ -110,7 +110,7 @@ def test_what_trainings_took_of_gpus_is_told_by_gpu(tmp_path: Path) -> None:
         ("Abaca", "3", "2.0 GiB", "4 Wh in 2 of 3"),
         ("Sisal", "1", "512 MiB", "not measured"),
     ]
-    assert first.lead.endswith("and stand by themselves below.")
+    assert first.lead.endswith("and listed separately below.")
 
 
 def test_without_a_gpu_nothing_is_told_of_one(results: Path) -> None:
