@@ -115,8 +115,7 @@ def main() -> None:
                 file=sys.stderr,
             )
             return
-        # Objects that exist now are never freed: the collector of a fork ignores them, so that
-        # their memory stays shared.
+        # The collector of a fork ignores what exists now, so that its memory stays shared.
         gc.collect()
         gc.freeze()
         with socket.socket(socket.AF_UNIX) as listener:

@@ -30,7 +30,7 @@ def require_folder(path: Path, what: str) -> Path:
     """``path``, if it is a folder that can be listed.
 
     Raises:
-        InputError: it is missing, is no folder, or may not be read.
+        InputError: it is missing, is not a folder, or may not be read.
     """
     try:
         if not path.is_dir():

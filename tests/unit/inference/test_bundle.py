@@ -159,7 +159,7 @@ def _other_expectation(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "changed card": (_changed("README.md", lambda b: b + b"!"), "is not as it was written"),
     "missing mask": (lambda f: (f / "mask.safetensors").unlink(), "mask.safetensors is missing"),
-    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is no part of the bundle"),
+    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is not part of the bundle"),
     "truncated weights": (
         _resigned(_changed("model.safetensors", lambda b: b[: len(b) // 2])),
         "weights cannot be read",
@@ -179,7 +179,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "other matrix": (_of_config(matrix=[8, 8]), "its mask is of 16x16"),
     "huge network": (
         _of_config(network={"depth": 3, "cascades": 99, "features": 4096, "padding": 0}),
-        "make the bundle anew",
+        "make the bundle again",
     ),
     "other expectation": (_resigned(_other_expectation), "differs from the expected one by 0.001"),
     "not JSON": (_resigned(_changed("config.json", lambda b: b[:20])), "not valid JSON"),

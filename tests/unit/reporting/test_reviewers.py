@@ -116,7 +116,7 @@ def test_what_trainings_took_of_gpus_is_told_by_gpu(tmp_path: Path) -> None:
 def test_without_a_gpu_nothing_is_told_of_one(results: Path) -> None:
     first, *others = parts_of(STUDY, results)["compute"].tables
     assert len(others) == 1
-    assert first.lead.endswith("GPUs are not in it.")
+    assert first.lead.endswith("GPUs are not included.")
 
 
 def test_without_records_nothing_is_told_of_them() -> None:
