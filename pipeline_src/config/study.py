@@ -41,6 +41,8 @@ Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
+#: Of a study that names none: the paper's, and plain imitation beside them.
+DEFAULT_METHODS = [*PAPER_METHODS, "imitation"]
 
 
 class Study(Section):
@@ -94,8 +96,9 @@ class Study(Section):
         "student_as_long from random weights for as many as SFT and distillation together",
     )
     methods: dict[str, Method] = Field(
-        default={name: Method() for name in PAPER_METHODS},
-        description="distillation methods by name",
+        default={name: Method() for name in DEFAULT_METHODS},
+        description="distillation methods by name; the default: the paper's five, and imitation of "
+        "the teacher's reconstruction",
     )
     distillation: Distillation = Field(default=Distillation(), description="distillation")
     training: Training = Field(default=Training(), description="training of every model")
@@ -110,7 +113,7 @@ class Study(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, data: Any) -> Any:
-        return apply_preset(data, PAPER_METHODS) if isinstance(data, dict) else data
+        return apply_preset(data, DEFAULT_METHODS) if isinstance(data, dict) else data
 
     @field_validator("seeds", "repeat_over", "accelerations", "recipes", "controls")
     @classmethod

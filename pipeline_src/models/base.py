@@ -21,10 +21,11 @@ class Tap(NamedTuple):
 
     `out` is a block's output before cropping and data fidelity. `mid` is the feature in its middle,
     in a DC-CNN the one after convolution (d + 1) // 2 (the third of a teacher's five, the second of
-    a student's three).
+    a student's three). `image` is the image after data fidelity, which after the last cascade is
+    the reconstruction.
     """
 
-    place: Literal["mid", "out"]
+    place: Literal["mid", "out", "image"]
     cascade: int
 
 
@@ -41,7 +42,7 @@ class ReconstructionNetwork(nn.Module, ABC):
     """A network from a zero-filled image to a reconstruction.
 
     Features are taken at its submodules `mid` and `out`, such as a `FeaturePoint`; a network may
-    have neither.
+    have neither. The feature `image` is its own output.
 
     Attributes:
         network: its configuration.
@@ -71,6 +72,8 @@ class ReconstructionNetwork(nn.Module, ABC):
         Raises:
             InputError: the network has no such feature.
         """
+        if tap == Tap("image", 1):
+            return self
         return self._point_of(self if tap.cascade == 1 else None, tap)
 
     def _point_of(self, holder: nn.Module | None, tap: Tap) -> nn.Module:
@@ -114,6 +117,7 @@ class CascadeNetwork(ReconstructionNetwork):
         self.cascades = nn.ModuleList(
             self.make_block(options) for _ in range(network.cascades or 1)
         )
+        self.images = nn.ModuleList(FeaturePoint() for _ in self.cascades)
 
     @abstractmethod
     def make_block(self, options: Any) -> nn.Module:
@@ -148,12 +152,14 @@ class CascadeNetwork(ReconstructionNetwork):
         """
         x = zero_filled
         for number in range(len(self.cascades) if cascades is None else cascades):
-            x = fidelity(self.block(number, x), zero_filled)
+            x = self.images[number](fidelity(self.block(number, x), zero_filled))
         return x
 
     def point(self, tap: Tap) -> nn.Module:
         """See `ReconstructionNetwork`."""
         there = 1 <= tap.cascade <= len(self.cascades)
+        if there and tap.place == "image":
+            return self.images[tap.cascade - 1]
         return self._point_of(self.cascades[tap.cascade - 1] if there else None, tap)
 
     def set_arithmetic(self, arithmetic: torch.dtype) -> None:
