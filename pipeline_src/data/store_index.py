@@ -1,4 +1,4 @@
-"""What a volume store holds, told without reading its images."""
+"""Reads what a volume store contains, without its images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class StoreIndex:
     """The contents of a store.
 
     Attributes:
-        digest: SHA-256 over images and index, as the store tells it.
+        digest: SHA-256 over images and index, as recorded in the store.
         patients: ids by part, in the store's order.
-        volumes, slices: numbers of them.
-        dropped: how often something was left out, by reason.
+        volumes, slices: their numbers.
+        dropped: how many items were left out, by reason.
     """
 
     digest: str

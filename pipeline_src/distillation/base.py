@@ -85,8 +85,9 @@ class DistillationLoss(ABC):
     def compare_for_selection(self, student: Summary, teacher: Summary) -> Tensor:
         """The validation loss of a batch, by which the best weights are selected.
 
-        This is the training loss, unless a method's published code selects by another one.
-        Arguments and result, a scalar, have the shapes that they have in `compare`.
+        This is the training loss, unless a method's published code selects by another one. The
+        summaries have the shapes that they have in `compare`, `(batch, ...)` each; the result is a
+        scalar.
         """
         return self.compare(student, teacher)
 

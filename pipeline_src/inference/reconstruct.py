@@ -191,7 +191,7 @@ class _Work:
             maximum, of, extra = self._survey_image(), "the maximum of the volume", {}
         self.scale, told = maximum, of
         if volume.scale is not None:
-            self.scale, told = volume.scale, "as in the store"
+            self.scale, told = volume.scale, "as the store has it"
         if self.options.scale is not None:
             self.scale, told = self.options.scale, "given"
         self.peak /= self.scale

@@ -1,4 +1,4 @@
-"""Volumes as the paper's authors prepared them: one HDF5 file each."""
+"""Reads volumes as the paper's authors prepared them: one HDF5 file each."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
         "weights cannot be read",
     ),
     "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "no whole bundle"),
-    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "no list of SHA-256 digests"),
+    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "not a list of SHA-256 digests"),
     "other format": (_of_config(format="other"), "its format is 'other'"),
     "unknown key": (_of_config(colour=3), "colour"),
     "other matrix": (_of_config(matrix=[8, 8]), "its mask is of 16x16"),
