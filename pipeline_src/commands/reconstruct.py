@@ -24,7 +24,8 @@ def add_parsers(subcommands: Subcommands) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in quotes",
+        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in "
+        "quotes; or the sample.safetensors of a bundle, a drawn phantom",
     )
     sub.add_argument(
         "--model", type=Path, required=True, metavar="FOLDER", help="of a training, or a bundle"

@@ -17,6 +17,7 @@ from pipeline_src.data.sources.authors_hdf5 import TARGET_KEY
 from pipeline_src.data.store import FORMAT as STORE_FORMAT
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
+from pipeline_src.inference.bundle_files import read_tensors
 from pipeline_src.inference.volumes import Allocate, Array, Volume, array_volume_shape
 from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
 
@@ -52,6 +53,25 @@ def npz_input(path: Path, name: Path, slice_axis: int) -> Volume:
     return _volume(
         path, name, ".npz", array, slice_axis, partial(_read_npz, path, key), _save_npz, mask
     )
+
+
+def sample_input(path: Path, name: Path) -> Volume:
+    """The drawn phantom of a bundle, whose result is a `.npy`.
+
+    Raises:
+        InputError: it cannot be read, or holds no image.
+    """
+
+    def read(_: Allocate | None = None) -> Array:
+        image = read_tensors(path)[0].get("image")
+        if image is None or image.ndim != 4 or image.shape[:2] != (1, 1):
+            raise InputError(f"{path}: holds no image of shape (1, 1, rows, columns)")
+        plane: Array = image[0, 0]
+        return plane
+
+    plane = read()
+    _check_domain(plane.dtype, RESULT, str(path))
+    return _volume(path, name, ".npy", plane, 2, read, _save_npy)
 
 
 def hdf5_input(path: Path, name: Path, slice_axis: int) -> Volume:

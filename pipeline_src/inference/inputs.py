@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline_src.data.files import is_hidden, matching, refuse_absent, refuse_unfinished
 from pipeline_src.errors import InputError
-from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input
+from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input, sample_input
+from pipeline_src.inference.bundle_files import SAMPLE
 from pipeline_src.inference.nifti_kind import nifti_input
 from pipeline_src.inference.volumes import Volume
 
@@ -55,7 +56,8 @@ def list_inputs(
     refuse_absent(paths, otherwise="")
     named: dict[Path, Path] = {}
     for path, below in found:
-        if not (suffix := suffix_of(path)):
+        suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
+        if not suffix:
             raise InputError(
                 f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, or a folder of these"
             )
@@ -80,6 +82,8 @@ def open_input(path: Path, name: Path, slice_axis: int, orientation: str | None)
     Raises:
         InputError: it cannot be read, or holds no image or k-space.
     """
+    if path.name == SAMPLE:
+        return sample_input(path, name)
     match suffix_of(path):
         case ".nii" | ".nii.gz":
             return nifti_input(path, name, slice_axis, orientation)

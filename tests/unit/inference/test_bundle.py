@@ -57,6 +57,22 @@ def sign(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(sums))
 
 
+def test_the_sample_of_a_bundle_is_reconstructed_as_it_expects(
+    bundle: Path, tmp_path: Path, capsys: Output
+) -> None:
+    words = ["reconstruct", "--model", str(bundle), "--output", str(tmp_path / "out")]
+    assert main([*words, str(bundle / "sample.safetensors")]) == 0
+    capsys.readouterr()
+    expected = load_file(bundle / "sample.safetensors")["expected"]
+    np.testing.assert_allclose(np.load(tmp_path / "out/sample.npy"), expected[0, 0], atol=1e-6)
+    assert (tmp_path / "out/sample.png").exists()
+
+    save_file({"image": np.zeros((2, 3), np.float32)}, tmp_path / "sample.safetensors")
+    assert main([*words, str(tmp_path / "sample.safetensors")]) == 2
+    said = one_line(capsys.readouterr().err)
+    assert "holds no image of shape (1, 1, rows, columns)" in said
+
+
 @pytest.mark.parametrize("depth", [2, 3, 5])
 @pytest.mark.parametrize("kind", ["lines", "points"])
 def test_it_gives_what_the_network_gives(
