@@ -27,7 +27,7 @@ def open_lock(path: Path) -> int:
     """Open a lock file for reading and writing, as a descriptor; makes it where there is none.
 
     Raises:
-        InputError: what lies there is no regular file of this user alone.
+        InputError: what lies there is not a regular file of this user alone.
         OSError: it cannot be opened or made.
     """
     while True:
@@ -52,7 +52,7 @@ def open_lock(path: Path) -> int:
 def _problem(status: os.stat_result) -> str:
     """What keeps a file from being this user's lock file; empty where nothing does."""
     if not stat.S_ISREG(status.st_mode):
-        return "is no regular file, so it cannot be a lock; remove it"
+        return "is not a regular file, so it cannot be a lock; remove it"
     if status.st_uid != os.geteuid():
         return "belongs to another user; once nobody works there, remove it"
     if status.st_nlink > 1:

@@ -77,7 +77,7 @@ def read_rows(
             try:
                 table[column] = _as_numbers(table[column])
             except ValueError:
-                raise InputError(f"{path}: {column} has a value that is no number") from None
+                raise InputError(f"{path}: {column} has a value that is not a number") from None
         elif of_spreadsheet:
             table[column] = [_unguarded(text) for text in table[column]]
     return table

@@ -142,7 +142,7 @@ def peer(connection: socket.socket) -> tuple[int, int]:
         OSError: the system does not provide them.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        raise OSError("the system does not tell who answers")
+        raise OSError("the system does not say who answers")
     told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _group = _CREDENTIALS.unpack(told)
     return process, user

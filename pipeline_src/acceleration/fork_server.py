@@ -151,9 +151,7 @@ def forks_can_use_a_gpu() -> bool:
 
 @dataclass
 class _Fork:
-    """A fork, the connection to its client, and the file descriptors that signal the end of
-    each.
-    """
+    """A fork, the connection to its client, and the descriptors that signal the end of each."""
 
     process: int
     connection: socket.socket

@@ -82,7 +82,7 @@ class NiftiSource(Section):
         try:
             regex.compile(value or "")
         except regex.error as error:
-            raise ValueError(f"is no regular expression ({error})") from None
+            raise ValueError(f"is not a regular expression ({error})") from None
         return value
 
     @field_validator("orientation")
@@ -92,7 +92,7 @@ class NiftiSource(Section):
             return value
         if len(value) != 3 or not all(sum(c in axis for c in value) == 1 for axis in AXES):
             raise ValueError(
-                "is no orientation; give one letter each of LR, PA and IS, such as RAS, or "
+                "is not an orientation; give one letter each of LR, PA and IS, such as RAS, or "
                 "as_stored"
             )
         return value

@@ -58,7 +58,7 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.YAMLError(f"the key in line {line} is no text")
+                raise yaml.YAMLError(f"the key in line {line} is not text")
             # `<<` merges another mapping into this one.
             merges = key_node.tag == "tag:yaml.org,2002:merge"
             key = "<<" if merges else self.construct_object(key_node, deep=True)
@@ -121,7 +121,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}: holds no mapping of keys to values")
+        raise InputError(f"{path}: is not a mapping of keys to values")
     if "__use_yte__" in data:
         raise InputError(
             f"{path}: __use_yte__ has Snakemake run the code in this file as soon as it is read; "
@@ -243,7 +243,7 @@ def _describe(error: ValidationError) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
         where = ".".join(map(str, first["loc"]))
         own = "one of your own needs its `module` beside it"
-        return f"{where}.kind: {tag!r} is no source; {hint} ({own})"
+        return f"{where}.kind: {tag!r} is not a source; {hint} ({own})"
     # Pydantic names the kind of a network, source or split inside the path; a user does not.
     place = first["loc"]
     kind_at = 2 if place[:1] == ("networks",) else 3 if place[2:3] in KINDS_BELOW else len(place)
@@ -261,7 +261,7 @@ def _describe(error: ValidationError) -> str:
     else:
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
-            message = "is no text; write it in quotes"
+            message = "is not text; write it in quotes"
         elif first["type"] == "model_type" and first["input"] is None:
             message = "this section is empty; give its keys, or leave it out"
         # A check over several keys names them itself; its input is the whole section.

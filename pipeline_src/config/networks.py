@@ -98,7 +98,7 @@ class OtherNetwork(Section):
             near = difflib.get_close_matches(self.kind, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
             raise ValueError(
-                f"kind: {self.kind!r} is no kind of network; {hint} (one of your own needs its "
+                f"kind: {self.kind!r} is not a kind of network; {hint} (one of your own needs its "
                 "`module` beside it)"
             )
         return self

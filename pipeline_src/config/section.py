@@ -91,7 +91,7 @@ def _refuse_truth_for_a_number(key: str, value: Any, annotation: Any) -> None:
     """
     values = value if isinstance(value, list) else [value]
     if any(isinstance(one, bool) for one in values) and "bool" not in str(annotation):
-        raise ValueError(f"{key}: {value!r} is given, which is no number and no text")
+        raise ValueError(f"{key}: {value!r} is given, which is neither a number nor text")
 
 
 def _expanded(path: str) -> str:
@@ -145,6 +145,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    # Where `kind` is no text, it is the name of something, such as of a data set.
+    # Where `kind` is not text, it is the name of something, such as of a data set.
     kinds = (old.get("kind"), new.get("kind"))
     return all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]

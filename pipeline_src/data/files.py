@@ -78,7 +78,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         matched = set(folder.glob(wild))
         found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
     except (NotImplementedError, ValueError) as error:
-        raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
+        raise InputError(f"pattern: {pattern!r} is not a glob below path ({error})") from None
     seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
     refuse_unfinished(seen)
     return [path for path in seen if path in matched]

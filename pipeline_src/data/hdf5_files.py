@@ -28,7 +28,7 @@ CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def reading_hdf5(
-    path: Path, otherwise: str = "is truncated or no HDF5 file"
+    path: Path, otherwise: str = "is truncated or not an HDF5 file"
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading without a lock, because data often lies on disks without locks.
 
@@ -77,7 +77,7 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         else:
             raise InputError(f"{path}: {name} is a link to nowhere")
     if not isinstance(at, h5py.Dataset):
-        raise InputError(f"{path}: {name} is no array of real numbers")
+        raise InputError(f"{path}: {name} is not an array of real numbers")
     if at.external:
         raise _elsewhere(path, name, f"stored in {at.external[0][0]}")
     if at.is_virtual:

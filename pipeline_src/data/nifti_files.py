@@ -116,7 +116,7 @@ def reading_nifti(path: Path) -> Iterator[None]:
         MemoryError,
         zlib.error,
     ) as error:
-        raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
+        raise InputError(f"{path}: is truncated or not a NIfTI file ({error})") from None
 
 
 def open_nifti(path: Path) -> Any:
@@ -145,8 +145,8 @@ def _refuse_two_types(path: Path, image: Any) -> None:
     bits = 8 * image.get_data_dtype().itemsize
     if told not in (0, bits):
         raise InputError(
-            f"{path}: is truncated or no NIfTI file (its header says datatype "
-            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it anew with both "
+            f"{path}: is truncated or not a NIfTI file (its header says datatype "
+            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it again with both "
             "alike)"
         )
 
@@ -166,11 +166,11 @@ def read_through(path: Path, image: Any) -> None:
             read += len(block)
             if read > told + SPARE_BYTES:
                 raise InputError(
-                    f"{path}: unpacks to more than the {told} bytes that its header tells; "
+                    f"{path}: unpacks to more than the {told} bytes given in its header; "
                     "it is damaged"
                 )
     if read < told:
-        raise EOFError(f"{read} bytes of the {told} that its header tells")
+        raise EOFError(f"{read} bytes of the {told} given in its header")
 
 
 def _orientation(image: Any) -> str | None:

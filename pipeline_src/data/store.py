@@ -131,7 +131,7 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; make it with the prepare command")
-    with reading_hdf5(path, otherwise="is damaged or no volume store") as file:
+    with reading_hdf5(path, otherwise="is damaged or not a volume store") as file:
         if not np.array_equal(file.attrs.get("format"), FORMAT):
             raise InputError(f"{path}: is not a volume store; make one with the prepare command")
         if missing := {"images", *TABLES} - set(file):
@@ -171,9 +171,9 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
             **tables,
         )
         if not _is_plain(store.description.get("display_quarter_turns", 0), int):
-            raise ValueError("display_quarter_turns in its description is no whole number")
+            raise ValueError("display_quarter_turns in its description is not a whole number")
         if digest.hexdigest() != store.digest:
-            raise ValueError("it is not as it was written; make it anew with the prepare command")
+            raise ValueError("it is not as it was written; make it again with the prepare command")
         if not finite:
             raise ValueError("its images hold NaN or infinity")
         return store

@@ -35,7 +35,7 @@ def read_index(path: Path) -> StoreIndex:
     Raises:
         InputError: the file is missing, damaged, or not a store.
     """
-    with reading_hdf5(path, otherwise="is damaged or no volume store") as file:
+    with reading_hdf5(path, otherwise="is damaged or not a volume store") as file:
         if file.attrs.get("format") != FORMAT:
             raise ValueError("it is of another format")
         rows, volumes, dropped = (

@@ -64,13 +64,13 @@ class Subject:
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
             except (InputError, KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{place}: is no manifest of a training ({error!r})") from None
+                raise InputError(f"{place}: is not a manifest of a training ({error!r})") from None
             return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)
         except ValueError:
             raise InputError(
-                f"{folder}: has no {MANIFEST}, and {folder.name!r} is no model's name; call the "
+                f"{folder}: has no {MANIFEST}, and {folder.name!r} is not a model's name; call the "
                 "folder teacher, student, sft_teacher, std_kd_at ..."
             ) from None
         return cls(folder, folder.name)
@@ -129,7 +129,9 @@ class Evaluator:
             if type(seed) is int:
                 self._repeats[what] = seed
             elif seed is not None:
-                raise InputError(f"{path}: is of repeat {seed!r}, which is no seed; make it anew")
+                raise InputError(
+                    f"{path}: is of repeat {seed!r}, which is not a seed; make it again"
+                )
         self._source: dict[str, str | float] = {
             "data": self._store.digest[:DATA_DIGITS],
             "mask": self._mask.digest[:DATA_DIGITS],

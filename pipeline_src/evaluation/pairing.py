@@ -72,7 +72,7 @@ class Measured:
         if not (counts > 0).all():
             raise NotMeasuredError(
                 f"{self.name}: each seed has a split of its own, but the number of patients that "
-                "trained it (trained_on) is not told"
+                "trained it (trained_on) is not recorded"
             )
         return counts
 
@@ -89,7 +89,7 @@ class Measured:
         infinite = [self.volumes[k] for k in np.flatnonzero(~np.isfinite(values))]
         if infinite:
             raise NotMeasuredError(
-                f"{self.name}: {metric} is no finite number: {_listed(infinite)}"
+                f"{self.name}: {metric} is not a finite number: {_listed(infinite)}"
             )
         return values
 

@@ -44,7 +44,9 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         table = read_rows(path, "metrics", NUMBERS)
         missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
         if missing:
-            raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
+            raise InputError(
+                f"{path}: is not a metrics file; columns missing: {', '.join(missing)}"
+            )
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
         _check_numbers(path, table)
@@ -67,7 +69,7 @@ def _check_numbers(path: Path, table: pd.DataFrame) -> None:
     """
     seeds = table["seed"].dropna()
     if len(odd := seeds[~((seeds % 1 == 0) & (seeds.abs() < MOST_SEED))]):
-        raise InputError(f"{path}: seed {odd.iloc[0]:g} is no number of a seed; seeds are whole")
+        raise InputError(f"{path}: seed {odd.iloc[0]:g} is not a seed; seeds are whole numbers")
     for metric in METRICS:
         values = table[metric]
         # A slice that is reconstructed without error has an infinite PSNR.

@@ -24,7 +24,7 @@ from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
 #: Names of arrays in an archive or HDF5 file; the first that exists is used.
 IMAGES, KSPACE, MASK = ("image", "images", TARGET_KEY), "kspace", "mask"
 RESULT = "image"
-NO_ARCHIVE = "is damaged or no NumPy archive"
+NO_ARCHIVE = "is damaged or not a NumPy archive"
 
 
 def npy_input(path: Path, name: Path, slice_axis: int) -> Volume:
@@ -156,7 +156,7 @@ def _map_npy(path: Path) -> Array:
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
     except (OSError, ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
-        raise InputError(f"{path}: is damaged or no NumPy array ({error})") from None
+        raise InputError(f"{path}: is damaged or not a NumPy array ({error})") from None
 
 
 def _read_npy(path: Path, _: Allocate) -> Array:

@@ -162,7 +162,7 @@ def _sums(folder: Path) -> dict[str, str]:
         with open_regular(path) as stream:
             lines = stream.read(1 << 16).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); it is no whole bundle") from None
+        raise InputError(f"{path}: cannot be read ({error}); it is not a complete bundle") from None
     matches = [_LINE.fullmatch(line) for line in lines]
     if not matches or None in matches:
         raise InputError(f"{path}: is not a list of SHA-256 digests")

@@ -70,7 +70,7 @@ def read_config(folder: Path) -> BundleConfig:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         told = content.get("format") if isinstance(content, dict) else None
-        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is no bundle")
+        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is not a bundle")
     try:
         return BundleConfig.model_validate(content)
     except ValidationError as error:
@@ -103,7 +103,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; the bundle is not whole") from None
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is damaged or no safetensors file ({error})") from None
+        raise InputError(f"{path}: is damaged or not a safetensors file ({error})") from None
 
 
 def write_bundle_mask(path: Path, mask: Mask) -> None:

@@ -182,7 +182,7 @@ def load(folder: str | Path) -> Reconstructor:
     config = _config(folder / "config.json")
     samples = _tensors(folder / "mask.safetensors").get("samples")
     if samples is None or samples.dtype != torch.bool or list(samples.shape) != config["matrix"]:
-        raise ValueError(f"{folder / 'mask.safetensors'}: is no mask of {config['matrix']}")
+        raise ValueError(f"{folder / 'mask.safetensors'}: is not a mask of {config['matrix']}")
     weights = _tensors(folder / "model.safetensors")
     with torch.device("meta"):  # a description may be of any size
         due = _cascades(config["network"]).state_dict()
@@ -222,5 +222,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: is missing, damaged or no safetensors file ({error})") from None
+        raise ValueError(
+            f"{path}: is missing, damaged or not a safetensors file ({error})"
+        ) from None
     return tensors

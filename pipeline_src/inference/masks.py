@@ -50,7 +50,7 @@ def mask_of_file(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
-        raise InputError(f"{path}: is no mask ({error})") from None
+        raise InputError(f"{path}: is not a mask ({error})") from None
 
 
 def as_samples(found: NDArray[Any], matrix: tuple[int, int], label: str) -> NDArray[np.bool_]:

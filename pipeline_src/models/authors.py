@@ -48,7 +48,7 @@ def own_name(name: str, role: Role, origin: str) -> str:
     """
     match = AUTHORS_NAME.fullmatch(name)
     if match is None or match[1] != role[0]:
-        raise InputError(f"{origin}: {name!r} is no weight of the authors' {role} network")
+        raise InputError(f"{origin}: {name!r} is not a weight of the authors' {role} network")
     return f"cascades.{int(match[2]) - 1}.convolutions.{int(match[3]) - 1}.{match[4]}"
 
 
@@ -100,7 +100,7 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
         raise InputError(f"{path}: tensors of no known place: {', '.join(foreign)}")
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
-            raise InputError(f"{path}: {name} holds numbers that are no weights (NaN or integers)")
+            raise InputError(f"{path}: {name} holds numbers that are not weights (NaN or integers)")
     networks: dict[Role, DCCNN] = {}
     roles: tuple[Role, Role] = ("teacher", "student")
     for role in roles:

@@ -94,7 +94,7 @@ class ReconstructionNetwork(nn.Module, ABC):
         """
         raise InputError(
             f"training.precision: {str(arithmetic).removeprefix('torch.')} is not possible for "
-            f"{self.network.name}, which is no chain of blocks; use fp32"
+            f"{self.network.name}, which is not a chain of blocks; use fp32"
         )
 
 

@@ -94,7 +94,7 @@ def load_network(path: Path) -> ReconstructionNetwork:
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.float().isfinite().all():
             raise InputError(
-                f"{path}: {name} holds numbers that are no weights (NaN, infinity, or of type "
+                f"{path}: {name} holds numbers that are not weights (NaN, infinity, or of type "
                 f"{str(tensor.dtype).removeprefix('torch.')})"
             )
     return build_network(network, tensors, origin=str(path))

@@ -1,6 +1,4 @@
-"""Archives a study without images and weights: the records that its tables and figures are made
-from, small enough to be stored with the documents that quote them.
-"""
+"""Archives the records of a study, without images and weights, to be stored with documents."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Manifest(BaseModel):
     def refusal(self, problem: str) -> InputError:
         """The error for a problem of this manifest."""
         return InputError(
-            f"{self._path}: is no manifest of this pipeline ({problem}); run the workflow again"
+            f"{self._path}: is not a manifest of this pipeline ({problem}); run the workflow again"
         )
 
     @property

@@ -103,7 +103,7 @@ def figure_place(path: Path) -> tuple[str, dict[str, str]]:
     """
     parts = path.parts
     if "figures" not in parts or not 2 <= len(below := parts[parts.index("figures") :]) <= 4:
-        raise InputError(f"{path}: is no figure of a study")
+        raise InputError(f"{path}: is not a figure of a study")
     wildcards = dict(zip(("dataset", "acceleration"), below[1:-1], strict=False))
     return path.stem, wildcards
 
@@ -145,9 +145,11 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
         raise InputError("report: the table 'answers' is not among --tables")
     rows = read_rows(paths[0], "table", NUMBERS, of_spreadsheet=True)
     if missing := sorted(set(COLUMNS) - set(rows)):
-        raise InputError(f"{paths[0]}: is no table of answers; columns missing: {missing}")
+        raise InputError(f"{paths[0]}: is not a table of answers; columns missing: {missing}")
     if unknown := sorted(set(rows["word"]) - set(TONES)):
-        raise InputError(f"{paths[0]}: {unknown[0]!r} is no answer; there are {', '.join(TONES)}")
+        raise InputError(
+            f"{paths[0]}: {unknown[0]!r} is not an answer; there are {', '.join(TONES)}"
+        )
     if unknown := sorted(set(rows["dataset"]) - set(study.datasets)):
         raise InputError(f"{paths[0]}: the study has no data set {unknown[0]!r}")
     several = len(list(study.settings())) > 1

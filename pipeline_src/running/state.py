@@ -93,12 +93,12 @@ class StateFiles:
                 return saved
             if theirs == self.digest:
                 _say(
-                    f"{path}: not taken up, it is of a training on {_described(elsewhere)}, and "
+                    f"{path}: not resumed, it is of a training on {_described(elsewhere)}, and "
                     f"this is {_described(self.gpu)}, whose last bits may differ"
                 )
                 continue
             _say(
-                f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
+                f"{path}: not resumed, it is the state of another training ({theirs[:12]} where "
                 f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
                 "convolutions it uses have changed"
             )
@@ -145,7 +145,7 @@ def read_state(path: Path) -> Saved:
         facts = json.loads(_metadata(content[32:])["facts"])
         return Saved(load(content[32:]), facts)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: is no training state ({error})") from None
+        raise InputError(f"{path}: is not a training state ({error})") from None
 
 
 def _metadata(content: bytes) -> dict[str, str]:

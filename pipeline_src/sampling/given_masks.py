@@ -61,7 +61,7 @@ def mask_from_file(
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, OverflowError, pd.errors.ParserWarning) as error:
-        raise InputError(f"{path}: is no mask ({error})") from None
+        raise InputError(f"{path}: is not a mask ({error})") from None
     if samples.dtype.kind not in "biuf":
         raise InputError(f"{path}: holds values of type {samples.dtype}; a mask has 0 and 1 alone")
     if samples.shape not in (matrix, matrix[:1]):
@@ -102,7 +102,7 @@ def _array_from_npy(path: Path) -> NDArray[Any]:
     try:
         return map_npy(path)
     except NPY_HEADER_ERRORS as error:
-        raise InputError(f"{path}: is no mask (its header cannot be read: {error})") from None
+        raise InputError(f"{path}: is not a mask (its header cannot be read: {error})") from None
 
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
@@ -130,7 +130,7 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
         raise InputError(f"{path}: mask samples nothing")
     odd = next((text for text in texts if not re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", text)), None)
     if odd is not None:
-        raise InputError(f"{path}: is no mask ({odd!r} is no line; whole numbers are needed)")
+        raise InputError(f"{path}: is not a mask ({odd!r} is no line; whole numbers are needed)")
     indices = np.array([int(text) for text in texts])
     outside = indices[(indices < 0) | (indices >= matrix[0])]
     if len(outside) and indices.min() == 1 and indices.max() == matrix[0]:

@@ -136,7 +136,7 @@ def read_mask(path: Path) -> Mask:
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; make it with the mask command")
-    with reading_npz(path, "is damaged or no mask") as file:
+    with reading_npz(path, "is damaged or not a mask") as file:
         samples, description = file["samples"], json.loads(str(file["description"]))
         # Values other than 0 and 1 would weight samples and silently give other images.
         if samples.dtype != np.bool_ or samples.ndim != 2 or not samples.any():

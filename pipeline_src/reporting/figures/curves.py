@@ -104,7 +104,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
         made = Manifest.read(manifest)
         name, files = str(made.settings.get("model", "")), list(map(Path, made.histories))
         if not (name and files):
-            raise InputError(f"{manifest}: is no manifest of a training (no model or no histories)")
+            raise InputError(
+                f"{manifest}: is not a manifest of a training (no model or no histories)"
+            )
         *before, last = (_read_history(manifest.parent / file) for file in files)
         stages = [stage_of(str(file)) for file in files]
         if name not in curves:
@@ -118,7 +120,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 def _read_history(path: Path) -> pd.DataFrame:
     history = read_rows(path, "history", ("epoch", *QUANTITIES))
     if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
-        raise InputError(f"{path}: is no history; columns missing: {', '.join(missing)}")
+        raise InputError(f"{path}: is not a history; columns missing: {', '.join(missing)}")
     for column in ("epoch", *QUANTITIES):
         values = history[column].astype(float)
         if values.isna().all() or (values.abs() > LARGEST).any():

@@ -101,7 +101,7 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_rows(path, "differences", NUMBERS, of_spreadsheet=True)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
-        raise InputError(f"{path}: is no file of differences; missing: {', '.join(missing)}")
+        raise InputError(f"{path}: is not a file of differences; missing: {', '.join(missing)}")
     unknown = sorted(set(table["verdict"].astype(str)) - set(VERDICTS))
     if unknown:
         raise InputError(f"{path}: unknown verdict: {', '.join(unknown)}")

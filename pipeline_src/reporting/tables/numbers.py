@@ -36,7 +36,7 @@ def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
         long = table.melt([*IDENTITY, *SOURCE], list(METRICS), "metric", "value")
         long["value"] = long["value"].astype("float64")
     except (TypeError, ValueError) as error:
-        raise InputError(f"metrics: a seed or a value is no number ({error})") from None
+        raise InputError(f"metrics: a seed or a value is not a number ({error})") from None
     twice = long[long.duplicated([*IDENTITY, "metric"])]
     if len(twice):
         where = ", ".join(str(v) for v in twice.iloc[0][IDENTITY] if not pd.isna(v) and v != "")

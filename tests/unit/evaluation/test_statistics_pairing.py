@@ -123,12 +123,12 @@ def without(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
         (
             FIRST.assign(psnr_db=[math.inf] + [30.0] * 7),
             SECOND,
-            "at sft_kd: psnr_db is no finite number: seed 0, patient p1, frame ED",
+            "at sft_kd: psnr_db is not a finite number: seed 0, patient p1, frame ED",
         ),
         (
             FIRST,
             SECOND.assign(frame="", patient=list("abcdefgh"), psnr_db=[1.0] * 7 + [math.nan]),
-            "at std_kd: psnr_db is no finite number: seed 1, patient h",
+            "at std_kd: psnr_db is not a finite number: seed 1, patient h",
         ),
         (FIRST, SECOND.assign(seed=math.nan), "at std_kd: has no seed"),
         (FIRST, SECOND.drop(columns="psnr_db"), "no metric 'psnr_db'"),

@@ -182,13 +182,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "truncated mask": (
         _resigned(_changed("mask.safetensors", lambda b: b[:40])),
-        "no safetensors file",
+        "not a safetensors file",
     ),
     "pickle": (
         _resigned(_changed("model.safetensors", lambda _: pickle.dumps({"a": 1}))),
         "weights cannot be read",
     ),
-    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "no whole bundle"),
+    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "not a complete bundle"),
     "empty sums": (_changed("SHA256SUMS", lambda _: b""), "not a list of SHA-256 digests"),
     "other format": (_of_config(format="other"), "its format is 'other'"),
     "unknown key": (_of_config(colour=3), "colour"),

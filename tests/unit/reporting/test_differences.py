@@ -203,7 +203,7 @@ def test_a_pair_not_measured_alike_is_told_and_the_others_are_compared() -> None
         (rows[~(sft_at & (rows["seed"] == 2))], of_seed),
         (
             rows.assign(psnr_db=rows["psnr_db"].where(~lacking)),
-            "at sft_kd: psnr_db is no finite number: seed 1, patient p03",
+            "at sft_kd: psnr_db is not a finite number: seed 1, patient p03",
         ),
     ):
         table = difference_table(left, ONE_SETTING)

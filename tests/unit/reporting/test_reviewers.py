@@ -305,7 +305,7 @@ def test_an_index_is_read_without_the_images_and_a_file_of_others_is_refused(
     assert (index.volumes, index.slices, index.dropped) == (6, 6, {"too small": 2})
     assert index.patients == PATIENTS
     path.write_bytes(b"no store")
-    with pytest.raises(InputError, match=r"volumes\.h5: is damaged or no volume store"):
+    with pytest.raises(InputError, match=r"volumes\.h5: is damaged or not a volume store"):
         read_index(path)
 
 

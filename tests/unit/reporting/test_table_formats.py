@@ -105,7 +105,7 @@ def test_minus_and_less_than_are_mathematics_in_latex(tmp_path: Path) -> None:
     """As text, a minus is a hyphen, and LaTeX's first font encoding has no sign for less."""
     body = texts(tmp_path / "t", layout_of(SPECIAL, ["r", "s"]), [])["tex"]
     assert r"s & $-$0.03 / $-$0.0100 & $<$ 0.001 \\" in body
-    # What is no number keeps its hyphen.
+    # What is not a number keeps its hyphen.
     hyphened = layout_of({("A", "Std-KD"): ["4x-5x"]}, ["SFT-KD-Recon"])
     assert r"SFT-KD-Recon & 4x-5x \\" in texts(tmp_path / "u", hyphened, [])["tex"]
 
