@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ class Measured:
     Attributes:
         name: the model, its training and its variant.
         volumes: seed, patient and frame of each row.
+        seeds: those that there are.
+        scans: patient and frame of all volumes, each once.
 
     Raises:
         NotMeasuredError: there is no seed.
@@ -56,7 +59,15 @@ class Measured:
         if twice:
             raise InputError(f"{self.name}: measured more than once: {_listed(twice)}")
         self._rows = rows.iloc[order]
+        self.seeds = sorted({seed for seed, *_ in self.volumes})
+        self.scans = sorted({(patient, frame) for _, patient, frame in self.volumes})
+        row, column = ({one: k for k, one in enumerate(all_)} for all_ in (self.seeds, self.scans))
+        self._at = (
+            np.array([row[seed] for seed, *_ in self.volumes]),
+            np.array([column[patient, frame] for _, patient, frame in self.volumes]),
+        )
 
+    @cached_property
     def trained_on(self) -> NDArray[np.float64] | None:
         """How many patients trained each seed, `(seeds,)`, if each has its own split, else None.
 
@@ -77,7 +88,7 @@ class Measured:
         return counts
 
     def values(self, metric: str) -> NDArray[np.float64]:
-        """A metric of each of the `volumes`, in its unit, `(volumes,)`.
+        """A metric in its unit, `(seeds, scans)`; NaN for a scan that a seed does not report.
 
         Raises:
             NotMeasuredError: a value is not a finite number.
@@ -91,7 +102,9 @@ class Measured:
             raise NotMeasuredError(
                 f"{self.name}: {metric} is not a finite number: {_listed(infinite)}"
             )
-        return values
+        matrix = np.full((len(self.seeds), len(self.scans)), np.nan)
+        matrix[self._at] = values
+        return matrix
 
 
 def paired_differences(first: Measured, second: Measured, metric: str) -> pd.DataFrame:
@@ -109,18 +122,11 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     require_one_setting({c: first.settings[c] | second.settings[c] for c in first.settings})
     differences = {m: m.values(metric) for m in (first, second)}
     for one, other in ((first, second), (second, first)):
-        known = set(one.volumes)
-        missing = [volume for volume in other.volumes if volume not in known]
-        if missing:
+        if one.volumes != other.volumes and (missing := _lacking(one, other)):
             gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
             raise NotMeasuredError(gap)
-    trained_on = first.trained_on()
-    seeds = sorted({seed for seed, *_ in first.volumes})
-    scans = sorted({(patient, frame) for _, patient, frame in first.volumes})
-    rows, columns = ({one: k for k, one in enumerate(all_)} for all_ in (seeds, scans))
-    matrix = np.full((len(seeds), len(scans)), np.nan)
-    at = [(rows[seed], columns[patient, frame]) for seed, patient, frame in first.volumes]
-    matrix[tuple(np.transpose(at))] = differences[first] - differences[second]
+    trained_on, seeds, scans = first.trained_on, first.seeds, first.scans
+    matrix = differences[first] - differences[second]
     patients, starts = np.unique([patient for patient, _ in scans], return_index=True)
     there = ~np.isnan(matrix)
     counts = np.add.reduceat(there.astype(int), starts, axis=1)
@@ -140,6 +146,11 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     return pd.DataFrame(
         means, index=index, columns=pd.Index(patients.astype(object), name="patient")
     )
+
+
+def _lacking(one: Measured, other: Measured) -> list[Volume]:
+    known = set(one.volumes)
+    return [volume for volume in other.volumes if volume not in known]
 
 
 def require_one_setting(settings: Mapping[str, set[str]]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,15 +88,24 @@ def bootstrap_interval(
     """
     if matrix.size == 1:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
     tail = (1 - level) / 2
     means = np.full(resamples, matrix.mean())
-    for deviations in _factors(matrix):
+    factors = list(_factors(matrix))
+    draws = _resampled(seed, resamples, tuple(len(deviations) for deviations in factors))
+    for deviations, drawn in zip(factors, draws, strict=True):
         n = len(deviations)
         stretch = math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail)
-        means += stretch * deviations[rng.integers(n, size=(resamples, n))].mean(axis=1)
+        means += stretch * deviations[drawn].mean(axis=1)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+# Of a study nearly all comparisons have the same size, and drawing takes longer than the rest.
+@lru_cache(maxsize=2)
+def _resampled(seed: int, resamples: int, sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Levels drawn with replacement, `(resamples, size)` of each factor."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(size, size=(resamples, size)) for size in sizes]
 
 
 def resampled_interval(

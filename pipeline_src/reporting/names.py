@@ -22,7 +22,7 @@ MODEL_TITLES = {
     "cc": "CC",
     "fsp": "FSP",
     "sp": "SP",
-    "imitation": "Output imitation",
+    "imitation": "Imitation",
 }
 RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 #: Columns of the paper's table.

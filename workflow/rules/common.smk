@@ -39,6 +39,7 @@ from pipeline_src.operations.snakemake_run import (
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
+    tell_causes,
 )
 from pipeline_src.running.finished import forget_all
 

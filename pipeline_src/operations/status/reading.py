@@ -7,15 +7,13 @@ Torch is not imported: that alone would take longer than everything here.
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular
+from pipeline_src.operations.logs import error_line
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STATE, Places
 from pipeline_src.provenance.manifest import Manifest
@@ -26,7 +24,6 @@ from pipeline_src.running.progress_file import (
     read_progress,
     shown_number,
 )
-from pipeline_src.text import one_line
 
 State = Literal["running", "failed", "stopped", "done", "waiting"]
 STATES: tuple[State, ...] = get_args(State)
@@ -146,7 +143,7 @@ def training_status(planned: _Planned) -> TrainingStatus:
         progress is None or progress.training_sha256 == manifest.training_sha256
     ):
         return _done(planned, manifest)
-    error = _error_line(planned.log, since)
+    error = error_line(planned.log, since)
     if error and manifest is None:
         return _status(planned, "failed", **facts, note=error)
     if progress is not None:
@@ -202,34 +199,3 @@ def _manifest(path: Path) -> Manifest | None:
         return Manifest.read(path)
     except InputError:
         return Manifest() if path.exists() else None
-
-
-def _error_line(log: Path, since: float) -> str:
-    """The last line of a training's log if that is an error, or the line of a traceback that names
-    it; empty if there is neither.
-
-    A log older than ``since``, the time of the state, belongs to an earlier attempt.
-    """
-    try:
-        with open_regular(log) as stream:
-            about = os.fstat(stream.fileno())
-            stream.seek(max(0, about.st_size - 16384))
-            text = stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or about.st_mtime < since:
-        return ""
-    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
-    return one_line(line)
-
-
-def _exception(lines: list[str]) -> str:
-    """The line that names the exception of the last traceback, whose message may have more."""
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call")]
-    # Python goes on after an exception that it says it ignores.
-    if not starts or (starts[-1] and lines[starts[-1] - 1].startswith("Exception ignored")):
-        return ""
-    named = next((line for line in lines[starts[-1] + 1 :] if not line.startswith(" ")), "")
-    # Interrupted before it could note signals: it did not fail, it has not begun.
-    return "" if named.startswith("KeyboardInterrupt") else named
