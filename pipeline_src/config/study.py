@@ -52,8 +52,8 @@ class Study(Section):
     title: str = Field(default="", description="heading of the report; empty: the name")
     preset: Literal["authors", "paper"] | None = Field(
         default=None,
-        description="authors: every option as the published code has it; paper: as its text has "
-        "it; null: the defaults below, the authors' forms without their padding",
+        description="authors: every option as in the published code; paper: as in its text; "
+        "null: the defaults below, the authors' forms without their padding",
     )
     data_root: PathText = Field(
         default=".",
@@ -62,15 +62,15 @@ class Study(Section):
     )
     outdated: Literal["remake", "refuse"] = Field(
         default="remake",
-        description="results whose manifests say that other settings or code made them: make them "
-        "anew, or stop with a line",
+        description="results that were made with other settings or code according to their "
+        "manifests: make them again, or stop with a message",
     )
     seeds: list[int] = Field(
         default=[0], min_length=1, description="every model is trained once for each"
     )
     repeat_over: list[Repeated] = Field(
         default=["seed"],
-        description="what is another for each of `seeds`: seed (always): initial weights and order "
+        description="what differs for each of `seeds`: seed (always): initial weights and order "
         "of batches; mask: the drawn lines too; split: the drawn patients too, or the fold that is "
         "tested",
     )
@@ -87,7 +87,7 @@ class Study(Section):
         default=["std_kd", "sft_kd"],
         description="std_kd: standard teacher, student from random weights; sft_kd: "
         "student-friendly teacher, student from its student blocks (SFT-KD-Recon); the other two "
-        "combinations, sft_teacher_only and sft_start_only, tell which of both matters",
+        "combinations, sft_teacher_only and sft_start_only, show which of the two matters",
     )
     controls: list[Control] = Field(
         default=["student_matched", "student_sft_start"],

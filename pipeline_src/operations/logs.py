@@ -1,4 +1,4 @@
-"""What the log of a step says of its end."""
+"""Finds the error at the end of a step's log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline_src.text import one_line
 
 
 def error_line(log: Path, since: float = 0.0) -> str:
-    """The line that a step's log ends with if that is an error, of a traceback the line that
-    names it; empty if not.
+    """The last line of a step's log if that is an error, or the line of a traceback that names it;
+    empty if there is neither.
 
-    A log that was last written before ``since``, in seconds since 1970, is of an earlier attempt.
+    A log last written before ``since``, in seconds since 1970, belongs to an earlier attempt.
     """
     try:
         with open_regular(log) as stream:

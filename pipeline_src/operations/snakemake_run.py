@@ -1,5 +1,6 @@
-"""What a run of Snakemake needs besides its rules: its configuration, read as every command reads
-it; results that are made anew; and what saves its small steps their time."""
+"""Supports a run of Snakemake: reads its configuration as every command does, has outdated results
+made again, and reduces the overhead of small steps.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +35,11 @@ from pipeline_src.running.gpus import share_gpus
 
 
 def settle_place(project: Path) -> None:
-    """Let the steps find the package wherever Snakemake runs (`--directory`).
+    """Make the package importable for the steps wherever Snakemake runs (`--directory`).
 
     Raises:
-        InputError: it runs inside the project's own `workflow` folder, or where nothing can be
-            written.
+        InputError: it runs inside the project's own `workflow` folder, or in a folder that cannot
+            be written to.
     """
     here = Path.cwd()
     if here.is_relative_to(project / "workflow"):
@@ -58,16 +59,16 @@ def settle_place(project: Path) -> None:
 
 
 def _only_looks() -> bool:
-    """Whether Snakemake was asked for what it does without its records."""
+    """Whether Snakemake was asked for something that does not need its records."""
     return any(word.startswith(("--lint", "--list", "-l")) for word in sys.argv[1:])
 
 
 def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
-    """The models of this run's study: of the files given with --configfile alone, or of the demo,
-    with --config laid on top; as a module of another workflow, of the `config` that it is given.
+    """The models of this run's study: from the files given with --configfile, or else from the
+    demo, with --config on top; as a module of another workflow, from the `config` it is given.
 
-    The files are read anew, since Snakemake lets the second of two equal keys win; within a job of
-    a cluster, the configuration that the run froze is.
+    The files are read again here, since Snakemake lets the second of two equal keys win; within a
+    cluster's job, the configuration that was frozen at the start is read.
 
     Raises:
         InputError: anything in it is wrong.
@@ -115,7 +116,7 @@ def _settled(study: Study, workflow: Any) -> Models:
     """The models of a study, once its files and extensions are looked at, and what convolves."""
     models = check_files(study)
     if workflow.is_main_process and has_extensions(models):
-        # None is left to be found by a training that others were trained for.
+        # Errors must be found now, not by the last training after others have run for hours.
         list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
@@ -125,10 +126,10 @@ def _settled(study: Study, workflow: Any) -> Models:
 
 
 def _convolutions(models: Models, workflow: Any) -> str:
-    """What convolves in all trainings of a study on the CPU: settled when it is first started, and
-    kept in the configuration that is frozen among its results.
+    """Which convolutions all trainings of a study use on the CPU: decided when it is first started,
+    and kept in the frozen configuration among its results.
 
-    Left to each training, a node without a compiler would convolve otherwise than the rest.
+    If each training decided, a node without a compiler would use others than the rest.
     """
     study = models.study
     wanted = study.training.convolutions
@@ -150,8 +151,9 @@ def _convolutions(models: Models, workflow: Any) -> str:
 
 
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of --config. Of nested ones Snakemake keeps the words alone, whether they were
-    numbers or text, so what was typed is looked at again."""
+    """The values of --config. Snakemake keeps nested ones as text, whether they were numbers or
+    text, so the command line is parsed again.
+    """
     from snakemake.cli import parse_config
 
     typed = getattr(_typed(), "config", None) or []
@@ -185,11 +187,11 @@ def _typed() -> Any:
 
 
 def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
-    """Have a result made anew that was made for another configuration or by other code.
+    """Have a result made again that was made with another configuration or other code.
 
-    Snakemake's own records lie in `.snakemake`, which a copy of the results, a renamed folder or a
-    colleague's checkout does not bring along. Called while the plan is made, so that a result that
-    nobody asks for is left alone.
+    Snakemake's own records are in `.snakemake`, which a copy of the results, a renamed folder or
+    another checkout does not have. This is called while the plan is made, so that results that
+    nobody asks for are not touched.
 
     Raises:
         InputError: the study says `outdated: refuse`.
@@ -199,24 +201,24 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     reason = why_outdated(step, Path(manifest))
     if reason and study.outdated == "refuse":
         raise InputError(
-            f"{output}: {reason}; move it away, or set outdated: remake to make it anew"
+            f"{output}: {reason}; move it away, or set outdated: remake to make it again"
         )
     if reason:
-        _tell_once(f"{output}: {reason}; it is made anew")
+        _tell_once(f"{output}: {reason}; it is made again")
         workflow.dag.forcefiles.add(output)
 
 
 def keep_trainings(workflow: Any) -> None:
-    """Set aside finished trainings that run again only because what they read is made anew.
+    """Set aside finished trainings that run again only because their inputs are made again.
 
-    Snakemake cannot know whether it will come out the same, as after an edit that changes no
-    number. If it does, the training is the same to its digest, and takes its result back.
+    Snakemake cannot know whether those will be the same, as after an edit that changes no number.
+    If they are, the training's digest is the same, and it puts its result back.
     """
     dag = workflow.dag
     for job in dag.needrun_jobs():
         reason, first = dag.reason(job), str(next(iter(job.output), ""))
         if reason.updated_input_run and not reason.forced and first.endswith(f"/{WEIGHTS}"):
-            # Where it cannot be kept, it is trained again.
+            # If it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)
 
@@ -238,7 +240,7 @@ def _tell_once(line: str) -> None:
 
 
 def share_gpus_asked_for(workflow: Any) -> None:
-    """Let trainings share GPUs where this run was asked for more at once than this machine has."""
+    """Let trainings share GPUs if this run was asked for more at once than this machine has."""
     if workflow.non_local_exec or workflow.remote_exec:
         return
     asked = workflow.resource_settings.resources.get("gpu")
@@ -247,17 +249,18 @@ def share_gpus_asked_for(workflow: Any) -> None:
 
 
 def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
-    """Shorten what every step of a run on this machine costs besides its work.
+    """Reduce what every step of a run on this machine costs besides its work.
 
     Args:
-        on_gpu: whether trainings use a GPU; they are forks whatever their number of threads.
+        workflow: Snakemake's workflow object.
+        on_gpu: whether trainings use a GPU; they are then forks whatever their number of threads.
     """
     if workflow.non_local_exec or workflow.remote_exec:
         return
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
-        # The default: for its sake Snakemake 9 looks through its queue once more in every second
-        # for each job that has ended.
+        # With the default limiter, Snakemake 9 searches its queue an extra time per second for each
+        # job that has ended.
         workflow.scheduler.job_rate_limiter = None
     # Containers and conda environments have their own Python.
     if not workflow.deployment_settings.deployment_method:
@@ -265,12 +268,13 @@ def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
 
 
 def evaluation_processes(workflow: Any, threads: int, models: int) -> int:
-    """Models that are measured at once where trainings use GPUs: beside those of this machine, as
-    many as there are cores that they leave idle.
+    """How many models are measured at once if trainings use GPUs: as many as there are cores that
+    this machine's trainings leave idle.
 
     Args:
+        workflow: Snakemake's workflow object.
         threads: of each training.
-        models: how many there are.
+        models: how many models there are.
     """
     if workflow.non_local_exec or workflow.remote_exec:
         return 1

@@ -13,22 +13,24 @@ from pipeline_src.models.taps import Features, Tap
 class OutputImitation(DistillationLoss):
     """Mean |x_S - x_T| of the reconstructions, KD-MRI's imitation loss; both forms are the same.
 
-    With other cascades than the last, of the images after these.
+    If other cascades than the last are configured, the images after those are compared.
     """
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """The last, whose image is the reconstruction."""
+        """The last cascade, whose image is the reconstruction."""
         return [count]
 
     def taps(self) -> list[Tap]:
-        """Images after data fidelity."""
+        """The image after data fidelity of each cascade."""
         return [Tap("image", k) for k in self.cascades]
 
     def summarise(self, features: Features) -> Summary:
-        """The images `(batch, 1, rows, columns)` themselves."""
+        """The images themselves: `(batch, 1, rows, columns)` to the same shape."""
         return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over the cascades."""
+        """Mean over the cascades of the mean absolute difference, a scalar, of the student's images
+        `(batch, 1, rows, columns)` and the teacher's of the same shape.
+        """
         return self.mean([F.l1_loss(s, t) for s, t in zip(student, teacher, strict=True)])

@@ -175,27 +175,27 @@ def _other_expectation(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "changed card": (_changed("README.md", lambda b: b + b"!"), "is not as it was written"),
     "missing mask": (lambda f: (f / "mask.safetensors").unlink(), "mask.safetensors is missing"),
-    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is no part of the bundle"),
+    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is not part of the bundle"),
     "truncated weights": (
         _resigned(_changed("model.safetensors", lambda b: b[: len(b) // 2])),
         "weights cannot be read",
     ),
     "truncated mask": (
         _resigned(_changed("mask.safetensors", lambda b: b[:40])),
-        "no safetensors file",
+        "not a safetensors file",
     ),
     "pickle": (
         _resigned(_changed("model.safetensors", lambda _: pickle.dumps({"a": 1}))),
         "weights cannot be read",
     ),
-    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "no whole bundle"),
-    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "no list of SHA-256 digests"),
+    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "not a complete bundle"),
+    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "not a list of SHA-256 digests"),
     "other format": (_of_config(format="other"), "its format is 'other'"),
     "unknown key": (_of_config(colour=3), "colour"),
     "other matrix": (_of_config(matrix=[8, 8]), "its mask is of 16x16"),
     "huge network": (
         _of_config(network={"depth": 3, "cascades": 99, "features": 4096, "padding": 0}),
-        "make the bundle anew",
+        "make the bundle again",
     ),
     "other expectation": (_resigned(_other_expectation), "differs from the expected one by 0.001"),
     "not JSON": (_resigned(_changed("config.json", lambda b: b[:20])), "not valid JSON"),
