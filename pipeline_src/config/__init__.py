@@ -1,4 +1,4 @@
-"""The configuration: pydantic models are the one source of defaults, schema and reference."""
+"""The configuration: pydantic models define defaults, schema and reference."""
 
 from pipeline_src.config.data import Dataset, Preparation
 from pipeline_src.config.load import check_study, load_study, read_yaml

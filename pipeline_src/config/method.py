@@ -83,8 +83,8 @@ class Method(Section):
     weight: PositiveFloat | Literal["auto"] = Field(
         default="auto",
         description="weight of the feature loss beside the reconstruction loss in the joint "
-        "protocol; auto: balanced at the start to `distillation.gradient_ratio`, and told in the "
-        "manifest",
+        "protocol; auto: balanced at the start to `distillation.gradient_ratio`, and recorded in "
+        "the manifest",
     )
 
     options: dict[str, Any] = Field(
@@ -135,7 +135,7 @@ class Distillation(Section):
     teacher_cache_mib: NonNegativeInt = Field(
         default=2048,
         description="memory for what the loss needs of the frozen teacher; beyond it the "
-        "teacher runs anew for each batch",
+        "teacher runs again for each batch",
     )
 
 
@@ -143,7 +143,7 @@ class Training(Section):
     """One stage of training, the same for every model: Adam with StepLR on mini-batches."""
 
     epochs: int = Field(default=150, ge=1, le=1_000_000, description="epochs per stage")
-    batch_size: PositiveInt = Field(default=4, description="slices a batch")
+    batch_size: PositiveInt = Field(default=4, description="slices per batch")
     learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's initial rate")
     lr_step: PositiveInt = Field(default=40, description="epochs between reductions of the rate")
     lr_factor: float = Field(default=0.1, gt=0, le=1, description="factor of each reduction")
@@ -154,7 +154,7 @@ class Training(Section):
         "fp32",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto: a CUDA device where one is seen, else the CPU"
+        default="auto", description="auto: a CUDA device if there is one, else the CPU"
     )
     convolutions: Literal["auto", "compiled", "library"] = Field(
         default="auto",
@@ -200,7 +200,7 @@ class Evaluation(Section):
         description="margins of equivalence, fixed before the results are known",
     )
     expected_spread: ExpectedSpread = Field(
-        default=ExpectedSpread(), description="for the detectable effect that `estimate` tells"
+        default=ExpectedSpread(), description="for the detectable effect in `estimate`"
     )
 
     panel_methods: list[str] | None = Field(

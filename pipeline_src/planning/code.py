@@ -1,7 +1,7 @@
-"""Which source files shape a result, found from the imports of the module that makes it.
+"""Finds the source files that affect a result, from the imports of the module that makes it.
 
-Rules take them as inputs, and manifests and the states of trainings keep their digests: one
-function tells all of them.
+They are inputs of its rule, and manifests and the states of trainings contain their digests; all
+are found by one function.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pipeline_src.files import sha256_file, sha256_json
 from pipeline_src.modules import PACKAGE, locate
 
 NAME = PACKAGE.name
-#: What no result depends on. Configuration and plans act by their values, which every result
-#: records; the others read and write files, keep a process alive or tell what was done.
+#: Modules that no result depends on. Configuration and plans act by their values, which each result
+#: records; the others read and write files, keep a process alive or record what was done.
 NEUTRAL = (
     "",
     "acceleration.fork_client",
@@ -36,7 +36,7 @@ NEUTRAL = (
     "provenance",
     "running",
 )
-#: Except these of them.
+#: Exceptions from these.
 NOT_NEUTRAL = ("planning.names", "provenance.crate_content")
 
 
@@ -46,7 +46,7 @@ def sources(*modules: str) -> list[Path]:
 
     Args:
         modules: dotted names, such as `training.stages`, relative to this package, or names of
-            modules elsewhere, such as those of a distillation method of one's own.
+            modules elsewhere, such as those of a user's own distillation method.
 
     Returns:
         Files in order, each once: Python modules, and files beside them that their code names.
@@ -81,7 +81,9 @@ def digests(files: Iterable[Path]) -> dict[str, str]:
 
 @cache
 def _digest(path: Path, modified: int) -> str:
-    """Of a file as it was at that time: the steps of a plan share most of theirs."""
+    """The digest of a file as it was at that time, cached because the steps of a plan share most
+    files.
+    """
     return sha256_file(path)
 
 

@@ -1,4 +1,4 @@
-"""The layout of the ACDC challenge (Bernard et al., IEEE TMI 2018)."""
+"""Reads the layout of the ACDC challenge (Bernard et al., IEEE TMI 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T1 volumes of the MRBrainS challenge, 2013 and 2018 releases."""
+"""Finds T1 volumes of the MRBrainS challenge, 2013 and 2018 releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIfTI files found by a pattern: whose they are, and what distinguishes those of one patient."""
+"""Finds NIfTI files by a pattern, and recognises the patient and frame of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENTITY = re.compile(
 
 @dataclass(frozen=True)
 class _Found:
-    """A file, its path below the source's folder, and where its patient's id stands in that."""
+    """A file, its path below the source's folder, and where its patient's id is in that path."""
 
     path: Path
     name: str

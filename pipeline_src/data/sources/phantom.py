@@ -1,4 +1,4 @@
-"""Drawn (synthetic) phantoms as a source."""
+"""The data source of drawn (synthetic) phantoms."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ WRONG_VALUE: list[Case] = [
     ),
     ("datasets.heads.source", "nifti", ("datasets.heads.source.kind", "is missing", "nifti")),
     ("datasets.heads.source.kind", None, ("datasets.heads.source.kind", "is missing", "nifti")),
-    ("title", date(2020, 1, 2), ("title", "is no text", "quotes")),
+    ("title", date(2020, 1, 2), ("title", "is not text", "quotes")),
     ("datasets.heads.split.train", ["a", False], ("train: ['a', False]", "write text in quotes")),
     ("methods", {"att": {}}, ("methods", "'att'", "did you mean 'at'")),
     ("methods", {"crd": {}}, ("methods", "'crd'", "fitnets")),
