@@ -107,7 +107,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "planning/steps.py",
         "planning/code.py",
         "config/study.py",
-        "config/method.py",
+        "config/distillation.py",
         "provenance/manifest.py",
         "files.py",
         "npz_files.py",
