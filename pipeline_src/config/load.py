@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline_src.config.data import OWN
+from pipeline_src.config.datasets import OWN
 from pipeline_src.config.reference import key_paths, source_kinds
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study

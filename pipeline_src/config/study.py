@@ -9,20 +9,19 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline_src.config.ablation import Ablation
-from pipeline_src.config.data import Dataset
-from pipeline_src.config.method import (
+from pipeline_src.config.datasets import Dataset
+from pipeline_src.config.distillation import (
     Distillation,
-    Evaluation,
     Method,
-    Sampling,
     StudentFriendly,
-    Training,
     available_methods,
 )
+from pipeline_src.config.evaluation import Evaluation
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
+from pipeline_src.config.sampling import Sampling
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study_checks import (
@@ -35,6 +34,7 @@ from pipeline_src.config.study_checks import (
     refuse_unknown_ablated,
     refuse_unknown_reconstructing,
 )
+from pipeline_src.config.training import Training
 
 Repeated = Literal["seed", "mask", "split"]
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]

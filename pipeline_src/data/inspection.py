@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.data.files import refuse_absent
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.splits import PARTS, split_patients

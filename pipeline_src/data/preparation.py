@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.data.inspection import (
     check_shape,
     choose_volumes,

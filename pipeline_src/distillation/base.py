@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.method import Method
+from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section

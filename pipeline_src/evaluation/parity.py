@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_src.config.method import Method, Network, Networks
-from pipeline_src.config.networks import OtherNetwork
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics

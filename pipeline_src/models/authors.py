@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 from pipeline_src.models.checkpoints import read_checkpoint_tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline_src.config.data import OwnSource
+from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import source_options
 from pipeline_src.planning.models import Models

@@ -7,7 +7,10 @@ are found by one function.
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
 import re
+import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -75,7 +78,10 @@ def sources(*modules: str) -> list[Path]:
 
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of source files, by path relative to the package or, outside it, by name."""
+    """SHA-256 of source files, by path relative to the package or, outside it, by name.
+
+    Of a Python module only the code counts: an edited comment or docstring retrains nothing.
+    """
     return {_name(path): _digest(path, path.stat().st_mtime_ns) for path in files}
 
 
@@ -84,7 +90,42 @@ def _digest(path: Path, modified: int) -> str:
     """The digest of a file as it was at that time, cached because the steps of a plan share most
     files.
     """
-    return sha256_file(path)
+    if path.suffix != ".py":
+        return sha256_file(path)
+    return hashlib.sha256(code_of(path.read_bytes()).encode()).hexdigest()
+
+
+def code_of(source: bytes) -> str:
+    """A Python module without comments, docstrings and blank lines.
+
+    The text is cut and not written anew from the syntax tree, which another Python would do in
+    another way.
+    """
+    lines = [bytearray(line) for line in source.splitlines()]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if first is not None and ast.get_docstring(node, clean=False) is not None:
+                assert first.end_lineno is not None
+                assert first.end_col_offset is not None
+                for number in range(first.lineno - 1, first.end_lineno):
+                    begin = first.col_offset if number == first.lineno - 1 else 0
+                    last = number == first.end_lineno - 1
+                    end = first.end_col_offset if last else len(lines[number])
+                    # Blanks, so that what stands behind it keeps its place.
+                    lines[number][begin:end] = b" " * (end - begin)
+    blanked = [line.decode() for line in lines]
+    text = "\n".join(blanked) + "\n"
+    go_on: set[int] = set()  # rows whose end is within a string
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            blanked[row - 1] = blanked[row - 1][:column]
+        elif token.type not in (tokenize.NL, tokenize.NEWLINE):
+            go_on |= set(range(token.start[0], token.end[0]))
+    rows = enumerate(blanked, start=1)
+    kept = [(row, line) for row, line in rows if line.strip() or row - 1 in go_on]
+    return "\n".join(line if row in go_on else line.rstrip() for row, line in kept)
 
 
 def package_digest() -> str:

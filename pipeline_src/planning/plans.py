@@ -6,16 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline_src.config.method import (
-    Distillation,
-    Method,
-    StudentFriendly,
-    Training,
-)
+from pipeline_src.config.distillation import Distillation, Method, StudentFriendly
 from pipeline_src.config.networks import AnyNetwork, Network, OtherNetwork
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import Section
 from pipeline_src.config.study import TRAINED_START, Study
+from pipeline_src.config.training import Training
 from pipeline_src.planning.names import split_model_name
 
 

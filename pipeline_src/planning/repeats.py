@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.split import Folds
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError

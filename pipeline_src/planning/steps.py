@@ -16,7 +16,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config.data import source_module
+from pipeline_src.config.datasets import source_module
 from pipeline_src.config.networks import OtherNetwork
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError

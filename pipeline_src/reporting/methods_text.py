@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from pipeline_src.config.method import Method
+from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Network
 from pipeline_src.config.section import shown
 from pipeline_src.config.setting import acceleration_name

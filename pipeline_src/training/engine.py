@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from pipeline_src.config.method import Training
+from pipeline_src.config.training import Training
 from pipeline_src.errors import InputError
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline_src.config.method import StudentFriendly
+from pipeline_src.config.distillation import StudentFriendly
 from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.sft import SFTNetwork

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from pipeline_src.config.method import Training
+from pipeline_src.config.training import Training
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

@@ -22,7 +22,7 @@ from unit_helpers import one_line
 
 from pipeline_src.cli import main
 from pipeline_src.config import load_study
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Evaluator

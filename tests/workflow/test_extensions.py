@@ -37,7 +37,7 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     assert set(table[table["model"] == "rkd"]["training"]) == {"std_kd", "sft_kd"}
 
     module = package / "rkd.py"
-    module.write_text(module.read_text() + "\n# edited\n")
+    module.write_text(module.read_text() + "\nEDITED = 1\n")
     trainings = [p for p in fresh.planned("tables") if p.startswith("Training")]
     assert trainings == [
         "Training sft_kd_rkd: heart 4x seed 0",

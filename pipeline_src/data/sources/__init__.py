@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline_src.config.data import OwnSource, source_module
+from pipeline_src.config.datasets import OwnSource, source_module
 from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section
 from pipeline_src.data.volume import VolumeReference, refuse_duplicates

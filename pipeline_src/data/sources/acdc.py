@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from pipeline_src.config.data import AcdcSource
+from pipeline_src.config.datasets import AcdcSource
 from pipeline_src.data.files import (
     entries,
     name_when_finished,

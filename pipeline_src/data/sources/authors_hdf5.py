@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_src.config.data import AuthorsHdf5Source
+from pipeline_src.config.datasets import AuthorsHdf5Source
 from pipeline_src.data.files import (
     entries,
     name_when_finished,

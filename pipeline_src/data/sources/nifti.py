@@ -11,7 +11,7 @@ from typing import Any
 
 import regex
 
-from pipeline_src.config.data import NiftiSource
+from pipeline_src.config.datasets import NiftiSource
 from pipeline_src.data.files import matching, refuse_two_suffixes, require_folder, subfolders
 from pipeline_src.data.nifti_files import nifti_volume
 from pipeline_src.data.volume import VolumeReference, without_volume

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline_src.config import load_study
-from pipeline_src.config.method import StudentFriendly
+from pipeline_src.config.distillation import StudentFriendly
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.figures.network_rows import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_src.config.data import Dataset, SliceRange
+from pipeline_src.config.datasets import Dataset, SliceRange
 from pipeline_src.config.load import load_study
 from pipeline_src.config.presets import PRESETS
 from pipeline_src.config.split import Folds, PatientChoice

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pipeline_src.config.method import Margins
+from pipeline_src.config.evaluation import Margins
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.tables.method_options import method_options

@@ -137,8 +137,8 @@ def test_plan_of_a_distilled_student_knows_its_teacher_and_method(
     [
         (b"study: [unclosed\n", "is not valid YAML"),
         (b"\xff\xfe\x00study", "is not valid YAML"),
-        (b"", "holds no mapping"),
-        (b"- a\n- b\n", "holds no mapping"),
+        (b"", "is not a mapping"),
+        (b"- a\n- b\n", "is not a mapping"),
         (None, "cannot be read"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from preparation_helpers import never_read
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data import inspection, nifti_files
 from pipeline_src.data.inspection import Inspection, inspect_dataset
 from pipeline_src.data.preparation import prepare

@@ -16,7 +16,7 @@ import pytest
 from unit_helpers import GOOD, rewrite
 
 from pipeline_src.acceleration.compiled import CompilationError, find_compiler
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.preparation import (
     PreparedData,
     prepare,

@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.models.taps import Tap
 from pipeline_src.training.objectives import sft_losses

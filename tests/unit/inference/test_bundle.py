@@ -22,7 +22,7 @@ from unit_helpers import one_line
 
 from pipeline_src import inference
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.evaluation.evaluate import through
 from pipeline_src.inference import card
 from pipeline_src.models.dccnn import DCCNN

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.base import count_parameters
 from pipeline_src.models.dccnn import DCCNN, Cascade
 from pipeline_src.models.sft import SFTNetwork
