@@ -178,7 +178,8 @@ def reconstruct(options: argparse.Namespace) -> Made:
         shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
         print(
             printable(
-                f"look: {options.output}: also holds {len(left)} that other weights made ({shown})"
+                f"warning: {options.output}: also holds {len(left)} that other weights made "
+                f"({shown})"
             ),
             file=sys.stderr,
         )
