@@ -65,6 +65,7 @@ TABLE_TITLES = {
     "paper": "Beside the paper's values",
     **{name: METRICS[name].table for name in MORE},
     "cost": "Cost of teacher and student",
+    "robustness": "Beyond what was trained for",
 }
 #: Column of the main table that a training belongs to; each recipe has its own.
 COLUMN_OF_TRAINING = {
