@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline_src.config.shifts import Shift
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.comparison import Comparison, compare_family
+from pipeline_src.evaluation.comparison import Comparison, compare_family, estimate_mean
 from pipeline_src.evaluation.metrics import MAIN, METRICS
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
 from pipeline_src.evaluation.results import NUMBERS, read_metrics
@@ -119,7 +119,6 @@ def _of_setting(
         unshifted = of_setting(own, dataset, acceleration)
         found, lacking = _losses(rows, unshifted, metric)
         losses[name] = found
-        results = compare_family(found, seed=RESAMPLING_SEED, higher_is_better=False)
         for model in [*found, *lacking]:
             row: dict[str, object] = {
                 "model": model[0],
@@ -130,11 +129,13 @@ def _of_setting(
                 "against": UNSHIFTED,
                 "value": _mean(_of_model(rows, model), metric),
                 "unshifted": _mean(_of_model(unshifted, model), metric),
+                "verdict": "",
                 "reason": lacking.get(model, ""),
             }
-            if model in results:
-                row["loss"] = results[model].effect
-                row |= {key: getattr(results[model], key) for key in OF_LOSS}
+            if model in found:
+                mean = estimate_mean(found[model], seed=RESAMPLING_SEED)
+                row["loss"] = mean.effect
+                row |= {key: getattr(mean, key) for key in OF_LOSS}
             told.append(facts | row)
     yield from _recipes(losses, told, metric, labels)
     yield from told
