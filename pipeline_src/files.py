@@ -116,7 +116,7 @@ def open_regular(path: Path) -> BufferedReader:
     """A file of others, opened to be read: of a pipe or a device, reading might never end.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode

@@ -24,10 +24,11 @@ def add_parsers(subcommands: Subcommands) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in quotes",
+        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in "
+        "quotes; or the sample.safetensors of a bundle, a drawn phantom",
     )
     sub.add_argument(
-        "--model", type=Path, required=True, metavar="FOLDER", help="a training's, or a bundle"
+        "--model", type=Path, required=True, metavar="FOLDER", help="of a training, or a bundle"
     )
     sub.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="results go there"
@@ -36,7 +37,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         "--pattern",
         default="**/*",
         metavar="GLOB",
-        help="files to take of a folder, such as 'sub-*/anat/*_T1w.nii.gz' (default: all)",
+        help="files to use in a folder, such as 'sub-*/anat/*_T1w.nii.gz' (default: all)",
     )
     sub.add_argument(
         "--slice-axis",
@@ -56,13 +57,13 @@ def add_parsers(subcommands: Subcommands) -> None:
         default="fft",
         help="where the zero frequency is: at index 0 (fft), or in the middle, as after "
         "fftshift(fft2(image)) (shifted), or with the image's centre in the middle too (centred, "
-        "as fastMRI has it) (default: %(default)s)",
+        "as in fastMRI) (default: %(default)s)",
     )
     sub.add_argument(
         "--scale", type=float, metavar="NUMBER", help="divide by this instead of the maximum"
     )
     sub.add_argument(
-        "--anyway", action="store_true", help="under a mask that the model was not trained for too"
+        "--anyway", action="store_true", help="also use masks that the model was not trained for"
     )
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
@@ -70,7 +71,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument(
         "--threads",
         type=int,
-        help="CPU threads (default: as in training; other numbers of them change the last bits)",
+        help="CPU threads (default: as in training; other numbers change the last bits)",
     )
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument(
@@ -91,7 +92,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         subcommands,
         "bundle",
         bundle,
-        "Pack a trained model as a folder that stands alone.",
+        "Pack a trained model as a folder that works by itself.",
         study=False,
     )
     sub.add_argument(
@@ -100,7 +101,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     what = sub.add_mutually_exclusive_group(required=True)
     what.add_argument("--output", type=Path, metavar="DIR", help="bundle to write")
     what.add_argument(
-        "--check", type=Path, metavar="DIR", help="look whether a bundle is whole and works"
+        "--check", type=Path, metavar="DIR", help="check that a bundle is complete and works"
     )
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
@@ -150,15 +151,15 @@ def reconstruct(options: argparse.Namespace) -> None:
     }
     run = Run(trained, volumes, options.output, asked, device, settings)
     for remark in run.remarks():
-        print(printable(f"look: {remark}"), file=sys.stderr)
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     made, before = run()
-    kinds = {"image": "undersampled here (retrospective)", "kspace": "measured so (prospective)"}
+    kinds = {"image": "undersampled here (retrospective)", "kspace": "measured (prospective)"}
     told = ", ".join(
         f"{count} {kinds[domain]}"
         for domain in kinds
         if (count := sum(volume.domain == domain for volume in volumes))
     )
-    already = f", {before} were there already" if before else ""
+    already = f", {before} existed already" if before else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
 
 
@@ -177,5 +178,5 @@ def bundle(options: argparse.Namespace) -> None:
         raise InputError("bundle: the training's folder is missing")
     trained = load_trained(options.model, options.trained_mask)
     for remark in write_bundle(trained, options.output, options.licence):
-        print(printable(f"look: {remark}"), file=sys.stderr)
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

@@ -74,7 +74,7 @@ class Robustness(Section):
             if float(f"{value:g}") != value:
                 raise ValueError(f"{value!r} has too many digits to name a folder; use six or less")
             if value == 1:
-                raise ValueError("1 is no shift; leave it out")
+                raise ValueError("1 is not a shift; leave it out")
         return values
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The base of every configuration section, and how one mapping is laid over another."""
+"""The base class of every configuration section, and merging of mappings."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Section(BaseModel):
 
 
 def refuse_repeats(values: list[Any]) -> None:
-    """Refuse a list that has something twice.
+    """Refuse a list with duplicates.
 
     Raises:
-        ValueError: it has.
+        ValueError: it has some.
     """
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
@@ -64,11 +64,11 @@ def refuse_repeats(values: list[Any]) -> None:
 
 
 def refuse_control_characters(text: str) -> None:
-    """Refuse text that would reach a terminal, a table or a file name as something else.
+    """Refuse text that a terminal, a table or a file name would show as something else.
 
     Raises:
-        ValueError: it holds a control character, half of a pair, which no file can hold, or one
-            that turns the direction of text.
+        ValueError: it contains a control character, half of a surrogate pair, or a character that
+            changes the direction of text.
     """
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TURNING:
@@ -86,15 +86,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _refuse_truth_for_a_number(key: str, value: Any, annotation: Any) -> None:
-    """Pydantic takes `true`, which YAML also makes of `yes` and `on`, for 1 where a number is
-    asked for, also within a list."""
+    """Refuse `true` where a number is expected, also within a list: YAML also reads `yes` and `on`
+    as `true`, and pydantic accepts it as 1.
+    """
     values = value if isinstance(value, list) else [value]
     if any(isinstance(one, bool) for one in values) and "bool" not in str(annotation):
-        raise ValueError(f"{key}: {value!r} is given, which is no number and no text")
+        raise ValueError(f"{key}: {value!r} is given, which is neither a number nor text")
 
 
 def _expanded(path: str) -> str:
-    """A path with `~` and environment variables put in, as a shell would."""
+    """A path with `~` and environment variables expanded, as in a shell."""
     # Not by Path, which would change the rest of the text.
     expanded = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111
     unknown = re.search(r"\$(\w+|\{[^}]*\})", expanded)
@@ -110,7 +111,7 @@ PathText = Annotated[str, AfterValidator(_expanded)]
 
 
 def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
-    """An error that names a key nobody reads, its value and the nearest key that exists."""
+    """An error that names an unknown key, its value and the nearest existing key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return PydanticCustomError(
         "unknown_key",
@@ -130,8 +131,9 @@ def shown(value: Any) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced, and so is a
-    mapping of another `kind`, whose keys are others."""
+    """Merge ``over`` into ``base``: mappings are merged key by key, everything else is replaced,
+    including a mapping of another `kind`, which has other keys.
+    """
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -143,6 +145,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    # Where `kind` is no text, it is the name of something, such as of a data set.
+    # Where `kind` is not text, it is the name of something, such as of a data set.
     kinds = (old.get("kind"), new.get("kind"))
     return all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]

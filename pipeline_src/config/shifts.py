@@ -87,7 +87,7 @@ class Shift:
             if kind == known != "family" and re.fullmatch(VALUES[known], value):
                 return cls(known, value)
         raise InputError(
-            f"{name!r:.80} is no shift; give seed_1, acceleration_6, noise_0.01, scale_0.5, "
+            f"{name!r:.80} is not a shift; give seed_1, acceleration_6, noise_0.01, scale_0.5, "
             f"data_NAME, {', '.join(FAMILIES)}"
         )
 

@@ -1,4 +1,4 @@
-"""Looking for data files: what counts as one, and files that are there by name only."""
+"""Finds data files, and detects those that exist by name only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ POINTER_SIZE = 1024
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether any component is hidden or a system's own; such are never looked at."""
+    """Whether any component is hidden or belongs to the operating system; such paths are
+    ignored.
+    """
     return any(
         (part.startswith(".") and part not in (".", "..")) or part.lower() in SYSTEM_NAMES
         for part in path.parts
@@ -30,7 +32,7 @@ def require_folder(path: Path, what: str) -> Path:
     """``path``, if it is a folder that can be listed.
 
     Raises:
-        InputError: it is missing, is no folder, or may not be read.
+        InputError: it is missing, is not a folder, or may not be read.
     """
     try:
         if not path.is_dir():
@@ -43,7 +45,7 @@ def require_folder(path: Path, what: str) -> Path:
 
 
 def entries(folder: Path, what: str) -> list[Path]:
-    """What lies in a folder, sorted, without what is hidden; broken links are among it.
+    """The entries of a folder, sorted, without hidden ones; broken links are included.
 
     Raises:
         InputError: see `require_folder`.
@@ -52,7 +54,7 @@ def entries(folder: Path, what: str) -> list[Path]:
 
 
 def subfolders(folder: Path, what: str) -> list[Path]:
-    """The folders in a folder, sorted, and broken links, which may be folders.
+    """The folders in a folder, sorted, including broken links, which may be folders.
 
     Raises:
         InputError: see `require_folder`.
@@ -61,10 +63,10 @@ def subfolders(folder: Path, what: str) -> list[Path]:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Paths below ``folder`` that a glob finds, sorted; nothing hidden, but broken links too.
+    """Paths below ``folder`` that match a glob, sorted; nothing hidden, but including broken links.
 
     Raises:
-        InputError: ``pattern`` is no glob, or a file that it would match is still being
+        InputError: ``pattern`` is not a glob, or a file that it would match is still being
             downloaded.
     """
     # A component without a wildcard is only found where it exists, which a broken link does not.
@@ -76,14 +78,14 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         matched = set(folder.glob(wild))
         found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
     except (NotImplementedError, ValueError) as error:
-        raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
+        raise InputError(f"pattern: {pattern!r} is not a glob below path ({error})") from None
     seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
     refuse_unfinished(seen)
     return [path for path in seen if path in matched]
 
 
 def name_when_finished(path: Path) -> str:
-    """The name of a file, without what programs add while they download it."""
+    """The name of a file, without what programs append while they download it."""
     return path.stem if path.suffix.lower() in DOWNLOADS else path.name
 
 
@@ -102,10 +104,10 @@ def refuse_unfinished(paths: Iterable[Path]) -> None:
 
 
 def refuse_two_suffixes(path: Path) -> None:
-    """Refuse a volume that lies in its folder as `.nii.gz` and as `.nii`.
+    """Refuse a volume that exists in its folder as `.nii.gz` and as `.nii`.
 
     Raises:
-        InputError: both are there.
+        InputError: both exist.
     """
     other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
     if other.suffixes and (other.exists() or other.is_symlink()):
@@ -118,13 +120,13 @@ def refuse_two_suffixes(path: Path) -> None:
 def refuse_absent(
     paths: Sequence[Path], otherwise: str = ", or leave their patients out of the split"
 ) -> None:
-    """Refuse files that are there by name only, and tell how to get what they hold.
+    """Refuse files that exist by name only, and say how to get their content.
 
-    ``otherwise`` is how to do without them.
+    ``otherwise`` says how to do without them.
 
     Raises:
-        InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the line
-            names the first three of a kind.
+        InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the
+            message names the first three of a kind.
     """
     absent: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
@@ -153,7 +155,7 @@ LFS = "its content is not fetched (Git LFS)", "use `git lfs pull`"
 
 
 def _why_absent(path: Path) -> tuple[str, str] | None:
-    """What is wrong with a file that holds nothing, and the way out; None for any other."""
+    """What is wrong with a file without content, and the remedy; None for any other file."""
     if is_broken_link(path):
         if "annex/objects" in path.readlink().as_posix():
             return ANNEX

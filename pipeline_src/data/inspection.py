@@ -1,4 +1,4 @@
-"""What a data set holds, seen before any pixel is read: its patients, its split, its headers."""
+"""Inspects a data set before any pixel is read: its patients, its split, its headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.data.files import refuse_absent
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.splits import PARTS, split_patients
@@ -23,7 +23,7 @@ class Chosen:
 
     Attributes:
         volumes: all, sorted.
-        parts: patient to `train`, `validation` or `test`, for those who have one.
+        parts: patient to `train`, `validation` or `test`, for those who are in one.
         used: the volumes of those patients, one part after the other.
     """
 
@@ -34,15 +34,15 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a data set holds.
+    """What a data set contains.
 
     Attributes:
-        volumes: how many there are.
-        patients: how many were recognised.
+        volumes: number of volumes.
+        patients: number of patients that were recognised.
         examples: the first patients, each with the frame and the label of every volume.
-        parts: how many patients are in each part of the split.
-        without_volume: patients who are left out for having none.
-        repeated: a sentence for each file that is also that of another patient of the same part.
+        parts: number of patients in each part of the split.
+        without_volume: patients who are left out because they have none.
+        repeated: a sentence for each file that another patient of the same part also has.
         ids: of all patients.
     """
 
@@ -56,14 +56,13 @@ class Inspection:
 
 
 def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
-    """Look at a data set as its preparation would, but for the pixels.
+    """Check a data set as its preparation would, except for the pixels.
 
-    Files of equal size are compared by their digests; nothing else of a file is read than its
-    header.
+    Files of equal size are compared by their digests; otherwise only headers are read.
 
     Raises:
-        InputError: the data is not there, the split does not fit it, a header tells that its
-            volume cannot be used, or patients of two parts have one file.
+        InputError: the data does not exist, the split does not fit it, a header shows that its
+            volume cannot be used, or patients of two parts have the same file.
     """
     chosen = choose_volumes(dataset, data_root)
     repeated = equal_files(chosen)
@@ -117,11 +116,11 @@ def chosen_slices(count: int, preparation: Preparation, label: str) -> range:
 
 
 def check_shape(shape: tuple[int, int, int], preparation: Preparation, label: str) -> bool:
-    """Whether a volume of rows, columns and slices is prepared; False if it is too small, and
-    volumes that are too small are dropped.
+    """Whether a volume of rows, columns and slices is prepared; False if it is too small and such
+    volumes are dropped.
 
     Raises:
-        InputError: it is too small where that is an error, or has no slice in the configured
+        InputError: it is too small and that is an error, or it has no slice in the configured
             range.
     """
     chosen_slices(shape[2], preparation, label)
@@ -182,13 +181,13 @@ def equal_files(chosen: Chosen) -> list[str]:
 
 
 def same_image(first: VolumeReference, second: VolumeReference, parts: dict[str, str]) -> str:
-    """What is to be said of two volumes with one image; empty if one patient has both.
+    """A sentence about two volumes with the same image; empty if one patient has both.
 
-    Within a part, one person counts as two: public data has such cases, so it is said and not
-    refused. Across parts, the network would be tested on what it has learnt.
+    Within a part, one person counts as two: public data has such cases, so it is reported but not
+    refused. Across parts, the network would be tested on what it was trained on.
 
     Raises:
-        InputError: they are of two patients in different parts of the split.
+        InputError: they belong to two patients in different parts of the split.
     """
     if first.patient == second.patient:
         return ""

@@ -64,8 +64,8 @@ def read_nifti(
 ) -> NDArray[np.float32]:
     """The image of a 3-D NIfTI file as `(rows, columns, slices)`, float32, in scanner units.
 
-    ``orientation`` such as `RAS` turns the axes of the file to point there before ``slice_axis``
-    is taken for the slices; None and `as_stored` leave them as they are.
+    ``orientation`` such as `RAS` turns the axes of the file to that orientation before slices are
+    taken along ``slice_axis``; None and `as_stored` leave them as they are.
 
     Raises:
         InputError: the file is missing, empty, truncated, not NIfTI, not 3-D, or unreadable.
@@ -81,11 +81,11 @@ def read_nifti(
 def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
     """Shape and orientation of what `read_nifti` reads.
 
-    The orientation is that of the file; None where the file does not say, or where
-    ``orientation`` is given.
+    The orientation is that of the file; None if the file does not say, or if ``orientation`` is
+    given.
 
     Raises:
-        InputError: see `read_nifti`; what lies behind the header is not looked at.
+        InputError: see `read_nifti`; only the header is checked.
     """
     with reading_nifti(path):
         image = open_nifti(path)
@@ -98,7 +98,7 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
 
 @contextmanager
 def reading_nifti(path: Path) -> Iterator[None]:
-    """What nibabel raises, as one line that names the file; its warnings are of no consequence."""
+    """Turn errors of nibabel into one line that names the file, and ignore its warnings."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -116,11 +116,11 @@ def reading_nifti(path: Path) -> Iterator[None]:
         MemoryError,
         zlib.error,
     ) as error:
-        raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
+        raise InputError(f"{path}: is truncated or not a NIfTI file ({error})") from None
 
 
 def open_nifti(path: Path) -> Any:
-    """The image before its pixels are read."""
+    """Open an image without reading its pixels."""
     # Nibabel takes a file that it may not open for one of another type.
     with open_regular(path) as stream:
         if not stream.read(1):
@@ -145,8 +145,8 @@ def _refuse_two_types(path: Path, image: Any) -> None:
     bits = 8 * image.get_data_dtype().itemsize
     if told not in (0, bits):
         raise InputError(
-            f"{path}: is truncated or no NIfTI file (its header says datatype "
-            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it anew with both "
+            f"{path}: is truncated or not a NIfTI file (its header says datatype "
+            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it again with both "
             "alike)"
         )
 
@@ -166,11 +166,11 @@ def read_through(path: Path, image: Any) -> None:
             read += len(block)
             if read > told + SPARE_BYTES:
                 raise InputError(
-                    f"{path}: unpacks to more than the {told} bytes that its header tells; "
+                    f"{path}: unpacks to more than the {told} bytes given in its header; "
                     "it is damaged"
                 )
     if read < told:
-        raise EOFError(f"{read} bytes of the {told} that its header tells")
+        raise EOFError(f"{read} bytes of the {told} given in its header")
 
 
 def _orientation(image: Any) -> str | None:

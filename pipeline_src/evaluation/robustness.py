@@ -69,7 +69,9 @@ def noise_image(
     deviation of each image.
 
     Args:
+        mask: which samples are measured.
         deviations: `(images,)`.
+        rng: what draws the noise.
 
     Returns:
         `(images, rows, columns)`.

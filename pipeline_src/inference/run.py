@@ -1,4 +1,4 @@
-"""Reconstructing many files: what is done already, and what lies beside each result."""
+"""Reconstructs many files: skips what is already done, and writes each result with its facts."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 from pipeline_src.training.device import set_convolution_precision
 
-#: All results of an output folder at a glance.
+#: Overview of all results of an output folder.
 OVERVIEW = "reconstructions.json"
 FORMAT = "sft-kd-recon reconstruction 1"
 
 
 def place(wanted: str, threads: int) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` names, set up so that a run repeats to the bit.
+    """The device for `auto`, `cpu` or `cuda`, set up so that runs are reproducible to the bit.
 
     Raises:
-        InputError: CUDA is asked for and there is none.
+        InputError: CUDA is requested but there is none.
     """
     torch.set_num_threads(threads)
     seen = torch.cuda.is_available()
@@ -54,10 +54,10 @@ def place(wanted: str, threads: int) -> torch.device:
 
 
 def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
-    """Torch's convolutions (`library`), with which the evaluation measures, or compiled ones.
+    """Use torch's convolutions (`library`), as in the evaluation, or the compiled ones.
 
     Raises:
-        InputError: the compiled ones cannot be had.
+        InputError: the compiled ones are not available.
     """
     if kind == "library":
         return
@@ -73,19 +73,20 @@ def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
 
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
-    """Arrays do not say how they are to be shown; where they are of the size of the model's
-    slices, they are shown as those are."""
+    """Set how slices are shown: arrays do not say it, so if they have the size of the model's
+    slices, they are shown like those.
+    """
     if volume.suffix in (".nii", ".nii.gz") or volume.turns or volume.size[:2] != trained.matrix:
         return volume
     return replace(volume, turns=trained.config.origin.display_quarter_turns)
 
 
 class Run:
-    """All inputs of one command.
+    """Reconstructs all inputs of one command.
 
     Args:
         output: folder for results: `NAME` with the input's suffix, `NAME.json`, `NAME.png`.
-        settings: what else decides the numbers, such as the device.
+        settings: other settings that affect the numbers, such as the device.
 
     Raises:
         InputError: an input does not fit, or would be overwritten.
@@ -109,10 +110,10 @@ class Run:
         self._model = trained.told
 
     def _refuse_foreign(self, volume: Volume) -> None:
-        """What lies in the output folder and was not made here is never written over.
+        """Check that no file in the output folder would be overwritten that was not made here.
 
         Raises:
-            InputError: something does, the input itself or facts of another kind.
+            InputError: one would: the input itself, or facts of another kind.
         """
         for path in self._paths(volume):
             if path.exists() and path.samefile(volume.path):
@@ -121,16 +122,16 @@ class Run:
                 )
         *_, facts = self._paths(volume)
         if facts == self._output / OVERVIEW:
-            raise InputError(f"{volume.path}: {OVERVIEW} is a name of its own; give it another")
+            raise InputError(f"{volume.path}: {OVERVIEW} is a reserved name; rename the file")
         if facts.exists():
             told = read_json(facts)
             if not isinstance(told, dict) or told.get("format") != FORMAT:
                 raise InputError(
-                    f"--output {self._output}: {facts} tells of something else; give another folder"
+                    f"--output {self._output}: {facts} is of something else; give another folder"
                 )
 
     def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
-        """Image, contact sheet and facts."""
+        """The files of a result: image, contact sheet and facts."""
         base = self._output / volume.name
         image, sheet, facts = (
             base.with_name(base.name + suffix) for suffix in (volume.suffix, ".png", ".json")
@@ -138,7 +139,7 @@ class Run:
         return image, sheet, facts
 
     def remarks(self) -> list[str]:
-        """What is to be said before, each once, with how many inputs it is of."""
+        """Warnings before the run, each once, with the number of inputs that it applies to."""
         counted: dict[str, list[Plan]] = {}
         for one in self._plans:
             if one.chosen.remark:
@@ -149,11 +150,12 @@ class Run:
         ]
 
     def __call__(self) -> tuple[int, int]:
-        """Reconstruct what is not done yet; how many were made, and how many there were.
+        """Reconstruct what is not done yet; returns how many results were made and how many
+        existed.
 
         Raises:
             InputError: the numbers of an input cannot be used, or the output cannot be written;
-                what was made before stays.
+                earlier results are kept.
         """
         asked = [self._asked(one) for one in self._plans]
         todo = [
@@ -181,7 +183,7 @@ class Run:
         }
 
     def _asked(self, one: Plan) -> dict[str, Any]:
-        """All that decides the numbers of a result."""
+        """All settings that affect the numbers of a result."""
         return {
             "input_sha256": sha256_file(one.volume.path),
             "weights_sha256": self._model["weights_sha256"],
@@ -197,7 +199,7 @@ class Run:
         return {k: v for k, v in asdict(self._options).items() if k != "anyway"}
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
-        """Whether a result lies there that was asked for in the same way, as it was written."""
+        """Whether a result exists that was made with the same settings and is unchanged."""
         image, sheet, facts = self._paths(one.volume)
         if not facts.exists():
             return False
@@ -214,7 +216,7 @@ class Run:
         recorder = RunRecorder()
         scratch = Scratch(image.parent)
         result = reconstruct(one, self._trained, self._options, scratch, self._device, advance)
-        # Until the facts are there, nothing counts as done.
+        # Nothing counts as done until the facts are written.
         facts.unlink(missing_ok=True)
         with atomic_path(image) as temporary, temporary.open("r+b") as stream:
             one.volume.save(result.image, stream)

@@ -1,4 +1,4 @@
-"""Where the files of a study lie below its results, and what they are called, told in one place."""
+"""Defines where the files of a study lie below its results, and what they are called."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ REPEATED: dict[Kind, set[str]] = {
 class Places:
     """Paths relative to `results/{study}`.
 
-    Accelerations are given as `4x`. A seed may be a wildcard; it counts only where the kind of file
-    is one for each seed, and may be None elsewhere.
+    Accelerations are given as `4x`. A seed may be a wildcard; it is used only if there is one file
+    of that kind per seed, and may be None otherwise.
     """
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def repeated(self, kind: Kind) -> bool:
-        """Whether there is one for each seed."""
+        """Whether there is one per seed."""
         return bool(REPEATED[kind] & set(self._study.repeat_over))
 
     def seeds(self, kind: Kind) -> list[int] | list[None]:
-        """The seeds that there is one for; None alone where one serves all."""
+        """The seeds that have one each; only None if one serves all."""
         return list(self._study.seeds) if self.repeated(kind) else [None]
 
     def store(self, dataset: str, seed: int | str | None) -> str:
@@ -96,7 +96,7 @@ def history(stage: str) -> str:
 
 
 def stage_of(history: str) -> str:
-    """The stage that a history is of."""
+    """The stage that a history belongs to."""
     return history.rpartition("/")[2].removeprefix("history_").removesuffix(".csv")
 
 

@@ -1,5 +1,4 @@
-"""A study without its images and weights: what its tables and figures are made of, small enough to
-lie beside the documents that quote them."""
+"""Archives the records of a study, without images and weights, to be stored with documents."""
 
 from __future__ import annotations
 
@@ -49,17 +48,17 @@ from pipeline_src.reporting.figures.kinds import KINDS
 
 #: The records themselves, in an archive's folder.
 RECORDS = "records.tar.xz"
-#: Where given data lies for somebody who has the records alone.
+#: Folder of the input data in archived paths.
 DATA_ROOT = "data"
-#: More than this, unpacked, is no archive of a study.
+#: Largest size of an archive's unpacked content, in bytes.
 LARGEST = 2 << 30
 
 
 def recorded_files(study: Study) -> list[str]:
-    """Paths in the results that an archive holds, in order, each once.
+    """Paths in the results that an archive contains, in order, each once.
 
-    Configuration, metrics, histories, manifests, masks, the measured cost, and the reconstructed
-    slices that the figures show; neither weights nor stores.
+    They are configuration, metrics, histories, manifests, masks, the measured cost, and the
+    reconstructed slices that the figures show, but neither weights nor stores.
     """
     places, reported = Places(study), of_study(study)
     files = [CONFIG, COST, manifest_of(COST)]
@@ -78,7 +77,7 @@ def recorded_files(study: Study) -> list[str]:
 
 
 def drawable(reported: Reported) -> list[Figure]:
-    """The figures of a study that its records suffice for: those that do not show a store."""
+    """The figures of a study that can be drawn from its records: those that do not show a store."""
     return [figure for figure in reported.figures() if KINDS[figure.kind].shows != "store"]
 
 
@@ -88,7 +87,7 @@ def shown_by(reported: Reported, figure: Figure) -> list[str]:
 
 
 def write_archive(results: Path, folder: Path) -> list[Path]:
-    """Write a finished study's records, its tables as Markdown, and a page that tells of both.
+    """Write a finished study's records, its tables as Markdown, and a page that describes both.
 
     The same results give the same bytes. Host names, cluster jobs and the folder of the data are
     left out of manifests and configuration.
@@ -127,7 +126,7 @@ def _tables(results: Path, reported: Reported) -> list[Path]:
 
 
 def _check(results: Path, names: Sequence[str]) -> None:
-    """Check that recorded files are those that the recorded manifests tell of.
+    """Check that recorded files are those that the recorded manifests describe.
 
     Raises:
         InputError: one is not.
@@ -152,7 +151,7 @@ def _content(results: Path, name: str, data_root: Path) -> bytes:
 
 
 def _public(manifest: Manifest, path: Path, results: Path, data_root: Path) -> dict[str, Any]:
-    """A manifest without what tells of the machine's names and folders; paths are resolved."""
+    """A manifest without the names of machines and folders; paths are resolved."""
 
     def place_of(given: str) -> str:
         place = Path(os.path.normpath(path.parent / given))
@@ -197,12 +196,12 @@ which also tells whether the tables below are still what the code makes of the r
 
 
 def unpack(folder: Path, results: Path) -> Study:
-    """Unpack a study's records into a folder that is not there yet.
+    """Unpack a study's records into a folder that does not exist yet.
 
-    Only plain files of the places that a study has are taken.
+    Only plain files at paths that a study has are accepted.
 
     Raises:
-        InputError: the archive is damaged or holds something else, or the folder is in use.
+        InputError: the archive is damaged or contains something else, or the folder is in use.
     """
     path = folder / RECORDS
     if is_in_use(results):
@@ -258,10 +257,10 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     Args:
         study: as configured.
         results: the unpacked records.
-        run: runs one command of the command line; gives its exit status.
+        run: runs one command of the command line; returns its exit status.
 
     Raises:
-        InputError: a command failed; it has told why.
+        InputError: a command failed; it has printed why.
     """
     reported, config = of_study(study), str(results / CONFIG)
     figures = drawable(reported)
@@ -297,7 +296,7 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
 
 
 def changed_tables(folder: Path, results: Path) -> list[str]:
-    """Names of the tables that are not what lies beside the records."""
+    """Names of the tables that differ from those stored with the records."""
     study = load_study(results / CONFIG)
     kept = {path.name: path.read_bytes() for path in (folder / TABLE_FOLDER).glob("*.md")}
     made = {path.name: path.read_bytes() for path in _tables(results, of_study(study))}

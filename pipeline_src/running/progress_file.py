@@ -1,7 +1,7 @@
-"""How far a training is, in a small file beside its saved state that `status` reads.
+"""Records how far a training is in a small file beside its saved state, which `status` reads.
 
-It is written after each state, so it says where the training would go on. Torch is not imported,
-which alone would take longer than reading the progress of a whole study.
+It is written after each state, so it says from where the training would be resumed. Torch is not
+imported: that alone would take longer than reading the progress of a whole study.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class _Part(BaseModel):
 
 
 class Position(_Part):
-    """How far an unfinished training is by its last saved state.
+    """How far an unfinished training is, according to its last saved state.
 
     Attributes:
-        number, stages: which stage it is, from 1, and how many there are.
-        epoch: the epoch under way, from 1; of a stage that is over its last.
+        number, stages: the number of the stage, from 1, and how many stages there are.
+        epoch: the current epoch, from 1; for a stage that is over, its last one.
         batch: how many batches of it are done.
     """
 
@@ -52,7 +52,7 @@ class Position(_Part):
 
     @property
     def epochs_done(self) -> float:
-        """Epochs of all stages so far, the one under way in part."""
+        """Number of epochs done in all stages, including the done part of the current one."""
         before = (self.number - 1) * self.epochs + self.epoch - 1
         return before + self.batch / self.batches
 
@@ -64,14 +64,14 @@ class Position(_Part):
 
 
 class TrainingProgress(_Part):
-    """What is known of an unfinished training at its last saved state.
+    """What is known about an unfinished training at its last saved state.
 
     Attributes:
         training_sha256: the fingerprint of the training.
         validation_loss, validation_psnr_db: of the stage's last epoch, None before that.
         seconds: spent so far, in all runs.
-        epoch_seconds: of the usual epoch in the newest stage that has one; before that, by the part
-            of the first epoch that is done, and None where nothing is.
+        epoch_seconds: median time of an epoch in the newest stage that has one; before that,
+            estimated from the done part of the first epoch; None if nothing is done.
     """
 
     training_sha256: str
@@ -83,14 +83,14 @@ class TrainingProgress(_Part):
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate by the usual epoch."""
+        """An estimate of the remaining time from the median epoch."""
         at = self.position
         left = at.stages * at.epochs - at.epochs_done
         return None if self.epoch_seconds is None else self.epoch_seconds * left
 
 
 def progress_of(training_sha256: str, facts: Mapping[str, Any]) -> TrainingProgress:
-    """The progress that a state tells by its facts; see `Checkpointer`."""
+    """The progress according to the facts of a state; see `Checkpointer`."""
     saved, stage = facts["position"], facts["stage"]
     over = saved["epoch"] > saved["epochs"]  # between the last epoch and the next stage
     position = Position(
@@ -124,13 +124,13 @@ def _epoch_seconds(
 
 
 def shown_number(value: Any) -> float | None:
-    """A number that can be shown: JSON's may be of any size, and Python's infinite."""
+    """The value if it is a finite number, else None; numbers in JSON may be of any size."""
     plain = isinstance(value, int | float) and abs(value) <= sys.float_info.max
     return float(value) if plain else None
 
 
 def write_progress(folder: Path, progress: TrainingProgress) -> None:
-    """Write it to a training's folder, in place of what is there.
+    """Write the progress to a training's folder, replacing an older one.
 
     Raises:
         InputError: it cannot be written.
@@ -139,10 +139,10 @@ def write_progress(folder: Path, progress: TrainingProgress) -> None:
 
 
 def read_progress(folder: Path) -> TrainingProgress:
-    """The progress that a training's folder tells.
+    """Read the progress from a training's folder.
 
     Raises:
-        InputError: there is none, or it is not what a training writes.
+        InputError: there is none, or the file was not written by a training.
     """
     path = folder / PROGRESS
     try:

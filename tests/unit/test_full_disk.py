@@ -13,7 +13,7 @@ from training_helpers import CONFIGURATION, study_with
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.weights import save_weights
 from pipeline_src.training.builder import fresh_network
 

@@ -33,7 +33,7 @@ def test_shifts_are_measured_shown_and_made_anew_alone(fresh: Checkout) -> None:
     assert (results / "figures/heart/4x/robustness.png").stat().st_size > 10_000
     page = (results / "report.html").read_text()
     assert "Beyond what was trained for" in page
-    assert "noise of 5 %: SFT-KD-Recon AT less Std-KD AT" in page
+    assert "noise of 5 %: SFT-KD-Recon AT minus Std-KD AT" in page
     assert fresh.planned() == []
 
     # A shift that is added is measured, and no other again; nothing is trained.

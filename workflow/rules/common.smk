@@ -27,6 +27,7 @@ from pipeline_src.operations.preflight import (
     gpu_wanted,
     refuse_unplannable,
     source_files_of,
+    source_folder,
     voxels_of_largest,
 )
 from pipeline_src.provenance.crate_content import required_files
@@ -35,11 +36,14 @@ from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.operations.snakemake_run import (
     evaluation_processes,
     force_outdated,
+    is_module,
     keep_trainings,
     models_of_run,
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
+    starts_jobs,
+    tell_causes,
 )
 from pipeline_src.running.finished import forget_all
 
@@ -73,7 +77,11 @@ def write_study_config():
     )
 
 
-if workflow.is_main_process and Path(RESULTS).exists() and not Path(CONFIG).exists():
+# A module's own `onstart` is not run.
+IN_MODULE = is_module(workflow)  # no longer known when the plan is made
+STARTS = IN_MODULE and starts_jobs()
+LOST = Path(RESULTS).exists() and not Path(CONFIG).exists()
+if workflow.is_main_process and (STARTS or LOST):
     write_study_config()
 
 
@@ -136,7 +144,13 @@ def start_options(wildcards, input):
 
 
 def volumes_of(wildcards):
-    """Files of a data set; as for source files, the manifest tells whether they have changed."""
+    """Files of a data set; as for source files, the manifest tells whether they have changed.
+
+    As a module, their folder, which a rule of the outer workflow may make.
+    """
+    folder = source_folder(study, wildcards.dataset)
+    if IN_MODULE and folder:
+        return [ancient(from_here(folder))]
     files = source_files_of(study, wildcards.dataset)
     try:
         refuse_unplannable(files)

@@ -44,7 +44,9 @@ rule robustness:
     log:
         f"{RESULTS}/logs/robustness/{{dataset}}_{{acceleration}}_seed{{seed}}_{{shift}}.log",
     wildcard_constraints:
-        shift=any_of({shift.name for s in study.settings() for shift in shifts_of(study, s)}),
+        shift=any_of(
+            {shift.name for s in study.settings() for shift in shifts_of(study, s)}
+        ),
     conda:
         "../../environment.yaml"
     threads: study.training.threads

@@ -73,11 +73,11 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_rows(path, "robustness", NUMBERS, of_spreadsheet=True)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
-        raise InputError(f"{path}: is no table of robustness; missing: {', '.join(missing)}")
+        raise InputError(f"{path}: is not a table of robustness; missing: {', '.join(missing)}")
     if unknown := sorted(set(table["verdict"]) - {"", *VERDICTS}):
-        raise InputError(f"{path}: {unknown[0]!r:.80} is no verdict")
+        raise InputError(f"{path}: {unknown[0]!r:.80} is not a verdict")
     if unknown := sorted(set(table["kind"]) - set(HEADINGS)):
-        raise InputError(f"{path}: {unknown[0]!r:.80} is no kind of shift")
+        raise InputError(f"{path}: {unknown[0]!r:.80} is not a kind of shift")
     return table
 
 

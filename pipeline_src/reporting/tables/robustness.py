@@ -53,7 +53,7 @@ def read_robustness(paths: Sequence[Path]) -> pd.DataFrame:
         found = read_rows(path, "metrics under a shift", NUMBERS)
         names = list(found["shift"].unique()) if "shift" in found else []
         if len(names) != 1:
-            raise InputError(f"{path}: is no file of the robustness command (it tells no shift)")
+            raise InputError(f"{path}: is not a file of the robustness command (it tells no shift)")
         Shift.of_name(names[0])
         by_shift.setdefault(names[0], []).append(path)
     # Each shift has its own mask, and may have its own data.
@@ -63,11 +63,11 @@ def read_robustness(paths: Sequence[Path]) -> pd.DataFrame:
 def robustness_table(shifted: pd.DataFrame, volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row per setting, shift, model and metric: mean, mean without the shift, and loss with its
     interval; and one per shift and method that has both recipes, for the loss of the SFT-KD-Recon
-    student less that of the Std-KD student, also as the mean over all shifts but
+    student minus that of the Std-KD student, also as the mean over all shifts but
     other images.
 
     ``shifted`` is of `read_robustness`, ``volumes`` of `read_metrics`. A loss is the metric without
-    the shift less that with it, by patient. Of other images, it is against the same model that was
+    the shift minus that with it, by patient. Of other images, it is against the same model that was
     trained on them.
 
     Raises:
@@ -187,7 +187,7 @@ def _recipes(
     metric: str,
     labels: Labels,
 ) -> Iterator[dict[str, object]]:
-    """What SFT-KD-Recon loses less what Std-KD loses: each shift, and all together."""
+    """What SFT-KD-Recon loses minus what Std-KD loses: each shift, and all together."""
     facts = {row["shift"]: {key: row[key] for key in COLUMNS[3:7]} for row in told}
     methods = [m for m in _models(losses) if m[1] == SFT]
     single: dict[tuple[str, Model], pd.DataFrame] = {}
@@ -226,7 +226,7 @@ def _models(losses: Mapping[str, Losses]) -> list[Model]:
 
 def _difference_row(model: Model, result: Comparison) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(result, name) for name in FOUND if name != "effect"}
-    title = f"{full_title(*model)} less {full_title(model[0], OTHER_RECIPE)}"
+    title = f"{full_title(*model)} minus {full_title(model[0], OTHER_RECIPE)}"
     return row | {
         "model": model[0],
         "training": model[1],
@@ -272,12 +272,12 @@ def robustness_notes(table: pd.DataFrame) -> list[str]:
     lacking = sorted(set(table.loc[table["against"] == UNSHIFTED, "reason"]) - {""})
     untold = table[table["verdict"] == "cannot tell"]
     return [
-        "Nothing was trained for this table. Loss: the mean without the shift less that with it, "
+        "Nothing was trained for this table. Loss: the mean without the shift minus that with it, "
         "paired by patient; negative where the shift makes it easier. Of other images, the loss is "
         "against the same model that was trained on them.",
         "Zero filling tells what the shift itself does to the images; what a network loses beyond "
         "that, or less, is its own.",
-        "SFT-KD less Std-KD: the loss of one student less that of the other; negative where "
+        "SFT-KD minus Std-KD: the loss of one student minus that of the other; negative where "
         "student-friendly training makes a student lose less (more robust). "
         f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected over the shifts of a "
         "setting, and the mean of all shifts for itself.",

@@ -76,7 +76,7 @@ def test_every_shift_has_a_name_that_leads_back_to_it(tiny_study: dict[str, Any]
     ],
 )
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="is no shift; give seed_1, acceleration_6"):
+    with pytest.raises(InputError, match="is not a shift; give seed_1, acceleration_6"):
         Shift.of_name(name)
 
 
@@ -119,7 +119,7 @@ def test_there_is_a_table_a_figure_and_a_file_a_shift_and_seed(tiny_study: dict[
         ({"families": ["radial"]}, "robustness.families.0"),
         ({"noise": [0]}, "robustness.noise.0"),
         ({"noise": [0.012345678]}, "too many digits"),
-        ({"scales": [1]}, "1 is no shift"),
+        ({"scales": [1]}, "1 is not a shift"),
         ({"scales": [2, 2]}, "2.0 is listed twice"),
         ({"accelerations": [1]}, "robustness.accelerations.0"),
         ({"accelerations": [12]}, "robustness: 12x leaves 1 of the 16 lines of heads"),

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.inspection import inspect_dataset
 from pipeline_src.data.preparation import prepare
 from pipeline_src.data.sources import list_volumes

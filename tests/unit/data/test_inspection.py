@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from preparation_helpers import never_read
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data import inspection, nifti_files
 from pipeline_src.data.inspection import Inspection, inspect_dataset
 from pipeline_src.data.preparation import prepare
@@ -140,7 +140,7 @@ def test_header_that_claims_no_volume_is_refused(
     ("size", "said"),
     [
         (6 * 7 * 3 * 4 + 2**22, "unpacks to more than"),
-        (6 * 7 * 3 * 4 - 8, "is truncated or no NIfTI file .1040 bytes of the 1048"),
+        (6 * 7 * 3 * 4 - 8, "is truncated or not a NIfTI file .1040 bytes of the 1048"),
     ],
 )
 def test_stream_that_is_not_of_the_size_that_its_header_tells(

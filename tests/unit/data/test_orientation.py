@@ -11,7 +11,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.inspection import inspect_dataset
 from pipeline_src.data.preparation import PreparedData, prepare
 from pipeline_src.errors import InputError

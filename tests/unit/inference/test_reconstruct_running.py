@@ -52,7 +52,7 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
         for suffix in (".json", ".nii.gz", ".png")
     ]
     assert model.reconstruct(out, tmp_path / "bids") == 0
-    assert "0 reconstructed, 2 were there already" in capsys.readouterr().out
+    assert "0 reconstructed, 2 existed already" in capsys.readouterr().out
     assert written(out) == first
     glance = json.loads((out / OVERVIEW).read_text())
     assert [one["image"] for one in glance] == sorted(name for name in first if "nii" in name)
@@ -64,7 +64,7 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
 
 def test_results_inside_the_input_folder_are_no_inputs(tmp_path: Path, capsys: Output) -> None:
     model, bids = trained(tmp_path), tree(tmp_path)
-    for said in ("2 reconstructed;", "0 reconstructed, 2 were there already"):
+    for said in ("2 reconstructed;", "0 reconstructed, 2 existed already"):
         assert model.reconstruct(bids / "derivatives/out", bids) == 0
         assert said in capsys.readouterr().out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from training_helpers import study_with
 
 from pipeline_src.config.reference import source_kinds
 from pipeline_src.modules import locate
-from pipeline_src.planning.code import PACKAGE, is_neutral, sources
+from pipeline_src.planning.code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import (
     cost_step,
@@ -106,7 +107,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "planning/steps.py",
         "planning/code.py",
         "config/study.py",
-        "config/method.py",
+        "config/distillation.py",
         "provenance/manifest.py",
         "files.py",
         "npz_files.py",
@@ -226,3 +227,65 @@ def test_a_loss_of_ones_own_brings_its_helpers(
     assert folder / "unused.py" not in found
     with pytest.raises(ModuleNotFoundError):
         sources("own_losses.nowhere")
+
+
+PLAIN = b"""import os
+
+TEXT = "# no comment"
+
+
+class A:
+    def f(self, x):
+        return f"{x}#" + '''#
+text'''
+"""
+COMMENTED = b'''"""A module."""
+
+import os  # for nothing
+TEXT = "# no comment"
+
+
+class A:
+    """A class.
+
+    # more of it, \xc3\xa9
+    """
+
+    def f(self, x):
+        """A function."""
+        # It returns.
+
+        return f"{x}#" + \'\'\'#
+text\'\'\'  # the end
+'''
+
+
+def test_comments_and_docstrings_are_no_code() -> None:
+    assert code_of(COMMENTED) == code_of(PLAIN)
+    assert code_of(PLAIN) != code_of(PLAIN.replace(b"no comment", b"a comment"))
+    assert code_of(b"x = 1\n") != code_of(b"x = 2\n")
+    assert code_of(b"def f():\n    '''All.'''\n") == "def f():"
+
+
+def test_every_module_is_reduced_to_its_code() -> None:
+    """What is cut out changes nothing of what a module means."""
+    files, unread = sorted(PACKAGE.rglob("*.py")), 0
+    for path in files:
+        kept = code_of(path.read_bytes())
+        whole = ast.parse(path.read_bytes())
+        for node in ast.walk(whole):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and (
+                ast.get_docstring(node) is not None
+            ):
+                node.body[0] = ast.Pass()
+        plain = [n for n in ast.walk(whole) if not isinstance(n, ast.Pass)]
+        try:
+            again = ast.parse(kept)
+        except IndentationError:  # a class or function that is nothing but its docstring
+            unread += 1
+            continue
+        others = [n for n in ast.walk(again) if not isinstance(n, ast.Pass)]
+        assert [type(n) for n in plain] == [type(n) for n in others], path
+        texts = [[n.value for n in all_ if isinstance(n, ast.Constant)] for all_ in (plain, others)]
+        assert texts[0] == texts[1], path
+    assert unread < len(files) / 4

@@ -104,7 +104,7 @@ def test_heading_tells_patients_seeds_and_what_is_compared(table: pd.DataFrame) 
     said = heading(drawn(table))
     assert said.startswith("Heart 4x: loss under conditions not trained for")
     assert "4 patients, 3 seeds" in said
-    assert "SFT-KD-Recon AT less Std-KD AT" in said
+    assert "SFT-KD-Recon AT minus Std-KD AT" in said
     assert "loss in PSNR (dB)" in words(drawn(table))
 
 
@@ -122,12 +122,12 @@ def test_other_tables_and_settings_are_refused(table: pd.DataFrame, tmp_path: Pa
     with pytest.raises(InputError, match="no differences in psnr_db of heart 5x"):
         from_files([path], "", "psnr_db", ("heart", "5x"))
     for column, value, said in (
-        ("kind", "magic", "'magic' is no kind of shift"),
-        ("verdict", "great", "'great' is no verdict"),
+        ("kind", "magic", "'magic' is not a kind of shift"),
+        ("verdict", "great", "'great' is not a verdict"),
     ):
         table.assign(**{column: value}).to_csv(path, index=False)
         with pytest.raises(InputError, match=said):
             from_files([path], "", "psnr_db")
     table.drop(columns="loss").to_csv(path, index=False)
-    with pytest.raises(InputError, match="is no table of robustness; missing: loss"):
+    with pytest.raises(InputError, match="is not a table of robustness; missing: loss"):
         from_files([path], "", "psnr_db")

@@ -91,7 +91,7 @@ def test_what_sft_changes_is_the_difference_between_the_losses(table: pd.DataFra
     assert rows.loc[("acceleration_2", "sft_kd"), "loss"] == 0
     assert rows.loc[("acceleration_2", "sft_kd"), "verdict"] == "equivalent"
     assert rows.loc[("all", "sft_kd"), "loss"] == -0.25
-    assert set(rows["title"]) == {"SFT-KD-Recon AT less Std-KD AT"}
+    assert set(rows["title"]) == {"SFT-KD-Recon AT minus Std-KD AT"}
 
 
 def test_a_student_that_loses_more_is_less_robust() -> None:
@@ -142,9 +142,9 @@ def test_a_model_without_its_own_metrics_has_no_loss() -> None:
 def test_layout_begins_with_the_answer(table: pd.DataFrame) -> None:
     layout = robustness_layout(table, ONE_SETTING)
     assert layout.index[0] == (
-        "mean of all shifts but other images: SFT-KD-Recon AT less Std-KD AT"
+        "mean of all shifts but other images: SFT-KD-Recon AT minus Std-KD AT"
     )
-    row = layout.loc["noise of 1 %: SFT-KD-Recon AT less Std-KD AT"]
+    row = layout.loc["noise of 1 %: SFT-KD-Recon AT minus Std-KD AT"]
     assert row["PSNR (dB)", "loss"] == "-0.50"
     assert row["PSNR (dB)", "verdict"] == "more robust"
     assert layout.loc["noise of 1 %: Teacher"]["PSNR (dB)", "loss"] == "+2.00"
@@ -166,10 +166,10 @@ def test_files_are_read_shift_by_shift(tmp_path: Path) -> None:
 
 
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no file of the robustness command"):
+    with pytest.raises(InputError, match="is not a file of the robustness command"):
         read_robustness(written_metrics(measured(BEFORE), tmp_path / "plain"))
     odd = written_metrics(under("<b>", {TEACHER: 30.0}), tmp_path / "odd")
-    with pytest.raises(InputError, match="is no shift"):
+    with pytest.raises(InputError, match="is not a shift"):
         read_robustness(odd)
     with pytest.raises(InputError, match="is of lung 4x, which the study does not have"):
         robustness_table(
