@@ -25,6 +25,14 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     sub.add_argument("--cost", type=Path, help="measurement of the cost command")
     sub.add_argument(
+        "--robustness",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="measurements of the robustness command",
+    )
+    sub.add_argument(
         "--output", type=Path, default=Path("tables"), help="folder (default: %(default)s)"
     )
 
@@ -35,10 +43,16 @@ def tables(options: argparse.Namespace) -> Made:
 
     study = study_of(options) if options.config else None
     written = write_study_tables(
-        options.metrics, study, options.paper, options.output, options.cost
+        options.metrics,
+        study,
+        options.paper,
+        options.output,
+        options.cost,
+        options.robustness,
     )
     print(f"{len(written)} files in {options.output}")
     inputs = numbered("metrics", options.metrics) | {"paper": options.paper}
+    inputs |= numbered("robustness", options.robustness)
     if options.cost:
         inputs["cost"] = options.cost
     facts = {"study": study.study if study else None}

@@ -135,7 +135,8 @@ REFERENCE_HEADING = """# Configuration
 `own.yaml` is the one to copy for your own data; `config.yaml` is the embedded demo and the default;
 `paper.yaml` is the paper; `replication.yaml`
 runs real data at a scale that two CPU cores finish in about an hour; `ablations.yaml` measures
-what each choice of the method does on a synthetic phantom. A file given with
+what each choice of the method does on a synthetic phantom; `robustness.yaml` tries models beyond
+what they were trained for. A file given with
 `--configfile` stands alone; single keys are laid over it with `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a

@@ -21,6 +21,7 @@ from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
+from pipeline_src.config.robustness import Robustness, refuse_impossible_shifts
 from pipeline_src.config.sampling import Sampling
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.setting import Setting, acceleration_name
@@ -109,6 +110,10 @@ class Study(Section):
     reconstruct: dict[str, Reconstruction] = Field(
         default={}, description="files of others that models of the study reconstruct, by name"
     )
+    robustness: Robustness | None = Field(
+        default=None,
+        description="models under other conditions than those of their training; null: not tried",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -182,6 +187,11 @@ class Study(Section):
     @model_validator(mode="after")
     def _reconstructing_models_exist(self) -> Study:
         refuse_unknown_reconstructing(self)
+        return self
+
+    @model_validator(mode="after")
+    def _shifts_are_possible(self) -> Study:
+        refuse_impossible_shifts(self)
         return self
 
     @model_validator(mode="after")

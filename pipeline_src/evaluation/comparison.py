@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -80,13 +81,14 @@ class _Tested:
         matrix: `(seeds, patients)`; or `(seeds, 1)` if only the seeds are tested or each repeat has
             its own split.
         overlap: of the repeats' training sets; 0 if all seeds share one split.
+        by_patient: `(patients,)`, each one's mean, if patients are tested; None if only seeds are.
     """
 
     matrix: Array
     overlap: float
     patients: int
     scope: Scope
-    p: float
+    by_patient: Array | None
 
     @classmethod
     def of(cls, differences: pd.DataFrame, enough: tuple[int, int]) -> _Tested:
@@ -96,7 +98,6 @@ class _Tested:
         over_both = patients >= enough[1] or seeds < enough[0]
         resampled, overlap = _has_own_splits(differences) and seeds > 1, 0.0
         by_patient = np.nanmean(matrix, axis=0) if resampled else matrix.mean(axis=0)
-        p = wilcoxon_p(by_patient) if over_both else math.nan
         if resampled:
             trained_on = differences.index.get_level_values(TRAINED_ON).to_numpy(np.float64)
             overlap = float(np.mean((~np.isnan(matrix)).sum(axis=1) / trained_on))
@@ -104,7 +105,14 @@ class _Tested:
         elif not over_both:
             matrix = np.ascontiguousarray(matrix.mean(axis=1, keepdims=True))
         scope: Scope = "patients, splits and seeds" if resampled else "patients and seeds"
-        return cls(matrix, overlap, patients, scope if over_both else "these patients", p)
+        if not over_both:
+            return cls(matrix, overlap, patients, "these patients", None)
+        return cls(matrix, overlap, patients, scope, by_patient)
+
+    @cached_property
+    def p(self) -> float:
+        """Of the patients, where they are tested."""
+        return math.nan if self.by_patient is None else wilcoxon_p(self.by_patient)
 
     @property
     def p_mean(self) -> float:
@@ -123,6 +131,33 @@ class _Tested:
         if self.overlap:
             return resampled_interval(self.matrix, self.overlap, level=level)
         return bootstrap_interval(self.matrix, seed=seed, level=level)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A mean difference with its interval over patients and seeds, of which nothing is asked but
+    how large it is; fields as those of `Comparison`."""
+
+    effect: float
+    low: float
+    high: float
+    patients: int
+    seeds: int
+    scope: Scope
+
+
+def estimate_mean(differences: pd.DataFrame, *, seed: int, level: float = 0.95) -> Estimated:
+    """The mean of `paired_differences`; ``seed`` is that of the bootstrap.
+
+    Raises:
+        InputError: the matrix is empty or has a value that is no finite number.
+    """
+    if not _is_whole(differences):
+        raise InputError("a difference is missing or no finite number")
+    tested = _Tested.of(differences, (0, 0))
+    low, high = tested.interval(seed, level)
+    mean = float(tested.matrix.mean())
+    return Estimated(mean, low, high, tested.patients, len(tested.matrix), tested.scope)
 
 
 def compare_family(

@@ -43,7 +43,7 @@ class Models:
             networks = merge(data, changes)["networks"]
             data = merge(data, preset_values(chosen, list(self.study.methods), networks))
         origin = f"ablations.{ablation}.variants.{variant}.set"
-        for key in ("study", "data_root", "ablations"):
+        for key in ("study", "data_root", "ablations", "robustness"):
             if key in changes:
                 raise InputError(f"{origin}: {key} cannot be changed within a study")
         changed = check_study(merge(data, changes), origin)

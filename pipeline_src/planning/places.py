@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pipeline_src.config.robustness import shifts_of
+
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
 
@@ -21,6 +23,8 @@ STATE, PREVIOUS_STATE, PROGRESS = "training.state", "training.state.previous", "
 VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
 #: Of the files that a model reconstructs, and where a study has them.
 RECONSTRUCTIONS, RECONSTRUCTED = "reconstructions.json", "reconstructed"
+#: Of a setting: what its models do under shifts.
+ROBUSTNESS = "robustness"
 #: Matches the folders of all models of a study.
 MODEL_FOLDERS = "*/*x/seed*/*"
 
@@ -69,6 +73,19 @@ class Places:
     def model(self, dataset: str, acceleration: str, seed: int | str, model: str) -> str:
         """The folder of a trained model."""
         return f"{dataset}/{acceleration}/seed{seed}/{model}"
+
+    def robustness(self, dataset: str, acceleration: str, seed: int | str, shift: str) -> str:
+        """The metrics of a setting's models, with one seed, under a shift."""
+        return f"{dataset}/{acceleration}/{ROBUSTNESS}/seed{seed}/{shift}.csv"
+
+    def under_shifts(self) -> list[str]:
+        """All of these that a study asks for."""
+        return [
+            self.robustness(*setting, seed, shift.name)
+            for setting in self._study.settings()
+            for shift in shifts_of(self._study, setting)
+            for seed in self._study.seeds
+        ]
 
     def training_log(self, dataset: str, acceleration: str, seed: int | str, model: str) -> str:
         """The log of a model's training."""

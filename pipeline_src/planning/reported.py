@@ -57,7 +57,8 @@ class Reported:
     @property
     def tables(self) -> list[str]:
         """Names of the tables, the main one first."""
-        return [*TABLES, "cost", *[f"ablation_{name}" for name in self._study.ablations]]
+        tried = ["robustness"] if self._study.robustness else []
+        return [*TABLES, "cost", *tried, *[f"ablation_{name}" for name in self._study.ablations]]
 
     def folders(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
         """Folders of trained models, with all seeds."""
@@ -119,6 +120,7 @@ class Reported:
     def kinds(self) -> list[str]:
         """Kinds of figure for which this study has something to show."""
         left_out = set() if self._domain else {"panel_domain"}
+        left_out |= set() if self._study.robustness else {"robustness"}
         left_out |= set() if shows_recipes(self._study) else {"recipes"}
         left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]
@@ -138,7 +140,7 @@ class Reported:
             case "slices":
                 return self._measured(*setting, SLICES)
             case "table":
-                return [f"{TABLE_FOLDER}/differences.csv"]
+                return [f"{TABLE_FOLDER}/{KINDS[kind].table}.csv"]
             case "manifests":
                 folders = self.folders(*setting, curves_models(self._study))
                 return [f"{folder}/{MANIFEST}" for folder in folders]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.config.setting import Setting
+from pipeline_src.config.shifts import Shift
 from pipeline_src.operations.preflight import reconstructed_files
 from pipeline_src.planning import steps
 from pipeline_src.planning.models import Models
@@ -100,6 +101,25 @@ class Results:
         folder = self._places.zero_filled(*_setting(wildcards), wildcards.get("seed"))
         return self._metrics(wildcards.dataset, f"{self._root}/{folder}")
 
+    def robustness(self, wildcards: Any) -> Result:
+        """The metrics of a setting's models, with one seed, under a shift."""
+        setting, shift = _setting(wildcards), Shift.of_name(wildcards.shift)
+        of_data = shift.value if shift.kind == "data" else setting.dataset
+        section = self._study.robustness
+        step = steps.robustness_step(
+            self._study.datasets[of_data].report_on,
+            shift,
+            section.seed if section else 0,
+            self._study.sampling.center_lines,
+        )
+        return self._named(step, self._places.robustness(*setting, wildcards.seed, shift.name))
+
+    def store_of_shift(self, wildcards: Any) -> str:
+        """The store that a shift is measured on: its own where it is one of other images."""
+        shift = Shift.of_name(wildcards.shift)
+        dataset = shift.value if shift.kind == "data" else wildcards.dataset
+        return self._places.store(dataset, wildcards.seed)
+
     def cost(self, wildcards: Any) -> Result:
         """What teacher and student cost."""
         return self._named(steps.cost_step(), COST)
@@ -143,6 +163,18 @@ class Results:
 
 def _setting(wildcards: Any) -> Setting:
     return Setting(wildcards.dataset, wildcards.acceleration)
+
+
+def shift_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]:
+    """Options of the robustness command from the configuration, by the wildcards of its rule."""
+
+    def words(wildcards: Any) -> list[str]:
+        settings = {**result(wildcards)[0].settings}
+        del settings["shift"]  # the rule names it
+        pairs = ((f"--{key.replace('_', '-')}", value) for key, value in settings.items())
+        return [str(word) for pair in pairs for word in pair]
+
+    return words
 
 
 def figure_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]:

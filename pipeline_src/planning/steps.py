@@ -18,6 +18,7 @@ from typing import Any
 
 from pipeline_src.config.datasets import source_module
 from pipeline_src.config.networks import OtherNetwork
+from pipeline_src.config.shifts import Shift
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
@@ -109,6 +110,16 @@ def evaluate_step(part: str) -> Step:
     return Step({"part": part}, sources("evaluation.evaluate"))
 
 
+def robustness_step(part: str, shift: Shift, seed: int, center_lines: int | None) -> Step:
+    """Metrics of models under a shift; what it does not draw defines nothing."""
+    settings: dict[str, Any] = {"part": part, "shift": shift.name}
+    if shift.draws_mask or shift.kind == "noise":
+        settings["seed"] = seed
+    if shift.draws_mask:
+        settings["center_lines"] = center_lines
+    return Step(settings, sources("evaluation.robustness"))
+
+
 def cost_step() -> Step:
     """What teacher and student cost."""
     return Step({}, sources("evaluation.cost"))
@@ -134,6 +145,8 @@ def tables_step(study: Study | None, paper: Path) -> Step:
             },
             "method": method_options(study),
         }
+        if study.robustness is not None:
+            settings["robustness"] = study.robustness.model_dump(mode="json", exclude={"seed"})
     return Step(settings, sources("reporting.tables.study_tables"))
 
 

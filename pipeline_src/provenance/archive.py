@@ -29,6 +29,7 @@ from pipeline_src.planning.places import (
     MANIFEST,
     MASK,
     REPORT,
+    ROBUSTNESS,
     TABLE_FOLDER,
     VOLUMES,
     Places,
@@ -68,7 +69,7 @@ def recorded_files(study: Study) -> list[str]:
         if place.parts[0] == TABLE_FOLDER or place.suffix in (".h5", ".html", ".safetensors"):
             continue
         files.append(name)
-        if place.name in (MASK, VOLUMES):
+        if place.name in (MASK, VOLUMES) or ROBUSTNESS in place.parts:
             files.append(manifest_of(name))
     for figure in drawable(reported):
         files += shown_by(reported, figure)
@@ -271,8 +272,10 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     def here(paths: Sequence[str]) -> list[str]:
         return [str(results / path) for path in paths]
 
+    tried = here(Places(study).under_shifts())
     made(
         *("tables", *here(reported.metrics()), "--config", config),
+        *(["--robustness", *tried] if tried else []),
         *("--cost", str(results / COST), "--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:

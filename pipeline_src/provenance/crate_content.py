@@ -20,6 +20,7 @@ from pipeline_src.planning.places import (
     MASK,
     PANEL,
     REPORT,
+    ROBUSTNESS,
     SLICES,
     STORE,
     STUDENT_WEIGHTS,
@@ -42,20 +43,15 @@ DESCRIPTIONS = (
     ),
     ("tables/main.*", "The paper's main table: PSNR and SSIM of every model"),
     ("tables/ablation_*", "Table of an ablation: what a choice of the method does"),
-    (
-        f"{TABLE_FOLDER}/claims.*",
-        "Table: what the paper claims, and whether it holds in this study",
-    ),
-    (
-        f"{TABLE_FOLDER}/differences.*",
-        "Table: differences between models, with intervals and tests",
-    ),
+    ("tables/claims.*", "Table: what the paper claims, and whether it holds in this study"),
+    ("tables/differences.*", "Table: differences between models, with intervals and tests"),
     ("tables/gap.*", "Table: how far each model stays below the teacher"),
     ("tables/paper.*", "Table: this study's numbers beside the paper's"),
     (
         f"{TABLE_FOLDER}/cost.*",
         "Cost of teacher and student: parameters, multiply-adds, time and memory",
     ),
+    ("tables/robustness.*", "Table: what models lose under shifts, with intervals"),
     ("tables/*", "Table of the study"),
     ("figures/dag.*", "Figure: the steps of the workflow"),
     ("figures/networks.*", "Figure: teacher, student and branches, as configured"),
@@ -63,6 +59,7 @@ DESCRIPTIONS = (
     ("figures/*/panel*.*", "Figure: reconstructions beside the fully sampled slice"),
     ("figures/*/boxplot*.*", "Figure: image quality of all models"),
     ("figures/*/forest.*", "Figure: differences between models, with intervals"),
+    ("figures/*/robustness.*", "Figure: what models lose under shifts, with intervals"),
     ("figures/*/curves.*", "Figure: learning curves"),
     ("figures/*/mask.*", "Figure: the sampling mask"),
     ("figures/*/contact_sheet.*", "Figure: a slice of every prepared volume"),
@@ -71,6 +68,7 @@ DESCRIPTIONS = (
     (f"*/{history('*')}", "Losses and validation PSNR of a training stage, one row per epoch"),
     (f"*/{SLICES}", "Metrics of every reconstructed slice"),
     (f"*/{VOLUMES}", "Metrics of every reconstructed volume"),
+    (f"*/{ROBUSTNESS}/*.csv", "Metrics of reconstructed volumes under a shift"),
     (f"*/{STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
     (f"*/{WEIGHTS}", "Weights of the trained network"),
 )
@@ -108,6 +106,7 @@ def required_files(study: Study) -> Iterator[str]:
                 stages = [history(stage) for stage in models.plan(model, seed).stages]
                 for name in (WEIGHTS, MANIFEST, *stages, *metrics):
                     yield f"{places.model(*setting, seed, model)}/{name}"
+    yield from places.under_shifts()
     yield from (f"{TABLE_FOLDER}/main.{suffix}" for suffix in ("csv", "html"))
     yield REPORT
 

@@ -10,6 +10,7 @@ import yaml
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
+from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.operations.estimate import limits
@@ -20,7 +21,7 @@ from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.reported import Reported
-from pipeline_src.planning.results import Results, figure_options
+from pipeline_src.planning.results import Results, figure_options, shift_options
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
@@ -123,6 +124,7 @@ prepare_of, mask_of, train_of = results.store, results.mask, results.training
 evaluate_of = results.metrics
 evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
+robustness_of = results.robustness
 cost_of, tables_of, report_of = results.cost, results.tables, results.report
 figure_of, reconstruct_of = results.figure, results.reconstructions
 
@@ -296,12 +298,14 @@ STORE = f"{RESULTS}/{places.store('{dataset}', '{seed}')}"
 MASK = f"{RESULTS}/{places.mask(*WILDCARDS)}"
 ZERO_FILLED = f"{RESULTS}/{places.zero_filled(*WILDCARDS)}"
 MODEL = f"{RESULTS}/{places.model(*WILDCARDS, '{model}')}"
+SHIFTED = f"{RESULTS}/{places.robustness(*WILDCARDS, '{shift}')}"
 MODEL_OF = os.path.dirname(MODEL)
 # In logs and messages, where there is one for each seed.
 LOG_OF, SAID_OF = (
     {kind: text if places.repeated(kind) else "" for kind in layout.REPEATED}
     for text in ("_seed{seed}", " seed {wildcards.seed}")
 )
+TRIED_MODELS = tried_models(study)
 OWN_MODELS = study.model_names()
 PROCESSES = (
     evaluation_processes(workflow, study.training.threads, len(OWN_MODELS))
@@ -311,6 +315,7 @@ PROCESSES = (
 # No option for one, so that what is there is not measured again.
 AT_ONCE = f"--processes {PROCESSES} " if PROCESSES > 1 else ""
 METRICS = in_results(reported.metrics())
+UNDER_SHIFTS = in_results(places.under_shifts())
 FIGURES = in_results(f"{figure.place}.png" for figure in reported.figures())
 TABLE_NAMES = reported.tables
 

@@ -31,6 +31,42 @@ rule evaluate:
         "> {log:q} 2>&1"
 
 
+rule robustness:
+    """All tried models of a setting and seed, and zero filling, under one shift."""
+    input:
+        data=lambda wildcards: [f"{RESULTS}/{results.store_of_shift(wildcards)}"],
+        mask=rules.mask.output,
+        weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in TRIED_MODELS],
+        manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in TRIED_MODELS],
+        code=code(robustness_of),
+    output:
+        SHIFTED,
+    log:
+        f"{RESULTS}/logs/robustness/{{dataset}}_{{acceleration}}_seed{{seed}}_{{shift}}.log",
+    wildcard_constraints:
+        shift=any_of(
+            {shift.name for s in study.settings() for shift in shifts_of(study, s)}
+        ),
+    conda:
+        "../../environment.yaml"
+    threads: study.training.threads
+    resources:
+        mem_mb=evaluation_memory,
+        runtime=evaluation_minutes,
+    params:
+        settings=settings(robustness_of),
+        subjects=lambda wildcards, input: [os.path.dirname(p) for p in input.weights],
+        words=shift_options(robustness_of),
+        imports=IMPORTS,
+    message:
+        "Robustness to {wildcards.shift}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
+    shell:
+        "python -m pipeline_src robustness {params.subjects:q} --shift {wildcards.shift:q} "
+        "--dataset {wildcards.dataset:q} --acceleration {wildcards.acceleration:q} "
+        "{params.words:q} --data {input.data:q} --mask {input.mask:q} {params.imports:q} "
+        "--output {output:q} > {log:q} 2>&1"
+
+
 use rule evaluate as evaluate_variant with:
     input:
         data=rules.prepare.output,

@@ -35,6 +35,7 @@ rule study_tables:
         metrics=METRICS,
         paper=ancient(from_here(PAPER)),
         cost=rules.cost.output,
+        robustness=UNDER_SHIFTS,
         code=code(tables_of),
     output:
         tables=[
@@ -64,11 +65,16 @@ rule study_tables:
         config=CONFIG,
         settings=settings(tables_of),
         folder=subpath(output.numbers, parent=True),
+        robustness=lambda wildcards, input: [
+            *(["--robustness"] if input.robustness else []),
+            *input.robustness,
+        ],
     message:
         "Tables"
     shell:
         "python -m pipeline_src tables {input.metrics:q} --config {params.config:q} "
-        "--paper {input.paper:q} --cost {input.cost:q} --output {params.folder:q} > {log:q} 2>&1"
+        "--paper {input.paper:q} --cost {input.cost:q} "
+        "{params.robustness:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 # A figure shows files of the results, or none: then the configuration, which is frozen when the run

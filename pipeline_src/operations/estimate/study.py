@@ -10,6 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from pipeline_src.config import Study
+from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import Setting
 from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.estimate import limits
@@ -142,6 +143,7 @@ def estimate(
     }
     seconds = {key: value.plus(speed.start) for key, value in seconds.items()}
     evaluations = _evaluations(study, found)
+    shifted = len(Places(study).under_shifts())
     walls, critical = {}, (0.0, [""])
     for count in gpus:
         spans = []
@@ -164,7 +166,8 @@ def estimate(
             "preparations": len(study.datasets) * prepared,
             **({"masks": len(list(study.settings())) * masks} if masks > 1 else {}),
             "trainings": len(found),
-            "evaluations": len(evaluations),
+            "evaluations": len(evaluations) - shifted,
+            **({"evaluations under shifts": shifted} if shifted else {}),
             "cost": 1,
         },
         device_hours=total.times(1 / 3600),
@@ -185,7 +188,7 @@ def estimate(
 
 
 def _evaluations(study: Study, found: list[PlannedTraining]) -> dict[str, tuple[float, list[str]]]:
-    """Seconds of each evaluation, and the trainings that it depends on."""
+    """Seconds of each evaluation, also under shifts, and the trainings that it depends on."""
     merits: dict[tuple[int, int], float] = {}
     evaluations: dict[str, tuple[float, list[str]]] = {}
     own, places = study.model_names(), Places(study)
@@ -201,6 +204,10 @@ def _evaluations(study: Study, found: list[PlannedTraining]) -> dict[str, tuple[
         evaluations[key] = (seconds + 2 * count * merits[size], [*needed, one.key])
         zero_filled = f"evaluate {places.zero_filled(*one.setting, one.seed)}"
         evaluations[zero_filled] = (count * merits[size], [])
+        for shift in shifts_of(study, one.setting) if one.name in tried_models(study) else []:
+            key = f"shift {places.robustness(*one.setting, one.seed, shift.name)}"
+            seconds, needed = evaluations.get(key, (count * merits[size], []))
+            evaluations[key] = (seconds + 2 * count * merits[size], [*needed, one.key])
     return evaluations
 
 

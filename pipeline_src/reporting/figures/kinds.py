@@ -19,10 +19,11 @@ class Kind:
         what: its name in words, before the setting or data set that it shows.
         heading: the heading of the report under which it appears.
         shows: its input files: metrics of `slices` of all models, `panels` of some, `manifests` of
-            their trainings, the `table` of differences, a `mask`, a `store`, or the configuration,
+            their trainings, a `table`, a `mask`, a `store`, or the configuration,
             of which it shows the models (`plan`).
         options: options of its module besides files and title.
         picks_setting: whether its file contains several settings, of which it shows one.
+        table: the name of the table that it shows, if it shows one.
         of: what there is one figure for: a setting, a data set, or the study.
         keys: dotted keys of the configuration that it shows instead of the models.
     """
@@ -34,6 +35,7 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
     picks_setting: bool = False
     of: Literal["setting", "dataset", "study"] = "setting"
+    table: str = ""
     keys: tuple[str, ...] = ()
 
     @property
@@ -78,6 +80,16 @@ KINDS = {
         "table",
         {"metric": "psnr_db"},
         picks_setting=True,
+        table="differences",
+    ),
+    "robustness": Kind(
+        "robustness",
+        "losses under shifts of",
+        "Robustness",
+        "table",
+        {"metric": "psnr_db"},
+        picks_setting=True,
+        table="robustness",
     ),
     "curves": Kind("curves", "learning curves of", "Training", "manifests"),
     "mask": Kind("mask", "mask of", "Sampling", "mask"),

@@ -148,7 +148,7 @@ def compared(
     matrices, reasons = {}, {}
     for label, members in pairs.items():
         try:
-            matrices[label] = _mean(
+            matrices[label] = mean_over_members(
                 [
                     paired_differences(groups.measured(first), groups.measured(second), metric)
                     for first, second in members
@@ -171,7 +171,7 @@ def compared(
     return found
 
 
-def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
+def mean_over_members(matrices: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean of matrices `(seeds, patients)`.
 
     Raises:

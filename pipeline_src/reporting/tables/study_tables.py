@@ -47,6 +47,7 @@ from pipeline_src.reporting.tables.paper import (
     claim_table,
     read_paper,
 )
+from pipeline_src.reporting.tables.robustness import robustness_tables
 
 Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 
@@ -57,11 +58,13 @@ def write_study_tables(
     paper: Path,
     folder: Path,
     cost: Path | None = None,
+    robustness: Sequence[Path] = (),
 ) -> list[Path]:
     """Write every table of `TABLES` and of the ablations, in all formats, and the numbers behind
     them in long form (`all_numbers.csv`); returns the files.
 
-    ``cost`` is a measurement of the `cost` command, for its own table. Without ``study``, only the
+    ``cost`` is a measurement of the `cost` command, ``robustness`` are those of the `robustness`
+    command, each for its own table. Without ``study``, only the
     metrics are used: data sets are shown by their names, and there are no ablations.
 
     Raises:
@@ -75,6 +78,8 @@ def write_study_tables(
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
     if cost is not None:
         tables["cost"] = cost_table(cost)
+    if robustness:
+        tables["robustness"] = robustness_tables(robustness, volumes, labels)
     # First, since it refuses duplicates.
     numbers = folder / "all_numbers.csv"
     write_tidy(volumes, numbers)

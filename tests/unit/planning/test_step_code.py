@@ -11,6 +11,7 @@ import pytest
 from training_helpers import study_with
 
 from pipeline_src.config.reference import source_kinds
+from pipeline_src.config.shifts import Shift
 from pipeline_src.modules import locate
 from pipeline_src.planning.code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
@@ -23,6 +24,7 @@ from pipeline_src.planning.steps import (
     prepare_step,
     reconstruct_step,
     report_step,
+    robustness_step,
     tables_step,
     training_code,
 )
@@ -36,6 +38,7 @@ STEPS = {
     "distil at": training_code(training_plan(STUDY, "std_kd_at", 0)),
     "distil fsp": training_code(training_plan(STUDY, "std_kd_fsp", 0)),
     "evaluate": evaluate_step("test").code,
+    "robustness": robustness_step("test", Shift("noise", "0.01"), 0, 10).code,
     "cost": cost_step().code,
     "reconstruct": reconstruct_step({}, []).code,
     "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
@@ -46,7 +49,7 @@ TRAININGS = {"train", "distil at", "distil fsp"}
 FIGURES = {name for name in STEPS if name.startswith("figure")}
 NAMING_METRICS = FIGURES - {"figure mask", "figure networks"}
 #: Steps that compute with networks.
-NETWORKS = {*TRAININGS, "evaluate", "cost", "reconstruct"}
+NETWORKS = {*TRAININGS, "evaluate", "robustness", "cost", "reconstruct"}
 
 
 def steps_of(module: str) -> set[str]:
@@ -67,13 +70,18 @@ def steps_of(module: str) -> set[str]:
         ("acceleration/vectors.h", NETWORKS),
         ("sampling/masks.py", {*NETWORKS, "mask", "figure mask", "report"}),
         ("sampling/effective.py", {"report", "reconstruct"}),
+        ("sampling/families.py", {"robustness"}),
+        ("evaluation/robustness.py", {"robustness"}),
         ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet", "report"}),
         ("data/preparation.py", {"prepare", "reconstruct"}),
         ("data/sources/phantom.py", {"prepare", "report"}),
         ("distillation/losses/at.py", {"distil at"}),
         ("distillation/losses/fsp.py", {"distil fsp"}),
         # It also says what metrics are called.
-        ("evaluation/metrics.py", {"evaluate", "reconstruct", "tables", "report", *NAMING_METRICS}),
+        (
+            "evaluation/metrics.py",
+            {"evaluate", "robustness", "reconstruct", "tables", "report", *NAMING_METRICS},
+        ),
         ("reporting/style.py", {*FIGURES, "reconstruct"}),
         ("inference/fitting.py", {"reconstruct"}),
         ("inference/kspace.py", {"reconstruct"}),

@@ -47,10 +47,11 @@ def test_every_kind_has_a_module_that_draws_it() -> None:
 
 def test_headings_stand_together_in_the_order_of_the_report() -> None:
     headings = [kind.heading for kind in KINDS.values()]
-    assert list(dict.fromkeys(headings))[:6] == [
+    assert list(dict.fromkeys(headings))[:7] == [
         "Reconstructions",
         "Image quality",
         "Differences",
+        "Robustness",
         "Training",
         "Sampling",
         "Data",
