@@ -221,7 +221,7 @@ def read_results(results: Path) -> Content:
         require_file(results, name)
     included, actions = [], []
     for name in _described_files(results, study):
-        _check_inside(results, name)
+        check_inside(results, name)
         if name.endswith(MANIFEST):
             action = read_action(results, name)
             if action.command == "crate":
@@ -248,8 +248,12 @@ def require_file(results: Path, name: str) -> None:
         raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
 
 
-def _check_inside(results: Path, name: str) -> None:
-    """A link may lead to any file of this machine, and a crate is given away."""
+def check_inside(results: Path, name: str) -> None:
+    """A link may lead to any file of this machine, and crates and archives are given away.
+
+    Raises:
+        InputError: a file of the results is a link that leaves them.
+    """
     place = (results / name).resolve()
     if not place.is_relative_to(results.resolve()):
         raise InputError(
