@@ -3,6 +3,6 @@ include: "workflow/Snakefile"
 
 # The default target of an included file counts only where that file is the Snakefile itself.
 rule default:
-    default_target: True
+    default_target: not IN_MODULE
     input:
         rules.all.input,

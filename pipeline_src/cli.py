@@ -1,4 +1,4 @@
-"""The command line: every step of the pipeline as one command that a person can run."""
+"""The command line: every step of the pipeline is one command that a person can run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from pipeline_src.provenance.run_recorder import RunRecorder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for wrong input, 75 for a training that was
-    asked to stop and goes on when it is started again, or one that the command tells."""
+    """Run one command and return its exit status.
+
+    It is 0, 2 for wrong input, 75 for a training that was asked to stop and will be resumed when it
+    is started again, or a status that the command returns.
+    """
     options = _parser().parse_args(arguments)
     recorder = RunRecorder()
     try:
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(stopped, file=sys.stderr)
         return 75
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; Python must not write what is left at its end.
+        # The reader, such as head, has stopped reading; Python must not write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (InputError, OSError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that are shown to users, and messages in one line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pipeline_src.text import printable
 
 
 class InputError(Exception):
-    """Something the user gave is wrong.
+    """An error in what the user gave.
 
     The message is one line: what is wrong, in which file or key, and what would be right. The
-    command line prints it without a traceback and exits with status 2. A control character in a
-    text that it cites is written out.
+    command line prints it without a traceback and exits with status 2. Control characters in a
+    quoted text are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -18,7 +18,7 @@ class InputError(Exception):
 
 
 def in_one_line(error: Exception) -> str:
-    """What is wrong, also where it is the system that refuses something."""
+    """The message of an error in one line, also for errors of the system."""
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"not enough memory ({text})" if text else "not enough memory"
@@ -31,5 +31,5 @@ class Interrupted(Exception):  # noqa: N818 - not an error
     """A training was asked to stop and has saved its state.
 
     The command line prints the message and exits with status 75, the system's code for a failure
-    that trying again mends (EX_TEMPFAIL of sysexits.h).
+    that goes away when the command is repeated (EX_TEMPFAIL of sysexits.h).
     """

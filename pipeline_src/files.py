@@ -17,6 +17,9 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 
+#: Bytes of a JSON file that is read at most; a manifest of a large study has some hundred thousand.
+LARGEST_JSON = 100_000_000
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -113,7 +116,7 @@ def open_regular(path: Path) -> BufferedReader:
     """A file of others, opened to be read: of a pipe or a device, reading might never end.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
@@ -129,10 +132,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing, is not JSON, or nests too deep.
+        InputError: the file is missing, larger than `LARGEST_JSON`, no JSON, or nests too deep.
     """
     try:
         with open_regular(path) as stream:
+            if os.fstat(stream.fileno()).st_size > LARGEST_JSON:
+                raise InputError(f"{path}: is larger than any JSON file of this pipeline")
             return json.loads(stream.read().decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""Lock files that are opened safely, also in folders that other users can write to.
+"""Opens lock files safely, even in folders that other users can write to.
 
 A link, a pipe, a device or another user's file under a lock's name is never followed, waited for or
 written to.
@@ -27,7 +27,7 @@ def open_lock(path: Path) -> int:
     """Open a lock file for reading and writing, as a descriptor; makes it where there is none.
 
     Raises:
-        InputError: what lies there is no regular file of this user alone.
+        InputError: what lies there is not a regular file of this user alone.
         OSError: it cannot be opened or made.
     """
     while True:
@@ -52,7 +52,7 @@ def open_lock(path: Path) -> int:
 def _problem(status: os.stat_result) -> str:
     """What keeps a file from being this user's lock file; empty where nothing does."""
     if not stat.S_ISREG(status.st_mode):
-        return "is no regular file, so it cannot be a lock; remove it"
+        return "is not a regular file, so it cannot be a lock; remove it"
     if status.st_uid != os.geteuid():
         return "belongs to another user; once nobody works there, remove it"
     if status.st_nlink > 1:
@@ -61,10 +61,10 @@ def _problem(status: os.stat_result) -> str:
 
 
 def try_lock(handle: int) -> bool:
-    """Lock an open file for this process; False where another one holds it.
+    """Lock an open file for this process; False if another process holds the lock.
 
     Raises:
-        OSError: it cannot be locked; its number is one of `NO_LOCKS` where no file can.
+        OSError: it cannot be locked; its number is one of `NO_LOCKS` if no file can be.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,10 +74,10 @@ def try_lock(handle: int) -> bool:
 
 
 def hold(path: Path) -> int | None:
-    """Open a lock file and lock it; None where another process holds it.
+    """Open a lock file and lock it; None if another process holds the lock.
 
     Raises:
-        InputError, OSError: as of `open_lock` and `try_lock`.
+        InputError, OSError: as in `open_lock` and `try_lock`.
     """
     handle, locked = open_lock(path), False
     try:
@@ -89,7 +89,7 @@ def hold(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds this lock now; asks without the right to write."""
+    """Whether a process holds this lock now; needs no write permission."""
     try:
         handle = os.open(path, os.O_RDONLY | _SAFELY)
     except OSError:
@@ -112,7 +112,7 @@ def sign(handle: int) -> None:
 
 
 def holder(path: Path) -> str:
-    """Who holds a lock, as `sign` wrote it; empty where that cannot be read."""
+    """Who holds a lock, as `sign` wrote it; empty if that cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | _SAFELY)
     except OSError:
@@ -141,7 +141,7 @@ def lock_problem(folder: Path) -> str:
 
 
 def nearest_folder(folder: Path) -> Path:
-    """The folder, or the lowest one above it that is there."""
+    """The folder, or the nearest one above it that exists."""
     # The root is there, so one is found. A file in a folder's place is found too: nothing can be
     # written to it, and whoever tries is told why.
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())

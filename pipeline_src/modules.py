@@ -1,5 +1,6 @@
-"""Modules by their dotted names: finding the file of one without importing anything of it, and
-importing what registers something under a name."""
+"""Finds the file of a module by its dotted name without importing it, and imports modules that
+register something.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ Registered = TypeVar("Registered", bound=type)
 
 @cache
 def locate(name: str) -> Path | None:
-    """The file of a module, of this package or elsewhere, by its dotted name; None where there is
+    """The file of a module, of this package or elsewhere, by its dotted name; None if there is
     none.
 
-    Its parents are looked for as folders: to import them, as `find_spec` does, would run their
+    Parent packages are searched as folders: importing them, as `find_spec` does, would run their
     code.
     """
     top, *parts = name.split(".")
@@ -59,16 +60,17 @@ def import_registered(
 ) -> Registered:
     """The class that a module registers under a name when it is imported.
 
-    An outside module must register its own, also under the name of a built-in.
+    An outside module must register its own, even under the name of a built-in.
 
     Args:
-        registry: classes by name, as they are once the module is imported.
+        registry: registered classes by name.
+        name: the name.
         path: the module's import path.
-        key: what names the module, as the beginning of a line.
-        what: what is registered, in a word.
+        key: the key that names the module; the message begins with it.
+        what: what is registered, in one word.
 
     Raises:
-        InputError: the module cannot be imported, or registers nothing of that name.
+        InputError: the module cannot be imported, or does not register that name.
     """
     try:
         import_module(path)

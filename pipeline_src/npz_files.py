@@ -1,4 +1,4 @@
-"""Reading NumPy files (`.npy`) and archives (`.npz`) of others."""
+"""Reads NumPy files (`.npy`) and archives (`.npz`) safely."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def map_npy(path: Path) -> NDArray[Any]:
-    """The array of an `.npy` file, mapped, so that one larger than its file or than the memory is
-    refused.
+    """Memory-map the array of an `.npy` file, of any shape, so that an array larger than its file
+    or than the memory is refused.
 
     Raises:
         OSError, EOFError, ValueError, or one of `NPY_HEADER_ERRORS`: it cannot be read.
@@ -43,13 +43,14 @@ def map_npy(path: Path) -> NDArray[Any]:
 
 @contextmanager
 def reading_npz(path: Path, otherwise: str) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """The arrays of an archive, each read when it is asked for; none of objects.
+    """The arrays of an archive, of any shape, each read when it is accessed; arrays of objects are
+    refused.
 
-    ``otherwise`` is what a message says of a file that cannot be read.
+    ``otherwise`` is the message for a file that cannot be read.
 
     Raises:
-        InputError: it is missing, damaged, or no such archive; what goes wrong in the block with
-            reading counts too.
+        InputError: it is missing, damaged, or not such an archive; this includes errors while
+            reading in the block.
     """
     try:
         with open_regular(path) as stream, np.load(stream) as file:

@@ -1,10 +1,10 @@
-"""CSV files, read and written in one way: text is text, and only numbers may be missing.
+"""Reads and writes all CSV files in one way: text stays text, and only numbers may be missing.
 
-A patient may be called `NA`, `007` or `1e5`, and an id may hold commas, quotes and line breaks; all
-read back as they were. There are two kinds of file. Those that programs read (metrics, histories,
-`all_numbers.csv`) hold every text as it is. Those that people open in a spreadsheet (the tables of
-a study) have an apostrophe before a text that a spreadsheet would run as a formula; `read_rows`
-takes it away again where it is told of it.
+A patient may be called `NA`, `007` or `1e5`, and an id may contain commas, quotes and line breaks;
+all can be read back exactly. There are two kinds of file. Those for programs (metrics, histories,
+`all_numbers.csv`) contain every text as it is. Those that people open in a spreadsheet (the tables
+of a study) have an apostrophe before a text that a spreadsheet would run as a formula; `read_rows`
+removes it if told so.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_rows(
             try:
                 table[column] = _as_numbers(table[column])
             except ValueError:
-                raise InputError(f"{path}: {column} has a value that is no number") from None
+                raise InputError(f"{path}: {column} has a value that is not a number") from None
         elif of_spreadsheet:
             table[column] = [_unguarded(text) for text in table[column]]
     return table

@@ -1,4 +1,4 @@
-"""Text of others (titles, ids, messages) where it is shown: nothing in it may act."""
+"""Makes users' text (titles, ids, messages) safe to print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import unicodedata
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 #: What turns the direction of the text that follows it, so that a line reads as what it is not.
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: What Markdown reads as the beginning of a tag, reference, link, emphasis, code or escape.
+#: Characters that begin a tag, reference, link, emphasis, code or escape in Markdown.
 _MARKDOWN = re.compile(
     r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
     r"|(?<![^\W_])_|_(?![^\W_])"
@@ -19,10 +19,10 @@ _BREAKS = re.compile(r"\s*[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 def printable(text: str) -> str:
-    r"""The text with every control character written out, such as `\x1b` and `\n`.
+    r"""The text with every control character escaped, such as `\x1b` and `\n`.
 
-    For terminals and logs, which would obey it. All else, letters of any language among it, stays
-    as it is.
+    It is for terminals and logs, which would obey control characters. Everything else, including
+    letters of any language, stays as it is.
     """
     return "".join(
         c.encode("unicode_escape").decode()
@@ -33,7 +33,9 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line: a break or tab is a space, any other control character written out."""
+    """The text on one line: a break or tab becomes a space, other control characters are
+    escaped.
+    """
     return printable(_BREAKS.sub(" ", text).strip())
 
 

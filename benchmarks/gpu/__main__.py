@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="folder for everything else (default: made)")
     options = parser.parse_args()
     if options.data and not options.data.is_dir():
-        parser.error(f"--data {options.data}: is no folder")
+        parser.error(f"--data {options.data}: is not a folder")
     options.out.mkdir(parents=True, exist_ok=True)
     lines = Lines(options.out / NAME)
     if lines.path.exists():

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.gpu.kinds import FIRST, Files, Kind, Trainee, kinds, study_of, write_files
 from benchmarks.gpu.lines import OutOfTimeError
 from benchmarks.gpu.phase import Run
-from pipeline_src.config.method import available_methods
+from pipeline_src.config.distillation import available_methods
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.plans import TrainingPlan, training_plan

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.gpu.scale import Scale
 from pipeline_src.config import Study, check_study
-from pipeline_src.config.method import Method, available_methods
+from pipeline_src.config.distillation import Method, available_methods
 from pipeline_src.data.preparation import prepare
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.models.weights import SFT_STUDENT, save_weights

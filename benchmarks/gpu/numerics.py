@@ -79,6 +79,7 @@ def references(
     Args:
         exact: in double precision on the CPU.
         path: the same on the device.
+        steps: how many steps to train in all.
         precisions: the number formats whose spread is wanted; bf16 is one of them.
     """
     exact.train(1)  # The optimiser has no state before.

@@ -33,7 +33,7 @@ from benchmarks.gpu.study_commands import (
 from pipeline_src.acceleration.fork_client import VARIABLE
 from pipeline_src.acceleration.fork_server import start as start_fork_server
 from pipeline_src.config import Study, check_study
-from pipeline_src.config.method import available_methods
+from pipeline_src.config.distillation import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text

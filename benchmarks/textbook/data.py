@@ -22,6 +22,7 @@ def write_volumes(folder: Path, images: NDArray[Any], mask: NDArray[Any]) -> lis
     NumPy computes them, and contiguous, as h5py writes them.
 
     Args:
+        folder: where the files are written.
         images: `(volumes, rows, columns, slices)`.
         mask: `(rows, columns)` in FFT order.
     """

@@ -19,8 +19,7 @@ from benchmarks.textbook.networks import (
     TextbookSFT,
     copy_weights,
 )
-from pipeline_src.config.method import Network, Networks
-from pipeline_src.config.networks import OtherNetwork
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
 
 #: The authors' cardiac code: D5C5 and D3C5, 5 pixels of padding.
 NETWORKS = Networks(teacher=Network(depth=5, padding=5), student=Network(depth=3, padding=5))

@@ -1,4 +1,4 @@
-"""A cascade's convolutions and their gradients by the compiled kernels."""
+"""Computes a cascade's convolutions and their gradients with the compiled kernels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Pointer = ctypes.c_void_p
 
 
 class _Cascade(ctypes.Structure):
-    """`Cascade` of cascade.c."""
+    """The struct `Cascade` of cascade.c."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("slices", "rows", "columns", "layers")),
@@ -36,19 +36,19 @@ class _Cascade(ctypes.Structure):
 
 
 class Kernels:
-    """The kernels for cascades of a number of features, run by the threads torch computes with.
+    """The kernels for cascades with a given number of features, run by torch's threads.
 
-    Every sum is taken in one order: the bits depend neither on the number of threads nor on the
-    processor or the compiler.
+    Every sum has one fixed order: the result depends, to the last bit, neither on the number of
+    threads nor on the processor or the compiler.
 
     Args:
         features: channels between the first and the last convolution, a multiple of 16.
-        precision: `fp32`; or `bf16`, in which features are kept and multiplied; weights, images and
-            all sums are in single precision.
-        kind: one of the kinds that `kinds_here` names; None: the first.
+        precision: `fp32`; or `bf16`, in which features are kept and multiplied, while weights,
+            images and all sums are in single precision.
+        kind: one of the kinds returned by `kinds_here`; None: the first of them.
 
     Raises:
-        CompilationError: they cannot be made or run here.
+        CompilationError: the kernels cannot be built or run here.
     """
 
     def __init__(self, features: int, precision: str = "fp32", kind: str | None = None) -> None:
@@ -71,16 +71,17 @@ class Kernels:
     def convolve(
         self, image: Tensor, layers: Pairs, middle: int | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Convolutions one after the other, each but the last followed by ReLU.
+        """Apply the convolutions one after the other, with ReLU after each but the last.
 
         Args:
             image: `(batch, 1, rows, columns)`, in single precision on the CPU.
-            layers: weight and bias of each of at least two convolutions.
-            middle: the layer, from 0, whose features are returned too.
+            layers: weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, of
+                each of at least two convolutions.
+            middle: the layer, counted from 0, whose features are returned too.
 
         Returns:
-            The last convolution's output, and the ReLU output of layer ``middle`` `(batch,
-            features, rows, columns)`, or None if none is asked for.
+            The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
+                ``middle`` `(batch, features, rows, columns)`, or None if it is not asked for.
         """
         flat = [tensor for layer in layers for tensor in layer]
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
@@ -106,7 +107,7 @@ class _Convolutions(torch.autograd.Function):
         weights = [weight.contiguous() for weight in flat[::2]]
         batch, _, rows, columns = image.shape
         framed = _framed(image)
-        # Where no gradient is wanted, two layers of a slice, and the middle of all.
+        # Without gradients: two layers of a slice, and the middle layer of all slices.
         first = 2 if middle is None or not wanted else middle * batch
         planes = (len(weights) - 1) * batch if wanted else 2 if middle is None else 2 + batch
         shape = (planes, *framed.shape[2:], kernels.features)
@@ -136,7 +137,7 @@ class _Convolutions(torch.autograd.Function):
     def backward(ctx: Any, of_out: Tensor | None, of_middle: Tensor | None) -> tuple[Any, ...]:
         framed, features, *weights = ctx.saved_tensors
         batch, _, rows, columns = ctx.size
-        # Layers after the middle have no part in its gradient.
+        # Layers after the middle one do not contribute to its gradient.
         reached = (
             len(weights) if of_out is not None else ctx.middle + 1 if of_middle is not None else 0
         )
@@ -164,9 +165,9 @@ _memory = threading.local()
 
 
 def _reused(purpose: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """An uninitialised tensor in memory that this thread's next call for the purpose uses again.
+    """An uninitialised tensor in memory that this thread reuses at its next call for that purpose.
 
-    Blocks that are freed between calls get lost to smaller tensors that outlive them.
+    Memory that is freed between calls would be taken by smaller tensors that live longer.
     """
     size = math.prod(shape) * dtype.itemsize
     block: Tensor | None = getattr(_memory, purpose, None)
@@ -177,24 +178,27 @@ def _reused(purpose: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _framed(image: Tensor) -> Tensor:
-    """Images `(batch, 1, rows, columns)` with zeros around, one pixel and up to even numbers."""
+    """Images `(batch, 1, rows, columns)` with a border of zeros: one pixel, then up to even
+    sizes.
+    """
     rows, columns = image.shape[2:]
     return F.pad(image, (1, 1 + columns % 2, 1, 1 + rows % 2))
 
 
 def _number(layer: int | None) -> int:
-    """As cascade.c knows it."""
+    """A layer's number as cascade.c expects it."""
     return -1 if layer is None else layer
 
 
 def _table(tensors: Sequence[Tensor]) -> Any:
-    """The addresses of tensors."""
+    """A C array with the addresses of tensors."""
     return (_Pointer * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 class _Team(NamedTuple):
-    """Of an OpenMP library: what starts threads, and what they ask of it: which of them they are,
-    how many there are, and to wait for each other."""
+    """Functions of an OpenMP library: one starts threads, the others tell a thread its number and
+    how many there are, and let it wait for the others.
+    """
 
     run: Any
     asked: tuple[Any, Any, Any]
@@ -202,15 +206,15 @@ class _Team(NamedTuple):
 
 @cache
 def _openmp() -> _Team:
-    """That of the library with which torch runs its own threads: a second set of threads would wait
-    for the same cores.
+    """The OpenMP library of torch's own threads; threads of a second library would compete for the
+    same cores.
 
     Raises:
         CompilationError: there is none.
     """
     names = ("omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")
     try:
-        # What torch was linked with is found through it, whichever others are loaded.
+        # Torch's library leads to the OpenMP it was linked with, even if others are loaded.
         library = ctypes.CDLL(str(TORCH_LIBRARY))
         run = library.GOMP_parallel
         number, count, barrier = (

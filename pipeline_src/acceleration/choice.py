@@ -1,4 +1,6 @@
-"""Whether a training convolves with this project's compiled kernels or with torch's library."""
+"""Decides whether a training uses this project's compiled convolution kernels or torch's
+library.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ from pipeline_src.planning.plans import TrainingPlan
 
 
 def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:
-    """Why a training convolves with the library; empty where it uses the compiled kernels.
+    """Why a training uses torch's convolutions; empty if it uses the compiled kernels.
 
     Raises:
-        InputError: the kernels are asked for, the device is the CPU, and they cannot be had.
+        InputError: the configuration requires the kernels, the device is the CPU, and they cannot
+            be used.
     """
     wanted = plan.training.convolutions
     if wanted == "library":
@@ -32,14 +35,16 @@ def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:
 
 
 def why_none_compiled(models: Models) -> str:
-    """Why a study's trainings on the CPU cannot all use the compiled kernels here; else empty."""
+    """Why a study's trainings on the CPU cannot all use the compiled kernels here; empty if they
+    can.
+    """
     seed = models.study.seeds[0]
     reasons = (_obstacle(models.plan(name, seed)) for name in models.names())
     return next(filter(None, reasons), "")
 
 
 def described(plan: TrainingPlan, reason: str) -> str:
-    """For the manifest: the kind of kernels, or why the library's are used."""
+    """The kind of kernels, or why torch's convolutions are used, for the manifest."""
     if reason or not isinstance(plan.network, Network):
         return f"library: {reason}"
     return f"compiled: {Kernels(plan.network.features, plan.training.precision).kind}"

@@ -1,8 +1,8 @@
-"""This folder's C code, compiled for this processor when it is first asked for, and loaded.
+"""Compiles this folder's C code for this processor when it is first needed, and loads it.
 
-The library is kept in the user's cache folder under a name that says what it was made of, so that
-every later process loads it at once, also one that has no compiler. It is code: only a file that no
-other user can have written is loaded.
+The library is kept in the user's cache folder under a name derived from its sources and options, so
+that every later process can load it at once, even without a compiler. Since it is code, only a file
+that no other user can have written is loaded.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Kind(NamedTuple):
     """A way to compile the kernels.
 
     Attributes:
-        needs: what the processor must be capable of, by torch's names.
-        options: what the compiler is told.
+        needs: capabilities that the processor must have, by torch's names.
+        options: options of the compiler.
     """
 
     precision: str
@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     options: tuple[str, ...]
 
 
-#: The faster one of a precision first.
+#: For each precision, the fastest kind first.
 KINDS = {
     "avx512": Kind("fp32", ("avx512_f", "fma3"), ("-mavx512f", "-mfma")),
     "avx2": Kind("fp32", ("avx2", "fma3"), ("-mavx2", "-mfma")),
@@ -51,8 +51,8 @@ KINDS = {
         ("-mavx512f", "-mavx512bf16", "-mfma", "-DBF16"),
     ),
 }
-# A product and the sum it goes into are rounded once, and nothing else is rearranged, whatever the
-# compiler and the words that CC adds to it.
+# A product and the sum that it is added to are rounded once, and nothing else is rearranged,
+# whatever the compiler and the options given in CC.
 OPTIONS = ["-std=gnu11", "-O3", "-fno-fast-math", "-ffp-contract=fast", "-fPIC", "-shared"]
 
 
@@ -60,7 +60,7 @@ OTHERS, OTHERS_WRITE = stat.S_IRWXG | stat.S_IRWXO, stat.S_IWGRP | stat.S_IWOTH
 
 
 class CompilationError(Exception):
-    """The kernels cannot be had here; the message says why."""
+    """The kernels cannot be built or used here; the message says why."""
 
 
 def kinds_here(precision: str) -> list[str]:
@@ -75,10 +75,10 @@ def kinds_here(precision: str) -> list[str]:
 
 @cache
 def load(features: int, kind: str) -> ctypes.CDLL:
-    """The kernels for a number of features, of one of `KINDS`.
+    """The kernels for a number of features, of one of the `KINDS`.
 
     Raises:
-        CompilationError: they are not there yet and cannot be compiled or kept, or their folder is
+        CompilationError: they are not built yet and cannot be compiled or saved, or their folder is
             not this user's own.
     """
     options = [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
@@ -98,8 +98,8 @@ def load(features: int, kind: str) -> ctypes.CDLL:
             handle = _open_own(library)
         if handle is None:
             raise CompilationError(f"{library}: was replaced while it was written")
-        # The file that was looked at is the one that is loaded. It stays open, because the loader
-        # takes a second library of the same name for the first.
+        # Exactly the file that was checked is loaded. It stays open, because the loader would take
+        # a second library of the same name for the first.
         place = Path(f"/proc/self/fd/{handle}")
         return ctypes.CDLL(str(place if place.exists() else library))
     # platformdirs raises RuntimeError for a user without a home.
@@ -108,10 +108,10 @@ def load(features: int, kind: str) -> ctypes.CDLL:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder, for this user alone; what lay in one that others could write to is gone.
+    """Make the folder, for this user alone; delete the content of one that others could write to.
 
     Raises:
-        CompilationError: it is another user's, or a link.
+        CompilationError: it belongs to another user, or is a link.
         OSError: it cannot be made.
     """
     try:
@@ -128,12 +128,12 @@ def _make_private(folder: Path) -> None:
         for library in folder.glob("*.so"):
             library.unlink()
     elif status.st_mode & OTHERS:
-        with suppress(OSError):  # on a disk that cannot be written to, all may read it
+        with suppress(OSError):  # on a read-only disk it may stay readable for all
             folder.chmod(0o700)
 
 
 def _open_own(library: Path) -> int | None:
-    """The open file, or None where there is none that this user alone can have written."""
+    """The open file, or None if there is none, or if another user could have written it."""
     try:
         handle = os.open(library, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

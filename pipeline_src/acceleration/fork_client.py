@@ -1,8 +1,8 @@
-"""A step's own process: has its command run by a fork of the server, and ends as that one ends.
+"""Runs a step's command in a fork of the fork server, and ends with its exit status.
 
-The client connects, the server forks and says which process that is, and only then the client sends
-its command to the fork: a client that hears nothing can run it here, and it runs once. The exit
-status comes from the server at the end.
+The client connects; the server forks and sends the fork's process number; only then does the client
+send its command to the fork. A client that gets no answer can therefore run the command itself, and
+the command runs only once. At the end the server sends the exit status.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-#: Names the server's socket; Snakemake's process sets it.
+#: Environment variable with the server's socket; Snakemake's process sets it.
 VARIABLE = "SFT_KD_RECON_FORKSERVER"
 #: Set beside it where trainings use a GPU.
 ON_GPU = "SFT_KD_RECON_FORKS_ON_GPU"
 #: Set in a fork's environment, for its manifest.
 FORKED = "SFT_KD_RECON_FORKED"
-#: What tells a step to stop; passed on to the fork.
+#: Signals that ask a step to stop; they are passed on to the fork.
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-#: Threads that the server's libraries are loaded for; they settle that when they are loaded.
+#: Number of threads of the server's libraries, which is fixed when they are loaded.
 THREADS = "1"
-#: Seconds within which a server answers; it has nothing else to do.
+#: Seconds to wait for the server's answer.
 PATIENCE = 30.0
 _NUMBER_BYTES = 8
 _CREDENTIALS = struct.Struct("=iII")
 
 
 def socket_name() -> str:
-    """Name of the socket of a server of this environment, Python and state of its packages;
-    another's is not asked."""
+    """Name of the socket of a server with this environment, Python and packages, so that a client
+    never asks a server with others.
+    """
     folders = [Path(folder) for folder in site.getsitepackages()]
     changed = [str(folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()]
     made_of = " ".join([sys.prefix, sys.version, *changed])
@@ -47,22 +48,22 @@ def socket_name() -> str:
 
 
 def hand_over() -> int | None:
-    """Have this process's command run by a fork of the server.
+    """Let a fork of the server run this process's command.
 
-    Returns the fork's exit status, or None where the command is to be run here: there is no server,
-    it does not answer, or it is of other packages or another number of threads. What ends the fork
-    by a signal ends this process by the same.
+    Returns the fork's exit status, or None if the command must run here: there is no server, it
+    does not answer, or it has other packages or another number of threads. A signal that ends the
+    fork ends this process too.
     """
     address = os.environ.pop(VARIABLE, "")
-    # A training on a GPU computes nothing that the libraries' threads shape.
+    # A training on a GPU computes nothing with the libraries' threads.
     any_threads = bool(os.environ.pop(ON_GPU, "")) and sys.argv[1:2] == ["train"]
-    # One that is closed could not be passed on.
+    # A closed stream could not be passed on.
     streams = None not in (sys.stdin, sys.stdout, sys.stderr)
     suits = any_threads or os.environ.get("OMP_NUM_THREADS") == THREADS
     if not (suits and streams) or Path(address).name != socket_name():
         return None
     with socket.socket(socket.AF_UNIX) as connection:
-        # A signal that comes before there is a fork to be told waits until there is.
+        # A signal that arrives before the fork exists is held back until it does.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         fork = _ask(connection, address)
         if fork:
@@ -79,15 +80,16 @@ def hand_over() -> int | None:
         print("error: the fork server that ran this command has ended", file=sys.stderr)
         return 1
     if status < 0:
-        if -status != signal.SIGKILL:  # which has no other disposition
+        if -status != signal.SIGKILL:  # its handler cannot be changed
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 
 
 def _ask(connection: socket.socket, address: str) -> int | None:
-    """The process number of a fork, or None where nobody answers, or another user does: it would
-    be sent this process's environment and open files."""
+    """The process number of a fork, or None if nobody answers, or if another user does: they would
+    be sent this process's environment and open files.
+    """
     connection.settimeout(PATIENCE)
     try:
         connection.connect(address)
@@ -114,7 +116,7 @@ def _send_command(connection: socket.socket) -> None:
 
 def _pass_signals_on(fork: int) -> None:
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):  # It has ended, and its status is on the way.
+        with suppress(ProcessLookupError):  # it has ended, and its status follows
             os.kill(fork, number)
 
     for number in PASSED_ON:
@@ -123,9 +125,9 @@ def _pass_signals_on(fork: int) -> None:
 
 
 def end(status: int) -> NoReturn:
-    """End this process as it is: taking apart what torch imports takes a third of a second."""
+    """End this process at once: cleaning up what torch imports would take a third of a second."""
     if FORKED not in os.environ:
-        # What a fork finds registered is the server's to do.
+        # In a fork, the registered functions are the server's and must not run.
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -134,13 +136,13 @@ def end(status: int) -> NoReturn:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end.
+    """Process number and user of the other end.
 
     Raises:
-        OSError: it is not known.
+        OSError: the system does not provide them.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        raise OSError("the system does not tell who answers")
+        raise OSError("the system does not say who answers")
     told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _group = _CREDENTIALS.unpack(told)
     return process, user
@@ -152,13 +154,13 @@ def send_number(connection: socket.socket, number: int) -> None:
 
 
 def receive_number(connection: socket.socket) -> int | None:
-    """The next number of the other side, or None where that has ended."""
+    """The next number from the other end, or None if that has closed the connection."""
     received = receive(connection, _NUMBER_BYTES)
     return None if received is None else int.from_bytes(received, "big", signed=True)
 
 
 def receive_request(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """A command to run and its standard streams, or None where the other side has ended."""
+    """A command to run and its standard streams, or None if the other end closed the connection."""
     header, streams, _, _ = socket.recv_fds(connection, _NUMBER_BYTES, 3)
     length = int.from_bytes(header, "big", signed=True)
     request = receive(connection, length) if header else None
@@ -166,7 +168,7 @@ def receive_request(connection: socket.socket) -> tuple[dict[str, Any], list[int
 
 
 def receive(connection: socket.socket, length: int) -> bytes | None:
-    """So many bytes, or None where the other side ended before it sent them."""
+    """Exactly ``length`` bytes, or None if the other end closed the connection before."""
     received = b""
     while len(received) < length:
         part = connection.recv(length - len(received))

@@ -1,4 +1,4 @@
-"""The fork server: imports what most steps need, once, and forks for each step that asks.
+"""The fork server: imports once what most steps need, and forks for each step that asks.
 
 It never starts CUDA, which does not survive a fork: each fork that uses a GPU starts its own. It
 ends with the process that started it, once its forks have ended.
@@ -39,7 +39,7 @@ from pipeline_src.acceleration.fork_client import (
 )
 from pipeline_src.running.processes import end_with_parent
 
-#: Packages of others that the steps import.
+#: Third-party packages that the steps import.
 LOADED = (
     "h5py",
     "jinja2",
@@ -60,22 +60,22 @@ LOADED = (
     "tqdm",
     "yaml",
 )
-#: A server takes as long to start as some steps.
+#: Fewer steps than this are not worth a server, whose start takes as long as some of them.
 FEWEST_STEPS = 10
 #: Seconds between two tries to accept a client.
 SHORTLY = 0.05
-#: Those that this process has started; each lives as long as its standard input is open.
+#: Servers that this process has started; each runs as long as its standard input is open.
 servers: list[subprocess.Popen[bytes]] = []
 
 
 def start(steps: int, *, on_gpu: bool = False) -> None:
-    """Start a server for this process's children, where it pays and can be done (Linux).
+    """Start a server for this process's children, if it is worthwhile and possible (Linux).
 
-    Children started before it is ready run by themselves. None is started where the environment
-    names one already (or `off`), or where there is no place for a socket.
+    Children started before it is ready run by themselves. No server is started if the environment
+    already names one (or `off`), or if there is no place for a socket.
 
     Args:
-        steps: how many there are to run.
+        steps: how many steps there are to run.
         on_gpu: whether the trainings among them use a GPU.
     """
     if steps < FEWEST_STEPS or not hasattr(os, "pidfd_open") or VARIABLE in os.environ:
@@ -88,7 +88,7 @@ def start(steps: int, *, on_gpu: bool = False) -> None:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), THREADS)
     command = [sys.executable, "-m", "pipeline_src.acceleration.fork_server", str(address)]
     atexit.register(shutil.rmtree, address.parent, ignore_errors=True)
-    # The server takes over that these are blocked; Ctrl-C is for the steps.
+    # The server inherits that these signals are blocked; Ctrl-C is for the steps.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     with suppress(OSError):
         # The pipe is closed when this process ends, however it ends.
@@ -102,7 +102,7 @@ def start(steps: int, *, on_gpu: bool = False) -> None:
 
 
 def main() -> None:
-    """Load, then serve at the socket that is named until standard input is closed."""
+    """Import the packages, then serve at the given socket until standard input is closed."""
     address = Path(sys.argv[1])
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     try:
@@ -115,14 +115,14 @@ def main() -> None:
                 file=sys.stderr,
             )
             return
-        # What is there now is never freed: forks need not look at it, and so share its memory.
+        # The collector of a fork ignores what exists now, so that its memory stays shared.
         gc.collect()
         gc.freeze()
         with socket.socket(socket.AF_UNIX) as listener:
             try:
                 listener.bind(str(address))
             except FileNotFoundError:
-                return  # Who started this has ended already.
+                return  # The process that started this one has ended already.
             listener.listen(socket.SOMAXCONN)
             _Server(listener).serve()
     finally:
@@ -132,9 +132,9 @@ def main() -> None:
 
 
 def forks_can_use_a_gpu() -> bool:
-    """Whether nothing has started CUDA in this process; starts nothing itself.
+    """Whether nothing has started CUDA in this process; this function does not start it.
 
-    Even asking how many GPUs there are is a start; torch tells only a fork of that.
+    Even counting the GPUs starts CUDA, and torch only notices that in a fork.
     """
     import torch
 
@@ -151,7 +151,7 @@ def forks_can_use_a_gpu() -> bool:
 
 @dataclass
 class _Fork:
-    """A fork, the connection to its client, and files that tell of the end of either."""
+    """A fork, the connection to its client, and the descriptors that signal the end of each."""
 
     process: int
     connection: socket.socket
@@ -168,7 +168,7 @@ class _Server:
         self._forks: list[_Fork] = []
 
     def serve(self) -> None:
-        """Fork for whoever asks, until standard input is closed and all forks have ended."""
+        """Fork for each client, until standard input is closed and all forks have ended."""
         while self._listener or self._forks:
             for key, _ in self._selector.select():
                 if key.fileobj == 0:
@@ -179,7 +179,7 @@ class _Server:
                     try:
                         connection = self._listener.accept()[0]
                     except OSError:
-                        # The client has gone, or there is no room for another open file: it waits.
+                        # The client is gone, or too many files are open: then it waits.
                         time.sleep(SHORTLY)
                     else:
                         self._accept(connection)
@@ -194,7 +194,7 @@ class _Server:
     def _accept(self, connection: socket.socket) -> None:
         server = os.getpid()
         with suppress(OSError), ExitStack() as undo:
-            # Any failure, such as no room for another process, leaves the command to the client.
+            # After any failure, such as too many processes, the client runs the command itself.
             undo.callback(connection.close)
             client, user = peer(connection)
             if user != os.geteuid():
@@ -220,9 +220,9 @@ class _Server:
 
     def _hear_of(self, fork: _Fork, end: int) -> None:
         if fork not in self._forks:
-            return  # Both ends at once, and the other came first.
+            return  # Both ended at the same time, and the other event was handled first.
         if end == fork.client_ended:
-            # Nobody waits for it: what befell the step's process befalls the fork.
+            # Nobody waits for the fork any more: it is ended like the step's process.
             self._selector.unregister(fork.client_ended)
             os.kill(fork.process, signal.SIGKILL)
             return
@@ -237,7 +237,7 @@ class _Server:
         self._forks.remove(fork)
 
     def _forget(self) -> None:
-        """In a fork: close what is the server's."""
+        """In a fork: close the files of the server."""
         self._selector.close()
         if self._listener:
             self._listener.close()

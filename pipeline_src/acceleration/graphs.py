@@ -1,4 +1,4 @@
-"""Replaying as CUDA graphs what is done again and again on batches of few sizes."""
+"""Replays repeated GPU work as CUDA graphs, one graph per batch size."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 
 from pipeline_src.errors import InputError
 
-#: Graphs whose capture failed. Torch's allocator of host memory still asks them whether a stream is
-#: theirs, so they must not be freed.
+#: Graphs whose capture failed. Torch's allocator of host memory still asks them whether a stream
+#: belongs to them, so they must not be freed.
 _FAILED: list[torch.cuda.CUDAGraph] = []
 
 
 class Replayed:
-    """Work on batches, replayed as a CUDA graph, one graph a batch size.
+    """Work on batches, replayed as a CUDA graph per batch size; called with indices `(batch,)`.
 
-    The first batches of a size run as they are, on a side stream, which is what a capture needs
-    beforehand; they count like all others. Work that cannot be captured (a loss of one's own that
-    waits for the device) goes on running as it is, and says so.
+    The first batches of a size run without a graph, on a side stream, which a capture requires;
+    their results count as well. Work that cannot be captured (a user's own loss that waits for the
+    device) continues without a graph, and a message says so.
 
     Args:
-        work: takes the indices of a batch; it reads and writes tensors that stay where they are.
-        what: for that line, such as `training`.
+        work: takes the indices of a batch; the tensors that it reads and writes must stay in place.
+        what: a name for messages, such as `training`.
 
     Attributes:
-        graphs: by batch size, the graph and the tensor that its indices are copied to.
+        graphs: by batch size, the graph and the tensor to which its indices are copied.
     """
 
     WARM_UP = 3
@@ -37,15 +37,15 @@ class Replayed:
         self._work, self._what = work, what
         self._seen: dict[int, int] = {}
         self._can_capture = True
-        # One for all: memory that a stream has freed is used again on that stream alone.
+        # One stream for all sizes: freed memory is reused only on the same stream.
         self._side = torch.cuda.Stream()
         self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
     def __call__(self, indices: Tensor) -> None:
-        """Do the work on the slices at ``indices``.
+        """Do the work on the slices at ``indices`` `(batch,)`.
 
         Raises:
-            InputError: the GPU's memory does not suffice.
+            InputError: the GPU has too little memory.
         """
         size = len(indices)
         self._seen[size] = self._seen.get(size, 0) + 1
@@ -86,13 +86,13 @@ class Replayed:
 
 
 def captured(work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
-    """The graph of what ``work`` asks of the device.
+    """Capture a graph of the GPU work that ``work`` does.
 
-    Where that fails, the current stream and the allocator are as before: torch leaves both as they
-    were during the capture if its end fails too, which it does after most errors in between.
+    If that fails, the current stream and the allocator are restored: torch leaves both in the state
+    of the capture when ending the capture fails too, which happens after most errors.
 
     Raises:
-        RuntimeError: it cannot be captured.
+        RuntimeError: the work cannot be captured.
     """
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     before, device = torch.cuda.current_stream(), torch.cuda.current_device()
@@ -102,7 +102,7 @@ def captured(work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.
     except BaseException:
         torch.cuda.set_stream(before)
         _FAILED.append(graph)
-        with suppress(RuntimeError):  # raised where the capture ended in order
+        with suppress(RuntimeError):  # raised if the capture had ended properly
             torch._C._cuda_endAllocateToPool(device, pool)
             torch._C._cuda_releasePool(device, pool)
         raise
@@ -110,12 +110,12 @@ def captured(work: Callable[[], None], stream: torch.cuda.Stream) -> torch.cuda.
 
 
 def true_cause(error: BaseException) -> BaseException:
-    """The error that came first: those after it tell of the capture that it spoiled."""
+    """The first error of a chain: later ones only report that the capture was broken by it."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return error
 
 
 def first_line(error: BaseException) -> str:
-    """Of its message, or its name where it has none."""
+    """The first line of an error's message, or its type's name if it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

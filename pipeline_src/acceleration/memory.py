@@ -1,4 +1,4 @@
-"""Settings of the C library's memory for training."""
+"""Sets up the C library's memory management for training."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks instead of returning them to the system.
 
-    Each step frees and asks for the same large blocks; handing them back makes the kernel clear
-    them again every time (a fifth of a small training's processor time). Does nothing elsewhere
-    than on Linux with glibc.
+    Each step frees and asks for the same large blocks; if they are returned, the kernel clears them
+    again every time (a fifth of a small training's processor time). Does nothing on systems other
+    than Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,7 +1,7 @@
-"""The convolutions of a cascade on the CPU, a few slices at a time, with their gradients.
+"""Computes a cascade's convolutions and gradients on the CPU, a few slices at a time.
 
-The features of a slice then stay in the processor's cache from one convolution to the next, and so
-do their gradients; the library would take each convolution of the whole batch to memory and back.
+The features of a slice and their gradients then stay in the processor's cache from one convolution
+to the next; torch would write each convolution of the whole batch to memory and read it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from pipeline_src.models.convolution import convolve, gradients
 
-#: Bytes of one layer's features that are worked on at a time, measured (`python -m benchmarks`).
+#: Bytes of one layer's features that are processed at a time; the best of those measured
+#: (`python -m benchmarks`).
 CHUNK_BYTES = 6 << 20
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -25,16 +26,18 @@ Pairs = Sequence[tuple[Tensor, Tensor]]
 def convolve_with_gradients(
     image: Tensor, layers: Pairs, middle: int | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Convolutions one after the other, each but the last followed by ReLU.
+    """Apply the convolutions one after the other, with ReLU after each but the last.
 
     Args:
         image: `(batch, 1, rows, columns)`.
-        layers: weight and bias of each convolution, in the number format of ``image``.
-        middle: the layer, from 0, whose features are returned too.
+        layers: weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, of
+            each convolution, in the number format of ``image``.
+        middle: the layer, counted from 0, whose features are returned too.
 
     Returns:
-        The last convolution's output, and the ReLU output of layer ``middle`` `(batch, channels,
-        rows, columns)` in single precision at least, or None if none is asked for.
+        The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
+            ``middle`` `(batch, channels, rows, columns)` in single precision at least, or None if
+            it is not asked for.
     """
     out, found = _Convolutions.apply(middle, image, *(t for layer in layers for t in layer))
     return out, found
@@ -106,8 +109,12 @@ def _add(sums: list[Tensor | None], place: int, addend: Tensor) -> None:
 
 
 def slices_at_once(image: Tensor, weights: Sequence[Tensor]) -> int:
-    """Slices that are worked on together, for images `(batch, 1, rows, columns)` and the weights of
-    all layers."""
+    """How many slices are processed together.
+
+    Args:
+        image: `(batch, 1, rows, columns)`.
+        weights: of all layers, each of shape `(channels_out, channels_in, 3, 3)`.
+    """
     rows, columns = image.shape[2:]
     widest = max(map(len, weights))
     return max(1, CHUNK_BYTES // (widest * rows * columns * image.element_size()))

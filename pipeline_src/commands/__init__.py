@@ -1,7 +1,7 @@
 """The commands of the command line: each module adds its own by `add_parsers`.
 
-Here is what they share. Modules that take long to import are imported where a command needs them,
-so that no step pays for what it does not use.
+This module has what they share. Modules that take long to import are imported where a command needs
+them, so that no step waits for what it does not use.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Made:
     facts: dict[str, Any]
 
 
-#: Returns what it made, or an exit status.
+#: A command returns what it made, or an exit status.
 Command = Callable[[argparse.Namespace], Made | list[Made] | int | None]
 
 
@@ -65,8 +65,8 @@ def add_command(
 def add_study(sub: argparse.ArgumentParser, required: bool = True, each: bool = False) -> None:
     """Add the options that name the configuration, read by `study_of`.
 
-    ``each``: every file has an option of its own, for a command whose other files the option would
-    swallow.
+    ``each``: the option is repeated for every file, for commands with further files, which it would
+    otherwise take too.
     """
     sub.add_argument(
         *("--config", "--configfile"),
@@ -75,14 +75,14 @@ def add_study(sub: argparse.ArgumentParser, required: bool = True, each: bool = 
         action="extend",
         required=required,
         metavar="FILE",
-        help="configuration file; what several say is merged, the last word counts",
+        help="configuration file; several are merged, and later ones override earlier ones",
     )
     sub.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="lay a value over the file, such as training.epochs=3",
+        help="override a value of the file, such as training.epochs=3",
     )
 
 
@@ -94,7 +94,7 @@ def add_modules(sub: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="import a module of one's own that registers a network (its code runs)",
+        help="import your own module that registers a network (its code runs)",
     )
 
 
@@ -112,21 +112,21 @@ def add_setting(sub: argparse.ArgumentParser) -> None:
 
 def add_repeat(sub: argparse.ArgumentParser, what: str) -> None:
     """Add the option that names the repeat, read by `study_of_repeat`."""
-    sub.add_argument("--seed", type=int, help=f"of the repeat, where repeat_over has {what}")
+    sub.add_argument("--seed", type=int, help=f"of the repeat, if repeat_over has {what}")
 
 
 def numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
-    """Input files of one role as a manifest lists them."""
+    """Input files of one role, numbered for a manifest."""
     return {f"{role}/{number}": path for number, path in enumerate(paths)}
 
 
 def study_of(options: argparse.Namespace) -> Study:
-    """The configuration."""
+    """Read the configuration."""
     return load_study(options.config, options.set)
 
 
 def named(options: argparse.Namespace) -> str:
-    """The configuration's files, for a message."""
+    """The names of the configuration's files, for a message."""
     return " + ".join(map(str, options.config))
 
 
@@ -134,7 +134,7 @@ def dataset_of(options: argparse.Namespace, study: Study) -> str:
     """The data set that ``--dataset`` names.
 
     Raises:
-        InputError: the study has none of that name.
+        InputError: the study has no data set of that name.
     """
     name: str = options.dataset
     if name not in study.datasets:
@@ -145,17 +145,17 @@ def dataset_of(options: argparse.Namespace, study: Study) -> str:
 
 
 def study_of_repeat(options: argparse.Namespace, kind: Kind) -> Study:
-    """The study, as the repeat of `--seed` has it where its stores or masks are repeated.
+    """The study, as configured for the repeat of `--seed` if its stores or masks are repeated.
 
     Raises:
-        InputError: there is such an option and they are not, or none and they are.
+        InputError: `--seed` is given but they are not repeated, or it is missing but they are.
     """
     study = study_of(options)
     repeated = Places(study).repeated(kind)
     if repeated and options.seed is None:
         known = ", ".join(map(str, study.seeds))
         raise InputError(
-            f"--seed is missing: by repeat_over each of seeds has a {kind} of its own ({known})"
+            f"--seed is missing: by repeat_over each seed has its own {kind} ({known})"
         )
     if not repeated and options.seed is not None:
         raise InputError(

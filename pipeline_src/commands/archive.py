@@ -24,7 +24,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
 
     sub = add_command(
-        subcommands, "archive", archive, "Keep a study's records beside documents.", study=False
+        subcommands, "archive", archive, "Save a study's records with documents.", study=False
     )
     sub.add_argument("results", type=Path, help="results folder, such as results/demo")
     sub.add_argument("--output", type=Path, help="folder (default: docs/studies/{study})")
@@ -53,7 +53,7 @@ def crate(options: argparse.Namespace) -> Made:
 
 
 def archive(options: argparse.Namespace) -> None:
-    """Write a study's records beside the documents."""
+    """Write a study's records and tables to a folder among the documents."""
     from pipeline_src.provenance.archive import write_archive
 
     folder = options.output or Path("docs/studies") / options.results.resolve().name
@@ -62,8 +62,9 @@ def archive(options: argparse.Namespace) -> None:
 
 
 def restore(options: argparse.Namespace) -> int:
-    """Make tables, figures and report from a study's records; exit status 1 where a table is not
-    the one that lies beside them."""
+    """Make tables, figures and report from a study's records; exit status 1 if a table differs from
+    the one in the archive.
+    """
     from pipeline_src.cli import main
     from pipeline_src.provenance.restoring import changed_tables, remake, unpack
 
@@ -73,10 +74,10 @@ def restore(options: argparse.Namespace) -> int:
     changed = changed_tables(options.folder, results)
     if changed:
         print(
-            f"{options.folder}/tables: this code makes other tables of the records "
+            f"{options.folder}/tables: this code makes other tables from the records "
             f"({', '.join(changed)}); to keep those:\n"
             f"python -m pipeline_src archive {results} --output {options.folder}"
         )
     else:
-        print(f"{results}/{REPORT}: made again; all tables are those of {options.folder}/tables")
+        print(f"{results}/{REPORT}: made again; all tables equal those in {options.folder}/tables")
     return int(bool(changed))

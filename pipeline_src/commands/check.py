@@ -52,7 +52,7 @@ def check(options: argparse.Namespace) -> None:
     for line in check_extensions(models, run_modules=options.run_modules):
         print(line)
     if own := repeated_text(study):
-        print(f"each seed has {own} of its own (repeat_over)")
+        print(f"each seed has its own {own} (repeat_over)")
     for sentence in folds_tested(study):
         print(f"warning: {sentence}")
     counts = [len(models.names(setting)) for setting in study.settings()]

@@ -1,4 +1,4 @@
-"""The command `doctor`: looks at what a study needs of this place."""
+"""The command `doctor`: checks whether this machine has what a study needs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline_src.modules import PACKAGE
 def add_parsers(subcommands: Subcommands) -> None:
     """Add the command and its options."""
     sub = add_command(
-        subcommands, "doctor", doctor, "Look at what a study needs of this place.", study=False
+        subcommands, "doctor", doctor, "Check that studies can run here.", study=False
     )
     add_study(sub, required=False)
     sub.add_argument("--profile", type=Path, help="Snakemake's profile for the cluster")
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look at what a study needs; exit status 1 where something will not run."""
+    """Check what a study needs; exit status 1 if something will not run."""
     from pipeline_src.operations.cluster.doctor import examine
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]

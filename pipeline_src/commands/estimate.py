@@ -1,4 +1,4 @@
-"""The command `estimate`: tells what a study takes before it is started."""
+"""The command `estimate`: estimates the time and resources of a study before it is started."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline_src.errors import InputError
 def add_parsers(subcommands: Subcommands) -> None:
     """Add the command and its options."""
     sub = add_command(
-        subcommands, "estimate", estimate, "Tell what a study takes, before it is started."
+        subcommands, "estimate", estimate, "Estimate the cost of a study before it is started."
     )
     sub.add_argument(
         "--from",
         dest="results",
         type=Path,
         metavar="RESULTS",
-        help="take speeds from the trainings of these results; else each kind is timed here",
+        help="take speeds from the trainings of these results; otherwise each kind is timed here",
     )
     sub.add_argument(
         "--gpus",
@@ -28,19 +28,19 @@ def add_parsers(subcommands: Subcommands) -> None:
         nargs="+",
         default=[1, 2, 4, 8],
         metavar="N",
-        help="tell the wall time with so many GPUs (without one: trainings at once)",
+        help="number of GPUs to give the wall time for (without a GPU: of parallel trainings)",
     )
     sub.add_argument(
         "--cluster",
         action="store_true",
-        help="it will run on a cluster's GPUs, where training.device leaves it open",
+        help="it will run on a cluster's GPUs, if training.device allows it",
     )
     sub.add_argument(
         "--faster",
         type=float,
         default=1.0,
         metavar="TIMES",
-        help="epochs are that many times as fast where the study will run (default: 1)",
+        help="how many times faster epochs are where the study will run (default: 1)",
     )
     sub.add_argument(
         "--job-overhead",
@@ -52,7 +52,7 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 
 def estimate(options: argparse.Namespace) -> None:
-    """Tell what a study takes."""
+    """Print what a study takes."""
     from pipeline_src.operations.estimate.power import detectable_lines
     from pipeline_src.operations.estimate.speed import calibrate, speed_of_results
     from pipeline_src.operations.estimate.study import count_slices, estimate, render, trainings

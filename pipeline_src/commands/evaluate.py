@@ -37,7 +37,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="measure so many models at once, each by a process (default: 1)",
+        help="measure this many models at once, each in a process (default: 1)",
     )
 
 
@@ -53,7 +53,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     if options.processes < 1:
         raise InputError(f"--processes {options.processes}: give 1 or more")
     if options.processes > 1:
-        # Threads do not survive a fork; each process has those of its model's training.
+        # Threads do not survive a fork; each process uses as many as its model's training.
         import torch
 
         torch.set_num_threads(1)
@@ -70,7 +70,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
         subjects.append(Subject(options.zero_filled, "zero_filled", evaluation.repeat))
     outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]
     if len(set(outputs)) < len(outputs):
-        raise InputError("evaluate: two models' folders have one name; give them one at a time")
+        raise InputError("evaluate: two folders have the same name; give them one at a time")
     for subject, output in zip(subjects, outputs, strict=True):
         if options.output is None:
             evaluation.refuse_foreign(subject)

@@ -44,7 +44,7 @@ def figure(options: argparse.Namespace) -> Made:
     facts = {"figure": options.kind, "title": options.title}
     inputs, models = numbered("shown", options.inputs), None
     if KINDS[options.kind].shows_plan:
-        # The file tells of more than is shown; what is shown stands among the settings.
+        # The file contains more than is shown; what is shown is among the settings.
         inputs, models = {}, Models(load_study(options.inputs[0]))
     step = figure_step(options.kind, options.title, len(options.inputs), setting, models)
     return Made(inputs, outputs, step, facts)

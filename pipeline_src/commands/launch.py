@@ -1,4 +1,4 @@
-"""The command `launch`: runs Snakemake on a cluster and watches over its jobs."""
+"""The command `launch`: runs Snakemake on a cluster and watches its jobs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def add_parsers(subcommands: Subcommands) -> None:
         subcommands,
         "launch",
         launch,
-        "Run Snakemake on a cluster and watch over it.",
+        "Run Snakemake on a cluster and watch its jobs.",
         study=False,
     )
     sub.add_argument(
         "--orphans",
         choices=("cancel", "wait"),
         default="cancel",
-        help="jobs that an earlier Snakemake left: cancel (trainings go on where they were) or "
+        help="jobs that an earlier Snakemake left: cancel (trainings will be resumed) or "
         "wait for them (default: %(default)s)",
     )
     sub.add_argument(
-        "--unlock", action="store_true", help="a Snakemake started elsewhere has ended: go on"
+        "--unlock", action="store_true", help="continue: a Snakemake started elsewhere has ended"
     )
     for name, default, text in (
-        ("silence", 15, "without progress before the jobs that wait are named"),
+        ("silence", 15, "without progress before the waiting jobs are named"),
         ("grace", 10, "for Snakemake to notice that a job has ended"),
-        ("poll", 0.5, "between two looks at the queue"),
+        ("poll", 0.5, "between two checks of the queue"),
     ):
         text += f" (default: {default})"
         sub.add_argument(f"--{name}", type=float, default=default, metavar="MINUTES", help=text)
@@ -41,7 +41,7 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 
 def launch(options: argparse.Namespace) -> int:
-    """Run Snakemake and watch over its cluster jobs."""
+    """Run Snakemake and watch its cluster jobs."""
     from pipeline_src.operations.cluster.launcher import Launcher
     from pipeline_src.operations.cluster.supervision import Patience
 

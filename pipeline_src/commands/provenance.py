@@ -32,7 +32,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where files lie now that were given, should they or the results have moved",
+        help="where the given input files are now, if they or the results have moved",
     )
 
 
@@ -54,7 +54,7 @@ def provenance(options: argparse.Namespace) -> None:
             changed.append(place)
             lost = lost or (step.manifest is None and not step.path.exists())
     if changed:
-        way = "; --data FOLDER tells where files lie now that no step made" if lost else ""
+        way = "; --data FOLDER says where input files are now" if lost else ""
         raise InputError(
             f"{options.file}: cannot be traced as it stands; see {', '.join(changed)}{way}"
         )

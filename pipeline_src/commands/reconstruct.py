@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline_src.commands import Subcommands, add_command
+from pipeline_src.commands import Made, Subcommands, add_command
+from pipeline_src.config.reconstruction import SHAPING
 from pipeline_src.errors import InputError
+from pipeline_src.planning.places import RECONSTRUCTIONS
+from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.text import printable
+
+if TYPE_CHECKING:
+    from pipeline_src.inference.trained import Trained
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -24,10 +31,11 @@ def add_parsers(subcommands: Subcommands) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in quotes",
+        help="NIfTI, .npy, .npz or HDF5 of images or k-space; folders of these; patterns in "
+        "quotes; or the sample.safetensors of a bundle, a drawn phantom",
     )
     sub.add_argument(
-        "--model", type=Path, required=True, metavar="FOLDER", help="a training's, or a bundle"
+        "--model", type=Path, required=True, metavar="FOLDER", help="of a training, or a bundle"
     )
     sub.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="results go there"
@@ -36,7 +44,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         "--pattern",
         default="**/*",
         metavar="GLOB",
-        help="files to take of a folder, such as 'sub-*/anat/*_T1w.nii.gz' (default: all)",
+        help="files to use in a folder, such as 'sub-*/anat/*_T1w.nii.gz' (default: all)",
     )
     sub.add_argument(
         "--slice-axis",
@@ -56,13 +64,13 @@ def add_parsers(subcommands: Subcommands) -> None:
         default="fft",
         help="where the zero frequency is: at index 0 (fft), or in the middle, as after "
         "fftshift(fft2(image)) (shifted), or with the image's centre in the middle too (centred, "
-        "as fastMRI has it) (default: %(default)s)",
+        "as in fastMRI) (default: %(default)s)",
     )
     sub.add_argument(
         "--scale", type=float, metavar="NUMBER", help="divide by this instead of the maximum"
     )
     sub.add_argument(
-        "--anyway", action="store_true", help="under a mask that the model was not trained for too"
+        "--anyway", action="store_true", help="also use masks that the model was not trained for"
     )
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
@@ -70,7 +78,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument(
         "--threads",
         type=int,
-        help="CPU threads (default: as in training; other numbers of them change the last bits)",
+        help="CPU threads (default: as in training; other numbers change the last bits)",
     )
     sub.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     sub.add_argument(
@@ -86,12 +94,13 @@ def add_parsers(subcommands: Subcommands) -> None:
         help="slices in memory at once (default: as in evaluation; another number may change the "
         "last bits)",
     )
+    sub.set_defaults(usual=sub.get_default)
 
     sub = add_command(
         subcommands,
         "bundle",
         bundle,
-        "Pack a trained model as a folder that stands alone.",
+        "Pack a trained model as a folder that works by itself.",
         study=False,
     )
     sub.add_argument(
@@ -100,7 +109,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     what = sub.add_mutually_exclusive_group(required=True)
     what.add_argument("--output", type=Path, metavar="DIR", help="bundle to write")
     what.add_argument(
-        "--check", type=Path, metavar="DIR", help="look whether a bundle is whole and works"
+        "--check", type=Path, metavar="DIR", help="check that a bundle is complete and works"
     )
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
@@ -110,7 +119,12 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
 
 
-def reconstruct(options: argparse.Namespace) -> None:
+#: Options that shape the results besides those that a configuration gives too; they stand in the
+#: manifest where they are given.
+MORE_SHAPING = ("mask", "kspace_order", "scale", "threads", "device", "convolutions", "batch")
+
+
+def reconstruct(options: argparse.Namespace) -> Made:
     """Reconstruct files."""
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.inputs import list_inputs, open_input
@@ -150,16 +164,39 @@ def reconstruct(options: argparse.Namespace) -> None:
     }
     run = Run(trained, volumes, options.output, asked, device, settings)
     for remark in run.remarks():
-        print(printable(f"look: {remark}"), file=sys.stderr)
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     made, before = run()
-    kinds = {"image": "undersampled here (retrospective)", "kspace": "measured so (prospective)"}
+    kinds = {"image": "undersampled here (retrospective)", "kspace": "measured (prospective)"}
     told = ", ".join(
         f"{count} {kinds[domain]}"
         for domain in kinds
         if (count := sum(volume.domain == domain for volume in volumes))
     )
-    already = f", {before} were there already" if before else ""
+    already = f", {before} existed already" if before else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
+    if left := run.of_other_models():
+        shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+        print(
+            printable(
+                f"warning: {options.output}: also holds {len(left)} that other weights made "
+                f"({shown})"
+            ),
+            file=sys.stderr,
+        )
+    step = reconstruct_step(_settings(options, trained), [])
+    return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, {})
+
+
+def _settings(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:
+    """What defines the results besides the files, as a configuration says it where it can."""
+    told = {"dataset": trained.config.dataset, "acceleration": trained.config.acceleration}
+    told |= {"seed": str(trained.made.get("seed", "")), "model": trained.config.model}
+    given = {
+        key: str(value)
+        for key in MORE_SHAPING
+        if (value := getattr(options, key)) != options.usual(key)
+    }
+    return {"trained": told, **{key: getattr(options, key) for key in SHAPING}, **given}
 
 
 def bundle(options: argparse.Namespace) -> None:
@@ -177,5 +214,5 @@ def bundle(options: argparse.Namespace) -> None:
         raise InputError("bundle: the training's folder is missing")
     trained = load_trained(options.model, options.trained_mask)
     for remark in write_bundle(trained, options.output, options.licence):
-        print(printable(f"look: {remark}"), file=sys.stderr)
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

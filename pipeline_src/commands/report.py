@@ -21,7 +21,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument(
         "--results",
         type=Path,
-        help="folder of the study, such as results/demo, whose manifests tell reviewers how it was "
+        help="folder of the study, such as results/demo, whose manifests show reviewers how it was "
         "made (default: the page says that this is not recorded)",
     )
     sub.add_argument("--output", type=Path, required=True, help="the page")

@@ -73,11 +73,11 @@ def train(options: argparse.Namespace) -> None:
 
 
 def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) -> None:
-    """Refuse weights of another model, seed or setting than a training starts from, as far as a
-    manifest beside them says.
+    """Check that weights belong to the model, seed and setting that a training starts from, as far
+    as a manifest beside them says so.
 
     Raises:
-        InputError: it does.
+        InputError: they do not.
     """
     from pipeline_src.provenance.manifest import Manifest
 

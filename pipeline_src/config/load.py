@@ -1,37 +1,41 @@
-"""Reading a configuration: YAML files and overrides in, a checked study out."""
+"""Reads a configuration from YAML files and overrides, and checks it."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from pipeline_src.config.data import OWN
+from pipeline_src.config.datasets import OWN
 from pipeline_src.config.reference import key_paths, source_kinds
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 
-#: Far beyond any study's configuration: what aliases may unfold to, and how deep it may nest.
+#: Far more than any configuration needs: size of a file, number of values, and depth of nesting.
 LARGEST_FILE, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+#: What YAML takes the beginning of a text for something else by.
+YAML_SIGNS = tuple("*&!%@`")
 #: Snakemake's option for configuration files, as it may be written.
 CONFIGFILE = ("--configfile", "--configfiles")
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML lets the second of two equal keys win without a word, and takes 010 for 8 and 1:30 for
-    90; here these are errors."""
+    """A YAML loader that refuses what YAML reads in a surprising way: it silently lets the second
+    of two equal keys win, and reads 010 as 8 and 1:30 as 90.
+    """
 
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
-        # At once, since what is read ahead grows with the depth.
+        # Checked at once, since the amount that is read ahead grows with the depth.
         if self._depth > DEEPEST:
             raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels")
         node = super().compose_node(parent, index)
@@ -58,8 +62,8 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.YAMLError(f"the key in line {line} is no text")
-            # `<<` lays another mapping under this one.
+                raise yaml.YAMLError(f"the key in line {line} is not text")
+            # `<<` merges another mapping into this one.
             merges = key_node.tag == "tag:yaml.org,2002:merge"
             key = "<<" if merges else self.construct_object(key_node, deep=True)
             if key in seen:
@@ -73,10 +77,11 @@ for _kind in ("int", "float"):
 
 
 def _load_yaml(text: str) -> Any:
-    """One YAML document.
+    """Read one YAML document.
 
     Raises:
-        YAMLError: it is none, a key is given twice, or it unfolds to more than a configuration can.
+        YAMLError: it is not YAML, a key is given twice, or it expands to more than a configuration
+            can have.
     """
     if len(text) > LARGEST_FILE:
         raise yaml.YAMLError(f"is larger than {LARGEST_FILE >> 20} MiB")
@@ -94,7 +99,7 @@ def _load_yaml(text: str) -> Any:
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many values a node stands for, its aliases unfolded; these may lead back to it."""
+    """How many values a node represents with its aliases expanded; these may lead back to it."""
     if depth > DEEPEST:
         raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels")
     if isinstance(node, yaml.ScalarNode):
@@ -121,7 +126,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path}: holds no mapping of keys to values")
+        raise InputError(f"{path}: is not a mapping of keys to values")
     if "__use_yte__" in data:
         raise InputError(
             f"{path}: __use_yte__ has Snakemake run the code in this file as soon as it is read; "
@@ -131,22 +136,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str, origin: str) -> Any:
-    """A value that was typed on the command line, read as in a file.
+    """Read a value from the command line in the same way as in a file.
 
     Raises:
-        InputError: it is no YAML; ``origin`` names the option.
+        InputError: it is not YAML; ``origin`` names the option.
     """
     try:
         return _load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
+        if text[:1] in YAML_SIGNS:
+            raise InputError(
+                f"{origin}: text that begins with {text[0]} needs quotes within those of the "
+                f"shell, as in KEY='\"{text}\"'"
+            ) from None
         raise InputError(f"{origin}: the value is not valid YAML ({error})") from None
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """``training.epochs=3`` as ``{"training": {"epochs": 3}}``.
+    """Convert ``training.epochs=3`` to ``{"training": {"epochs": 3}}``.
 
     Raises:
-        InputError: the text is not of that form.
+        InputError: the text does not have that form.
     """
     key, separator, value = text.partition("=")
     if not separator or not key:
@@ -160,12 +170,12 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def read_files(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
-    """Several files as one mapping, and what they are called together.
+    """Merge several files into one mapping; also returns a name for all of them.
 
-    As with Snakemake's `--configfile`, a later one is laid over those before it.
+    As with Snakemake's `--configfile`, a later file overrides earlier ones.
 
     Raises:
-        InputError: as of `read_yaml`.
+        InputError: as in `read_yaml`.
     """
     given: dict[str, Any] = {}
     for path in paths:
@@ -174,11 +184,11 @@ def read_files(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
 
 
 def load_study(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> Study:
-    """Read and check a configuration of one file or several, with ``KEY=VALUE`` overrides laid on
-    it.
+    """Read and check a configuration from one file or several, with ``KEY=VALUE`` overrides.
 
     Raises:
-        InputError: anything in it is wrong; the line names the key, the value and what is right.
+        InputError: anything in it is wrong; the message names the key, the value and what would be
+            right.
     """
     over: dict[str, Any] = {}
     for text in overrides:
@@ -193,11 +203,11 @@ def check_study(
     over_origin: str = "",
     over: Mapping[str, Any] | None = None,
 ) -> Study:
-    """Check a configuration given as a mapping, with another laid over it.
+    """Check a configuration given as a mapping, with overrides from another mapping.
 
     Raises:
-        InputError: anything in it is wrong; the line begins with ``origin``, or with
-            ``over_origin`` where the value was laid over.
+        InputError: anything in it is wrong; the message begins with ``origin``, or with
+            ``over_origin`` if the value is an override.
     """
     over = over or {}
     try:
@@ -206,7 +216,7 @@ def check_study(
         first = error.errors(include_url=False)[0]
         place = [*first["loc"], *([first["ctx"]["key"]] if first["type"] == "unknown_key" else [])]
         if first["type"] == "missing" and place[2:3] == ["source"] and place[3:]:
-            place[3:] = ["kind"]  # What asks for the key.
+            place[3:] = ["kind"]  # the key that requires it
         if not place and over:
             origin = f"{origin} with {over_origin}"
         elif place and _reaches(over, [str(part) for part in place]):
@@ -215,7 +225,7 @@ def check_study(
 
 
 def _reaches(values: Any, path: list[str]) -> bool:
-    """Whether a nested mapping gives the value at a path, a part of it, or what holds it."""
+    """Whether a nested mapping has the value at a path, a part of it, or what contains it."""
     if not path or not isinstance(values, Mapping):
         return True
     # Pydantic names the kind of a source or split inside the path.
@@ -230,7 +240,7 @@ KINDS_BELOW = (("source",), ("split",))
 
 
 def _describe(error: ValidationError) -> str:
-    """The first problem as one line, and how many there are besides."""
+    """The first problem in one line, and the number of others."""
     problems = error.errors(include_url=False)
     first = problems[0]
     if first["type"] == "union_tag_not_found":
@@ -243,7 +253,7 @@ def _describe(error: ValidationError) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
         where = ".".join(map(str, first["loc"]))
         own = "one of your own needs its `module` beside it"
-        return f"{where}.kind: {tag!r} is no source; {hint} ({own})"
+        return f"{where}.kind: {tag!r} is not a source; {hint} ({own})"
     # Pydantic names the kind of a network, source or split inside the path; a user does not.
     place = first["loc"]
     kind_at = 2 if place[:1] == ("networks",) else 3 if place[2:3] in KINDS_BELOW else len(place)
@@ -260,8 +270,9 @@ def _describe(error: ValidationError) -> str:
             line += f" for kind {first['loc'][3]}; give it too (another kind keeps no key)"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
-            message = "is no text; write it in quotes"
+        # YAML makes dates of 2020-01-02 and the like.
+        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | date):
+            message = "is not text; write it in quotes"
         elif first["type"] == "model_type" and first["input"] is None:
             message = "this section is empty; give its keys, or leave it out"
         # A check over several keys names them itself; its input is the whole section.
@@ -272,14 +283,15 @@ def _describe(error: ValidationError) -> str:
 
 
 def _nearest_key(section: list[str], key: str, near: str) -> str:
-    """A question that names the keys that may be meant: a similar one in this section (``near``)
-    and the same word in another one, or else a similar one elsewhere."""
+    """A question that suggests keys: a similar one in this section (``near``) and the same word in
+    another one, or else a similar one elsewhere.
+    """
     paths = list(dict.fromkeys(key_paths()))
     # A similar word here comes first: `seed` is `seeds` before it is a seed of something else.
     meant = [".".join([*section, near])] if near else []
     meant += [path for path in paths if path.rsplit(".", 1)[-1] == key and path not in meant]
     if not meant:
         leaves = {path.rsplit(".", 1)[-1]: path for path in paths}
-        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.6)
+        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.7)
         meant = [leaves[leaf] for leaf in similar]
     return f"did you mean {' or '.join(map(repr, meant[:3]))}?" if meant else ""

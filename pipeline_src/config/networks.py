@@ -46,7 +46,7 @@ class Network(Section):
 
     @property
     def name(self) -> str:
-        """The field's short name, such as `D5C5`."""
+        """The usual short name, such as `D5C5`."""
         return f"D{self.depth}C{self.cascades}"
 
     @property
@@ -58,7 +58,7 @@ class Network(Section):
 
 
 class OtherNetwork(Section):
-    """A network of another kind: of `pipeline_src/models/kinds`, or of a module of one's own."""
+    """A network of another kind: from `pipeline_src/models/kinds`, or from a user's own module."""
 
     kind: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,63}$",
@@ -74,8 +74,8 @@ class OtherNetwork(Section):
         default=None,
         ge=1,
         le=100,
-        description="blocks, each followed by data fidelity; null: the network has none that could "
-        "be exchanged, and there is no student-friendly training of it",
+        description="blocks, each followed by data fidelity; null: the network has no exchangeable "
+        "blocks, so it cannot be trained student-friendly",
     )
     options: dict[str, Any] = Field(
         default={}, description="the kind's own options; `check` refuses those it does not have"
@@ -98,7 +98,7 @@ class OtherNetwork(Section):
             near = difflib.get_close_matches(self.kind, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
             raise ValueError(
-                f"kind: {self.kind!r} is no kind of network; {hint} (one of your own needs its "
+                f"kind: {self.kind!r} is not a kind of network; {hint} (one of your own needs its "
                 "`module` beside it)"
             )
         return self
@@ -112,7 +112,7 @@ class OtherNetwork(Section):
 
     @property
     def import_path(self) -> str:
-        """Of the module that registers the kind."""
+        """Import path of the module that registers the kind."""
         return self.module or f"{PACKAGE.name}.models.kinds.{self.kind}"
 
     def source(self, role: str) -> Path:
@@ -159,7 +159,7 @@ class Networks(Section):
 
     @property
     def others(self) -> dict[str, OtherNetwork]:
-        """Those that are no DC-CNN, by role."""
+        """Networks that are not a DC-CNN, by role."""
         pair = {"teacher": self.teacher, "student": self.student}
         return {role: n for role, n in pair.items() if isinstance(n, OtherNetwork)}
 

@@ -1,4 +1,4 @@
-"""Options that a network, a loss or a data source of its own defines."""
+"""Validates the options that a network, a loss or a data source defines for itself."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ Options = TypeVar("Options", bound=Section)
 
 
 class NoOptions(Section):
-    """Of what has no options."""
+    """The options model of anything without options."""
 
 
 def checked_options(model: type[Options], given: Mapping[str, Any], where: str) -> Options:
-    """Options as their model takes them, its defaults filled in.
+    """Validate options by their model, with its defaults filled in.
 
     Args:
-        model: a `Section`, so that a key which it does not have is refused.
-        where: the key that they stand under, such as `methods.at.options`.
+        model: a `Section`, so that unknown keys are refused.
+        given: the options from the configuration.
+        where: the key that contains them, such as `methods.at.options`.
 
     Raises:
-        InputError: one is unknown, missing or of a value that is not possible.
+        InputError: an option is unknown or missing, or its value is not allowed.
     """
     if not (isinstance(model, type) and issubclass(model, Section)):
         raise InputError(

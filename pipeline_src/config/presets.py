@@ -31,8 +31,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_values(preset: str, methods: list[str], networks: Any = None) -> dict[str, Any]:
-    """A preset as a nested mapping for the given methods and networks; nothing for an unknown
-    one."""
+    """A preset as a nested mapping for the given methods and networks; empty for an unknown
+    preset.
+    """
     values: dict[str, Any] = {}
     for path, value in _paths(preset, methods, networks):
         for part in reversed(path.split(".")):

@@ -1,7 +1,7 @@
-"""The recipes of distillation that are compared: which teacher, and from where the student starts.
+"""The recipes of distillation that are compared: which teacher, and where the student starts.
 
 Of the four combinations of teacher and start the paper compares two, Std-KD and SFT-KD-Recon, which
-differ in both. The other two tell which of them matters.
+differ in both. The other two show which of them matters.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ RecipeName = Literal["std_kd", "sft_kd", "sft_teacher_only", "sft_start_only"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One combination.
+    """One combination of teacher and start.
 
     Attributes:
-        title: as people read it.
+        title: its name in tables and figures.
         teacher: the frozen teacher, `teacher` or `sft_teacher`.
         sft_start: whether the student starts from the student blocks of student-friendly training.
         of_paper: whether the paper has it.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline_src.config.section import PathText, Section
+
+#: Options of the reconstruct command that a configuration gives.
+SHAPING = ("pattern", "slice_axis", "other_size")
 
 
 class Reconstruction(Section):
@@ -24,7 +27,7 @@ class Reconstruction(Section):
     dataset: str = Field(description="that it was trained on")
     acceleration: int = Field(description="that it was trained for")
     seed: int | None = Field(default=None, description="of its training; null: the first of seeds")
-    pattern: str = Field(default="**/*", description="files to take of a folder")
+    pattern: str = Field(default="**/*", description="files to use in a folder")
     slice_axis: Literal[0, 1, 2] | None = Field(
         default=None,
         description="axis of the files that slices lie along; null: as in the model's training",
@@ -49,12 +52,13 @@ class Reconstruction(Section):
         """The inputs, as the reconstruct command takes them."""
         return [str(Path(data_root) / path) for path in self.inputs]
 
-    def there(self, data_root: str) -> list[str]:
-        """Those that are files or folders; what a pattern stands for is found by the command."""
-        return [path for path in self.paths(data_root) if Path(path).exists()]
+    def settings(self, seeds: list[int]) -> dict[str, Any]:
+        """What defines the results, besides the files."""
+        trained = self.training(seeds)
+        return {"trained": trained, **{key: getattr(self, key) for key in SHAPING}}
 
     def words(self, data_root: str) -> list[str]:
-        """Arguments of the reconstruct command, but for model and output."""
+        """Arguments of the reconstruct command, except for model and output."""
         options = [("pattern", self.pattern), ("slice-axis", self.slice_axis)]
         options.append(("other-size", self.other_size))
         told = [word for key, value in options if value is not None for word in (f"--{key}", value)]

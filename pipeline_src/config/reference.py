@@ -1,4 +1,4 @@
-"""The JSON schema and the key-by-key reference, generated from the models."""
+"""Generates the JSON schema and the key-by-key reference from the configuration models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.study import Study
 from pipeline_src.files import write_text
 
@@ -55,7 +55,7 @@ def _sections(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
 
 
 def _kind(section: type[BaseModel]) -> str:
-    """What tells a member of a union from the others: its `kind`, or its first key."""
+    """What distinguishes a member of a union from the others: its `kind`, or its first key."""
     kind = section.model_fields.get("kind")
     if kind is not None:
         return f"kind: {next(iter(typing.get_args(kind.annotation)), ANOTHER)}"

@@ -1,4 +1,4 @@
-"""The base of every configuration section, and how one mapping is laid over another."""
+"""The base class of every configuration section, and merging of mappings."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ class Section(BaseModel):
                 if key not in cls.model_fields:
                     raise unknown_key(str(key), data[key], list(cls.model_fields))
                 _refuse_truth_for_a_number(key, data[key], cls.model_fields[key].annotation)
+                _refuse_endless_number(key, data[key])
         return data
 
 
 def refuse_repeats(values: list[Any]) -> None:
-    """Refuse a list that has something twice.
+    """Refuse a list with duplicates.
 
     Raises:
-        ValueError: it has.
+        ValueError: it has some.
     """
     repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
@@ -64,11 +65,11 @@ def refuse_repeats(values: list[Any]) -> None:
 
 
 def refuse_control_characters(text: str) -> None:
-    """Refuse text that would reach a terminal, a table or a file name as something else.
+    """Refuse text that a terminal, a table or a file name would show as something else.
 
     Raises:
-        ValueError: it holds a control character, half of a pair, which no file can hold, or one
-            that turns the direction of text.
+        ValueError: it contains a control character, half of a surrogate pair, or a character that
+            changes the direction of text.
     """
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TURNING:
@@ -86,15 +87,27 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _refuse_truth_for_a_number(key: str, value: Any, annotation: Any) -> None:
-    """Pydantic takes `true`, which YAML also makes of `yes` and `on`, for 1 where a number is
-    asked for, also within a list."""
+    """Refuse `true` where a number is expected, also within a list: YAML also reads `yes` and `on`
+    as `true`, and pydantic accepts it as 1.
+    """
     values = value if isinstance(value, list) else [value]
     if any(isinstance(one, bool) for one in values) and "bool" not in str(annotation):
-        raise ValueError(f"{key}: {value!r} is given, which is no number and no text")
+        raise ValueError(
+            f"{key}: {value!r} is given, which is neither a number nor text (yes, no, on, off, "
+            "true and false are neither to YAML; write text in quotes)"
+        )
+
+
+def _refuse_endless_number(key: str, value: Any) -> None:
+    """Python's whole numbers have no end; tables, and what computes with them, have."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, int) and abs(one) >= 1 << 63:
+            digits = str(one) if abs(one) < 10**30 else f"a number of {len(f'{one:x}')} hex digits"
+            raise ValueError(f"{key}: {digits} is too large; numbers are less than 2 to the 63")
 
 
 def _expanded(path: str) -> str:
-    """A path with `~` and environment variables put in, as a shell would."""
+    """A path with `~` and environment variables expanded, as in a shell."""
     # Not by Path, which would change the rest of the text.
     expanded = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111
     unknown = re.search(r"\$(\w+|\{[^}]*\})", expanded)
@@ -110,7 +123,7 @@ PathText = Annotated[str, AfterValidator(_expanded)]
 
 
 def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
-    """An error that names a key nobody reads, its value and the nearest key that exists."""
+    """An error that names an unknown key, its value and the nearest existing key."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return PydanticCustomError(
         "unknown_key",
@@ -130,8 +143,9 @@ def shown(value: Any) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``; mappings merge key by key, everything else is replaced, and so is a
-    mapping of another `kind`, whose keys are others."""
+    """Merge ``over`` into ``base``: mappings are merged key by key, everything else is replaced,
+    including a mapping of another `kind`, which has other keys.
+    """
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -143,6 +157,6 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    # Where `kind` is no text, it is the name of something, such as of a data set.
+    # Where `kind` is not text, it is the name of something, such as of a data set.
     kinds = (old.get("kind"), new.get("kind"))
     return all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]

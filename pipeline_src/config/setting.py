@@ -1,4 +1,4 @@
-"""A data set at an acceleration, as folders, wildcards, options and columns name it."""
+"""A setting: a data set at an acceleration, as in folders, wildcards, options and columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 def acceleration_name(factor: int) -> str:
-    """Such as `4x`."""
+    """The name of an acceleration, such as `4x`."""
     return f"{factor}x"
 
 

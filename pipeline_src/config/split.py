@@ -1,4 +1,4 @@
-"""Configuration of which patients train, choose the weights and are reported."""
+"""Configuration of which patients train, select the weights and are reported."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pipeline_src.config.section import Section
 
 
 def _surely_share(first: str, second: str) -> bool:
-    """Whether two entries of a split name one patient, whoever the patients are."""
+    """Whether two entries of a split match a common patient, whatever the patients are."""
     if first == second:
         return True
-    # Brackets may stand in an id; once the patients are known, the split tells.
+    # Brackets may be part of an id; `split_patients` decides once the patients are known.
     matches = fnmatchcase(first, second) or fnmatchcase(second, first)
     return matches and "[" not in first + second
 
@@ -78,7 +78,7 @@ class Split(Section):
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a seed has a say in it."""
+        """Whether a seed affects it."""
         parts = (self.train, self.validation, self.test)
         return any(isinstance(part, int) and part > 0 for part in parts)
 

@@ -9,20 +9,19 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline_src.config.ablation import Ablation
-from pipeline_src.config.data import Dataset
-from pipeline_src.config.method import (
+from pipeline_src.config.datasets import Dataset
+from pipeline_src.config.distillation import (
     Distillation,
-    Evaluation,
     Method,
-    Sampling,
     StudentFriendly,
-    Training,
     available_methods,
 )
+from pipeline_src.config.evaluation import Evaluation
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
+from pipeline_src.config.sampling import Sampling
 from pipeline_src.config.section import PathText, Section, refuse_repeats
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study_checks import (
@@ -35,12 +34,15 @@ from pipeline_src.config.study_checks import (
     refuse_unknown_ablated,
     refuse_unknown_reconstructing,
 )
+from pipeline_src.config.training import Training
 
 Repeated = Literal["seed", "mask", "split"]
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
 PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
+#: Of a study that names none: the paper's, and plain imitation beside them.
+DEFAULT_METHODS = [*PAPER_METHODS, "imitation"]
 
 
 class Study(Section):
@@ -50,8 +52,8 @@ class Study(Section):
     title: str = Field(default="", description="heading of the report; empty: the name")
     preset: Literal["authors", "paper"] | None = Field(
         default=None,
-        description="authors: every option as the published code has it; paper: as its text has "
-        "it; null: the defaults below, the authors' forms without their padding",
+        description="authors: every option as in the published code; paper: as in its text; "
+        "null: the defaults below, the authors' forms without their padding",
     )
     data_root: PathText = Field(
         default=".",
@@ -60,15 +62,15 @@ class Study(Section):
     )
     outdated: Literal["remake", "refuse"] = Field(
         default="remake",
-        description="results whose manifests say that other settings or code made them: make them "
-        "anew, or stop with a line",
+        description="results that were made with other settings or code according to their "
+        "manifests: make them again, or stop with a message",
     )
     seeds: list[int] = Field(
         default=[0], min_length=1, description="every model is trained once for each"
     )
     repeat_over: list[Repeated] = Field(
         default=["seed"],
-        description="what is another for each of `seeds`: seed (always): initial weights and order "
+        description="what differs for each of `seeds`: seed (always): initial weights and order "
         "of batches; mask: the drawn lines too; split: the drawn patients too, or the fold that is "
         "tested",
     )
@@ -85,7 +87,7 @@ class Study(Section):
         default=["std_kd", "sft_kd"],
         description="std_kd: standard teacher, student from random weights; sft_kd: "
         "student-friendly teacher, student from its student blocks (SFT-KD-Recon); the other two "
-        "combinations, sft_teacher_only and sft_start_only, tell which of both matters",
+        "combinations, sft_teacher_only and sft_start_only, show which of the two matters",
     )
     controls: list[Control] = Field(
         default=["student_matched", "student_sft_start"],
@@ -94,8 +96,9 @@ class Study(Section):
         "student_as_long from random weights for as many as SFT and distillation together",
     )
     methods: dict[str, Method] = Field(
-        default={name: Method() for name in PAPER_METHODS},
-        description="distillation methods by name",
+        default={name: Method() for name in DEFAULT_METHODS},
+        description="distillation methods by name; the default: the paper's five, and imitation of "
+        "the teacher's reconstruction",
     )
     distillation: Distillation = Field(default=Distillation(), description="distillation")
     training: Training = Field(default=Training(), description="training of every model")
@@ -110,7 +113,7 @@ class Study(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, data: Any) -> Any:
-        return apply_preset(data, PAPER_METHODS) if isinstance(data, dict) else data
+        return apply_preset(data, DEFAULT_METHODS) if isinstance(data, dict) else data
 
     @field_validator("seeds", "repeat_over", "accelerations", "recipes", "controls")
     @classmethod
@@ -132,8 +135,6 @@ class Study(Section):
         for value in values:
             if value < 0:
                 raise ValueError(f"seed {value} is negative; seeds are 0 or more")
-            if value >= 1 << 63:  # columns of tables hold no larger one
-                raise ValueError(f"seed {value} is too large; seeds are less than 2 to the 63")
         return values
 
     @field_validator("repeat_over")

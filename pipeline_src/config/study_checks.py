@@ -1,4 +1,4 @@
-"""What the parts of a study have to agree on, checked when it is read."""
+"""Checks that the parts of a study fit together when its configuration is read."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def refuse_bad_name(name: str, what: str) -> None:
 
 
 def refuse_bad_ablations(ablations: dict[str, Ablation]) -> None:
-    """Refuse ablations whose rows could not be told apart, or that compare with a row they lack.
+    """Refuse ablations with indistinguishable rows, or with a missing reference row.
 
     Raises:
-        ValueError: the line names the ablation.
+        ValueError: the message names the ablation.
     """
     for name, ablation in ablations.items():
         for key in (name, *ablation.variants):

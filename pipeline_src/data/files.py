@@ -1,4 +1,4 @@
-"""Looking for data files: what counts as one, and files that are there by name only."""
+"""Finds data files, and detects those that exist by name only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from pipeline_src.errors import InputError
 
 SYSTEM_NAMES = frozenset(
     {"@eadir", "__macosx", "lost+found", "$recycle.bin", "#recycle", "thumbs.db", "desktop.ini"}
-    | {"system volume information"}
+    | {"#snapshot", "@recently-snapshot", "@recycle", "~snapshot", "system volume information"}
 )
-DOWNLOADS = frozenset({".part", ".crdownload", ".partial", ".filepart", ".download", ".aria2"})
+DOWNLOADS = frozenset(
+    {".part", ".crdownload", ".partial", ".filepart", ".download", ".aria2", ".tmp"}
+    | {".opdownload", ".!qb", ".!ut", ".gstmp"}
+)
+#: So Chrome calls a file until the whole of it is there.
+UNNAMED_DOWNLOAD = "Unconfirmed *.crdownload"
 
-# Git LFS and git-annex leave a short text in a file's place.
+# DVC leaves a note beside a file; Git LFS and git-annex leave a short text in its place.
+TRACKED = ".dvc"
 POINTER_SIZE = 1024
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether any component is hidden or a system's own; such are never looked at."""
+    """Whether any component is hidden or belongs to the operating system; such paths are
+    ignored.
+    """
     return any(
         (part.startswith(".") and part not in (".", "..")) or part.lower() in SYSTEM_NAMES
         for part in path.parts
@@ -30,7 +38,7 @@ def require_folder(path: Path, what: str) -> Path:
     """``path``, if it is a folder that can be listed.
 
     Raises:
-        InputError: it is missing, is no folder, or may not be read.
+        InputError: it is missing, is not a folder, or may not be read.
     """
     try:
         if not path.is_dir():
@@ -43,7 +51,7 @@ def require_folder(path: Path, what: str) -> Path:
 
 
 def entries(folder: Path, what: str) -> list[Path]:
-    """What lies in a folder, sorted, without what is hidden; broken links are among it.
+    """The entries of a folder, sorted, without hidden ones; broken links are included.
 
     Raises:
         InputError: see `require_folder`.
@@ -52,7 +60,7 @@ def entries(folder: Path, what: str) -> list[Path]:
 
 
 def subfolders(folder: Path, what: str) -> list[Path]:
-    """The folders in a folder, sorted, and broken links, which may be folders.
+    """The folders in a folder, sorted, including broken links, which may be folders.
 
     Raises:
         InputError: see `require_folder`.
@@ -61,11 +69,11 @@ def subfolders(folder: Path, what: str) -> list[Path]:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Paths below ``folder`` that a glob finds, sorted; nothing hidden, but broken links too.
+    """Paths below ``folder`` that match a glob, sorted; nothing hidden, but including broken links.
 
     Raises:
-        InputError: ``pattern`` is no glob, or a file that it would match is still being
-            downloaded.
+        InputError: ``pattern`` is not a glob, or a file that it would match is still being
+            downloaded, or was not yet.
     """
     # A component without a wildcard is only found where it exists, which a broken link does not.
     wild = "/".join(
@@ -74,16 +82,19 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     )
     try:
         matched = set(folder.glob(wild))
-        found = matched.union(folder.glob(f"{wild}.*"))  # and what is being downloaded
+        # And what is being downloaded, or was not.
+        unnamed = "/".join([*wild.split("/")[:-1], UNNAMED_DOWNLOAD])
+        found = matched.union(folder.glob(f"{wild}.*"), folder.glob(unnamed))
     except (NotImplementedError, ValueError) as error:
-        raise InputError(f"pattern: {pattern!r} is no glob below path ({error})") from None
+        raise InputError(f"pattern: {pattern!r} is not a glob below path ({error})") from None
     seen = [path for path in sorted(found) if not is_hidden(path.relative_to(folder))]
     refuse_unfinished(seen)
-    return [path for path in seen if path in matched]
+    refuse_only_tracked(seen)
+    return [path for path in seen if path in matched and path.suffix != TRACKED]
 
 
 def name_when_finished(path: Path) -> str:
-    """The name of a file, without what programs add while they download it."""
+    """The name of a file, without what programs append while they download it."""
     return path.stem if path.suffix.lower() in DOWNLOADS else path.name
 
 
@@ -101,11 +112,23 @@ def refuse_unfinished(paths: Iterable[Path]) -> None:
         )
 
 
-def refuse_two_suffixes(path: Path) -> None:
-    """Refuse a volume that lies in its folder as `.nii.gz` and as `.nii`.
+def refuse_only_tracked(paths: Iterable[Path]) -> None:
+    """Refuse files of which DVC's note is there alone.
 
     Raises:
-        InputError: both are there.
+        InputError: there are some.
+    """
+    files = [path.with_suffix("") for path in paths if path.suffix == TRACKED]
+    absent = [path for path in files if not path.exists() and not path.is_symlink()]
+    if absent:
+        raise InputError(f"{_named(absent, 'its content is not fetched (DVC)')}; use `dvc pull`")
+
+
+def refuse_two_suffixes(path: Path) -> None:
+    """Refuse a volume that exists in its folder as `.nii.gz` and as `.nii`.
+
+    Raises:
+        InputError: both exist.
     """
     other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
     if other.suffixes and (other.exists() or other.is_symlink()):
@@ -118,13 +141,13 @@ def refuse_two_suffixes(path: Path) -> None:
 def refuse_absent(
     paths: Sequence[Path], otherwise: str = ", or leave their patients out of the split"
 ) -> None:
-    """Refuse files that are there by name only, and tell how to get what they hold.
+    """Refuse files that exist by name only, and say how to get their content.
 
-    ``otherwise`` is how to do without them.
+    ``otherwise`` says how to do without them.
 
     Raises:
-        InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the line
-            names the first three of a kind.
+        InputError: a file is a broken link, a pointer of git-annex or Git LFS, or empty; the
+            message names the first three of a kind.
     """
     absent: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
@@ -153,7 +176,7 @@ LFS = "its content is not fetched (Git LFS)", "use `git lfs pull`"
 
 
 def _why_absent(path: Path) -> tuple[str, str] | None:
-    """What is wrong with a file that holds nothing, and the way out; None for any other."""
+    """What is wrong with a file without content, and the remedy; None for any other file."""
     if is_broken_link(path):
         if "annex/objects" in path.readlink().as_posix():
             return ANNEX

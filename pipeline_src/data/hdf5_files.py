@@ -1,4 +1,4 @@
-"""Reading HDF5 files of others, which can point anywhere on the disk."""
+"""Reads HDF5 files safely: they can refer to any other file on the disk."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def reading_hdf5(
-    path: Path, otherwise: str = "is truncated or no HDF5 file"
+    path: Path, otherwise: str = "is truncated or not an HDF5 file"
 ) -> Iterator[h5py.File]:
-    """An HDF5 file, open for reading without a lock: data often lies on disks that have none.
+    """Open an HDF5 file for reading without a lock, because data often lies on disks without locks.
 
-    ``otherwise`` is what a message says of a file that cannot be read.
+    ``otherwise`` is the message for a file that cannot be read.
 
     Raises:
-        InputError: it is no HDF5 file, is truncated, or may not be read; what goes wrong in the
-            block with reading counts too.
+        InputError: it is not an HDF5 file, is truncated, or may not be read; this includes errors
+            while reading in the block.
     """
     try:
         open_regular(path).close()
@@ -77,7 +77,7 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         else:
             raise InputError(f"{path}: {name} is a link to nowhere")
     if not isinstance(at, h5py.Dataset):
-        raise InputError(f"{path}: {name} is no array of real numbers")
+        raise InputError(f"{path}: {name} is not an array of real numbers")
     if at.external:
         raise _elsewhere(path, name, f"stored in {at.external[0][0]}")
     if at.is_virtual:
@@ -96,12 +96,12 @@ def _elsewhere(path: Path, name: str, what: str) -> InputError:
 
 
 class ReservedFile(RawIOBase):
-    """A file to write HDF5 to, on whose disk there is room for it before the first byte.
+    """A file for writing HDF5, with space reserved on the disk before the first byte is written.
 
     HDF5 crashes the process when a disk gets full while it writes.
 
     Raises:
-        OSError: there is not so much room.
+        OSError: there is not enough space.
     """
 
     def __init__(self, stream: FileIO, size: int) -> None:
@@ -117,25 +117,25 @@ class ReservedFile(RawIOBase):
             stream.seek(0)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place; the end is that of what has been written."""
+        """Go to a position; the end is that of what has been written."""
         if whence == os.SEEK_END:
             return self._stream.seek(self._end + offset)
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where the file is."""
+        """The current position."""
         return self._stream.tell()
 
     def readable(self) -> bool:
-        """It is."""
+        """True: the file can be read."""
         return True
 
     def writable(self) -> bool:
-        """It is."""
+        """True: the file can be written."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """True: the position can be changed."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:

@@ -1,4 +1,4 @@
-"""What a data set holds, seen before any pixel is read: its patients, its split, its headers."""
+"""Inspects a data set before any pixel is read: its patients, its split, its headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.data.files import refuse_absent
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.splits import PARTS, split_patients
@@ -23,7 +23,7 @@ class Chosen:
 
     Attributes:
         volumes: all, sorted.
-        parts: patient to `train`, `validation` or `test`, for those who have one.
+        parts: patient to `train`, `validation` or `test`, for those who are in one.
         used: the volumes of those patients, one part after the other.
     """
 
@@ -34,15 +34,15 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a data set holds.
+    """What a data set contains.
 
     Attributes:
-        volumes: how many there are.
-        patients: how many were recognised.
+        volumes: number of volumes.
+        patients: number of patients that were recognised.
         examples: the first patients, each with the frame and the label of every volume.
-        parts: how many patients are in each part of the split.
-        without_volume: patients who are left out for having none.
-        repeated: a sentence for each file that is also that of another patient of the same part.
+        parts: number of patients in each part of the split.
+        without_volume: patients who are left out because they have none.
+        repeated: a sentence for each file that another patient of the same part also has.
         ids: of all patients.
     """
 
@@ -56,14 +56,13 @@ class Inspection:
 
 
 def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
-    """Look at a data set as its preparation would, but for the pixels.
+    """Check a data set as its preparation would, except for the pixels.
 
-    Files of equal size are compared by their digests; nothing else of a file is read than its
-    header.
+    Files of equal size are compared by their digests; otherwise only headers are read.
 
     Raises:
-        InputError: the data is not there, the split does not fit it, a header tells that its
-            volume cannot be used, or patients of two parts have one file.
+        InputError: the data does not exist, the split does not fit it, a header shows that its
+            volume cannot be used, or patients of two parts have the same file.
     """
     chosen = choose_volumes(dataset, data_root)
     repeated = equal_files(chosen)
@@ -96,10 +95,11 @@ def choose_volumes(dataset: Dataset, data_root: Path) -> Chosen:
         for volume in volumes
         if parts.get(volume.patient) == part and not volume.missing
     ]
-    refuse_absent([volume.path for volume in used if volume.path])
+    refuse_absent([path for volume in used for path in volume.names])
     for volume in used:
         check_shape(volume.shape(), dataset.preparation, volume.label)
     refuse_mixed_orientations(used)
+    refuse_mixed_axes(used)
     return Chosen(volumes, parts, used)
 
 
@@ -117,11 +117,11 @@ def chosen_slices(count: int, preparation: Preparation, label: str) -> range:
 
 
 def check_shape(shape: tuple[int, int, int], preparation: Preparation, label: str) -> bool:
-    """Whether a volume of rows, columns and slices is prepared; False if it is too small, and
-    volumes that are too small are dropped.
+    """Whether a volume of rows, columns and slices is prepared; False if it is too small and such
+    volumes are dropped.
 
     Raises:
-        InputError: it is too small where that is an error, or has no slice in the configured
+        InputError: it is too small and that is an error, or it has no slice in the configured
             range.
     """
     chosen_slices(shape[2], preparation, label)
@@ -161,34 +161,58 @@ def refuse_mixed_orientations(volumes: list[VolumeReference]) -> None:
     )
 
 
+def refuse_mixed_axes(volumes: list[VolumeReference]) -> None:
+    """Refuse volumes that were acquired in slices along different axes of their files.
+
+    Raises:
+        InputError: some were; those along the rarer axes are named.
+    """
+    found: dict[int, list[VolumeReference]] = defaultdict(list)
+    for volume in volumes:
+        axis = volume.header().thick_axis
+        if axis is not None:
+            found[axis].append(volume)
+    if len(found) < 2:
+        return
+    usual, *others = sorted(found, key=lambda axis: len(found[axis]), reverse=True)
+    odd = [f"{volume.label} (axis {axis})" for axis in others for volume in found[axis]]
+    more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
+    raise InputError(
+        f"{', '.join(odd[:EXAMPLES])}{more}: has thick slices along another axis than the other "
+        f"{len(found[usual])} volumes (axis {usual}), so one of both would be cut across; leave "
+        "them out, or set orientation: RAS (planes alike, whatever the slices were) or "
+        "orientation: as_stored of a source of kind: nifti"
+    )
+
+
 def equal_files(chosen: Chosen) -> list[str]:
     """Sentences about files that two patients of one part share; see `same_image`.
 
     Raises:
         InputError: patients of two parts share one.
     """
-    sizes: dict[int, list[tuple[VolumeReference, Path]]] = defaultdict(list)
+    sizes: dict[int, list[VolumeReference]] = defaultdict(list)
     for volume in chosen.used:
         if volume.path:
-            sizes[volume.path.stat().st_size].append((volume, volume.path))
+            sizes[sum(path.stat().st_size for path in volume.files)].append(volume)
     found = []
     for alike in sizes.values():
-        if len({volume.patient for volume, _ in alike}) > 1:
-            seen: dict[str, VolumeReference] = {}
-            for volume, path in alike:
-                first = seen.setdefault(sha256_file(path), volume)
+        if len({volume.patient for volume in alike}) > 1:
+            seen: dict[tuple[str, ...], VolumeReference] = {}
+            for volume in alike:
+                first = seen.setdefault(tuple(map(sha256_file, volume.files)), volume)
                 found.append(same_image(first, volume, chosen.parts))
     return [sentence for sentence in found if sentence]
 
 
 def same_image(first: VolumeReference, second: VolumeReference, parts: dict[str, str]) -> str:
-    """What is to be said of two volumes with one image; empty if one patient has both.
+    """A sentence about two volumes with the same image; empty if one patient has both.
 
-    Within a part, one person counts as two: public data has such cases, so it is said and not
-    refused. Across parts, the network would be tested on what it has learnt.
+    Within a part, one person counts as two: public data has such cases, so it is reported but not
+    refused. Across parts, the network would be tested on what it was trained on.
 
     Raises:
-        InputError: they are of two patients in different parts of the split.
+        InputError: they belong to two patients in different parts of the split.
     """
     if first.patient == second.patient:
         return ""

@@ -41,6 +41,8 @@ AS_STORED = "as_stored"
 SPARE_BYTES = 1 << 20
 # More than any file's extensions take, which are read into memory.
 MOST_EXTENSIONS = 1 << 26
+# So many times as long as along each other axis, a voxel is along the axis of the slices.
+THICK = 1.5
 
 
 def nifti_volume(
@@ -67,8 +69,8 @@ def read_nifti(
 ) -> NDArray[np.float32]:
     """The image of a 3-D NIfTI file as `(rows, columns, slices)`, float32, in scanner units.
 
-    ``orientation`` such as `RAS` turns the axes of the file to point there before ``slice_axis``
-    is taken for the slices; None and `as_stored` leave them as they are.
+    ``orientation`` such as `RAS` turns the axes of the file to that orientation before slices are
+    taken along ``slice_axis``; None and `as_stored` leave them as they are.
 
     Raises:
         InputError: the file is missing, empty, truncated, not NIfTI, not 3-D, or unreadable.
@@ -82,13 +84,13 @@ def read_nifti(
 
 
 def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
-    """Shape and orientation of what `read_nifti` reads.
+    """Shape, orientation and axis of thick slices of what `read_nifti` reads.
 
-    The orientation is that of the file; None where the file does not say, or where
-    ``orientation`` is given.
+    The last two are those of the file; None if the file does not say, or if ``orientation`` is
+    given.
 
     Raises:
-        InputError: see `read_nifti`; what lies behind the header is not looked at.
+        InputError: see `read_nifti`; only the header is checked.
     """
     with reading_nifti(path):
         image = open_nifti(path)
@@ -96,19 +98,21 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
         # Takes no memory, whatever its shape.
         like: NDArray[np.float32] = np.broadcast_to(np.float32(0), shape)
         rows, columns, slices = as_slices(like, path, image, slice_axis, orientation).shape
-    return Header((rows, columns, slices), _orientation(image) if orientation is None else None)
+        told = (_orientation(image), _thick_axis(image)) if orientation is None else (None, None)
+    return Header((rows, columns, slices), *told)
 
 
 @contextmanager
 def reading_nifti(path: Path) -> Iterator[None]:
-    """What nibabel raises, as one line that names the file; its warnings are of no consequence."""
+    """Turn errors of nibabel into one line that names the file, and ignore its warnings."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist") from None
+    except FileNotFoundError as error:
+        # Of a pair, it may be the other one.
+        raise InputError(f"{error.filename or path}: does not exist") from None
     except (
         ImageFileError,
         HeaderDataError,
@@ -119,11 +123,11 @@ def reading_nifti(path: Path) -> Iterator[None]:
         MemoryError,
         zlib.error,
     ) as error:
-        raise InputError(f"{path}: is truncated or no NIfTI file ({error})") from None
+        raise InputError(f"{path}: is truncated or not a NIfTI file ({error})") from None
 
 
 def open_nifti(path: Path) -> Any:
-    """The image before its pixels are read."""
+    """Open an image without reading its pixels."""
     # Nibabel takes a file that it may not open for one of another type.
     with open_regular(path) as stream:
         if not stream.read(1):
@@ -186,8 +190,8 @@ def _refuse_two_types(path: Path, image: Any) -> None:
     bits = 8 * image.get_data_dtype().itemsize
     if told not in (0, bits):
         raise InputError(
-            f"{path}: is truncated or no NIfTI file (its header says datatype "
-            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it anew with both "
+            f"{path}: is truncated or not a NIfTI file (its header says datatype "
+            f"{image.get_data_dtype()} of {bits} bits, but bitpix {told}; save it again with both "
             "alike)"
         )
 
@@ -207,11 +211,11 @@ def read_through(path: Path, image: Any) -> None:
             read += len(block)
             if read > told + SPARE_BYTES:
                 raise InputError(
-                    f"{path}: unpacks to more than the {told} bytes that its header tells; "
+                    f"{path}: unpacks to more than the {told} bytes given in its header; "
                     "it is damaged"
                 )
     if read < told:
-        raise EOFError(f"{read} bytes of the {told} that its header tells")
+        raise EOFError(f"{read} bytes of the {told} given in its header")
 
 
 def _orientation(image: Any) -> str | None:
@@ -221,6 +225,14 @@ def _orientation(image: Any) -> str | None:
         return None
     axes = aff2axcodes(image.affine)
     return None if None in axes else "".join(axes)
+
+
+def _thick_axis(image: Any) -> int | None:
+    """The axis along which voxels are by far the longest; None where there is none."""
+    sizes = [abs(float(size)) for size in image.header.get_zooms()[:3]]
+    longest = int(np.argmax(sizes))
+    others = [size for axis, size in enumerate(sizes) if axis != longest]
+    return longest if 0 < THICK * max(others) <= sizes[longest] < math.inf else None
 
 
 def as_slices(

@@ -1,4 +1,4 @@
-"""From the volumes of a source to one store of target slices."""
+"""Prepares a data set: reads the volumes of a source and makes target slices of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.data.inspection import (
     check_shape,
     choose_volumes,
@@ -25,10 +25,10 @@ from pipeline_src.files import sha256_file
 
 
 class Images(Protocol):
-    """Where prepared slices go, and come from when they are written."""
+    """Receives prepared slices, and returns them when they are written."""
 
     def append(self, image: NDArray[np.float32], /) -> None:
-        """Take a slice `(rows, columns)`."""
+        """Add a slice `(rows, columns)`."""
 
     def __len__(self) -> int: ...
 
@@ -37,14 +37,14 @@ class Images(Protocol):
 
 @dataclass
 class PreparedData:
-    """Target slices and what became of everything else, in the order they were met.
+    """Target slices, and what was left out, in the order in which volumes were read.
 
     Attributes:
         images: one `(rows, columns)` float32 array per slice, its volume's maximum being 1.
         slices: a row per slice: patient, frame, part, slice (index in the file), volume.
         volumes: a row per volume: patient, frame, part, path, sha256, maximum (before scaling).
-        dropped: a row for each thing left out: patient, frame, slice (or -1), reason.
-        repeated: a sentence for each image that is also another patient's of the same part.
+        dropped: a row per item left out: patient, frame, slice (or -1), reason.
+        repeated: a sentence for each image that another patient of the same part also has.
     """
 
     images: Images = field(default_factory=list[NDArray[np.float32]])
@@ -64,13 +64,13 @@ def prepare(
 
     Args:
         dataset: the data set.
-        data_root: folder that its source's path starts from.
-        progress: may wrap the list of volumes to show how far it is.
-        images: takes the slices as they are made; a list where it is not given.
+        data_root: folder to which its source's path is relative.
+        progress: may wrap the list of volumes to show the progress.
+        images: receives the slices as they are made; by default a list.
 
     Raises:
-        InputError: a volume cannot be used, or patients of two parts have one image; the line
-            names its file and what is wrong.
+        InputError: a volume cannot be used, or patients of two parts have the same image; the
+            message names its file and what is wrong.
     """
     chosen = choose_volumes(dataset, data_root)
     parts = chosen.parts
@@ -144,10 +144,10 @@ def prepare(
 
 
 def check_image(image: NDArray[np.float32], label: str) -> float:
-    """The maximum of a magnitude image that can be used.
+    """The maximum of a magnitude image of any shape, in its own unit.
 
     Raises:
-        InputError: it holds NaN or infinity, or is not positive anywhere.
+        InputError: it holds NaN or infinity, or has no positive value.
     """
     bad = int(image.size - np.isfinite(image).sum())
     low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
@@ -156,11 +156,11 @@ def check_image(image: NDArray[np.float32], label: str) -> float:
 
 
 def refuse_no_image(label: str, *, bad: int, low: float, high: float) -> None:
-    """Refuse what is no magnitude image, by the number of its values that are not finite, its
+    """Refuse an array that is not a magnitude image, by its number of non-finite values, its
     minimum and its maximum.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not one.
     """
     if bad:
         raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
@@ -175,12 +175,19 @@ def refuse_no_image(label: str, *, bad: int, low: float, high: float) -> None:
 def take_slices(
     image: NDArray[np.float32], preparation: Preparation, label: str
 ) -> list[tuple[int, NDArray[np.float32]]] | None:
-    """Slices `(rows, columns)` of the configured range, downscaled and cropped or padded.
+    """Take the configured slices of a volume, downscaled and cropped or padded.
 
-    Returns None for a volume that is smaller than the matrix where those are dropped.
+    Args:
+        image: `(rows, columns, slices)`.
+        preparation: how slices are made.
+        label: names the volume in messages.
+
+    Returns:
+        Index and slice `(rows, columns)` of each; None for a volume that is smaller than the
+            matrix, if such volumes are dropped.
 
     Raises:
-        InputError: the volume is smaller than the matrix where that is an error, or has no slice
+        InputError: the volume is smaller than the matrix and that is an error, or it has no slice
             in the configured range.
     """
     rows, columns, count = image.shape
@@ -201,7 +208,9 @@ def take_slices(
 
 
 def center_crop_or_pad(plane: NDArray[np.float32], matrix: tuple[int, int]) -> NDArray[np.float32]:
-    """The centre of `(rows, columns)` as `matrix`, zeros where it does not reach."""
+    """Crop a slice `(rows, columns)` to the shape ``matrix`` about its centre, or pad it with
+    zeros.
+    """
     out = np.zeros(matrix, dtype=np.float32)
     source, target = [], []
     for have, want in zip(plane.shape, matrix, strict=True):

@@ -1,4 +1,4 @@
-"""Assigning patients to train, validation and test."""
+"""Assigns patients to train, validation and test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PARTS = ("train", "validation", "test")
 
 
 def split_patients(volumes: Iterable[VolumeReference], split: Split | Folds) -> dict[str, str]:
-    """The part of each patient that has one: patient id to `train`, `validation` or `test`.
+    """The part of each patient that is in one: patient id to `train`, `validation` or `test`.
 
-    Lists are honoured first; numbers are then drawn with ``split.seed`` from the patients that no
-    list names, in the order of `PARTS`. Folds are dealt by it.
+    Lists are assigned first; numbers are then drawn with ``split.seed`` from the patients that no
+    list names, in the order of `PARTS`. Folds are assigned with the same seed.
 
     Raises:
-        InputError: an entry matches no patient, a patient falls in two parts, there are fewer
-            patients than the numbers or folds ask for, or no fold is named.
+        InputError: an entry matches no patient, a patient is in two parts, there are fewer patients
+            than the numbers or folds ask for, or no fold is named.
     """
     partitions = {v.patient: v.partition for v in volumes}
     if isinstance(split, Folds):

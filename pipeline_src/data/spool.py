@@ -1,4 +1,4 @@
-"""Slices on their way into a store, kept on the disk."""
+"""Keeps prepared slices on disk until they are written to a store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pipeline_src.errors import InputError
 
 
 class SpooledSlices:
-    """Slices of one size in a file without a name: thousands of large ones do not fill the memory,
-    and nothing is left of them when the process ends.
+    """Slices of one size in an unnamed file, so that thousands of large ones do not fill the
+    memory, and nothing is left of them when the process ends.
 
     Args:
-        store: where they will go, on whose disk they are kept; its folder need not be there yet.
+        store: the store that they are for, on whose disk they are kept; its folder need not exist
+            yet.
     """
 
     def __init__(self, store: Path) -> None:
@@ -33,10 +34,10 @@ class SpooledSlices:
         weakref.finalize(self, self._file.close)
 
     def append(self, image: NDArray[np.float32]) -> None:
-        """Keep a slice `(rows, columns)`.
+        """Add a slice `(rows, columns)`.
 
         Raises:
-            InputError: there is no room for it.
+            InputError: there is no space for it.
         """
         self._shape = image.shape
         try:

@@ -1,4 +1,4 @@
-"""The volume store: one HDF5 file per data set, holding everything that training needs."""
+"""The volume store: one HDF5 file per data set with everything that training needs."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def write_store(path: Path, prepared: PreparedData, description: dict[str, Any])
 
 @dataclass(frozen=True)
 class Store:
-    """A store that was read, or some parts of it.
+    """A store that was read, completely or in part.
 
     Attributes:
         images: `(slices, rows, columns)` float32, of the parts that were asked for.
         slices, volumes, dropped: the tables of `PreparedData`; rows of `slices` match `images`.
-        patients: how many each part has, also those that were not asked for.
-        description: what `write_store` was given.
+        patients: number of patients in each part, including those that were not asked for.
+        description: as given to `write_store`.
         digest: SHA-256 over images and index.
     """
 
@@ -82,7 +82,7 @@ class Store:
     def part(self, part: str) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """Images `(n, rows, columns)` and index rows of `train`, `validation` or `test`.
 
-        The images are not copied where the part lies together, as `prepare` writes it.
+        The images are not copied if the slices of the part are adjacent, as `prepare` writes them.
         """
         rows = self.slices[self.slices["part"] == part]
         places, rows = rows.index.to_numpy(), rows.reset_index(drop=True)
@@ -91,7 +91,9 @@ class Store:
         return self.images[places], rows
 
     def volume_maxima(self, part: str) -> NDArray[np.float32]:
-        """For each slice of a part, the maximum of its prepared volume: the data range."""
+        """For each slice of a part, the maximum of its prepared volume (the data range):
+        `(slices,)`.
+        """
         images, rows = self.part(part)
         peaks = pd.Series(images.max(axis=(1, 2)))
         return (
@@ -102,7 +104,9 @@ class Store:
 
 
 def _is_plain(value: object, kind: Any) -> bool:
-    """Whether a value is of that kind, and one that tables can hold: true is no number there."""
+    """Whether a value has that type and can be stored in a table; `True` does not count as a
+    number.
+    """
     if isinstance(value, bool) or not isinstance(value, kind):
         return False
     if isinstance(value, int):
@@ -118,16 +122,16 @@ def _one_by_one(images: h5py.Dataset) -> Iterator[NDArray[np.float32]]:
 
 
 def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
-    """Read a store, and of its slices those of some parts, or all.
+    """Read a store, with the slices of some parts or of all.
 
-    All of it is read to be checked, but no more is held than what is asked for.
+    The whole file is read and checked, but only what is asked for is kept in memory.
 
     Raises:
         InputError: the file is missing, damaged, or not a store.
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; make it with the prepare command")
-    with reading_hdf5(path, otherwise="is damaged or no volume store") as file:
+    with reading_hdf5(path, otherwise="is damaged or not a volume store") as file:
         if not np.array_equal(file.attrs.get("format"), FORMAT):
             raise InputError(f"{path}: is not a volume store; make one with the prepare command")
         if missing := {"images", *TABLES} - set(file):
@@ -167,9 +171,9 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
             **tables,
         )
         if not _is_plain(store.description.get("display_quarter_turns", 0), int):
-            raise ValueError("display_quarter_turns in its description is no whole number")
+            raise ValueError("display_quarter_turns in its description is not a whole number")
         if digest.hexdigest() != store.digest:
-            raise ValueError("it is not as it was written; make it anew with the prepare command")
+            raise ValueError("it is not as it was written; make it again with the prepare command")
         if not finite:
             raise ValueError("its images hold NaN or infinity")
         return store

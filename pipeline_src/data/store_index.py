@@ -1,4 +1,4 @@
-"""What a volume store holds, told without reading its images."""
+"""Reads what a volume store contains, without its images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class StoreIndex:
     """The contents of a store.
 
     Attributes:
-        digest: SHA-256 over images and index, as the store tells it.
+        digest: SHA-256 over images and index, as recorded in the store.
         patients: ids by part, in the store's order.
-        volumes, slices: numbers of them.
-        dropped: how often something was left out, by reason.
+        volumes, slices: their numbers.
+        dropped: how many items were left out, by reason.
     """
 
     digest: str
@@ -35,7 +35,7 @@ def read_index(path: Path) -> StoreIndex:
     Raises:
         InputError: the file is missing, damaged, or not a store.
     """
-    with reading_hdf5(path, otherwise="is damaged or no volume store") as file:
+    with reading_hdf5(path, otherwise="is damaged or not a volume store") as file:
         if file.attrs.get("format") != FORMAT:
             raise ValueError("it is of another format")
         rows, volumes, dropped = (

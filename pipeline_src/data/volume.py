@@ -1,4 +1,4 @@
-"""A volume of a data set, before its pixels are read."""
+"""Describes a volume of a data set before its pixels are read."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ MOST_VOXELS = 2**31
 
 @dataclass(frozen=True)
 class Header:
-    """What a volume's file says before its pixels are read.
+    """What is known about a volume before its pixels are read.
 
     Attributes:
         shape: rows, columns and slices.
-        orientation: where the axes of the file point, as `RAS`; None where the file does not say,
-            or where it does not matter.
+        orientation: where the axes of the file point, as `RAS`; None if the file does not say, or
+            if it does not matter.
+        thick_axis: the axis of the file along which voxels are far longer than along the others,
+            which is that of its slices; None if there is none, or if it does not matter.
     """
 
     shape: tuple[int, int, int]
     orientation: str | None = None
+    thick_axis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class VolumeReference:
 
     Attributes:
         patient: id of the patient, the unit of every split and statistic.
-        partition: the part of the data set its source puts it in (``training``), or ``""``.
+        partition: the part of the data set in which its source puts it (``training``), or ``""``.
         frame: which of the patient's volumes this is (``ED``, ``ES``), or ``""``.
-        path: the file it is read from; None where it is drawn.
+        path: the file it is read from; None if it is drawn.
         read: returns the magnitude image `(rows, columns, slices)`, float32; axis 0 is the
             phase-encode axis.
-        header: returns what is known without the pixels; cheap, and read once.
-        missing: why there is no volume of a patient who takes part in the split all the same;
-            empty where there is one.
+        header: returns what is known without the pixels; fast, and read once.
+        missing: why there is no volume of a patient who nevertheless takes part in the split; empty
+            if there is one.
     """
 
     patient: str
@@ -56,12 +59,17 @@ class VolumeReference:
 
     @property
     def label(self) -> str:
-        """How messages name the volume."""
+        """The name of the volume in messages."""
         return str(self.path) if self.path else f"{self.patient} {self.frame}".strip()
 
     @property
     def files(self) -> list[Path]:
-        """All files that it is read from: a header may have its pixels beside it."""
+        """All files that it is read from and that are there."""
+        return [path for path in self.names if path.exists()]
+
+    @property
+    def names(self) -> list[Path]:
+        """All files that it should be read from: a header has its pixels beside it."""
         if self.path is None:
             return []
         pairs = ((".hdr", ".img"), (".img", ".hdr"))
@@ -70,7 +78,7 @@ class VolumeReference:
             for own, other in pairs
             if own in self.path.suffixes
         ]
-        return [path for path in (self.path, *beside) if path.exists()]
+        return [self.path, *beside]
 
     def shape(self) -> tuple[int, int, int]:
         """Rows, columns and slices, without reading the pixels.
@@ -82,7 +90,7 @@ class VolumeReference:
 
 
 def without_volume(patient: str, reason: str) -> VolumeReference:
-    """A patient of whom there is no volume, who takes part in the split all the same."""
+    """A patient without a volume, who nevertheless takes part in the split."""
 
     def refuse() -> Never:
         raise InputError(f"patient {patient!r}: {reason}")

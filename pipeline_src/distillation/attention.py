@@ -1,4 +1,4 @@
-"""Attention maps of features and the authors' way of comparing them."""
+"""Attention maps of features, and the comparison of such maps in the authors' code."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ _SMALLEST_NORM = 1e-12
 
 
 def energy_map(feature: Tensor) -> Tensor:
-    """Channel sum of squares `(batch, rows, columns)` of `(batch, channels, rows, columns)`."""
+    """Sum of squares over the channels: `(batch, channels, rows, columns)` to `(batch, rows,
+    columns)`.
+    """
     found: Tensor = _EnergyMap.apply(feature)
     return found
 
 
 class _EnergyMap(torch.autograd.Function):
-    """The gradient is 2 g x in one pass, without a copy of the squares."""
+    """Sum of squares over the channels, whose gradient takes one pass and no copy of the
+    squares.
+    """
 
     @staticmethod
     def forward(ctx: Any, feature: Tensor) -> Tensor:
@@ -37,13 +41,20 @@ class _EnergyMap(torch.autograd.Function):
 def batch_normalised_difference(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean |q_S - q_T| of maps that are L2-normalised over the batch at each pixel.
 
-    This is what the authors' code computes: its normalisation runs along axis 0, the batch.
+    This is what the authors' code computes: it normalises along axis 0, the batch.
+
+    Args:
+        student: `(batch, ...)`.
+        teacher: of the same shape.
+
+    Returns:
+        A scalar.
     """
     return (batch_normalised(student) - batch_normalised(teacher)).abs().mean()
 
 
 def batch_normalised(maps: Tensor) -> Tensor:
-    """Maps `(batch, ...)`, L2-normalised over the batch at each pixel."""
+    """L2-normalise maps `(batch, ...)` over the batch at each pixel; the shape stays the same."""
     # The library's norm along the first axis takes as long as a convolution.
     squares = maps.square().sum(dim=0).clamp_min(_SMALLEST_NORM**2)
     return maps / squares.sqrt()

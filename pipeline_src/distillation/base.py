@@ -1,4 +1,4 @@
-"""What a distillation loss is, and how one is found by name."""
+"""The base class of distillation losses, and how a loss is found by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.method import Method
+from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section
@@ -25,18 +25,18 @@ LOSSES = "pipeline_src.distillation.losses"
 
 
 class DistillationLoss(ABC):
-    """A feature loss between a student and a frozen teacher.
+    """A loss that compares features of a student with those of a frozen teacher.
 
-    A loss works in two steps. ``summarise`` reduces a network's features to what the loss needs
-    of each slice, without looking at the other slices of the batch; the teacher's summaries can
-    therefore be computed once per slice and kept. ``compare`` sees the batch.
+    A loss works in two steps. ``summarise`` reduces a network's features to what the loss needs of
+    each slice, without using the other slices of the batch; the teacher's summaries can therefore
+    be computed once per slice and stored. ``compare`` uses the whole batch.
 
     Attributes:
-        cascades: the cascades k compared, from 1.
+        cascades: numbers of the cascades that are compared, counted from 1.
         form: `authors` or `original`.
-        options: as ``options_model`` takes them.
-        parts: what of the loss is trained with the student; None before they are made, and for
-            most losses.
+        options: the loss's own options, an instance of ``options_model``.
+        parts: the loss's own module that is trained with the student; None before it is made, and
+            for most losses.
     """
 
     #: The loss's own options, a `Section`.
@@ -53,7 +53,7 @@ class DistillationLoss(ABC):
     @classmethod
     @abstractmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """The paper's choice of cascades for networks of ``count`` cascades."""
+        """The cascades that the paper compares, for networks of ``count`` cascades."""
 
     @abstractmethod
     def taps(self) -> list[Tap]:
@@ -61,30 +61,47 @@ class DistillationLoss(ABC):
 
     @abstractmethod
     def summarise(self, features: Features) -> Summary:
-        """Per-slice tensors, each `(batch, ...)`, of a network's features."""
+        """Reduce features to what the loss needs of each slice.
+
+        Args:
+            features: `(batch, channels, rows, columns)` per tap.
+
+        Returns:
+            Tensors `(batch, ...)`, one or more, in an order that `compare` knows.
+        """
 
     @abstractmethod
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """The training loss of a batch, a scalar."""
+        """The training loss of a batch.
+
+        Args:
+            student: the student's summary, tensors `(batch, ...)`.
+            teacher: the teacher's, of the same shapes.
+
+        Returns:
+            A scalar.
+        """
 
     def compare_for_selection(self, student: Summary, teacher: Summary) -> Tensor:
-        """The validation loss of a batch, a scalar: the weights with the lowest are kept.
+        """The validation loss of a batch, by which the best weights are selected.
 
-        The training loss, unless a method's published code selects by another one.
+        This is the training loss, unless a method's published code selects by another one. The
+        summaries have the shapes that they have in `compare`, `(batch, ...)` each; the result is a
+        scalar.
         """
         return self.compare(student, teacher)
 
     def make_parts(self, teacher: Channels, student: Channels) -> nn.Module | None:
-        """What is trained with the student wherever the feature loss is, and not kept with it,
-        such as regressors from its channels to the teacher's; `compare` finds them in ``parts``.
+        """Make the module that is trained together with the student and not saved with it, if any.
 
-        Made once, after torch's global generator was seeded.
+        An example are regressors from the student's channels to the teacher's. `compare` finds the
+        module in ``parts``. It is made once, after torch's global generator was seeded.
         """
         del teacher, student
         return None
 
     def mean(self, terms: Sequence[Tensor]) -> Tensor:
-        """Mean over the cascades."""
+        """Mean of one scalar per cascade, a scalar."""
         return torch.stack(list(terms)).mean()
 
 
@@ -93,7 +110,7 @@ _LOSSES: dict[str, type[DistillationLoss]] = {}
 
 
 def register_loss(name: str) -> Callable[[LossClass], LossClass]:
-    """Class decorator that makes a loss known under ``name``."""
+    """Class decorator that registers a loss under ``name``."""
 
     def keep(loss: LossClass) -> LossClass:
         _LOSSES[name] = loss
@@ -103,23 +120,23 @@ def register_loss(name: str) -> Callable[[LossClass], LossClass]:
 
 
 def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
-    """The loss that a module registers under ``name``.
+    """The loss class that a module registers under ``name``.
 
     ``module`` is its import path; by default the module ``name`` of
     `pipeline_src.distillation.losses`.
 
     Raises:
-        InputError: the module cannot be imported, or registers nothing of that name.
+        InputError: the module cannot be imported, or does not register a loss of that name.
     """
     path = module or f"{LOSSES}.{name}"
     return import_registered(_LOSSES, name, path, f"methods.{name}.module:", "loss")
 
 
 def loss_options(name: str, method: Method) -> Section:
-    """A method's options as its loss takes them.
+    """A method's options, validated by the options model of its loss.
 
     Raises:
-        InputError: one is unknown or of an impossible value, or there is no such loss.
+        InputError: an option is unknown or its value is not allowed, or there is no such loss.
     """
     model = loss_class(name, method.module).options_model
     return checked_options(model, method.options, f"methods.{name}.options")

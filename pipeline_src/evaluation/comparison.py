@@ -1,4 +1,4 @@
-"""Whether one model reconstructs better than another, from their metrics of the same volumes."""
+"""Decides whether one model reconstructs better than another, from metrics of the same volumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline_src.evaluation.statistics import (
     wilcoxon_p,
 )
 
-#: Seeds below which nothing is said of training anew.
+#: With fewer seeds, nothing is said about repeated training.
 MINIMUM_SEEDS = 3
 Label = TypeVar("Label", bound=Hashable)
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "cannot tell"]
@@ -36,23 +36,23 @@ Scope = Literal["patients and seeds", "patients, splits and seeds", "these patie
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model beside another.
+    """The comparison of two models.
 
-    ``effect`` is the mean over patients and seeds of first less second, ``low`` and ``high`` its
+    ``effect`` is the mean over patients and seeds of first minus second, ``low`` and ``high`` its
     `bootstrap_interval`; all in the metric's unit. ``p`` is `wilcoxon_p` of the patients' means
-    over seeds, which is about the networks that were trained; ``p_mean`` is `mean_p`, about
-    training anew too. ``p_holm`` is the larger of the two, corrected for the family.
-    ``p_equivalence`` is `equivalence_p` within ``margin``, corrected likewise, and ``p_below`` the
-    one-sided p-value of an effect of ``margin`` or more to the better, likewise; both NaN without a
-    margin. ``detectable`` is the effect that a study like this one shows in 80 % of
-    cases. ``reason`` says in plain words what the verdict rests on.
+    over seeds, a statement about the networks that were trained; ``p_mean`` is `mean_p`, which
+    covers repeated training too. ``p_holm`` is the larger of the two, corrected for the family.
+    ``p_equivalence`` is `equivalence_p` within ``margin``, and ``p_below`` the one-sided p-value of
+    an effect that is better by ``margin`` or more, both corrected for the family and NaN without a
+    margin. ``detectable`` is the effect that a study like this one shows in 80 % of cases.
+    ``reason`` says in words what the verdict is based on.
 
-    ``scope`` says what it is about. Where there are too few patients for a statement about others,
-    the test is over the seeds alone, whose patients are `these patients`; ``p`` is NaN then. Where
-    each seed has a split of its own, ``effect``, ``p_mean`` and the interval are of the repeats'
-    means (`statistics`), and ``p`` is of each patient's mean over the repeats that test it.
+    ``scope`` says what the verdict is about. With too few patients for a statement about others,
+    only the seeds are tested, the scope is `these patients`, and ``p`` is NaN. If each seed has its
+    own split, ``effect``, ``p_mean`` and the interval are computed from the means of the repeats
+    (`statistics`), and ``p`` from each patient's mean over the repeats that test it.
 
-    With one seed, the interval and all p-values are about these networks alone.
+    With one seed, the interval and all p-values are about these networks only.
     """
 
     effect: float
@@ -74,11 +74,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Tested:
-    """Differences as they are tested.
+    """Differences in the form in which they are tested.
 
     Attributes:
-        matrix: `(seeds, patients)`; or `(seeds, 1)`, the seeds alone, or repeats with a split each.
-        overlap: of these repeats; 0 where one split serves all.
+        matrix: `(seeds, patients)`; or `(seeds, 1)` if only the seeds are tested or each repeat has
+            its own split.
+        overlap: of the repeats' training sets; 0 if all seeds share one split.
     """
 
     matrix: Array
@@ -89,7 +90,7 @@ class _Tested:
 
     @classmethod
     def of(cls, differences: pd.DataFrame, enough: tuple[int, int]) -> _Tested:
-        # In one memory layout, since it shapes the last bits of a mean.
+        # Always in the same memory layout, since that affects the last bits of a mean.
         matrix = np.ascontiguousarray(differences, dtype=np.float64)
         seeds, patients = matrix.shape
         over_both = patients >= enough[1] or seeds < enough[0]
@@ -113,7 +114,7 @@ class _Tested:
         return math.nan if margin is None else equivalence_p(self.matrix, margin, self.overlap)
 
     def below(self, sign: int, margin: float | None) -> float:
-        """p-value of being better by ``margin`` or more, where better is of that sign."""
+        """p-value of being better by ``margin`` or more, where ``sign`` is the sign of better."""
         if margin is None:
             return math.nan
         return exceeds_p(-sign * self.matrix, -margin, self.overlap)
@@ -135,22 +136,22 @@ def compare_family(
 ) -> dict[Label, Comparison]:
     """Compare the models of each pair, given as `paired_differences`, as one family.
 
-    The first model is `better` or `worse` than the second where ``p_holm`` is below ``alpha`` and
-    the interval, of level 1 - ``alpha``, excludes 0. At most about ``alpha`` of families then have
-    a difference called that is none. `wilcoxon_p` alone would not do: where seeds differ by chance,
-    all patients do in the same direction. Nor would the interval: it is not corrected for the
-    family. Of what is neither, `equivalent` are those whose ``p_equivalence`` is below ``alpha``:
-    shown to differ by less than ``margin``.
+    The first model is `better` or `worse` than the second if ``p_holm`` is below ``alpha`` and the
+    interval, of level 1 - ``alpha``, excludes 0. At most about a share ``alpha`` of families
+    without any true difference then report one. `wilcoxon_p` alone would not be enough: if seeds
+    differ by chance, all patients differ in the same direction. Nor would the interval, which is
+    not corrected for the family. Of the others, those whose ``p_equivalence`` is below ``alpha``
+    are `equivalent`: shown to differ by less than ``margin``.
 
-    Where there are too few patients for any difference to be called one, the seeds alone are tested
-    and the verdict is about these patients. `cannot tell` stands where there are fewer seeds than
-    ``minimum_seeds``.
+    If there are too few patients for any difference to be significant, only the seeds are tested
+    and the verdict is about these patients. With fewer seeds than ``minimum_seeds`` it is `cannot
+    tell`.
 
-    ``seed`` is that of the bootstrap, the same for every pair: an interval does not depend on what
-    else is in the family.
+    ``seed`` is that of the bootstrap, the same for every pair, so that an interval does not depend
+    on the rest of the family.
 
     Raises:
-        InputError: a matrix is empty or has a value that is no finite number.
+        InputError: a matrix is empty or has a value that is not a finite number.
     """
     for label, differences in pairs.items():
         if not _is_whole(differences):
@@ -212,8 +213,9 @@ def _has_own_splits(differences: pd.DataFrame) -> bool:
 
 
 def _is_whole(differences: pd.DataFrame) -> bool:
-    """Whether there is a finite number for each seed and patient, or where each seed has a split of
-    its own, for some of each."""
+    """Whether there is a finite number for each seed and patient or, if each seed has its own
+    split, for some patients of each seed.
+    """
     matrix = np.asarray(differences, np.float64)
     there = np.isfinite(matrix)
     if not _has_own_splits(differences):
@@ -223,7 +225,9 @@ def _is_whole(differences: pd.DataFrame) -> bool:
 
 
 def _too_few(seeds: int, patients: int, enough: tuple[int, int], family: int) -> str:
-    """Why there are too few seeds for any verdict, or nothing; with what patients would need."""
+    """Why there are too few seeds for any verdict, else an empty text; with how many patients would
+    be needed.
+    """
     if seeds >= enough[0]:
         return ""
     reasons = []

@@ -1,7 +1,7 @@
-"""What reconstructing one slice costs with each network: teacher and student side by side.
+"""Measures what reconstructing one slice costs with each network, teacher and student side by side.
 
 Parameters, multiply-adds and bytes follow from the weights files and are exact. Times and memory
-are measured on the machine that runs this, named beside them, and change from run to run.
+are measured on this machine, which is named beside them, and vary from run to run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.tabular import write_rows
 from pipeline_src.training.device import choose_device, set_convolution_precision
 
-#: Columns that are the same on every machine ...
+#: Columns that are the same on every machine,
 EXACT = (
     "network",
     "architecture",
@@ -50,7 +50,7 @@ EXACT = (
     "weights_bytes",
     "weights_bytes_ratio",
 )
-#: ... and those measured on the one that they name.
+#: and those measured on the machine that they name.
 MEASURED = (
     "measured_on_processor",
     "measured_on_device",
@@ -67,7 +67,7 @@ MEASURED = (
     "peak_extra_memory_mib",
     "peak_extra_memory_ratio",
 )
-# A parameter of mallopt(3): larger blocks are the system's, not the heap's.
+# A parameter of mallopt(3): larger blocks are taken from the system instead of the heap.
 _M_MMAP_THRESHOLD = -3
 
 
@@ -84,12 +84,13 @@ def write_cost(
     """Write a CSV with one row per network, in the order given, and the columns of `measure`.
 
     Args:
-        weights: weights files by the names that the rows get, such as `teacher` and `student`.
-        store: volume store; its middle slice is the one that is reconstructed.
+        weights: weights files by the names of their rows, such as `teacher` and `student`.
+        store: volume store; its middle slice is reconstructed.
         mask: sampling mask of the same size.
-        threads: processor threads of the second measurement; None: those that torch would use.
+        output: the CSV.
+        threads: processor threads of the second measurement; None: torch's default.
         repeats: timed reconstructions per network and number of threads.
-        device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        device: `auto` (CUDA if there is one), `cpu` or `cuda`.
 
     Raises:
         InputError: a file is missing or damaged, mask and store differ in size, or a number is
@@ -116,15 +117,19 @@ def measure(
 ) -> pd.DataFrame:
     """One row per network with the columns of `EXACT` and `MEASURED`.
 
-    Times are of one slice at batch size 1, from the zero-filled image to the reconstruction, data
-    fidelity included, in single precision; see `time_alternating`. They are taken with one
-    processor thread and again with ``threads``. Memory is that of `peak_extra_mib`, or on CUDA what
-    torch's allocator held at most beyond what it held before. A `*_ratio` is this network's number
-    divided by the first network's; that of times is the median over repeats.
+    Times are for one slice at batch size 1, from the zero-filled image to the reconstruction,
+    including data fidelity, in single precision; see `time_alternating`. They are measured with one
+    processor thread and again with ``threads``. Memory is that of `peak_extra_mib`, or on CUDA the
+    peak of torch's allocator above what was allocated before. A `*_ratio` is this network's value
+    divided by the first network's; for times it is the median over the repeats.
 
     Args:
+        weights: weights files by the names of their rows.
         image: `(rows, columns)`, a fully sampled slice.
         mask: of the same size.
+        threads: processor threads of the second measurement.
+        repeats: timed reconstructions per network and number of threads.
+        device: where the networks run.
     """
     networks = {name: load_network(path).eval() for name, path in weights.items()}
     peaks = {name: _peak_mib(weights[name], image, mask, device) for name in networks}
@@ -161,8 +166,11 @@ def measure(
 
 
 def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
-    """Name, size of the slice, and multiply-adds of reconstructing it; for data fidelity None
-    where the mask is not made of whole lines, which takes Fourier transforms."""
+    """Name, slice size, and multiply-adds per reconstruction.
+
+    Those of data fidelity are None if the mask does not consist of whole lines, since that takes
+    Fourier transforms.
+    """
     rows, columns = mask.samples.shape
     fidelity = fidelity_multiply_adds(network, rows, columns)
     return {
@@ -175,13 +183,14 @@ def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
 
 
 def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> float | None:
-    """Memory that reconstructing one slice takes on the CPU, in MiB; for a fresh process alone.
+    """Memory that reconstructing one slice `(rows, columns)` takes on the CPU, in MiB.
 
-    Measured is how far the process's resident memory rises while a slice is reconstructed with one
-    thread, above what it is with network, mask and image loaded and the same slice reconstructed
-    before: the activations that are held at the same time, and the libraries' work space. Freed
-    blocks go back to the system at once, for the rest of the process, so that none is kept or used
-    again unseen. None where the system does not tell (elsewhere than on Linux with glibc).
+    To be called in a fresh process. It measures how far the process's resident memory rises while a
+    slice is reconstructed with one thread, above its level with network, mask and image loaded and
+    the same slice reconstructed before: the activations that are held at the same time, and the
+    libraries' work space. For the rest of the process, freed blocks are returned to the system at
+    once, so that none is reused without being counted. None if the system does not provide the
+    numbers (anything but Linux with glibc).
     """
     libc: Any = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
@@ -195,7 +204,7 @@ def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> flo
     gc.collect()
     libc.malloc_trim(0)
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again from here
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the memory in use
         before = _status_kib("VmRSS")
         call()
         return max(0, _status_kib("VmHWM") - before) / 1024
@@ -204,7 +213,7 @@ def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> flo
 
 
 def _status_kib(field: str) -> int:
-    """A field of Linux's account of this process, in KiB."""
+    """A field of Linux's status file of this process, in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1])
@@ -235,7 +244,9 @@ def _calls(
     mask: Mask,
     device: torch.device,
 ) -> dict[str, Callable[[], Tensor]]:
-    """Reconstructions of an image `(rows, columns)` by each network, returning when done."""
+    """A function per network that reconstructs an image `(rows, columns)` and waits until it is
+    done.
+    """
     fidelity = data_fidelity(mask).to(device)
     zero_filled = fidelity.zero_filled(torch.from_numpy(image)[None, None].to(device))
 
@@ -254,7 +265,7 @@ def _calls(
 
 @contextmanager
 def _settings(threads: int, device: torch.device) -> Iterator[None]:
-    """Processor threads, and single precision that is not rounded to TF32, for a while."""
+    """Set processor threads, and single precision without rounding to TF32, within this context."""
     before = torch.get_num_threads()
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     precision = convolutions.fp32_precision

@@ -1,4 +1,4 @@
-"""Reconstructing the reported patients with one model, and measuring every slice and volume."""
+"""Reconstructs the reported patients with one model, and measures every slice and volume."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
 
-#: Slices that are reconstructed together, which shapes the last bits.
+#: Slices that are reconstructed together, which affects the last bits.
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: a model by its folder, or zero filling.
+    """What is evaluated: a model, given by its folder, or zero filling.
 
     Attributes:
         name: the model's name, or `zero_filled`.
-        seed: of its training; None where there is none or it is not known.
-        threads: CPU threads it was trained with; the count shapes the last bits.
-        made: the manifest of its training; empty where there is none.
+        seed: of its training; None if there is none or it is not known.
+        threads: CPU threads that it was trained with; their number affects the last bits.
+        made: the manifest of its training; empty if there is none.
     """
 
     folder: Path
@@ -49,40 +49,40 @@ class Subject:
 
     @classmethod
     def of_folder(cls, folder: Path) -> Subject:
-        """From the manifest beside the weights; without one, as for weights of others, the
-        folder's name is the model's.
+        """Read the manifest beside the weights; without one, as for weights from elsewhere, the
+        folder's name is the model's name.
 
         Raises:
-            InputError: the folder has neither a manifest nor a model's name.
+            InputError: the folder has no manifest, and its name is not a model's name.
         """
         if (place := folder / MANIFEST).exists():
             manifest = Manifest.read(place)
             try:
                 plan = manifest.require("settings").settings
-                # The plan of a variant has its values and not its name.
+                # The plan of a variant contains its values but not its name.
                 name = str(manifest.get("name", plan["model"]))
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
             except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
-                raise InputError(f"{place}: is no manifest of a training ({error!r})") from None
+                raise InputError(f"{place}: is not a manifest of a training ({error!r})") from None
             return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)
         except ValueError:
             raise InputError(
-                f"{folder}: has no {MANIFEST}, and {folder.name!r} is no model's name; call the "
+                f"{folder}: has no {MANIFEST}, and {folder.name!r} is not a model's name; call the "
                 "folder teacher, student, sft_teacher, std_kd_at ..."
             ) from None
         return cls(folder, folder.name)
 
     @property
     def weights(self) -> Path | None:
-        """The file, or None for zero filling."""
+        """The weights file, or None for zero filling."""
         return None if self.name == "zero_filled" else self.folder / WEIGHTS
 
     @property
     def labels(self) -> dict[str, str | int]:
-        """Columns that say whose metrics these are."""
+        """Columns that say which model the metrics belong to."""
         model, training = split_model_name(self.name)
         return {
             "seed": "" if self.seed is None else self.seed,
@@ -93,14 +93,14 @@ class Subject:
 
 
 class Evaluator:
-    """The reported patients of a data set under one mask.
+    """Evaluates models on the reported patients of a data set under one mask.
 
     Args:
-        labels: `dataset` and `acceleration`, which the metrics go by.
+        labels: `dataset` and `acceleration`, the labels of the metrics.
 
     Raises:
-        InputError: a file is missing or damaged, they do not fit each other or the labels, or the
-            store has no patients in this part.
+        InputError: a file is missing or damaged, the files do not fit each other or the labels, or
+            the store has no patients in this part.
     """
 
     def __init__(self, store: Path, mask: Path, part: str, labels: dict[str, str]) -> None:
@@ -129,7 +129,9 @@ class Evaluator:
             if type(seed) is int:
                 self._repeats[what] = seed
             elif seed is not None:
-                raise InputError(f"{path}: is of repeat {seed!r}, which is no seed; make it anew")
+                raise InputError(
+                    f"{path}: is of repeat {seed!r}, which is not a seed; make it again"
+                )
         self._source: dict[str, str | float] = {
             "data": self._store.digest[:DATA_DIGITS],
             "mask": self._mask.digest[:DATA_DIGITS],
@@ -139,10 +141,10 @@ class Evaluator:
 
     @property
     def repeat(self) -> int | None:
-        """The seed whose store or mask this is; None where one serves all.
+        """The seed for which this store or mask was made; None if one serves all seeds.
 
         Raises:
-            InputError: they are those of two seeds.
+            InputError: they were made for two different seeds.
         """
         seeds = sorted(set(self._repeats.values()))
         if len(seeds) > 1:
@@ -153,7 +155,7 @@ class Evaluator:
         return seeds[0] if seeds else None
 
     def _of_repeats(self) -> dict[str, str | int]:
-        """`results.REPEATS`, where the store or the mask is that of one seed alone."""
+        """The columns `results.REPEATS`, if the store or the mask was made for one seed only."""
         if self.repeat is None:
             return {}
         train = self._store.patients.get("train", 0)
@@ -161,10 +163,10 @@ class Evaluator:
         return dict(zip(REPEATS, values, strict=True))
 
     def refuse_foreign(self, subject: Subject) -> None:
-        """Refuse to put metrics where those of other data belong.
+        """Check that a model was trained on these data, so that its metrics may lie beside it.
 
         Raises:
-            InputError: the subject was trained on another store or under another mask.
+            InputError: it was trained on another store or under another mask.
         """
         remedy = "give --output FOLDER to measure it on these"
         theirs = subject.made.data_digest or self._store.digest
@@ -183,11 +185,11 @@ class Evaluator:
                 raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}; {remedy}")
 
     def refuse_place(self, folder: Path) -> None:
-        """Refuse a folder in the results of other files: a study's store and masks lie above each
-        of its models.
+        """Check that a folder does not belong to the results of other files: a study's store and
+        masks lie above each of its models.
 
         Raises:
-            InputError: it lies there.
+            InputError: it does.
         """
         for parent in folder.resolve().parents[:3]:
             for name, given in self._files.items():
@@ -199,11 +201,11 @@ class Evaluator:
                     )
 
     def evaluate(self, subject: Subject, output: Path) -> list[Path]:
-        """Evaluate one model and write to the folder ``output``; returns what was written.
+        """Evaluate one model and write to the folder ``output``; returns the files written.
 
         Writes `slices.csv` and `volumes.csv`, one row per slice or volume with all metrics, the
         labels, those of the subject and `results.SOURCE`, and `panel.npz` with the slice that the
-        pictures show.
+        figures show.
         """
         torch.set_num_threads(subject.threads)
         reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
@@ -245,8 +247,11 @@ class Evaluator:
 def reconstruct(
     targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = BATCH
 ) -> NDArray[np.float32]:
-    """Undersample targets `(slices, rows, columns)` and reconstruct them; zero-filled without
-    weights."""
+    """Undersample targets `(slices, rows, columns)` and reconstruct them; without weights,
+    zero-fill.
+
+    The result has the same shape.
+    """
     network = load_network(weights).eval() if weights else None
     chunks = torch.from_numpy(targets)[:, None].split(batch)
     out = [through(network, fidelity.zero_filled(chunk), fidelity) for chunk in chunks]
@@ -257,13 +262,17 @@ def reconstruct(
 def through(
     network: ReconstructionNetwork | None, zero_filled: Tensor, fidelity: DataFidelity
 ) -> Tensor:
-    """Reconstruct zero-filled images `(batch, 1, rows, columns)`; without a network, they stay what
-    they are. What else is in the batch may change their last bits."""
+    """Reconstruct zero-filled images `(batch, 1, rows, columns)`; without a network, return them as
+    they are.
+
+    The result has the same shape. The other images of a batch may affect the last bits.
+    """
     return network(zero_filled, fidelity) if network else zero_filled
 
 
 def panel_slice(rows: pd.DataFrame) -> int:
-    """Position in a part, of whose index rows are given, of the slice that the pictures show: the
-    middle one of its first volume, so that no one chose it by its result."""
+    """The slice that the figures show, as a position in the part whose index rows are given: the
+    middle slice of the first volume, so that nobody chose it by its result.
+    """
     first = rows.index[rows["volume"] == rows["volume"].iloc[0]]
     return int(first[len(first) // 2])

@@ -1,4 +1,4 @@
-"""All metrics of reconstructed slices and volumes."""
+"""Computes all metrics of reconstructed slices and volumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ def slice_metrics(
     images: NDArray[np.float32],
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, one row per slice, at each slice's volume's data range."""
+    """All metrics, one row per slice, at the data range of each slice's volume.
+
+    Args:
+        targets: `(slices, rows, columns)`.
+        images: the reconstructions, of the same shape.
+        data_range: `(slices,)`, in the unit of the images.
+    """
     rows = []
     for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
         rows.append(
@@ -29,7 +35,14 @@ def volume_metrics(
     slices: pd.DataFrame,
     data_range: NDArray[np.float32],
 ) -> pd.DataFrame:
-    """All metrics, one row per volume: over its pixels, or else the mean of its slices."""
+    """All metrics, one row per volume: over its pixels, or else the mean of its slices.
+
+    Args:
+        targets: `(slices, rows, columns)`.
+        images: the reconstructions, of the same shape.
+        slices: the index rows and metrics of the slices.
+        data_range: `(slices,)`, in the unit of the images.
+    """
     rows = []
     for _, members in slices.groupby("volume", sort=True):
         at = members.index.to_numpy()

@@ -1,10 +1,10 @@
-"""Image-quality metrics, each defined once: how it is computed, called and printed.
+"""Image-quality metrics: how each is computed, what it is called, and how it is printed.
 
-`METRICS` holds all that evaluation, statistics, tables and figures know of a metric.
+`METRICS` holds all that evaluation, statistics, tables and figures know about a metric.
 
-Per-slice functions take a target and a reconstruction `(rows, columns)` and the data range, the
-maximum of the target's whole volume: a range of each slice's own would move SSIM and PSNR by more
-than the methods differ.
+Per-slice functions take a target and a reconstruction, both `(rows, columns)`, and the data range,
+the maximum of the target's whole volume: a range of each slice's own would change SSIM and PSNR by
+more than the methods differ.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ VIF_SMALLEST_SIDE = 41
 
 
 def psnr(target: Image, image: Image, data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB; of a slice or of a whole volume."""
-    # Libraries are imported where something is measured: tables only ask what a metric is called.
+    """Peak signal-to-noise ratio in dB of images of the same shape, slices or whole volumes; a
+    scalar.
+    """
+    # Imported late: tables only need the names of metrics.
     from skimage.metrics import peak_signal_noise_ratio
 
     with np.errstate(divide="ignore"):  # infinite for identical images
@@ -33,10 +35,11 @@ def psnr(target: Image, image: Image, data_range: float) -> float:
 
 
 def ssim(target: Image, image: Image, data_range: float) -> float:
-    """Structural similarity of a slice: 7 x 7 uniform window, scikit-image's constants.
+    """Structural similarity of slices of shape `(rows, columns)`, a scalar: 7 x 7 uniform window,
+    scikit-image's constants.
 
-    The mean over a volume's slices is what scikit-image gives for the volume with
-    ``channel_axis`` along the slices.
+    The mean over a volume's slices is what scikit-image gives for the volume with ``channel_axis``
+    along the slices.
     """
     from skimage.metrics import structural_similarity
 
@@ -44,16 +47,17 @@ def ssim(target: Image, image: Image, data_range: float) -> float:
 
 
 def nmse(target: Image, image: Image) -> float:
-    """|x - x_hat|^2 / |x|^2; of a slice or of a whole volume."""
+    """x - x_hat|^2 / |x|^2 of images of the same shape, slices or whole volumes; a scalar."""
     difference = np.asarray(target, np.float64) - image
     return float(np.sum(difference**2) / np.sum(np.asarray(target, np.float64) ** 2))
 
 
 def hfn(target: Image, image: Image) -> float:
-    """High-frequency error norm of a slice: sum (lap x - lap x_hat)^2 / sum (lap x)^2.
+    """High-frequency error norm: sum (lap x - lap x_hat)^2 / sum (lap x)^2.
 
-    With the 3 x 3 Laplacian, mirrored at the edge, and x_hat clipped to [0, 1]. Lower is better.
-    NaN for a target without any edge.
+    Both slices have shape `(rows, columns)`; the result is a scalar. The Laplacian is the 3 x 3
+    one, mirrored at the edge, and x_hat is clipped to [0, 1]. Lower is better. NaN for a target
+    without any edge.
     """
     from scipy.ndimage import laplace
 
@@ -65,11 +69,11 @@ def hfn(target: Image, image: Image) -> float:
 
 
 def vif(target: Image, image: Image, data_range: float) -> float:
-    """Pixel-domain visual information fidelity of a slice (Sheikh & Bovik, IEEE TIP 2006).
+    """Pixel-domain visual information fidelity (Sheikh & Bovik, IEEE TIP 2006).
 
-    Four scales with the published implementation's Gaussian windows and noise variance 2 on a
-    scale of 0 to 255. Higher is better; 1 for identical images. NaN where an image is too small
-    for all four scales.
+    Both slices have shape `(rows, columns)`; the result is a scalar. Four scales with the published
+    implementation's Gaussian windows and noise variance 2 on a scale of 0 to 255. Higher is better;
+    1 for identical images. NaN if an image is too small for all four scales.
     """
     if min(target.shape) < VIF_SMALLEST_SIDE:
         return float("nan")
@@ -88,7 +92,7 @@ def vif(target: Image, image: Image, data_range: float) -> float:
         covariance = _window(reference * distorted, size) - mean_r * mean_d
         gain = covariance / (var_r + 1e-10)
         residual = var_d - gain * covariance
-        # Where one image is flat, or the gain is negative, nothing of the reference is kept.
+        # Where one image is flat or the gain is negative, no information of the reference is left.
         flat_r, flat_d, negative = var_r < 1e-10, var_d < 1e-10, gain < 0
         residual = np.where(flat_r | negative, var_d, np.where(flat_d, 0.0, residual))
         gain = np.where(flat_r | flat_d | negative, 0.0, gain)
@@ -100,7 +104,9 @@ def vif(target: Image, image: Image, data_range: float) -> float:
 
 
 def _window(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Gaussian window of ``size`` pixels, sigma size / 5, where it lies wholly inside."""
+    """Filter with a Gaussian window of ``size`` pixels, sigma size / 5, where it lies wholly
+    inside.
+    """
     from scipy.ndimage import gaussian_filter
 
     radius = size // 2
@@ -113,19 +119,19 @@ OfImages = Callable[[Image, Image, float], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and how people read it.
+    """A metric, and how it is presented.
 
     Attributes:
         name: its column in all files.
         title: its name in tables and at axes.
         unit: of its values; empty for plain numbers.
-        decimals: in print.
-        higher_is_better: whether more of it is a better image.
-        of_slice: computes it of a target and a reconstruction `(rows, columns)` at a data range.
-        of_volume: likewise of `(slices, rows, columns)`; None: the mean of its slices.
-        table: heading of the table that it has for itself, with its tests beside those of the
-            others that have one; empty for a metric of the main table, which shows the paper's two.
-        place: among the metrics that have a table, in the order of the report.
+        decimals: how many are printed.
+        higher_is_better: whether a higher value means a better image.
+        of_slice: computes it from a target and a reconstruction `(rows, columns)` and a data range.
+        of_volume: the same for `(slices, rows, columns)`; None: the mean over the slices.
+        table: heading of the metric's own table, with its tests; empty for a metric of the main
+            table, which shows the paper's two.
+        place: position among the metrics that have their own table, in the order of the report.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""The metrics of two models side by side, seed by seed and patient by patient."""
+"""Matches the metrics of two models, seed by seed and patient by patient."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline_src.errors import InputError
 
 Volume = tuple[int, str, str]
-#: The patients that trained a seed, where each has a split of its own; also a column of metrics.
+#: How many patients trained a seed, if each seed has its own split; also a column of metrics.
 TRAINED_ON = "trained_on"
 
 
@@ -20,17 +21,19 @@ class NotMeasuredError(InputError):
 
 
 class Measured:
-    """One model's metrics, in the order of seed, patient and frame.
+    """One model's metrics, ordered by seed, patient and frame.
 
     ``rows`` are volumes as the evaluation writes them.
 
     Attributes:
         name: the model, its training and its variant.
         volumes: seed, patient and frame of each row.
+        seeds: those that there are.
+        scans: patient and frame of all volumes, each once.
 
     Raises:
         NotMeasuredError: there is no seed.
-        InputError: the rows are of several models, or one was measured twice.
+        InputError: the rows belong to several models, or a volume was measured twice.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
@@ -56,12 +59,20 @@ class Measured:
         if twice:
             raise InputError(f"{self.name}: measured more than once: {_listed(twice)}")
         self._rows = rows.iloc[order]
+        self.seeds = sorted({seed for seed, *_ in self.volumes})
+        self.scans = sorted({(patient, frame) for _, patient, frame in self.volumes})
+        row, column = ({one: k for k, one in enumerate(all_)} for all_ in (self.seeds, self.scans))
+        self._at = (
+            np.array([row[seed] for seed, *_ in self.volumes]),
+            np.array([column[patient, frame] for _, patient, frame in self.volumes]),
+        )
 
+    @cached_property
     def trained_on(self) -> NDArray[np.float64] | None:
-        """Patients that trained each seed `(seeds,)`, where each has a split of its own, else None.
+        """How many patients trained each seed, `(seeds,)`, if each has its own split, else None.
 
         Raises:
-            NotMeasuredError: it is not told for a seed.
+            NotMeasuredError: the number is missing for a seed.
         """
         if "repeated" not in self._rows or not self._rows["repeated"].str.contains("split").any():
             return None
@@ -72,15 +83,15 @@ class Measured:
         if not (counts > 0).all():
             raise NotMeasuredError(
                 f"{self.name}: each seed has a split of its own, but the number of patients that "
-                "trained it (trained_on) is not told"
+                "trained it (trained_on) is not recorded"
             )
         return counts
 
     def values(self, metric: str) -> NDArray[np.float64]:
-        """A metric of each of `volumes`.
+        """A metric in its unit, `(seeds, scans)`; NaN for a scan that a seed does not report.
 
         Raises:
-            NotMeasuredError: a value is no finite number.
+            NotMeasuredError: a value is not a finite number.
             InputError: there is no such metric.
         """
         if metric not in self._rows:
@@ -89,41 +100,37 @@ class Measured:
         infinite = [self.volumes[k] for k in np.flatnonzero(~np.isfinite(values))]
         if infinite:
             raise NotMeasuredError(
-                f"{self.name}: {metric} is no finite number: {_listed(infinite)}"
+                f"{self.name}: {metric} is not a finite number: {_listed(infinite)}"
             )
-        return values
+        matrix = np.full((len(self.seeds), len(self.scans)), np.nan)
+        matrix[self._at] = values
+        return matrix
 
 
 def paired_differences(first: Measured, second: Measured, metric: str) -> pd.DataFrame:
-    """First less second: a row per seed, a column per patient, the mean over the patient's volumes.
+    """First minus second: a row per seed, a column per patient, the mean over the patient's
+    volumes.
 
-    Where each seed has a split of its own, it is NaN for the patients that a seed does not report,
-    and rows go by seed and `TRAINED_ON`.
+    If each seed has its own split, the value is NaN for the patients that a seed does not report,
+    and rows are indexed by seed and `TRAINED_ON`.
 
     Raises:
         NotMeasuredError: the two are not measured on the same volumes with the same seeds, or the
             metric is not a finite number everywhere.
-        InputError: the two are not of one setting.
+        InputError: the two do not belong to one setting.
     """
     require_one_setting({c: first.settings[c] | second.settings[c] for c in first.settings})
     differences = {m: m.values(metric) for m in (first, second)}
     for one, other in ((first, second), (second, first)):
-        known = set(one.volumes)
-        missing = [volume for volume in other.volumes if volume not in known]
-        if missing:
+        if one.volumes != other.volumes and (missing := _lacking(one, other)):
             gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
             raise NotMeasuredError(gap)
-    trained_on = first.trained_on()
-    seeds = sorted({seed for seed, *_ in first.volumes})
-    scans = sorted({(patient, frame) for _, patient, frame in first.volumes})
-    rows, columns = ({one: k for k, one in enumerate(all_)} for all_ in (seeds, scans))
-    matrix = np.full((len(seeds), len(scans)), np.nan)
-    at = [(rows[seed], columns[patient, frame]) for seed, patient, frame in first.volumes]
-    matrix[tuple(np.transpose(at))] = differences[first] - differences[second]
+    trained_on, seeds, scans = first.trained_on, first.seeds, first.scans
+    matrix = differences[first] - differences[second]
     patients, starts = np.unique([patient for patient, _ in scans], return_index=True)
     there = ~np.isnan(matrix)
     counts = np.add.reduceat(there.astype(int), starts, axis=1)
-    # Each seed must report all that others report; with a split of its own, of its own patients.
+    # Each seed must report what the others report; with its own split, for its own patients.
     of_patient = np.diff([*starts, len(scans)])
     wanted = np.ones_like(counts) if trained_on is None else counts > 0
     if (counts != wanted * of_patient).any():
@@ -141,11 +148,16 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     )
 
 
+def _lacking(one: Measured, other: Measured) -> list[Volume]:
+    known = set(one.volumes)
+    return [volume for volume in other.volumes if volume not in known]
+
+
 def require_one_setting(settings: Mapping[str, set[str]]) -> None:
-    """Refuse to compare what is of several data sets, accelerations or parts.
+    """Check that only one data set, acceleration and part is compared.
 
     Raises:
-        InputError: it is; the line names them.
+        InputError: there are several; the message names them.
     """
     for column, values in settings.items():
         if len(values) > 1:

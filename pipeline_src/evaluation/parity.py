@@ -1,4 +1,4 @@
-"""Recomputing what the authors' code computed, from a file of its inputs and outputs."""
+"""Recomputes results of the authors' code from a file with its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_src.config.method import Method, Network, Networks
-from pipeline_src.config.networks import OtherNetwork
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
@@ -28,7 +28,7 @@ from pipeline_src.training.objectives import sft_losses
 RELATIVE_TOLERANCE = 1e-4
 IMAGE_TOLERANCE = 1e-5
 
-#: Names in the file of each loss, as (method, form).
+#: Method and form of each loss, by its name in the file.
 LOSS_KEYS = {
     "loss/at/reference": ("at", "authors"),
     "loss/at/canonical": ("at", "original"),
@@ -39,13 +39,13 @@ LOSS_KEYS = {
     "loss/fsp/mid_cascades1to4": ("fsp", "original"),
     "loss/sp/reference": ("sp", "authors"),
 }
-#: Likewise of validation losses that differ from the training loss.
+#: The same for validation losses that differ from the training loss.
 SELECTION_KEYS = {"loss/fsp/reference_selection": ("fsp", "authors")}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One quantity of the file beside ours.
+    """One value of the file beside the one computed here.
 
     For arrays, ``expected`` and ``got`` are their root mean squares. ``error`` is relative to the
     largest expected value, or absolute for images.
@@ -59,13 +59,13 @@ class Compared:
 
     @property
     def agrees(self) -> bool:
-        """Whether the error is within the kind's tolerance."""
+        """Whether the error is within the tolerance for its kind."""
         limit = IMAGE_TOLERANCE if self.kind == "image" else RELATIVE_TOLERANCE
         return bool(self.error <= limit)
 
 
 class _Vectors:
-    """The arrays of the file, each asked for by name."""
+    """The arrays of the file, by name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class _Vectors:
         return self.arrays[key]
 
     def tensor(self, key: str) -> Tensor:
-        # Double precision throughout: the rounding that is left is the file's own.
+        # Double precision throughout: the only rounding left is that of the file.
         return torch.from_numpy(np.asarray(self[key], dtype=np.float64))
 
     def network(self, prefix: str, role: Literal["teacher", "student"]) -> DCCNN:
@@ -98,13 +98,13 @@ class _Vectors:
 
 @torch.no_grad()
 def compare_all(path: Path) -> list[Compared]:
-    """Recompute every quantity of a file of vectors.
+    """Recompute every value of a file of vectors.
 
     The file has the inputs, weights, network outputs, losses and metrics of the authors' code for
-    some images; any batch and matrix size.
+    some images, of any batch and matrix size.
 
     Raises:
-        InputError: a key is missing, or one is there that nothing here computes.
+        InputError: a key is missing, or there is one that cannot be recomputed.
     """
     vectors = _Vectors(path)
     compared: list[Compared] = []
@@ -202,6 +202,6 @@ def _compare(
     largest = float(np.abs(expected).max())
     error = difference if kind == "image" else difference / largest if largest else difference
     if ours.ndim == 0 and np.isnan(expected) and ours == 0:
-        error = 0.0  # a mean over nothing (CC of one slice): NaN there, no loss here
+        error = 0.0  # a mean over nothing (CC of one slice): NaN in their code, no loss here
     shown = (float(expected), float(ours)) if ours.ndim == 0 else (size(expected), size(ours))
     return Compared(quantity, *shown, error, kind)

@@ -1,4 +1,4 @@
-"""Files of measured metrics: what is in them and how they are read back."""
+"""The format of files of measured metrics, and reading them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.tabular import read_rows
 
 KEYS = ["dataset", "acceleration", "model", "training"]
-#: Columns that say what was measured on, which files from before do not have: the first
+#: Columns that say which data were measured, absent from files of older versions: the first
 #: `DATA_DIGITS` digits of the digests of store and mask, and the fraction of k-space that the mask
 #: samples.
 SOURCE = ("data", "mask", "sampled")
 DATA_DIGITS = 12
-#: Columns of a study whose seeds have a split or mask each: which of both (`split`, `mask`, or
-#: `split mask`), and how many patients trained, where it is the split.
+#: Columns of a study in which each seed has its own split or mask: which of the two (`split`,
+#: `mask`, or `split mask`), and with its own split how many patients trained.
 REPEATS = ("repeated", "trained_on")
 NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
-#: What no seed reaches, and no metric goes beyond.
+#: Seeds are smaller than the first number; absolute values of metrics are at most the second.
 MOST_SEED, LARGEST = 1 << 63, 1e30
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
-    """Metric files of the evaluation, one under the other.
+    """Read metrics files of the evaluation, one after the other, into one table.
 
-    All columns but `NUMBERS` are text, empty where a file does not have them; `sampled` is NaN
-    where it is not known. `trained_on` is NaN where one split serves all seeds.
+    All columns but `NUMBERS` are text, empty if a file does not have them; `sampled` is NaN if it
+    is not known. `trained_on` is NaN if one split serves all seeds.
 
     Raises:
-        InputError: there is none; one is unreadable, empty, lacks a column, or has a seed or a
-            metric that cannot be; or those of one data set were measured on different data, or
-            those of one setting with different masks; of one seed, where each has its own.
+        InputError: no file is given; one is unreadable, empty, lacks a column, or has an impossible
+            seed or metric; or one data set was measured on different data, or one setting with
+            different masks (for one seed, if each seed has its own).
     """
     if not paths:
         raise InputError("no metrics file given")
@@ -44,12 +44,14 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         table = read_rows(path, "metrics", NUMBERS)
         missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
         if missing:
-            raise InputError(f"{path}: is no metrics file; columns missing: {', '.join(missing)}")
+            raise InputError(
+                f"{path}: is not a metrics file; columns missing: {', '.join(missing)}"
+            )
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
         _check_numbers(path, table)
-        # An empty cell, or a file without the column, is the study as configured, the one volume
-        # of a patient, or data that is not told.
+        # An empty cell or a missing column means the study as configured, the only volume of a
+        # patient, or unknown data.
         for column in ("variant", "frame", "data", "mask", "repeated"):
             if column not in table:
                 table[column] = ""
@@ -62,19 +64,23 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def _check_numbers(path: Path, table: pd.DataFrame) -> None:
-    """A number that a damaged file holds would pass for a mean, or end its computation."""
+    """Refuse impossible numbers, as in a damaged file: they would distort a mean or crash the
+    computation.
+    """
     seeds = table["seed"].dropna()
     if len(odd := seeds[~((seeds % 1 == 0) & (seeds.abs() < MOST_SEED))]):
-        raise InputError(f"{path}: seed {odd.iloc[0]:g} is no number of a seed; seeds are whole")
+        raise InputError(f"{path}: seed {odd.iloc[0]:g} is not a seed; seeds are whole numbers")
     for metric in METRICS:
         values = table[metric]
-        # A slice that is reconstructed without an error has an infinite PSNR.
+        # A slice that is reconstructed without error has an infinite PSNR.
         if len(odd := values[(values.abs() > LARGEST) & (values.abs() != math.inf)]):
             raise InputError(f"{path}: {metric} {odd.iloc[0]:g} is beyond what can be measured")
 
 
 def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> None:
-    """What is compared was measured on the same data and with the same mask, where that is told."""
+    """Check that one data set was measured on the same data, and one setting with the same mask, as
+    far as the files record it.
+    """
     first: dict[tuple[str, ...], tuple[Path, object]] = {}
     for path, table in zip(paths, tables, strict=True):
         told = table[["dataset", "acceleration", "seed", "repeated", *SOURCE]].drop_duplicates()

@@ -1,21 +1,22 @@
 """Intervals and tests of the mean difference between two models over seeds and patients.
 
-Two things vary that a statement about a method must hold for: the patients and the seeds, i.e. the
-networks trained independently of each other. Volumes and slices of one patient are averaged first;
-they are no further evidence. A matrix here is `(seeds, patients)`: the first model's metric less
-the second's, in the metric's unit.
+A statement about a method must hold for other patients and for other seeds, that is, for networks
+trained independently of each other. Volumes and slices of one patient are averaged first, because
+they add no independent evidence. A matrix here is `(seeds, patients)`: the first model's metric
+minus the second's, in the metric's unit.
 
-Where each seed has a split of its own, the trainings share patients, and what is independent are
-neither. The units are then the repeats, `(seeds, 1)`, each the mean over the patients that it
-tests, and their mean has the variance (1/k + overlap) s^2 for k repeats that vary by s: the
-corrected resampled t test (Nadeau & Bengio, Machine Learning 52:239, 2003). The ``overlap`` is the
-number of tested patients over that of training ones; 0: seeds are independent.
+If each seed has its own split, the trainings share patients, so that neither seeds nor patients are
+independent. The units are then the repeats, `(seeds, 1)`, each the mean over the patients that it
+tests, and their mean has the variance (1/k + overlap) s^2 for k repeats with standard deviation s:
+the corrected resampled t test (Nadeau & Bengio, Machine Learning 52:239, 2003). The ``overlap`` is
+the number of tested patients divided by that of training patients; 0: seeds are independent.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +26,26 @@ from scipy.stats import binomtest, wilcoxon
 
 Array = NDArray[np.float64]
 
-#: `mean_p` of anything clearer than this.
+#: The smallest p-value that `mean_p` returns.
 SMALLEST_P = 1e-12
 
 
 def wilcoxon_p(differences: Array) -> float:
     """Two-sided Wilcoxon signed-rank test of differences `(patients,)`.
 
-    Zeros are left out, as Wilcoxon did; 1 where nothing is left. The p-value is exact up to 50
-    differences, or up to 13 where some are equal in size, and of the normal approximation beyond.
+    Zeros are left out, as Wilcoxon did; the result is 1 if nothing is left. The p-value is exact up
+    to 50 differences, or up to 13 if some are equal in size, and based on the normal approximation
+    beyond.
     """
-    # scipy would do the same with zeros, but with a warning where nothing is left.
+    # scipy would do the same with zeros, but with a warning if nothing is left.
     kept = differences[differences != 0]
     return float(wilcoxon(kept).pvalue) if len(kept) else 1.0
 
 
 def holm(p_values: Sequence[float] | Array) -> Array:
-    """Holm's step-down correction (Scand. J. Stat. 6:65, 1979), in the order given.
+    """Holm's step-down correction (Scand. J. Stat. 6:65, 1979) of p-values `(tests,)`.
 
-    NaN stays NaN and does not count.
+    The result has the same shape and order. NaN stays NaN and is not counted.
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full_like(p, np.nan)
@@ -57,7 +59,7 @@ def holm(p_values: Sequence[float] | Array) -> Array:
 def _factors(matrix: Array) -> Iterator[Array]:
     """Deviations of the seeds' means and of the patients' means from the grand mean.
 
-    A factor with one level is left out: nothing can be said of its variance.
+    A factor with one level is left out, since its variance is unknown.
     """
     for axis in (0, 1):
         if matrix.shape[axis] > 1:
@@ -70,37 +72,46 @@ def bootstrap_interval(
     """Interval of the grand mean of `(seeds, patients)`, both resampled with replacement.
 
     A percentile interval, corrected for the number of seeds and patients. For n of either, the
-    deviations that resampling gives are stretched by sqrt(n / (n - 1)), by which a resampled
-    variance is too small, and by Student's quantile with n - 1 degrees of freedom over the normal
-    one. Left as they are, 3 seeds that differ by chance cover the truth in 75 % of studies.
+    deviations from resampling are multiplied by sqrt(n / (n - 1)), because a resampled variance is
+    too small by that factor, and by Student's quantile with n - 1 degrees of freedom divided by the
+    normal one. Without this, 3 seeds that differ by chance would cover the truth in 75 % of
+    studies.
 
-    Seeds are resampled in the patients' mean and patients in the seeds' mean, so what is neither
-    the seed's nor the patient's counts in both, and the interval errs on the wide side. With one
-    seed only patients are resampled, and the interval is about these networks alone; NaN for one
-    seed and one patient.
+    Seeds are resampled in the patients' mean and patients in the seeds' mean, so variation due to
+    neither counts in both, and the interval is rather too wide. With one seed only patients are
+    resampled, and the interval is about these networks only; NaN for one seed and one patient.
 
-    Of studies with 3 or 5 seeds and 10, 20 or 50 patients, the 95 % interval covers the truth in
-    94 to 95 % where patients alone or seeds alone vary, in 95 to 98 % where both do, with or
-    without a residual, in 99 % where the residual alone varies; for 10 patients whose differences
-    are strongly skewed (exponential) in 90 %. `test_statistics_simulated.py` holds it to that.
+    For studies with 3 or 5 seeds and 10, 20 or 50 patients, the 95 % interval covers the truth in
+    94 to 95 % if only patients or only seeds vary, in 95 to 98 % if both do, with or without a
+    residual, in 99 % if only the residual varies; for 10 patients whose differences are strongly
+    skewed (exponential) in 90 %. `test_statistics_simulated.py` checks this.
     """
     if matrix.size == 1:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
     tail = (1 - level) / 2
     means = np.full(resamples, matrix.mean())
-    for deviations in _factors(matrix):
+    factors = list(_factors(matrix))
+    draws = _resampled(seed, resamples, tuple(len(deviations) for deviations in factors))
+    for deviations, drawn in zip(factors, draws, strict=True):
         n = len(deviations)
         stretch = math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail)
-        means += stretch * deviations[rng.integers(n, size=(resamples, n))].mean(axis=1)
+        means += stretch * deviations[drawn].mean(axis=1)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+# Of a study nearly all comparisons have the same size, and drawing takes longer than the rest.
+@lru_cache(maxsize=2)
+def _resampled(seed: int, resamples: int, sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """Levels drawn with replacement, `(resamples, size)` of each factor."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(size, size=(resamples, size)) for size in sizes]
 
 
 def resampled_interval(
     matrix: Array, overlap: float, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the mean of repeats `(seeds, 1)` by Student's t; NaN for one."""
+    """Interval of the mean of repeats `(seeds, 1)` by Student's t; NaN for one repeat."""
     if len(matrix) == 1:
         return math.nan, math.nan
     mean = float(matrix.mean())
@@ -113,14 +124,14 @@ def _standard_error(repeats: Array, overlap: float) -> float:
 
 
 def mean_p(matrix: Array, overlap: float = 0.0) -> float:
-    """Two-sided p-value of a grand mean of zero, seeds and patients both being random.
+    """Two-sided p-value of a grand mean of zero of `(seeds, patients)`, both taken as random.
 
-    The p at which t_seeds(p)^2 v_seeds + t_patients(p)^2 v_patients is the squared mean, with v the
-    variance of the grand mean due to each and t Student's quantile: the interval of
-    `bootstrap_interval` without resampling, which with 3 seeds has no tails to take a p-value from.
-    For one seed, or one patient, it is Student's t test over the other; NaN for one of both. With
-    ``overlap``, of repeats `(seeds, 1)`, it is the corrected resampled t test. Not below
-    `SMALLEST_P`.
+    It is the p at which t_seeds(p)^2 v_seeds + t_patients(p)^2 v_patients equals the squared mean,
+    with v the variance of the grand mean due to each and t Student's quantile. This is the interval
+    of `bootstrap_interval` without resampling, which with 3 seeds has no tails from which to take a
+    p-value. For one seed, or one patient, it is Student's t test over the other; NaN for one of
+    both. With ``overlap``, of repeats `(seeds, 1)`, it is the corrected resampled t test. Never
+    below `SMALLEST_P`.
     """
     if matrix.size == 1:
         return math.nan
@@ -140,42 +151,56 @@ def mean_p(matrix: Array, overlap: float = 0.0) -> float:
 
 
 def sign_p(wins: int, comparisons: int) -> float:
-    """Two-sided exact binomial p-value of so many comparisons going one way."""
+    """Two-sided exact binomial p-value of ``wins`` out of ``comparisons``."""
     return float(binomtest(wins, comparisons).pvalue)
 
 
 def patients_needed(family: int, alpha: float = 0.05) -> int:
-    """Patients below which `wilcoxon_p`, which is at least 2^(1 - patients), times the number of
-    comparisons in a family is never below ``alpha``."""
+    """The smallest number of patients with which a comparison in a family can be significant.
+
+    `wilcoxon_p` is at least 2^(1 - patients); with fewer patients, that times the number of
+    comparisons is never below ``alpha``.
+    """
     return math.floor(1 + math.log2(family / alpha)) + 1
 
 
 def exceeds_p(matrix: Array, bound: float, overlap: float = 0.0) -> float:
-    """One-sided p-value of a grand mean of at most ``bound``, against one above it: half of
-    `mean_p`, or the rest where the mean lies below; NaN for one seed and one patient."""
+    """One-sided p-value of a grand mean of `(seeds, patients)` of at most ``bound``, against a
+    larger one.
+
+    It is half of `mean_p`, or one minus that if the mean lies below; NaN for one seed and one
+    patient.
+    """
     two_sided = mean_p(matrix - bound, overlap)
     return two_sided / 2 if matrix.mean() >= bound else 1 - two_sided / 2
 
 
 def equivalence_p(matrix: Array, margin: float, overlap: float = 0.0) -> float:
-    """p-value of a grand mean that lies ``margin`` or more away from zero: the larger of two
-    one-sided tests (TOST; Schuirmann, J. Pharmacokinet. Biopharm. 15:657, 1987)."""
+    """p-value of a grand mean of `(seeds, patients)` that lies ``margin`` or more away from zero.
+
+    It is the larger p-value of two one-sided tests (TOST; Schuirmann, J. Pharmacokinet. Biopharm.
+    15:657, 1987).
+    """
     return max(exceeds_p(matrix, -margin, overlap), exceeds_p(-matrix, -margin, overlap))
 
 
 def detectable_effect(
     size: tuple[int, ...], spread: tuple[float, float], *, power: float = 0.8, overlap: float = 0.0
 ) -> float:
-    """The least effect that `mean_p` shows at 0.05 in a share ``power`` of studies, in the metric's
-    unit.
+    """The smallest effect that `mean_p` shows at 0.05 in a share ``power`` of studies.
+
+    An approximation: Student's quantiles of both factors are added in squares, as `mean_p` adds
+    them. `test_statistics_answers.py` checks it against simulated studies.
 
     Args:
-        size: seeds and patients.
-        spread: `spreads` of the difference between two models; that of a single level is left out.
+        size: number of seeds and of patients.
+        spread: `spreads` of the difference between two models, in the metric's unit; that of a
+            factor with one level is ignored.
+        power: share of studies.
         overlap: as above, of repeats (seeds, 1).
 
-    An approximation, by Student's quantiles of both factors added in squares as `mean_p` adds them;
-    NaN for one seed and one patient. `test_statistics_answers.py` holds it to simulated studies.
+    Returns:
+        The effect in the metric's unit; NaN for one seed and one patient.
     """
     squares = [
         (stdtrit(n - 1, 0.025) + stdtrit(n - 1, 1 - power)) ** 2 * deviation**2 * (1 / n + overlap)
@@ -186,7 +211,9 @@ def detectable_effect(
 
 
 def spreads(matrix: Array) -> tuple[float, float]:
-    """Standard deviations of the seeds' means and of the patients' means; 0 for a single one."""
+    """Standard deviations of the seeds' and of the patients' means of `(seeds, patients)`; 0 for
+    one.
+    """
     by_seed, by_patient = (
         float(matrix.mean(axis=1 - axis).std(ddof=1)) if matrix.shape[axis] > 1 else 0.0
         for axis in (0, 1)

@@ -1,4 +1,4 @@
-"""Timing calls side by side, so that what slows the machine slows all of them."""
+"""Times several calls in turns, so that whatever slows the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 WARM_UP = 3
-#: Milliseconds of each repeat by name.
+#: Milliseconds of each repeat, by name.
 Times = dict[str, list[float]]
 
 
@@ -17,10 +17,10 @@ def time_alternating(
     warm_up: int = WARM_UP,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
-    """Milliseconds of each call, ``repeats`` of them by name, after ``warm_up`` calls untimed.
+    """Time each call ``repeats`` times after ``warm_up`` untimed calls; milliseconds by name.
 
-    The calls take turns, every other round in reversed order: what slows the machine for a while
-    slows all of them alike.
+    The calls take turns, every other round in reverse order, so that whatever slows the machine for
+    a while affects all of them.
     """
     for _ in range(warm_up):
         for call in calls.values():
@@ -35,8 +35,10 @@ def time_alternating(
 
 
 def time_columns(suffix: str, times: Times, name: str) -> dict[str, float]:
-    """Median and range of a network's times, and the ratio to those of the first network; the
-    names of the columns end in ``suffix``."""
+    """Median and range of a network's times, and the ratio to those of the first network.
+
+    The names of the columns end in ``suffix``.
+    """
     own, first = times[name], next(iter(times.values()))
     return {
         f"milliseconds_a_slice{suffix}_median": statistics.median(own),

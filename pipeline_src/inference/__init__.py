@@ -1,4 +1,4 @@
-"""Trained networks at work: reconstructing files, and bundles that stand alone."""
+"""Uses trained networks: reconstructs files, and packs bundles that work without this project."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:  # the command line imports this package, and torch takes a se
 
 
 def load(folder: str | Path) -> Reconstructor:
-    """The network of a bundle, ready to reconstruct; needs torch and safetensors alone.
+    """The network of a bundle, ready to reconstruct; needs only torch and safetensors.
 
     Raises:
-        ValueError: a file is missing or damaged, or they do not fit each other.
+        ValueError: a file is missing or damaged, or the files do not fit each other.
     """
     from pipeline_src.inference.dccnn import load
 

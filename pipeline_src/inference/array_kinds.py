@@ -1,4 +1,4 @@
-"""Images and k-space in NumPy and HDF5 files, in and out again."""
+"""Reads images and k-space from NumPy and HDF5 files, and writes results in the same format."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from pipeline_src.data.sources.authors_hdf5 import TARGET_KEY
 from pipeline_src.data.store import FORMAT as STORE_FORMAT
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
+from pipeline_src.inference.bundle_files import read_tensors
 from pipeline_src.inference.volumes import Allocate, Array, Volume, array_volume_shape
 from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
 
-#: Names of arrays in an archive or HDF5 file, the first that is there counts.
+#: Names of arrays in an archive or HDF5 file; the first that exists is used.
 IMAGES, KSPACE, MASK = ("image", "images", TARGET_KEY), "kspace", "mask"
 RESULT = "image"
-NO_ARCHIVE = "is damaged or no NumPy archive"
+NO_ARCHIVE = "is damaged or not a NumPy archive"
 
 
 def npy_input(path: Path, name: Path, slice_axis: int) -> Volume:
-    """`.npy`: real numbers are images, complex ones k-space.
+    """Open a `.npy` file: real numbers are images, complex numbers k-space.
 
     Raises:
         InputError: it cannot be read, or holds something else.
@@ -38,7 +39,7 @@ def npy_input(path: Path, name: Path, slice_axis: int) -> Volume:
 
 
 def npz_input(path: Path, name: Path, slice_axis: int) -> Volume:
-    """`.npz` with `image`, or with `kspace` and `mask`.
+    """Open a `.npz` file with `image`, or with `kspace` and `mask`.
 
     Raises:
         InputError: it cannot be read, or holds neither.
@@ -54,12 +55,31 @@ def npz_input(path: Path, name: Path, slice_axis: int) -> Volume:
     )
 
 
-def hdf5_input(path: Path, name: Path, slice_axis: int) -> Volume:
-    """HDF5 with `volfs`, the authors' layout `(rows, columns, slices)`; a volume store of this
-    project; `image`; or `kspace` and `mask`.
+def sample_input(path: Path, name: Path) -> Volume:
+    """The drawn phantom of a bundle, whose result is a `.npy`.
 
     Raises:
-        InputError: it cannot be read, or holds neither.
+        InputError: it cannot be read, or holds no image.
+    """
+
+    def read(_: Allocate | None = None) -> Array:
+        image = read_tensors(path)[0].get("image")
+        if image is None or image.ndim != 4 or image.shape[:2] != (1, 1):
+            raise InputError(f"{path}: holds no image of shape (1, 1, rows, columns)")
+        plane: Array = image[0, 0]
+        return plane
+
+    plane = read()
+    _check_domain(plane.dtype, RESULT, str(path))
+    return _volume(path, name, ".npy", plane, 2, read, _save_npy)
+
+
+def hdf5_input(path: Path, name: Path, slice_axis: int) -> Volume:
+    """Open an HDF5 file: with `volfs`, the authors' layout `(rows, columns, slices)`; a volume
+    store of this project; `image`; or `kspace` and `mask`.
+
+    Raises:
+        InputError: it cannot be read, or holds none of these.
     """
     with reading_hdf5(path) as file:
         if np.array_equal(file.attrs.get("format"), STORE_FORMAT):
@@ -82,7 +102,7 @@ def _store(path: Path, name: Path) -> Volume:
         path, name, path.suffix, store.images, 0, partial(_read_hdf5, path, "images"), _save_images
     )
     turns = int(store.description.get("display_quarter_turns", 0))
-    # What it holds is divided by each volume's maximum already. The evaluation takes one part.
+    # Its images are already divided by each volume's maximum. The evaluation uses one part.
     parts = store.slices["part"].to_numpy()
     groups = tuple(np.flatnonzero(parts == part) for part in sorted(set(parts)))
     return replace(volume, scale=1.0, turns=turns, groups=groups)
@@ -136,7 +156,7 @@ def _map_npy(path: Path) -> Array:
     except PermissionError:
         raise InputError(f"{path}: may not be read (no permission)") from None
     except (OSError, ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
-        raise InputError(f"{path}: is damaged or no NumPy array ({error})") from None
+        raise InputError(f"{path}: is damaged or not a NumPy array ({error})") from None
 
 
 def _read_npy(path: Path, _: Allocate) -> Array:
@@ -159,7 +179,7 @@ def _read_hdf5(path: Path, key: str, allocate: Allocate) -> Array:
 
 
 def _save_npy(numbers: Array, stream: IO[bytes]) -> None:
-    # To a file of the system, NumPy would write by itself, and not say that the disk is full.
+    # Given a real file, NumPy would write past Python, and a full disk would go unnoticed.
     plain: Any = SimpleNamespace(write=stream.write)
     np.lib.format.write_array(plain, np.asarray(numbers), allow_pickle=False)
 
@@ -169,7 +189,7 @@ def _save_npz(numbers: Array, stream: IO[bytes]) -> None:
 
 
 def _save_hdf5(key: str, numbers: Array, stream: IO[bytes]) -> None:
-    raw: Any = stream  # HDF5 writes where it will, past a buffer
+    raw: Any = stream  # HDF5 writes at any position, which a buffer does not allow
     with h5py.File(ReservedFile(raw.raw, numbers.nbytes + (1 << 20)), "w") as file:
         file.create_dataset(RESULT if key == KSPACE else key, data=np.asarray(numbers))
 

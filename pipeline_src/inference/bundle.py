@@ -1,4 +1,6 @@
-"""Writing a trained model as a folder that stands alone, and looking whether one is whole."""
+"""Writes a trained model as a bundle, a folder that works without this project, and checks
+bundles.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +42,16 @@ from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
 from pipeline_src.inference.trained import Trained, load_trained
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
-#: How far a recomputed image may be from the expected one: another machine rounds otherwise.
+#: Largest difference of a recomputed image from the expected one; other machines round differently.
 TOLERANCE = 1e-5
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
 
 
 def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]:
-    """Write a bundle, whole or not at all; returns what is to be said of it.
+    """Write a bundle, completely or not at all; returns warnings for the user.
 
     Raises:
-        InputError: something lies at ``output``, or it cannot be written.
+        InputError: something already exists at ``output``, or it cannot be written.
     """
     if trained.config.network.kind != KIND:
         raise InputError(
@@ -77,9 +79,9 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
             export_onnx(network, folder / ONNX)
         found = measured(trained.folder)
         if not found:
-            remarks.append("the card tells no metrics; run evaluate on test patients first")
+            remarks.append("the card has no metrics; run evaluate on test patients first")
         if not licence:
-            remarks.append("the card tells no licence; give one with --licence")
+            remarks.append("the card has no licence; give one with --licence")
         write_text(folder / CARD, write_card(trained, found, licence, not reason))
         write_json(folder / METADATA, metadata(trained, found, licence))
         names = sorted(path.name for path in folder.iterdir())
@@ -89,7 +91,9 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
 
 
 def sample_image(trained: Trained) -> NDArray[np.float32]:
-    """A drawn phantom `(1, 1, rows, columns)` of maximum 1: no one's image goes into a bundle."""
+    """A drawn phantom `(1, 1, rows, columns)` of maximum 1, so that a bundle contains nobody's
+    image.
+    """
     rows, columns = trained.matrix
     volume = draw_volume("brain", 1, max(rows, columns, 64), 3)
     plane = center_crop_or_pad(np.ascontiguousarray(volume[:, :, 1]), (rows, columns))
@@ -106,12 +110,12 @@ def _through(
 
 
 def check_bundle(folder: Path) -> list[str]:
-    """Compare every file with its digest, and recompute the sample; returns what was found.
+    """Compare every file with its digest, and recompute the sample; returns the findings.
 
-    Nothing of the bundle is run: its `dccnn.py` is compared with this project's.
+    Nothing in the bundle is run: its `dccnn.py` is compared with this project's.
 
     Raises:
-        InputError: a file is missing, was changed or added, or the sample comes out otherwise.
+        InputError: a file is missing, was changed or added, or the sample gives another result.
     """
     _check_sums(folder)
     config = load_trained(folder).config
@@ -158,10 +162,10 @@ def _sums(folder: Path) -> dict[str, str]:
         with open_regular(path) as stream:
             lines = stream.read(1 << 16).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); it is no whole bundle") from None
+        raise InputError(f"{path}: cannot be read ({error}); it is not a complete bundle") from None
     matches = [_LINE.fullmatch(line) for line in lines]
     if not matches or None in matches:
-        raise InputError(f"{path}: is no list of SHA-256 digests")
+        raise InputError(f"{path}: is not a list of SHA-256 digests")
     return {match[2]: match[1] for match in matches if match}
 
 
@@ -172,8 +176,8 @@ def _check_sums(folder: Path) -> None:
         if name not in there:
             raise InputError(f"{folder}: {name} is missing; the bundle is not whole")
         if name not in sums:
-            raise InputError(f"{folder / SUMS}: does not tell {name}")
+            raise InputError(f"{folder / SUMS}: does not list {name}")
         if sha256_file(folder / name) != sums[name]:
             raise InputError(f"{folder / name}: is not as it was written (its digest differs)")
     if added := sorted(there - set(sums)):
-        raise InputError(f"{folder}: {added[0]} is no part of the bundle (not in {SUMS})")
+        raise InputError(f"{folder}: {added[0]} is not part of the bundle (not in {SUMS})")

@@ -1,4 +1,4 @@
-"""The files of a bundle: their names, what they hold, and reading them."""
+"""The files of a bundle: their names, their content, and reading them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST_THREADS = 1024
 
 
 class Origin(Section):
-    """What the slices of a training were, as far as it is known."""
+    """What is known about the slices of a training."""
 
     kind: str = Field(default="", description="of the source, such as nifti; empty: not known")
     synthetic: bool = Field(default=False, description="drawn phantoms, no measured images")
@@ -48,7 +48,7 @@ class Origin(Section):
 
 
 class BundleConfig(Section):
-    """`config.json`."""
+    """The content of `config.json`."""
 
     any_text: ClassVar[bool] = True
 
@@ -63,7 +63,7 @@ class BundleConfig(Section):
 
 
 def read_config(folder: Path) -> BundleConfig:
-    """`config.json` of a bundle.
+    """Read `config.json` of a bundle.
 
     Raises:
         InputError: it is missing, damaged, or of another kind.
@@ -72,7 +72,7 @@ def read_config(folder: Path) -> BundleConfig:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         told = content.get("format") if isinstance(content, dict) else None
-        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is no bundle")
+        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is not a bundle")
     try:
         return BundleConfig.model_validate(content)
     except ValidationError as error:
@@ -84,7 +84,7 @@ def read_config(folder: Path) -> BundleConfig:
 def write_tensors(
     path: Path, tensors: dict[str, Any], description: dict[str, Any] | None = None
 ) -> None:
-    """Write arrays as safetensors, with a description as metadata where there is one."""
+    """Write arrays as safetensors, with a description as metadata if one is given."""
     metadata = None if description is None else {"description": json.dumps(description)}
     content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
     with atomic_path(path) as temporary:
@@ -92,10 +92,10 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays of a safetensors file by name, and the description in its metadata.
+    """Read arrays from a safetensors file by name, and the description from its metadata.
 
     Raises:
-        InputError: it is missing, damaged, or anything but safetensors, such as a pickle.
+        InputError: it is missing, damaged, or of another format, such as a pickle.
     """
     try:
         open_regular(path).close()
@@ -106,16 +106,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError(f"{path}: does not exist; the bundle is not whole") from None
     # TypeError: of numbers that NumPy does not have, such as bfloat16.
     except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is damaged or no safetensors file ({error})") from None
+        raise InputError(f"{path}: is damaged or not a safetensors file ({error})") from None
 
 
 def write_bundle_mask(path: Path, mask: Mask) -> None:
-    """The samples `(rows, columns)` in FFT order and their description."""
+    """Write the samples `(rows, columns)` in FFT order and their description."""
     write_tensors(path, {"samples": mask.samples}, mask.description)
 
 
 def read_bundle_mask(folder: Path) -> Mask:
-    """The mask of a bundle.
+    """Read the mask of a bundle.
 
     Raises:
         InputError: it is missing or damaged.

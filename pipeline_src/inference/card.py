@@ -1,4 +1,4 @@
-"""What a bundle says of itself: a model card for people and metadata for machines."""
+"""Writes the description of a bundle: a model card for people and metadata for machines."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ UNKNOWN = "not told"
 
 
 def measured(folder: Path) -> dict[str, Any]:
-    """Means over test patients with intervals, from the metrics beside the weights; empty where
-    there are none."""
+    """Means over test patients with intervals, from the metrics beside the weights; empty if there
+    are none.
+    """
     path = folder / "volumes.csv"
     if not path.exists():
         return {}
@@ -39,7 +40,7 @@ def measured(folder: Path) -> dict[str, Any]:
     for metric in (shown.name for shown in SHOWN):
         means = rows.groupby("patient")[metric].mean().to_numpy(np.float64)
         low, high = bootstrap_interval(means[None], seed=0)
-        # JSON has no NaN, which one patient gives.
+        # With one patient the interval is NaN, which JSON does not have.
         found[metric] = {"mean": float(means.mean())} | (
             {} if math.isnan(low) else {"low": low, "high": high}
         )
@@ -47,13 +48,13 @@ def measured(folder: Path) -> dict[str, Any]:
 
 
 def title(trained: Trained) -> str:
-    """Of the card."""
+    """The title of the card."""
     config = trained.config
     return one_line(" ".join(filter(None, (config.model, config.dataset, config.acceleration))))
 
 
 def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool) -> str:
-    """The text of `README.md`, front matter as the Hugging Face hub reads it."""
+    """The text of `README.md`, with front matter for the Hugging Face hub."""
     environment = Environment(
         loader=PackageLoader("pipeline_src", "inference"),
         undefined=StrictUndefined,
@@ -69,7 +70,7 @@ def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool
             "interval": (
                 f"{found[key]['low']:.{digits}f} to {found[key]['high']:.{digits}f}"
                 if "low" in found[key]
-                else "one patient gives none"
+                else "none with one patient"
             ),
         }
         for key, name, digits in ((m.name, m.heading, m.decimals) for m in SHOWN)
@@ -114,7 +115,7 @@ def _code(text: str) -> str:
 
 
 def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
-    """YAML of the front matter."""
+    """The front matter in YAML."""
     name = title(trained)
     front: dict[str, Any] = {
         "license": licence.lower() or "unknown",
@@ -180,7 +181,7 @@ def _data(trained: Trained) -> str:
 
 
 def _compute(made: Manifest) -> str:
-    """What the training took, from its manifest."""
+    """The time and device of the training, from its manifest."""
     if not made.runs:
         return "Not recorded."
     best = made.get("best_epoch")

@@ -1,8 +1,9 @@
 """A trained reconstruction network, loaded from the folder of a bundle.
 
-This file needs Python, torch and safetensors alone. A copy of it lies in each bundle:
+This file needs only Python, torch and safetensors. Each bundle contains a copy of it:
 
     from dccnn import load
+
     network = load(".")
     reconstruction = network(network.undersample(image))  # (batch, 1, rows, columns), maximum 1
 
@@ -23,9 +24,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 FORMAT = "sft-kd-recon bundle 1"
-#: The one kind of network that a bundle holds.
+#: The only kind of network that a bundle can hold.
 KIND = "dc_cnn"
-#: What a network of a bundle may be; larger ones are no reconstruction network.
+#: Allowed sizes of a bundle's network; a larger one would not be a reconstruction network.
 LIMITS = {
     "depth": (2, 100),
     "cascades": (1, 100),
@@ -35,7 +36,7 @@ LIMITS = {
 
 
 class Cascade(nn.Module):
-    """3x3 convolutions with ReLU between them, `(batch, 1, rows, columns)` to the same."""
+    """3x3 convolutions with ReLU between them: `(batch, 1, rows, columns)` to the same shape."""
 
     def __init__(self, depth: int, features: int, padding: int) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class Cascade(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """One image to another."""
+        """Apply the convolutions."""
         pad = self.padding
         x = F.pad(image, (pad, pad, pad, pad)) if pad else image
         for convolution in self.convolutions[:-1]:
@@ -56,31 +57,36 @@ class Cascade(nn.Module):
 
 
 class Lines(nn.Module):
-    """Data fidelity for a mask of whole lines: one product of matrices."""
+    """Data fidelity for a mask `(rows, columns)` of whole lines: one product of matrices."""
 
     kept: Tensor
     complement: Tensor
 
     def __init__(self, samples: Tensor) -> None:
         super().__init__()
-        # Made in double precision, applied in the network's.
+        # Computed in double precision, applied in the network's.
         fourier = _fourier(len(samples))
         kept = (fourier.conj().T @ (samples[:, :1] * fourier)).real
         _keep(self, "kept", kept)
         _keep(self, "complement", torch.eye(len(kept), dtype=kept.dtype) - kept)
 
     def forward(self, image: Tensor) -> Tensor:
-        """The zero-filled image of an image `(..., rows, columns)`."""
+        """The zero-filled image of an image `(..., rows, columns)`, of the same shape."""
         return torch.matmul(self.kept, image)
 
     def put_back(self, image: Tensor, zero_filled: Tensor) -> Tensor:
-        """An image with the measured samples in place of its own."""
+        """Replace the measured samples of images `(..., rows, columns)` by those of their
+        zero-filled images; all have the same shape, and so has the result, `(..., rows, columns)`.
+        """
         return zero_filled + torch.matmul(self.complement, image)
 
 
 class Samples(nn.Module):
-    """Data fidelity for any mask: Fourier transforms along both axes as products of matrices, their
-    real and imaginary parts apart."""
+    """Data fidelity for any mask `(rows, columns)`.
+
+    Fourier transforms along both axes are products of matrices, with real and imaginary parts kept
+    separately.
+    """
 
     samples: Tensor
     down_real: Tensor
@@ -97,25 +103,27 @@ class Samples(nn.Module):
             _keep(self, f"{name}_imaginary", fourier.imag)
 
     def forward(self, image: Tensor) -> Tensor:
-        """The zero-filled image of an image `(..., rows, columns)`."""
+        """The zero-filled image of an image `(..., rows, columns)`, of the same shape."""
         real, imaginary = self.down_real @ image, self.down_imaginary @ image
         taken_real = self.samples * (real @ self.across_real - imaginary @ self.across_imaginary)
         taken_imaginary = self.samples * (
             real @ self.across_imaginary + imaginary @ self.across_real
         )
-        # Back by the conjugates; of the result, the real part alone.
+        # The inverse transform uses the conjugates; only the real part of the result is kept.
         real = self.down_real @ taken_real + self.down_imaginary @ taken_imaginary
         imaginary = self.down_real @ taken_imaginary - self.down_imaginary @ taken_real
         return real @ self.across_real + imaginary @ self.across_imaginary
 
     def put_back(self, image: Tensor, zero_filled: Tensor) -> Tensor:
-        """An image with the measured samples in place of its own."""
+        """Replace the measured samples of images `(..., rows, columns)` by those of their
+        zero-filled images; all have the same shape, and so has the result, `(..., rows, columns)`.
+        """
         kept: Tensor = self(image)
         return zero_filled + image - kept
 
 
 class Reconstructor(nn.Module):
-    """A network and the mask that it was trained for.
+    """A network and the mask `(rows, columns)` that it was trained for.
 
     Attributes:
         config: `config.json` of the bundle.
@@ -131,12 +139,16 @@ class Reconstructor(nn.Module):
         self.sampling = Lines(samples) if lines else Samples(samples)
 
     def undersample(self, image: Tensor) -> Tensor:
-        """The zero-filled image of a full one, `(batch, 1, rows, columns)`, of maximum 1."""
+        """The zero-filled image of a full one, `(batch, 1, rows, columns)` of maximum 1; same
+        shape.
+        """
         zero_filled: Tensor = self.sampling(image)
         return zero_filled
 
     def forward(self, zero_filled: Tensor) -> Tensor:
-        """The reconstruction of a zero-filled image `(batch, 1, rows, columns)`."""
+        """The reconstruction of a zero-filled image `(batch, 1, rows, columns)`, of the same
+        shape.
+        """
         x: Tensor = zero_filled
         for cascade in self.cascades:
             x = self.sampling.put_back(cascade(x), zero_filled)
@@ -155,7 +167,7 @@ def _keep(module: nn.Module, name: str, values: Tensor) -> None:
 
 
 def _fourier(size: int) -> Tensor:
-    """The orthonormal transform as a matrix `(size, size)`, complex."""
+    """The orthonormal Fourier transform as a complex matrix `(size, size)`."""
     fourier: Tensor = torch.fft.fft(torch.eye(size, dtype=torch.complex128), norm="ortho")
     return fourier
 
@@ -164,13 +176,13 @@ def load(folder: str | Path) -> Reconstructor:
     """The network of a bundle, ready to reconstruct.
 
     Raises:
-        ValueError: a file is missing or damaged, or they do not fit each other.
+        ValueError: a file is missing or damaged, or the files do not fit each other.
     """
     folder = Path(folder)
     config = _config(folder / "config.json")
     samples = _tensors(folder / "mask.safetensors").get("samples")
     if samples is None or samples.dtype != torch.bool or list(samples.shape) != config["matrix"]:
-        raise ValueError(f"{folder / 'mask.safetensors'}: is no mask of {config['matrix']}")
+        raise ValueError(f"{folder / 'mask.safetensors'}: is not a mask of {config['matrix']}")
     weights = _tensors(folder / "model.safetensors")
     with torch.device("meta"):  # a description may be of any size
         due = _cascades(config["network"]).state_dict()
@@ -197,7 +209,7 @@ def _config(path: Path) -> dict[str, Any]:
     if isinstance(network, dict) and network.get("kind", KIND) != KIND:
         raise ValueError(f"{path}: network is of kind {network['kind']!r}, not {KIND}")
     if not isinstance(network, dict) or set(network) - {"kind"} != set(LIMITS):
-        raise ValueError(f"{path}: network has not the keys {', '.join(LIMITS)}")
+        raise ValueError(f"{path}: network does not have the keys {', '.join(LIMITS)}")
     for key, (least, most) in LIMITS.items():
         if type(network[key]) is not int or not least <= network[key] <= most:
             raise ValueError(f"{path}: network.{key} is not a number from {least} to {most}")
@@ -218,5 +230,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         _refuse_endless(path)
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: is missing, damaged or no safetensors file ({error})") from None
+        raise ValueError(
+            f"{path}: is missing, damaged or not a safetensors file ({error})"
+        ) from None
     return tensors

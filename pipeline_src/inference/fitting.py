@@ -1,4 +1,4 @@
-"""Slices of another size than the network was trained on."""
+"""Fits slices of another size than the network was trained on."""
 
 from __future__ import annotations
 
@@ -19,31 +19,35 @@ OtherSize = Literal["crop", "redraw"]
 
 @dataclass(frozen=True)
 class Fit:
-    """How slices of `size` become those of `matrix` and back."""
+    """How slices of `size` are converted to `matrix` and back."""
 
     size: tuple[int, int]
     matrix: tuple[int, int]
     kind: Literal["same", "crop", "redraw"]
 
     def to_network(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(slices, rows, columns)`, cropped or padded about the centre."""
+        """Crop or pad slices `(slices, rows, columns)` about the centre, from the shape `size` to
+        `matrix`.
+        """
         if self.size == self.matrix:
             return planes
         return np.stack([center_crop_or_pad(plane, self.matrix) for plane in planes])
 
     def back(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The reverse, with zeros where nothing was reconstructed."""
+        """The reverse: `(slices, rows, columns)` from the shape `matrix` to `size`, with zeros
+        where nothing was reconstructed.
+        """
         if self.size == self.matrix:
             return planes
         return np.stack([center_crop_or_pad(plane, self.size) for plane in planes])
 
 
 def fit(volume: Volume, trained: Trained, other_size: OtherSize | None) -> Fit:
-    """How a volume's slices fit the network.
+    """How a volume's slices are fitted to the network.
 
     Raises:
-        InputError: they are of another size and it is not said what to do, or k-space is to be
-            cropped.
+        InputError: they have another size and there is no option for that, or k-space would have to
+            be cropped.
     """
     rows, columns, _ = volume.size
     size, matrix = (rows, columns), trained.matrix
@@ -77,7 +81,7 @@ def _downscaled(trained: Trained) -> str:
 
 
 def _turn(volume: Volume, matrix: tuple[int, int]) -> str:
-    """The slice axis under which the size would be that of the training."""
+    """A hint at the slice axis along which slices would have the size of the training."""
     if len(volume.shape) < 3:
         return ""
     for axis in range(3):

@@ -1,4 +1,4 @@
-"""What is to be reconstructed: files, folders of them, and patterns."""
+"""Finds the files to reconstruct: given one by one, in folders, or by patterns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pipeline_src.data.files import is_hidden, matching, refuse_absent, refuse_unfinished
 from pipeline_src.errors import InputError
-from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input
+from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input, sample_input
+from pipeline_src.inference.bundle_files import SAMPLE
 from pipeline_src.inference.nifti_kind import nifti_input
 from pipeline_src.inference.volumes import Volume
 
@@ -20,13 +21,13 @@ def list_inputs(
 ) -> list[tuple[Path, Path]]:
     """Files, each with its name below the output folder, without a suffix.
 
-    Of a folder, all files of a known kind that ``pattern`` finds below it; what is hidden is left
-    out, and what lies in ``output``. A text with `*`, `?` or `[` that names no file is a pattern of
-    its own.
+    From a folder, all files of a known kind below it that ``pattern`` matches are taken, except
+    hidden ones and those in ``output``. A text with `*`, `?` or `[` that is not the name of a file
+    is used as a pattern.
 
     Raises:
-        InputError: there is none, one is of no known kind or not really there, or two would have
-            one name.
+        InputError: there is no file, one is of an unknown kind or only a placeholder, or two would
+            have the same name.
     """
     found: list[tuple[Path, Path]] = []
     for text in given:
@@ -39,7 +40,7 @@ def list_inputs(
             found += [(p, p.relative_to(path)) for p in files]
             if not files:
                 raise InputError(
-                    f"{path}: holds no file that {pattern!r} finds of a known kind "
+                    f"{path}: holds no file of a known kind that matches {pattern!r} "
                     f"({', '.join(SUFFIXES)}); see --pattern"
                 )
         elif not path.exists() and not path.is_symlink() and glob.has_magic(text):
@@ -55,31 +56,34 @@ def list_inputs(
     refuse_absent(paths, otherwise="")
     named: dict[Path, Path] = {}
     for path, below in found:
-        if not (suffix := suffix_of(path)):
+        suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
+        if not suffix:
             raise InputError(
-                f"{path}: is of no known kind; give {', '.join(SUFFIXES)}, or a folder of these"
+                f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, or a folder of these"
             )
         name = below.with_name(below.name[: -len(suffix)])
         other = named.setdefault(name, path)
         if other is not path:
             raise InputError(
-                f"{path}: its output would be named {name}, as that of {other}; give the folder "
+                f"{path}: its output would be named {name}, like that of {other}; give the folder "
                 "that both lie in, or one at a time"
             )
     return [(path, name) for name, path in named.items()]
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix of a file of a known kind; empty for another."""
+    """The suffix of a file of a known kind; empty for other files."""
     return next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
 
 
 def open_input(path: Path, name: Path, slice_axis: int, orientation: str | None) -> Volume:
-    """A file before its numbers are read.
+    """Open a file without reading its numbers.
 
     Raises:
         InputError: it cannot be read, or holds no image or k-space.
     """
+    if path.name == SAMPLE:
+        return sample_input(path, name)
     match suffix_of(path):
         case ".nii" | ".nii.gz":
             return nifti_input(path, name, slice_axis, orientation)

@@ -1,4 +1,4 @@
-"""Measured k-space: its order, whether its image is real, and its zero-filled image."""
+"""Handles measured k-space: its order, whether its image is real, and its zero-filled image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pipeline_src.errors import InputError
 
 Order = Literal["fft", "shifted", "centred"]
-#: Share of the amplitude that may be imaginary: rounding and noise, and no phase of a measurement.
+#: Share of the amplitude that may be imaginary: enough for rounding and noise, but not for the
+#: phase of a measurement.
 TOLERATED = 0.01
 _AXES = (-2, -1)
 
@@ -19,16 +20,16 @@ KSpace = NDArray[np.complexfloating[Any, Any]]
 
 
 def mask_in_fft_order(samples: NDArray[np.bool_], order: Order) -> NDArray[np.bool_]:
-    """A mask `(rows, columns)` that lies in the order of its k-space."""
+    """Convert a mask `(rows, columns)` from the order of its k-space to FFT order; same shape."""
     return samples if order == "fft" else np.fft.ifftshift(samples)
 
 
 def in_fft_order(kspace: KSpace, order: Order) -> KSpace:
-    """K-space `(..., rows, columns)` with the zero frequency at index 0, of an image whose first
-    pixel is at index 0.
+    """Convert k-space `(..., rows, columns)` to FFT order; the shape stays the same.
 
-    ``order``: `fft`, it is so; `shifted`, the zero frequency is in the middle, as in
-    `fftshift(fft2(image))`; `centred`, that of the image is too, as in
+    In FFT order the zero frequency is at index 0, and so is the image's first pixel. With ``order``
+    `fft` nothing is changed; `shifted`: the zero frequency is in the middle, as in
+    `fftshift(fft2(image))`; `centred`: the centre of the image is in the middle too, as in
     `fftshift(fft2(ifftshift(image)))`.
     """
     if order == "fft":
@@ -42,17 +43,25 @@ def in_fft_order(kspace: KSpace, order: Order) -> KSpace:
 
 
 def zero_filled(kspace: KSpace, samples: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Real part of the image of the samples that were taken, orthonormal: `(..., rows, columns)`
-    in FFT order to the same shape."""
+    """Real part of the image of the sampled k-space, by the orthonormal inverse transform.
+
+    Args:
+        kspace: `(..., rows, columns)` in FFT order.
+        samples: the mask, `(rows, columns)`.
+
+    Returns:
+        Images of the same shape as ``kspace``.
+    """
     return np.fft.ifft2(kspace * samples, norm="ortho").real.astype(np.float32)
 
 
 def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> tuple[float, float]:
-    """The maximum of the zero-filled volume, and the share of amplitude that is imaginary.
+    """The maximum of the zero-filled volume, and the share of its amplitude that is imaginary.
 
     Args:
         blocks: of slices `(slices, rows, columns)` in FFT order.
-        samples: `(rows, columns)`, those that were taken.
+        samples: the mask, `(rows, columns)`.
+        label: names the k-space in messages.
 
     Raises:
         InputError: it holds NaN, nothing, or zeros where samples were taken; it is in another
@@ -75,8 +84,8 @@ def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> 
     _refuse_order(energy, samples, label)
     if not both.any() or even == 0:
         raise InputError(
-            f"{label}: its mask takes no frequency together with its opposite, so that it cannot "
-            "be told whether the image is real; sample the lowest frequencies on both sides"
+            f"{label}: its mask samples no frequency together with its opposite, so it is unknown "
+            "whether the image is real; sample the lowest frequencies on both sides"
         )
     imaginary = float(np.sqrt(odd / even))
     if imaginary > TOLERATED:
@@ -84,11 +93,11 @@ def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> 
         raise InputError(
             f"{label}: its image has a phase, of {degrees:.1f} degrees on average ({imaginary:.1%} "
             f"of the amplitude is imaginary, {TOLERATED:.0%} is allowed), as measured data has; "
-            "these networks are for real images and would make something plausible of it; where "
+            "these networks are for real images, and their result would only look plausible; if "
             "k-space is fully sampled, give the magnitude of its image instead"
         )
     if maximum <= 0:
-        raise InputError(f"{label}: its zero-filled image is positive nowhere")
+        raise InputError(f"{label}: its zero-filled image has no positive value")
     return maximum, imaginary
 
 

@@ -1,4 +1,4 @@
-"""The mask of a reconstruction, beside the one that the network was trained with."""
+"""Chooses the mask of a reconstruction, and compares it with the one of the training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask, read_mask
 from pipeline_src.sampling.unusual_masks import unusual
 
-#: How far the sampled share may be from that of the training, relative to it.
+#: Relative deviation of the sampled share from that of the training that is tolerated.
 NEAR = 0.1
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A mask and what is to be said of it.
+    """A mask, and how it relates to the training.
 
     Attributes:
         whose: `the model's`, `redrawn`, or where it was read.
-        remark: how it differs from that of the training; empty where it is the same.
+        remark: how it differs from that of the training; empty if it is the same.
     """
 
     mask: Mask
@@ -34,7 +34,9 @@ class Chosen:
 
 
 def mask_of_file(path: Path) -> NDArray[Any]:
-    """The samples of `mask.npz`, as the mask command writes it, or of an `.npy`, in FFT order.
+    """Read the samples of a `.npz` written by the mask command, or of an `.npy`, in FFT order.
+
+    They have the shape `(rows,)` or `(rows, columns)`.
 
     Raises:
         InputError: the file cannot be read.
@@ -48,14 +50,14 @@ def mask_of_file(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, *NPY_HEADER_ERRORS) as error:
-        raise InputError(f"{path}: is no mask ({error})") from None
+        raise InputError(f"{path}: is not a mask ({error})") from None
 
 
 def as_samples(found: NDArray[Any], matrix: tuple[int, int], label: str) -> NDArray[np.bool_]:
-    """A mask of lines `(rows,)` or of samples, as `(rows, columns)`.
+    """Expand a mask of lines `(rows,)`, or of samples, to `(rows, columns)`.
 
     Raises:
-        InputError: it is of another size, holds other numbers than 0 and 1, or samples nothing.
+        InputError: it has another size, holds values other than 0 and 1, or samples nothing.
     """
     if found.shape not in (matrix, matrix[:1], (matrix[0], 1)):
         transposed = "; give its transpose" if found.shape == matrix[::-1] else ""
@@ -75,11 +77,11 @@ def as_samples(found: NDArray[Any], matrix: tuple[int, int], label: str) -> NDAr
 
 
 def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
-    """The mask that the pipeline would draw for slices of this size: of the training's
+    """The mask that the pipeline would draw for slices of this size, with the training's
     acceleration, seed and lowest frequencies.
 
     Raises:
-        InputError: the training's mask was given as a file, so that none can be drawn like it.
+        InputError: the training's mask was given as a file, so that no similar one can be drawn.
     """
     told = trained.mask.description
     try:
@@ -95,8 +97,9 @@ def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
 def judged(
     mask: NDArray[np.bool_], trained: Trained, whose: str, *, anyway: bool = False, hint: str = ""
 ) -> Chosen:
-    """A mask that is not the training's own, with how it differs; ``hint`` is what else may be
-    wrong where its order is.
+    """Compare a mask `(rows, columns)` with the training's.
+
+    ``hint`` is what else may be the cause if its order is unusual.
 
     Raises:
         InputError: it is of another kind or acceleration than the network was trained for, and
@@ -115,13 +118,13 @@ def judged(
             f"samples {share:.1%} of k-space ({1 / share:.3g}x), and the training's "
             f"{trained_share:.1%} ({1 / trained_share:.3g}x)"
         )
-    # Under its own factor, so that only order and direction are found unusual.
+    # With the mask's own acceleration, so that only order and direction can be unusual.
     odd = [found for found in unusual(mask, max(2, round(1 / share))) if "under the" not in found]
     beyond += odd
     if beyond and not anyway:
         raise InputError(
             f"{whose}: its mask {'; it '.join(beyond)}; the model was not trained for that: give "
-            f"--anyway to reconstruct all the same, or a model that was{hint if odd else ''}"
+            f"--anyway to reconstruct it anyway, or a model that was{hint if odd else ''}"
         )
     remark = "; it ".join(beyond) or (
         f"has other lines than that of the training ({share:.1%} of k-space, and "

@@ -1,4 +1,4 @@
-"""NIfTI volumes in, and out again with all that their header says."""
+"""Reads NIfTI volumes, and writes results with the same header."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from pipeline_src.data.nifti_files import as_slices, open_nifti, read_through, r
 from pipeline_src.data.volume import volume_shape
 from pipeline_src.inference.volumes import Allocate, Array, Volume
 
-#: Slices of the file that are read at once.
+#: Number of slices that are read at once.
 BLOCK = 8
 
 
 def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None) -> Volume:
-    """A NIfTI file, its slices along an axis of the file, or of what ``orientation`` turns it to.
+    """Open a NIfTI file; its slices lie along an axis of the file, or of the file turned to
+    ``orientation``.
 
     Raises:
         InputError: it is missing, damaged, not 3-D, or cannot be turned.
@@ -32,7 +33,7 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
     def view(array: Array) -> Array:
         return as_slices(array.reshape(shape, order="F"), path, image, slice_axis, orientation)
 
-    # Strides of an array that no one reads tell which axes of the file are rows and columns.
+    # The strides of a dummy array show which axes of the file are rows and columns.
     probe = view(as_strided(np.zeros(1, np.int8), shape, (1, 2, 3), writeable=False))
     row, column = (abs(stride) - 1 for stride in probe.strides[:2])
     voxel = [float(side) for side in image.header.get_zooms()[:3]]
@@ -47,14 +48,14 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
         view,
         partial(_save, image, packed),
         turns=1,
-        # With the quarter turn, columns stand upright.
+        # After the quarter turn, columns are vertical.
         aspect=voxel[column] / voxel[row] if min(voxel) > 0 else 1.0,
     )
 
 
 def _read(path: Path, allocate: Allocate) -> Array:
     with reading_nifti(path):
-        # Kept open, or a compressed file would be unpacked from its beginning for each block.
+        # Kept open: a compressed file would otherwise be unpacked from its start for each block.
         image: Any = nibabel.load(path, keep_file_open=True)
         read_through(path, image)
         numbers = allocate(image.shape, np.float32)
@@ -65,15 +66,17 @@ def _read(path: Path, allocate: Allocate) -> Array:
 
 
 def _save(image: Any, packed: bool, numbers: Array, stream: IO[bytes]) -> None:
-    """The header as it is but for the type of the values, which are those of the scanner."""
+    """Keep the header except for the type of the values, since the header's is that of the
+    scanner.
+    """
     header = image.header.copy()
     header.set_data_dtype(np.float32)
-    # Without an affine of its own, both forms of the header stay as they are.
+    # Without an affine, both transforms of the header stay as they are.
     made = type(image)(numbers, None, header)
     made.header.set_slope_inter(1, 0)
     if not packed:
         made.to_stream(stream)
         return
-    # Without name and time, the same numbers are the same bytes.
+    # Without name and time, the same numbers give the same bytes.
     with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as out:
         made.to_stream(out)

@@ -1,4 +1,6 @@
-"""A bundle's network as ONNX: data fidelity as products of matrices, any number of slices."""
+"""Exports a bundle's network as ONNX for any number of slices, with data fidelity as matrix
+products.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, open_regular
 from pipeline_src.inference.dccnn import Reconstructor
 
-#: Version of the operators, which ONNX Runtime knows since 1.14.
+#: Version of the operators; ONNX Runtime supports it since 1.14.
 OPSET = 18
 INPUT, OUTPUT = "zero_filled", "reconstruction"
 INSTALL = "pip install 'sft-kd-recon[export]'"
@@ -24,7 +26,7 @@ NEEDED = ("onnx", "onnxscript")
 
 
 def why_not() -> str:
-    """Why no ONNX can be written here; empty where it can."""
+    """Why no ONNX can be written here; empty if it can."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     return f"{' and '.join(missing)} not installed ({INSTALL})" if missing else ""
 
@@ -34,16 +36,16 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
     `(batch, 1, rows, columns)`.
 
     Raises:
-        InputError: what it needs is not installed.
+        InputError: a package that it needs is not installed.
     """
     if reason := why_not():
         raise InputError(f"{path}: cannot be written: {reason}")
     import onnx
 
     rows, columns = network.config["matrix"]
-    # Of two slices, since one would be taken for a constant.
+    # Two slices, since the exporter would take one for a constant.
     example = torch.zeros(2, 1, rows, columns)
-    # It tells what else it could export, and warns of its own parts.
+    # The exporter logs what else it could export, and warns about its own parts.
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -68,7 +70,7 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
 
 
 def _forget_the_way(model: Any) -> None:
-    """Without what the exporter notes of itself, folders of this machine among it."""
+    """Remove what the exporter records about itself, such as folders of this machine."""
     model.doc_string = ""
     del model.metadata_props[:]
     graph = model.graph
@@ -80,16 +82,17 @@ def _forget_the_way(model: Any) -> None:
 
 
 def run_onnx(path: Path, zero_filled: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """What ONNX Runtime makes of `(batch, 1, rows, columns)`; None where it is not installed.
+    """Run ONNX Runtime on `(batch, 1, rows, columns)`, of the same shape as the result; None if it
+    is not installed.
 
     Raises:
-        InputError: the file cannot be read, or is of other operators or shapes.
+        InputError: the file cannot be read, or has other operators or shapes.
     """
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime
 
-    # Warnings of the runtime about this machine would stand beside our one line.
+    # Warnings of the runtime about this machine would clutter the one line of output.
     onnxruntime.set_default_logger_severity(4)
     try:
         with open_regular(path) as stream:
@@ -99,10 +102,10 @@ def run_onnx(path: Path, zero_filled: NDArray[np.float32]) -> NDArray[np.float32
         found: NDArray[np.float32] = session.run([OUTPUT], {INPUT: zero_filled})[0]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    # The runtime raises classes of its own, one for each state.
+    # The runtime raises its own exception classes, one for each kind of failure.
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: ONNX Runtime cannot run it ({said}); make the bundle anew"
+            f"{path}: ONNX Runtime cannot run it ({said}); make the bundle again"
         ) from None
     return found

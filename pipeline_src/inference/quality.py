@@ -1,4 +1,4 @@
-"""Metrics of a reconstruction against its input, slice by slice, and those of zero filling."""
+"""Measures reconstructions and zero-filled images against the input, slice by slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Image = NDArray[np.float32]
 
 
 class _Sums:
-    """What PSNR, NMSE and SSIM of a volume are made of."""
+    """Sums from which PSNR, NMSE and SSIM of a volume are computed."""
 
     def __init__(self) -> None:
         self.error, self.power, self.pixels = 0.0, 0.0, 0
@@ -30,7 +30,7 @@ class _Sums:
     def summary(self, peak: float) -> dict[str, float | None]:
         mean = self.error / self.pixels
         return {
-            # JSON has no infinity, which a volume without an error would have.
+            # JSON has no infinity, the PSNR of a volume without any error.
             "psnr_db": 10 * math.log10(peak**2 / mean) if mean else None,
             "ssim": float(np.mean(self.ssim)),
             "nmse": self.error / self.power,
@@ -38,7 +38,7 @@ class _Sums:
 
 
 class Quality:
-    """As the evaluation measures a volume: at its data range, over slices that are not empty.
+    """Measures a volume as the evaluation does: at its data range, over slices that are not empty.
 
     Args:
         peak: maximum of the prepared volume.
@@ -50,7 +50,11 @@ class Quality:
         self._slices: list[dict[str, Any]] = []
 
     def add(self, index: int, target: Image, image: Image, zero_filled: Image) -> None:
-        """One slice `(rows, columns)` at the scale of the network."""
+        """Add a slice: three images of the same shape `(rows, columns)`, at the scale of the
+        network.
+
+        All three shapes are equal.
+        """
         if not target.any():
             return
         self._sums["reconstruction"].add(target, image, self.peak)
@@ -65,6 +69,6 @@ class Quality:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The volume's metrics, those of zero filling, and each slice's."""
+        """The metrics of the volume, of its zero-filled images, and of each slice."""
         volume = {name: sums.summary(self.peak) for name, sums in self._sums.items()}
         return {"against": "the input", **volume, "slices": self._slices}

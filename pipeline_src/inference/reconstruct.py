@@ -1,4 +1,4 @@
-"""Reconstructing one volume with a trained network, a few slices at a time."""
+"""Reconstructs one volume with a trained network, a few slices at a time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Options:
-    """How volumes are reconstructed; None where the model or the volume tells it.
+    """How volumes are reconstructed; None: as the model or the volume says.
 
     Attributes:
         mask: file of another mask than the model's or the volume's own.
-        scale: by which a volume is divided; None: by its maximum.
-        anyway: under a mask that the network was not trained for.
-        batch: slices that are in memory at once.
+        scale: number by which a volume is divided; None: its maximum.
+        anyway: also reconstruct under a mask that the network was not trained for.
+        batch: number of slices in memory at once.
     """
 
     other_size: OtherSize | None = None
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """A volume with all that is decided before its numbers are read."""
+    """A volume with all decisions that are made before its numbers are read."""
 
     volume: Volume
     fit: Fit
@@ -56,7 +56,9 @@ class Plan:
 
     @property
     def mode(self) -> Literal["retrospective", "prospective"]:
-        """Whether a full image is undersampled here, or k-space was when it was measured."""
+        """Whether a full image is undersampled here, or k-space was undersampled when it was
+        measured.
+        """
         return "retrospective" if self.volume.domain == "image" else "prospective"
 
 
@@ -66,7 +68,7 @@ class Result:
 
     Attributes:
         image: in the order of the file, in the units of the input.
-        facts: what was found: scale, quality, seconds.
+        facts: scale, quality and seconds.
         shown: for each slice of the contact sheet its index, and images at the scale of the
             network: the input (None for k-space), zero-filled, reconstruction.
     """
@@ -121,7 +123,7 @@ def reconstruct(
     device: torch.device,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Result:
-    """Reconstruct all slices; ``advance`` is told how many more are done.
+    """Reconstruct all slices; ``advance`` is called with the number of slices just done.
 
     A slice that is zero everywhere stays so.
 
@@ -146,7 +148,7 @@ def reconstruct(
         found = made[:, 0].cpu().numpy()
         seconds += time.perf_counter() - started
         measured = zero_filled[:, 0].cpu().numpy()
-        # Nothing was measured of these, and biases alone would be seen.
+        # Nothing was measured in these slices; only the network's biases would be visible.
         found[~measured.any(axis=(1, 2))] = 0
         out[:, :, indices] = np.moveaxis(plan.fit.back(found) * np.float32(work.scale), 0, 2)
         for at, index in enumerate(indices.tolist()):
@@ -176,7 +178,7 @@ class _Work:
     filled: list[int] = field(default_factory=list)
 
     def survey(self) -> dict[str, Any]:
-        """Look through all numbers, and choose the scale."""
+        """Read all numbers once, and choose the scale."""
         volume = self.plan.volume
         if volume.domain == "kspace":
             samples = self.plan.chosen.mask.samples
@@ -207,12 +209,13 @@ class _Work:
             self.filled += indices[seen.any(axis=(1, 2))].tolist()
         refuse_no_image(label, bad=bad, low=low, high=high)
         if self.peak <= 0:
-            raise InputError(f"{label}: is zero wherever it is cropped to")
+            raise InputError(f"{label}: is zero everywhere within the cropped part")
         return high
 
     def _read(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Blocks of slices `(slices, rows, columns)` as the file has them, with their numbers;
-        k-space in FFT order."""
+        """Blocks of slices `(slices, rows, columns)` as in the file, with their numbers; k-space in
+        FFT order.
+        """
         batch = self.options.batch
         for group in self.plan.volume.together:
             for start in range(0, len(group), batch):
@@ -228,7 +231,7 @@ class _Work:
                     yield indices, planes
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """The same, divided by the scale and of the network's size."""
+        """The same blocks, divided by the scale and fitted to the network's size."""
         for indices, planes in self._read():
             scaled: NDArray[Any] = planes / self.scale
             yield (indices, scaled if np.iscomplexobj(scaled) else self.plan.fit.to_network(scaled))
@@ -236,7 +239,7 @@ class _Work:
     def zero_filled(
         self, planes: NDArray[Any], fidelity: DataFidelity, device: torch.device
     ) -> torch.Tensor:
-        """`(slices, 1, rows, columns)`."""
+        """Zero-filled images `(slices, 1, rows, columns)`."""
         if np.iscomplexobj(planes):
             measured = kspace.zero_filled(planes, self.plan.chosen.mask.samples)
             return torch.from_numpy(measured)[:, None].to(device)

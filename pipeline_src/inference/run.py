@@ -1,9 +1,10 @@
-"""Reconstructing many files: what is done already, and what lies beside each result."""
+"""Reconstructs many files: skips what is already done, and writes each result with its facts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,23 @@ from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reco
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.models.dccnn import use_kernels
-from pipeline_src.planning.code import digests, sources
+from pipeline_src.planning.code import digests
+from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
+from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 from pipeline_src.training.device import set_convolution_precision
 
-#: All results of an output folder at a glance.
-OVERVIEW = "reconstructions.json"
 FORMAT = "sft-kd-recon reconstruction 1"
 
 
 def place(wanted: str, threads: int) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` names, set up so that a run repeats to the bit.
+    """The device for `auto`, `cpu` or `cuda`, set up so that runs are reproducible to the bit.
 
     Raises:
-        InputError: CUDA is asked for and there is none.
+        InputError: CUDA is requested but there is none.
     """
     torch.set_num_threads(threads)
     seen = torch.cuda.is_available()
@@ -54,10 +55,10 @@ def place(wanted: str, threads: int) -> torch.device:
 
 
 def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
-    """Torch's convolutions (`library`), with which the evaluation measures, or compiled ones.
+    """Use torch's convolutions (`library`), as in the evaluation, or the compiled ones.
 
     Raises:
-        InputError: the compiled ones cannot be had.
+        InputError: the compiled ones are not available.
     """
     if kind == "library":
         return
@@ -73,19 +74,20 @@ def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
 
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
-    """Arrays do not say how they are to be shown; where they are of the size of the model's
-    slices, they are shown as those are."""
+    """Set how slices are shown: arrays do not say it, so if they have the size of the model's
+    slices, they are shown like those.
+    """
     if volume.suffix in (".nii", ".nii.gz") or volume.turns or volume.size[:2] != trained.matrix:
         return volume
     return replace(volume, turns=trained.config.origin.display_quarter_turns)
 
 
 class Run:
-    """All inputs of one command.
+    """Reconstructs all inputs of one command.
 
     Args:
         output: folder for results: `NAME` with the input's suffix, `NAME.json`, `NAME.png`.
-        settings: what else decides the numbers, such as the device.
+        settings: other settings that affect the numbers, such as the device.
 
     Raises:
         InputError: an input does not fit, or would be overwritten.
@@ -109,10 +111,10 @@ class Run:
         self._model = trained.told
 
     def _refuse_foreign(self, volume: Volume) -> None:
-        """What lies in the output folder and was not made here is never written over.
+        """Check that no file in the output folder would be overwritten that was not made here.
 
         Raises:
-            InputError: something does, the input itself or facts of another kind.
+            InputError: one would: the input itself, or facts of another kind.
         """
         for path in self._paths(volume):
             if path.exists() and path.samefile(volume.path):
@@ -120,13 +122,14 @@ class Run:
                     f"--output {self._output}: {path} is the input itself; give another folder"
                 )
         *made, facts = self._paths(volume)
-        if facts == self._output / OVERVIEW:
-            raise InputError(f"{volume.path}: {OVERVIEW} is a name of its own; give it another")
+        for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
+            if facts == self._output / own:
+                raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
         if facts.exists():
             told = read_json(facts)
             if not isinstance(told, dict) or told.get("format") != FORMAT:
                 raise InputError(
-                    f"--output {self._output}: {facts} tells of something else; give another folder"
+                    f"--output {self._output}: {facts} is of something else; give another folder"
                 )
             return
         for path in made:
@@ -137,7 +140,7 @@ class Run:
                 )
 
     def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
-        """Image, contact sheet and facts."""
+        """The files of a result: image, contact sheet and facts."""
         base = self._output / volume.name
         image, sheet, facts = (
             base.with_name(base.name + suffix) for suffix in (volume.suffix, ".png", ".json")
@@ -145,7 +148,7 @@ class Run:
         return image, sheet, facts
 
     def remarks(self) -> list[str]:
-        """What is to be said before, each once, with how many inputs it is of."""
+        """Warnings before the run, each once, with the number of inputs that it applies to."""
         counted: dict[str, list[Plan]] = {}
         for one in self._plans:
             if one.chosen.remark:
@@ -156,11 +159,12 @@ class Run:
         ]
 
     def __call__(self) -> tuple[int, int]:
-        """Reconstruct what is not done yet; how many were made, and how many there were.
+        """Reconstruct what is not done yet; returns how many results were made and how many
+        existed.
 
         Raises:
             InputError: the numbers of an input cannot be used, or the output cannot be written;
-                what was made before stays.
+                earlier results are kept.
         """
         asked = [self._asked(one) for one in self._plans]
         todo = [
@@ -173,8 +177,26 @@ class Run:
             for one, key in todo:
                 bar.set_postfix_str(printable(one.volume.name.name))
                 self._make(one, key, bar.update)
-        write_json(self._output / OVERVIEW, [self._glance(one) for one in self._plans])
+        write_json(self._output / RECONSTRUCTIONS, [self._glance(one) for one in self._plans])
         return len(todo), len(self._plans) - len(todo)
+
+    def inputs(self) -> dict[str, Path]:
+        """What was reconstructed, and the weights, by role."""
+        files = {f"images/{n}": one.volume.path for n, one in enumerate(self._plans)}
+        return {**files, "weights": self._trained.weights}
+
+    def of_other_models(self) -> list[str]:
+        """Results in the output folder that another model made, and that stay beside these."""
+        own = {self._paths(one.volume)[2] for one in self._plans}
+        weights, found = self._model["weights_sha256"], []
+        for path in sorted(set(self._output.rglob("*.json")) - own):
+            with suppress(InputError):
+                told = read_json(path)
+                if isinstance(told, dict) and told.get("format") == FORMAT:
+                    model = told.get("model")
+                    if not isinstance(model, dict) or model.get("weights_sha256") != weights:
+                        found.append(path.relative_to(self._output).with_suffix("").as_posix())
+        return found
 
     def _glance(self, one: Plan) -> dict[str, Any]:
         image, _, facts = self._paths(one.volume)
@@ -188,14 +210,14 @@ class Run:
         }
 
     def _asked(self, one: Plan) -> dict[str, Any]:
-        """All that decides the numbers of a result."""
+        """All settings that affect the numbers of a result."""
         return {
             "input_sha256": sha256_file(one.volume.path),
             "weights_sha256": self._model["weights_sha256"],
             "mask": one.chosen.mask.digest,
             "slices": list(one.volume.size),
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
-            "code": sha256_json(digests(sources("inference.reconstruct"))),
+            "code": sha256_json(digests(reconstruct_step({}, []).code)),
             **self._settings,
         }
 
@@ -204,7 +226,7 @@ class Run:
         return {k: v for k, v in asdict(self._options).items() if k != "anyway"}
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
-        """Whether a result lies there that was asked for in the same way, as it was written."""
+        """Whether a result exists that was made with the same settings and is unchanged."""
         image, sheet, facts = self._paths(one.volume)
         if not facts.exists():
             return False

@@ -1,5 +1,6 @@
-"""The contact sheet of a reconstruction: input, zero-filled, reconstruction, and what they differ
-by."""
+"""Draws the contact sheet of a reconstruction: input, zero-filled, reconstruction, and
+residuals.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ from pipeline_src.files import atomic_path
 from pipeline_src.inference.reconstruct import Plan, Result
 from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
 
-#: Inches of the heading, of a column's title, between tiles, at the left for a slice's number,
-#: below for what the shades stand for, and of that scale above the edge.
+#: Inches: the heading, a column's title, between tiles, at the left for a slice's number, below for
+#: the scale of grey values, and from that scale to the edge.
 HEAD, TITLE, GAP, LEFT, FOOT, BAR = 0.42, 0.2, 0.04, 0.3, 0.3, 0.18
-#: Shades end at this percentile, so that no few pixels leave the rest dark.
+#: Grey values end at this percentile, so that a few bright pixels do not make the rest dark.
 BRIGHTEST = 99.5
-#: Share of the brightest shade that counts as background.
+#: Fraction of the brightest grey value below which a pixel is background.
 FAINT = 0.1
 
 
@@ -41,7 +42,7 @@ def write_sheet(path: Path, plan: Plan, result: Result, title: str) -> None:
 
 
 def draw(plan: Plan, result: Result, title: str) -> Figure:
-    """One row per slice, a column each for what is known of it; cut to where there is something."""
+    """Draw one row per slice and one column per kind of image, cropped to the part with content."""
     known = result.shown[0][1] is not None
     names = ["zero-filled", "reconstruction"]
     names = ["input", *names, "residual"] if known else names
@@ -99,7 +100,7 @@ def _window(firsts: NDArray[np.float32], high: float) -> tuple[slice, slice]:
 
 
 def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
-    """What black and white stand for, below a column."""
+    """Draw the scale of grey values below a column."""
     bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
     bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
     bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
@@ -109,7 +110,7 @@ def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
 
 
 def _images(one: tuple[int, Any, Any, Any]) -> list[NDArray[np.float32]]:
-    """What is shown of a slice in grey, from left to right."""
+    """The images of a slice that are shown in grey, from left to right."""
     _, target, zero_filled, found = one
     return [zero_filled, found] if target is None else [target, zero_filled, found]
 

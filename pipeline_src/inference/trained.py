@@ -1,4 +1,4 @@
-"""A trained network as it is used: weights, the mask it was trained under, what it was trained on.
+"""Loads a trained network with its mask and a description of its training data.
 
 It comes from a training's folder or from a bundle.
 """
@@ -37,11 +37,11 @@ class Trained:
     """A network and what it was trained for.
 
     Attributes:
-        folder: of the training, or the bundle.
-        weights: the file.
+        folder: the training's folder, or the bundle.
+        weights: the weights file.
         mask: of the training; its size is that of the slices it was trained on.
-        config: what a bundle says of it.
-        made: the manifest of its training; empty in a bundle.
+        config: the configuration as in a bundle.
+        made: the manifest of its training; empty for a bundle.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Trained:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What a reconstruction's facts say of the model."""
+        """What the facts of a reconstruction record about the model."""
         return {
             "name": self.config.model,
             "folder": str(self.folder),
@@ -75,13 +75,13 @@ class Trained:
 def load_trained(folder: Path, mask: Path | None = None) -> Trained:
     """The model of a training's folder (`weights.safetensors`) or of a bundle (`config.json`).
 
-    ``mask``: of its training, where the training's manifest does not lead to it.
+    ``mask`` is the mask of its training, if the training's manifest does not lead to it.
 
     Raises:
-        InputError: it is neither, or a file of it is missing or damaged.
+        InputError: the folder is neither, or one of its files is missing or damaged.
     """
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+        what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(
             f"--model {folder}: {what}; give the folder of a training, such as "
             "results/demo/brain/4x/seed0/student, or a bundle"
@@ -103,13 +103,13 @@ def _from_bundle(folder: Path) -> Trained:
     if mask.samples.shape != config.matrix:
         raise InputError(
             f"{folder}: its mask is of {_size(mask.samples.shape)}, but {CONFIG} says "
-            f"{_size(config.matrix)}; make the bundle anew"
+            f"{_size(config.matrix)}; make the bundle again"
         )
     network = load_network(folder / WEIGHTS).eval()
     if network.network != config.network:
         raise InputError(
             f"{folder}: {CONFIG} says {config.network.name} and {WEIGHTS} is of "
-            f"{network.network.name}, or they differ in features or padding; make the bundle anew"
+            f"{network.network.name}, or they differ in features or padding; make the bundle again"
         )
     return Trained(folder, folder / WEIGHTS, network, mask, config, Manifest())
 
@@ -159,8 +159,9 @@ def _threads(subject: Subject) -> int:
 
 
 def _origin(store: Path | None) -> Origin:
-    """What the store of a training says of its slices; nothing where it is not there any more, or
-    damaged, since no image is read from it."""
+    """What the store of a training says about its slices; empty if it no longer exists or is
+    damaged, since no image is read from it.
+    """
     if store is None or not store.exists():
         return Origin()
     try:

@@ -1,4 +1,4 @@
-"""A volume to reconstruct, before its numbers are read, and where numbers lie meanwhile."""
+"""Describes a volume before its numbers are read, and keeps whole volumes in a file on disk."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Volume:
     """One file of images or k-space.
 
     Attributes:
-        name: of the output below the output folder, without a suffix.
-        suffix: of the output, that of the input.
-        shape: of the array in the file, whose order every array here has but for `view`.
-        domain: `image`, magnitudes, or `kspace`, complex numbers as the file has them.
-        read: the array; takes what allocates room for it.
-        view: of such an array, as `(rows, columns, slices)`, sharing its memory.
-        save: writes a real array of that shape as the file that the input is.
-        mask: the file's own, as it stands there; None where it has none.
-        scale: by which its numbers are divided already; None where they are not scaled.
-        turns: quarter turns that show a slice upright.
-        aspect: height of a pixel over its width.
-        groups: of slices, as the parts of a store; None: all are one.
+        name: path of the output below the output folder, without a suffix.
+        suffix: of the output, the same as that of the input.
+        shape: of the array in the file; every array here has its order except that of `view`.
+        domain: `image`, magnitudes, or `kspace`, complex numbers as in the file.
+        read: reads the array; takes a function that allocates memory for it.
+        view: such an array as `(rows, columns, slices)`, sharing its memory.
+        save: writes a real array of that shape in the format of the input.
+        mask: the file's own, as stored; None if it has none.
+        scale: number by which its values are already divided; None if they are not scaled.
+        turns: quarter turns to show a slice upright.
+        aspect: height of a pixel divided by its width.
+        groups: of slices, such as the parts of a store; None: all are one group.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Volume:
 
     @property
     def together(self) -> tuple[NDArray[np.int64], ...]:
-        """Slices that batches are taken from, group by group."""
+        """The slices from which batches are taken, group by group."""
         return self.groups or (np.arange(self.size[2]),)
 
     @property
@@ -65,47 +65,48 @@ class Volume:
 
 
 class Scratch:
-    """Room for whole volumes on the disk of a folder, so that memory holds a few slices.
+    """Allocates whole volumes in a file in a folder, so that memory holds only a few slices.
 
-    Nothing of it is left when the process ends, however it does.
+    Nothing is left of it when the process ends, however it ends.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
-        """An array in the order of NIfTI files (the first axis fastest), of zeros.
+        """Allocate zeros of the given shape in the order of NIfTI files (the first axis fastest).
 
         Raises:
-            InputError: the disk has no room for it, or the folder cannot be written to.
+            InputError: the disk is full, or the folder cannot be written to.
         """
         kind = np.dtype(dtype)
         size = max(1, math.prod(shape) * kind.itemsize)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder) as stream:
-                # A map of a file that the disk cannot hold would end the process where it is used.
+                # If the disk had no room, using the memory map would crash the process.
                 os.posix_fallocate(stream.fileno(), 0, size)
                 return np.memmap(stream, kind, mode="r+", shape=shape, order="F")
         except OSError as error:
             raise InputError(
                 f"{self.folder}: cannot be written ({error.strerror}; {size / 1e6:.0f} MB are "
-                "needed for a volume meanwhile)"
+                "needed to hold a volume temporarily)"
             ) from None
 
 
 def array_volume_shape(shape: tuple[int, ...], label: str) -> tuple[int, ...]:
-    """The shape of a slice `(rows, columns)` or volume of three axes.
+    """Check that an array is a slice `(rows, columns)` or a volume with three axes; returns its
+    shape.
 
     Raises:
-        InputError: it has another number of axes, or one of no length.
+        InputError: it has another number of axes, or an axis of length zero.
     """
     told = "x".join(map(str, shape)) or "none"
     if len(shape) not in (2, 3):
         raise InputError(
             f"{label}: is {len(shape)}-D (shape {told}); a slice (rows, columns) or a volume of "
-            "three axes is needed; write each volume, and each coil or contrast, as a file of its "
-            "own"
+            "three axes is needed; write each volume, and each coil or contrast, as a separate "
+            "file"
         )
     if min(shape) < 1:
         raise InputError(f"{label}: is empty (shape {told})")

@@ -1,4 +1,4 @@
-"""Weights under the names of the authors' code: `tcascade1.conv1.weight` and so on."""
+"""Reading and writing checkpoints with the authors' names, such as `tcascade1.conv1.weight`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 from pipeline_src.models.checkpoints import read_checkpoint_tensors
@@ -33,30 +33,32 @@ AUTHORS_NAME = re.compile(r"([ts])cascade(\d+)\.conv(\d+)\.(weight|bias)")
 
 
 def authors_name(name: str, role: Role) -> str:
-    """`cascades.0.convolutions.0.weight` of a teacher as `tcascade1.conv1.weight`."""
+    """The authors' name of a weight: a teacher's `cascades.0.convolutions.0.weight` is
+    `tcascade1.conv1.weight`.
+    """
     _, cascade, _, convolution, kind = name.split(".")
     return f"{role[0]}cascade{int(cascade) + 1}.conv{int(convolution) + 1}.{kind}"
 
 
 def own_name(name: str, role: Role, origin: str) -> str:
-    """The reverse of `authors_name`.
+    """This project's name of a weight, given the authors' name; the reverse of `authors_name`.
 
     Raises:
-        InputError: the name is not one of that network's.
+        InputError: the name is not a name of that network's weights.
     """
     match = AUTHORS_NAME.fullmatch(name)
     if match is None or match[1] != role[0]:
-        raise InputError(f"{origin}: {name!r} is no weight of the authors' {role} network")
+        raise InputError(f"{origin}: {name!r} is not a weight of the authors' {role} network")
     return f"cascades.{int(match[2]) - 1}.convolutions.{int(match[3]) - 1}.{match[4]}"
 
 
 def network_from_authors(
     tensors: Mapping[str, Tensor], role: Role, padding: int, *, origin: str
 ) -> DCCNN:
-    """A network of the depth, cascades and features that its tensors have, with their values.
+    """Build a network from tensors with the authors' names; its size is that of the tensors.
 
     Raises:
-        InputError: a name is foreign, or the tensors make no whole network.
+        InputError: a name is unknown, or tensors are missing or do not fit together.
     """
     own = {own_name(name, role, origin): tensor for name, tensor in tensors.items()}
     if not own:
@@ -89,8 +91,8 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
     networks. Each folder is one that the evaluate command takes.
 
     Raises:
-        InputError: the checkpoint cannot be read, holds a foreign tensor, or no whole network, or
-            a training's result lies where one is to be written.
+        InputError: the checkpoint cannot be read, holds an unknown tensor or only a part of a
+            network, or one of the folders already holds the result of a training.
     """
     tensors = read_checkpoint_tensors(path)
     foreign = [name for name in tensors if not AUTHORS_NAME.fullmatch(name)]
@@ -98,7 +100,7 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
         raise InputError(f"{path}: tensors of no known place: {', '.join(foreign)}")
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
-            raise InputError(f"{path}: {name} holds numbers that are no weights (NaN or integers)")
+            raise InputError(f"{path}: {name} holds numbers that are not weights (NaN or integers)")
     networks: dict[Role, DCCNN] = {}
     roles: tuple[Role, Role] = ("teacher", "student")
     for role in roles:
@@ -114,16 +116,19 @@ def import_checkpoint(path: Path, padding: int, folder: Path) -> dict[Role, DCCN
 
 
 def imported_path(folder: Path, role: Role) -> Path:
-    """Where `import_checkpoint` writes a network."""
+    """The file to which `import_checkpoint` writes a network."""
     return folder / role / WEIGHTS
 
 
 def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
-    """Write networks as a checkpoint with the authors' names under `model`; returns its tensors.
+    """Write networks as a checkpoint with the authors' names under `model`.
+
+    Returns:
+        The number of tensors written.
 
     Raises:
-        InputError: a weights file cannot be read, is of another kind of network than the authors'
-            code has, or is not of the role that it is given for.
+        InputError: a weights file cannot be read, is not of a DC-CNN, which is the only network of
+            the authors' code, or is of the other role than it is given for.
     """
     for role, path in weights.items():
         _check_role(path, role)
@@ -150,7 +155,7 @@ def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
 
 
 def _check_role(path: Path, role: Role) -> None:
-    """Compare what a weights file and the manifest beside it say of the model with the role.
+    """Compare the role with what a weights file and the manifest beside it say about the model.
 
     Raises:
         InputError: either names a model of the other role.
@@ -169,7 +174,7 @@ def _check_role(path: Path, role: Role) -> None:
 
 
 def role_of(model: str) -> Role | None:
-    """Which of the two networks a model is, by its name; None for one that is not known."""
+    """The role of a model, by its name; None if the name is not known."""
     if model.startswith(SFT_STUDENT):
         return "student"
     try:

@@ -1,4 +1,4 @@
-"""What a network is: what every kind declares of itself."""
+"""The base classes of reconstruction networks, and the registry of their kinds."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from pipeline_src.sampling.data_fidelity import DataFidelity
 
 
 class Tap(NamedTuple):
-    """A feature's place: `out`, a block's output before cropping and data fidelity; `mid`, the
-    feature in its middle, which DC-CNN takes after convolution (d + 1) // 2 (the third of a
-    teacher's five, the second of a student's three). Cascades count from 1.
+    """A place in a network at which a feature is taken; cascades count from 1.
+
+    `out` is a block's output before cropping and data fidelity. `mid` is the feature in its middle,
+    in a DC-CNN the one after convolution (d + 1) // 2 (the third of a teacher's five, the second of
+    a student's three). `image` is the image after data fidelity, which after the last cascade is
+    the reconstruction.
     """
 
-    place: Literal["mid", "out"]
+    place: Literal["mid", "out", "image"]
     cascade: int
 
 
 class FeaturePoint(nn.Identity):
-    """A place where a feature is taken: what goes through it is handed to those who ask."""
+    """A module that passes its input on, so that hooks on it can take a feature."""
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody asks."""
+        """Whether a hook takes the feature."""
         return bool(self._forward_hooks)
 
 
 class ReconstructionNetwork(nn.Module, ABC):
     """A network from a zero-filled image to a reconstruction.
 
-    Its feature points are the submodules `mid` and `out`, such as a `FeaturePoint`, or none.
+    Features are taken at its submodules `mid` and `out`, such as a `FeaturePoint`; a network may
+    have neither. The feature `image` is its own output.
 
     Attributes:
         network: its configuration.
@@ -58,7 +62,9 @@ class ReconstructionNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> Tensor:
-        """Reconstruct zero-filled images `(batch, 1, rows, columns)`."""
+        """Reconstruct zero-filled images `(batch, 1, rows, columns)`; the result has the same
+        shape.
+        """
 
     def point(self, tap: Tap) -> nn.Module:
         """The module whose output is a feature.
@@ -66,6 +72,8 @@ class ReconstructionNetwork(nn.Module, ABC):
         Raises:
             InputError: the network has no such feature.
         """
+        if tap == Tap("image", 1):
+            return self
         return self._point_of(self if tap.cascade == 1 else None, tap)
 
     def _point_of(self, holder: nn.Module | None, tap: Tap) -> nn.Module:
@@ -82,23 +90,23 @@ class ReconstructionNetwork(nn.Module, ABC):
         """Compute all but data fidelity in a number format, such as `torch.bfloat16`.
 
         Raises:
-            InputError: the network cannot.
+            InputError: the network does not support it.
         """
         raise InputError(
             f"training.precision: {str(arithmetic).removeprefix('torch.')} is not possible for "
-            f"{self.network.name}, which is no chain of blocks; use fp32"
+            f"{self.network.name}, which is not a chain of blocks; use fp32"
         )
 
 
 class CascadeNetwork(ReconstructionNetwork):
     """Blocks that map an image to an image, each followed by data fidelity; no shared weights.
 
-    Any block can stand in for the one of the same number of another such network, as
-    student-friendly training wants. The feature points are those of the blocks.
+    A block can be replaced by the block of the same number of another such network, which
+    student-friendly training needs. Features are taken in the blocks.
 
     Args:
         network: configuration; ``cascades`` is the number of blocks.
-        options: as ``options_model`` takes them.
+        options: an instance of ``options_model``.
     """
 
     cascades: nn.ModuleList
@@ -109,13 +117,22 @@ class CascadeNetwork(ReconstructionNetwork):
         self.cascades = nn.ModuleList(
             self.make_block(options) for _ in range(network.cascades or 1)
         )
+        self.images = nn.ModuleList(FeaturePoint() for _ in self.cascades)
 
     @abstractmethod
     def make_block(self, options: Any) -> nn.Module:
-        """A block: `(batch, 1, rows, columns)` to the same shape, of any size."""
+        """Make a block, which maps `(batch, 1, rows, columns)` of any size to the same shape."""
 
     def block(self, number: int, image: Tensor) -> Tensor:
-        """The output of the block of a number, from 0, before data fidelity."""
+        """Apply one block, without data fidelity.
+
+        Args:
+            number: which block, counted from 0.
+            image: `(batch, 1, rows, columns)`.
+
+        Returns:
+            `(batch, 1, rows, columns)`.
+        """
         block = self.cascades[number]
         if self._arithmetic is None:
             out: Tensor = block(image)
@@ -128,22 +145,25 @@ class CascadeNetwork(ReconstructionNetwork):
     def forward(
         self, zero_filled: Tensor, fidelity: DataFidelity, *, cascades: int | None = None
     ) -> Tensor:
-        """Reconstruct zero-filled images `(batch, 1, rows, columns)`.
+        """Reconstruct zero-filled images `(batch, 1, rows, columns)`; the result has the same
+        shape.
 
-        ``cascades``: how many of them to go through; None: all.
+        ``cascades`` is the number of cascades to apply; None: all.
         """
         x = zero_filled
         for number in range(len(self.cascades) if cascades is None else cascades):
-            x = fidelity(self.block(number, x), zero_filled)
+            x = self.images[number](fidelity(self.block(number, x), zero_filled))
         return x
 
     def point(self, tap: Tap) -> nn.Module:
         """See `ReconstructionNetwork`."""
         there = 1 <= tap.cascade <= len(self.cascades)
+        if there and tap.place == "image":
+            return self.images[tap.cascade - 1]
         return self._point_of(self.cascades[tap.cascade - 1] if there else None, tap)
 
     def set_arithmetic(self, arithmetic: torch.dtype) -> None:
-        """Compute the blocks in a number format; weights stay in the one they have."""
+        """Compute the blocks in a number format; the weights keep theirs."""
         self._arithmetic = arithmetic
 
 
@@ -153,7 +173,7 @@ REGISTERED: dict[str, type[ReconstructionNetwork]] = {}
 
 
 def register_network(kind: str) -> Callable[[NetworkClass], NetworkClass]:
-    """Class decorator that makes a network known as ``kind``."""
+    """Class decorator that registers a network under ``kind``."""
 
     def keep(network: NetworkClass) -> NetworkClass:
         REGISTERED[kind] = network
@@ -163,5 +183,5 @@ def register_network(kind: str) -> Callable[[NetworkClass], NetworkClass]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers of a module: 141,765 for D5C5 and 49,285 for D3C5 at 32 features."""
+    """Number of trainable parameters: 141,765 for D5C5 and 49,285 for D3C5 at 32 features."""
     return sum(p.numel() for p in module.parameters())

@@ -34,22 +34,24 @@ STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-#: How a checkpoint that is no archive begins, and which of its kind is known.
+#: How a checkpoint that is not an archive begins, and the one version of that format that is read.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 class Inert:
-    """Stands for every other object of a checkpoint: made, called and filled without effect."""
+    """Replaces every other object of a checkpoint: it can be made, called and filled without
+    effect.
+    """
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Inert:
-        """Made of anything."""
+        """Accept any arguments."""
         return super().__new__(cls)
 
     def __init__(self, *_args: object, **_kwargs: object) -> None:
         return None
 
     def __call__(self, *_args: object, **_kwargs: object) -> Inert:
-        """Called with anything."""
+        """Accept any arguments."""
         return self
 
     def __setstate__(self, _state: object) -> None:
@@ -59,14 +61,14 @@ class Inert:
         return None
 
     def append(self, _value: object) -> None:
-        """Filled as a list would be."""
+        """Ignore an item of a list."""
 
     def extend(self, _values: object) -> None:
-        """Filled as a list would be."""
+        """Ignore the items of a list."""
 
 
 class _Fixed:
-    """What a pickle may pass on and not change: it can neither set a state nor an attribute."""
+    """What a pickle may pass on but not change: it takes neither a state nor attributes."""
 
     __slots__ = ()
 
@@ -75,7 +77,9 @@ class _Fixed:
 
 
 class _Numbers(_Fixed):
-    """A tensor; those of torch take a state that makes them larger than their storage."""
+    """A tensor that takes no state; torch's own take one that makes them larger than their
+    storage.
+    """
 
     __slots__ = ("tensor",)
 
@@ -84,7 +88,7 @@ class _Numbers(_Fixed):
 
 
 class _Maker(_Fixed):
-    """A function that makes tensors."""
+    """A function that makes tensors, inside an object that takes no state."""
 
     __slots__ = ("_make",)
 
@@ -98,7 +102,7 @@ class _Maker(_Fixed):
 def _tensor(
     numbers: object, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> _Numbers | Inert:
-    """A view of a storage, which must have at least as many numbers as the view shows."""
+    """A view of a storage, which must hold at least as many numbers as the view needs."""
     if not isinstance(numbers, _Numbers):
         return Inert()
     storage = numbers.tensor
@@ -107,7 +111,7 @@ def _tensor(
         all(size) and max(last + 1, math.prod(size)) > storage.numel()
     ):
         raise ValueError(f"a tensor of {size} reaches beyond the {storage.numel()} numbers it has")
-    # A storage may itself be a part of one; torch counts from the whole's beginning.
+    # A storage may itself be part of a larger one; torch counts from the beginning of that.
     return _Numbers(torch.as_strided(storage, size, stride, storage.storage_offset() + offset))
 
 
@@ -115,7 +119,7 @@ def _parameter(tensor: object, *_: object) -> object:
     return tensor
 
 
-#: All that a checkpoint may name: the parts that tensors and their containers are made of.
+#: The only names that a checkpoint may refer to: what tensors and their containers are made of.
 ALLOWED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _Maker(_tensor),
@@ -126,7 +130,7 @@ ALLOWED = {
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Makes tensors of the storages of a reader, and nothing else."""
+    """Unpickles tensors from the storages of a reader, and nothing else."""
 
     def __init__(self, stream: IO[bytes], reader: _Archive | _Stream) -> None:
         super().__init__(stream, encoding="utf-8")
@@ -155,7 +159,7 @@ def _unpickle(stream: IO[bytes], reader: _Archive | _Stream, limit: int) -> Any:
 
 
 class _Archive:
-    """A checkpoint as torch has written it since version 1.6: an uncompressed zip."""
+    """A checkpoint in the format of torch 1.6 and later: an uncompressed zip."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
         self._left = size
@@ -179,7 +183,7 @@ class _Archive:
             return _unpickle(stream, self, entry.file_size)
 
     def storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
-        """The numbers of a storage."""
+        """The numbers of a storage, `(count,)`."""
         if key not in self._storages:
             self._storages[key] = _numbers(
                 self._bytes(f"data/{key}"), dtype, count, swapped=self._swapped
@@ -188,7 +192,7 @@ class _Archive:
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = self._zip.getinfo(self._folder + name)
-        # Parts that share their bytes, or are compressed, can be far larger than the file.
+        # Parts that share bytes or are compressed can be far larger than the file.
         self._left -= entry.file_size
         if entry.compress_type != zipfile.ZIP_STORED or self._left < 0:
             raise ValueError(
@@ -201,7 +205,7 @@ class _Archive:
 
 
 class _Stream:
-    """A checkpoint as torch wrote it before: pickles one after another, then the numbers."""
+    """A checkpoint in the format before torch 1.6: pickles one after another, then the numbers."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
         self._stream, self._size, self._left = stream, size, size
@@ -224,7 +228,7 @@ class _Stream:
         return content
 
     def storage(self, dtype: torch.dtype, key: str, count: int) -> Tensor:
-        """Room for the numbers of a storage, which come at the end."""
+        """Zeros `(count,)` in place of the numbers of a storage, which are read at the end."""
         if key not in self._storages:
             self._left -= count * dtype.itemsize
             if count < 0 or self._left < 0:
@@ -246,10 +250,9 @@ def _numbers(data: bytes, dtype: torch.dtype, count: int, *, swapped: bool) -> T
 def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
     """The network's tensors of a checkpoint written by `torch.save`.
 
-    They are the checkpoint itself, or stand under `model` or `state_dict` in it; a `module.` that
-    parallel training put before the names is taken off. Whatever else was pickled with them (an
-    argparse object, an optimiser) is neither imported nor run, and what is read is never larger
-    than the file.
+    They are the checkpoint itself, or its entry `model` or `state_dict`; the prefix `module.` of
+    parallel training is removed from names. Whatever else was pickled with them (an argparse
+    object, an optimiser) is neither imported nor run, and no more is read than the file is long.
 
     Raises:
         InputError: the file cannot be read or holds no tensors there.
@@ -259,7 +262,7 @@ def read_checkpoint_tensors(path: Path) -> dict[str, Tensor]:
             size, zipped = path.stat().st_size, stream.read(4) == b"PK\x03\x04"
             stream.seek(0)
             content = (_Archive(stream, size) if zipped else _Stream(stream, size)).content()
-    # A pickle that is no checkpoint can make any of Python's own errors.
+    # A pickle that is not a checkpoint can raise any of Python's own errors.
     except Exception as error:
         raise InputError(f"{path}: checkpoint cannot be read ({error})") from None
     if isinstance(content, Mapping):

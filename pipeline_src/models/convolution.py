@@ -1,7 +1,7 @@
-"""3x3 convolutions with one pixel of zero padding, and their gradients, as the CPU does them fast.
+"""3x3 convolutions with one pixel of zero padding, and their gradients, fast on the CPU.
 
-A convolution of the library from or to one channel uses a fraction of the processor. Both are
-small matrix products here; everything else is the library's.
+Torch's own convolution uses only a fraction of the processor when it has one input or one output
+channel. Both cases are small matrix products here; all others use torch's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Convolution(nn.Conv2d):
     The weights are kept in single precision.
 
     Attributes:
-        cast: weight and bias in another format, where they were cast beforehand.
+        cast: weight and bias in another number format, if they were cast beforehand.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -34,7 +34,9 @@ class Convolution(nn.Conv2d):
         return F.conv2d(input, weight, bias, padding=1)
 
     def values(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weight and bias in a number format."""
+        """Weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, in a number
+        format.
+        """
         assert self.bias is not None
         if self.cast is not None and self.cast[0].dtype == dtype:
             return self.cast
@@ -42,10 +44,19 @@ class Convolution(nn.Conv2d):
 
 
 def convolve(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`(batch, channels_in, rows, columns)` to `(batch, channels_out, rows, columns)`."""
+    """3x3 convolution with one pixel of zero padding.
+
+    Args:
+        image: `(batch, channels_in, rows, columns)`.
+        weight: `(channels_out, channels_in, 3, 3)`.
+        bias: `(channels_out,)`.
+
+    Returns:
+        `(batch, channels_out, rows, columns)`.
+    """
     if len(weight) > 1:
         return F.conv2d(image, weight, bias, padding=1)
-    # One number a tap and pixel, then each tap moved to where it counts.
+    # One number per tap and pixel; then the numbers of each tap are shifted to their pixels.
     moved = _sum_shifted(_by_tap(image, weight[0]), flip=True)
     return (moved + bias).to(image.dtype)
 
@@ -59,10 +70,14 @@ def gradients(
         gradient: with respect to the output, `(batch, channels_out, rows, columns)`.
         image: the input, `(batch, channels_in, rows, columns)`.
         weight: `(channels_out, channels_in, 3, 3)`.
+        of_image: whether the gradient with respect to the image is needed.
+
+    Returns:
+        Tensors of the shapes of image, weight and bias, `(channels_out,)`.
     """
     if len(weight) == 1:
         found = library_gradients(gradient, image, weight, True, False)[0] if of_image else None
-        # Moving the gradient is moving the image the other way.
+        # Shifting the gradient is the same as shifting the image the other way.
         of_weight = torch.bmm(_moved(gradient), _pixels(image)).sum(0).flip(0)
         return found, of_weight.mT.reshape(weight.shape), gradient.sum().reshape(1)
     of_bias = _pixels(gradient).sum(1).sum(0)
@@ -80,7 +95,18 @@ def gradients(
 def library_gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, of_image: bool, of_weight: bool
 ) -> tuple[Any, Any]:
-    """Gradients with respect to image and weight, those asked for (else None), by the library."""
+    """Gradients with respect to image and weight by torch's own function.
+
+    Args:
+        gradient: with respect to the output, `(batch, channels_out, rows, columns)`.
+        image: the input, `(batch, channels_in, rows, columns)`.
+        weight: `(channels_out, channels_in, 3, 3)`.
+        of_image: whether the first gradient is needed.
+        of_weight: whether the second one is.
+
+    Returns:
+        Tensors of the shapes of image and weight; None for one that is not needed.
+    """
     done = torch.ops.aten.convolution_backward(
         gradient.contiguous(memory_format=torch.channels_last),
         image,
@@ -103,17 +129,22 @@ def _pixels(image: Tensor) -> Tensor:
 
 
 def _by_tap(image: Tensor, kernel: Tensor) -> Tensor:
-    """Each pixel of `(batch, channels, rows, columns)` times each tap of a kernel `(channels, 3,
-    3)`, summed over the channels: `(batch, 9, rows, columns)`."""
+    """Multiply each pixel by each tap of a kernel and sum over the channels.
+
+    `(batch, channels, rows, columns)` and a kernel `(channels, 3, 3)` give `(batch, 9, rows,
+    columns)`.
+    """
     return F.conv2d(image, kernel.flatten(1).mT[:, :, None, None]).contiguous()
 
 
 def _sum_shifted(taps: Tensor, *, flip: bool) -> Tensor:
-    """Sum of nine images `(batch, 9, rows, columns)`, that of tap (i, j) moved by (i - 1, j - 1)
-    pixels, or against it with ``flip``: `(batch, 1, rows, columns)` in single precision at least.
+    """Shift image (i, j) of nine by (i - 1, j - 1) pixels, or the opposite with ``flip``, and sum
+    them.
+
+    `(batch, 9, rows, columns)` gives `(batch, 1, rows, columns)` in single precision at least.
     """
     batch, _, rows, columns = taps.shape
-    # One pixel of room on every side for what moves out of the image.
+    # A margin of one pixel takes what is shifted out of the image.
     single = torch.promote_types(taps.dtype, torch.float32)
     total = taps.new_zeros(batch, rows + 2, columns + 2, dtype=single)
     for tap in range(9):
@@ -123,8 +154,9 @@ def _sum_shifted(taps: Tensor, *, flip: bool) -> Tensor:
 
 
 def _moved(image: Tensor) -> Tensor:
-    """Nine copies `(batch, 9, pixels)` of images `(batch, 1, rows, columns)`: in that of tap
-    (i, j) each pixel holds the image at (i - 1, j - 1) from it.
+    """Nine shifted copies `(batch, 9, pixels)` of images `(batch, 1, rows, columns)`.
+
+    In the copy for tap (i, j), each pixel holds the image's value at an offset of (i - 1, j - 1).
     """
     rows, columns = image.shape[2:]
     windows = F.pad(image[:, 0], (1, 1, 1, 1)).unfold(1, rows, 1).unfold(2, columns, 1)

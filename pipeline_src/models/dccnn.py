@@ -1,4 +1,4 @@
-"""DC-CNN: cascades of convolutions and data fidelity (Schlemper et al., IEEE TMI 2018)."""
+"""The DC-CNN: cascades of convolutions and data fidelity (Schlemper et al., IEEE TMI 2018)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Cascade(nn.Module):
     There is no activation after the last convolution and no skip connection.
 
     Attributes:
-        mid: sees the ReLU output of convolution (d + 1) // 2.
-        out: sees the last convolution's output before cropping.
-        fast: computes the convolutions in another way where that is faster.
+        mid: receives the ReLU output of convolution (d + 1) // 2.
+        out: receives the last convolution's output before cropping.
+        fast: faster ways of computing the convolutions.
     """
 
     def __init__(self, network: Network) -> None:
@@ -53,7 +53,7 @@ class Cascade(nn.Module):
             return found.out
         *hidden, last = self.convolutions
         for number, convolution in enumerate(hidden, start=1):
-            # In place: no gradient needs what was there before.
+            # In place: no gradient needs the value before the ReLU.
             x = convolution(x).relu_()
             if number == self.middle:
                 x = self.mid(x)
@@ -71,12 +71,12 @@ class DCCNN(CascadeNetwork):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def make_block(self, options: Network) -> Cascade:
-        """One cascade's convolutions."""
+        """Make the convolutions of one cascade."""
         return Cascade(options)
 
     @classmethod
     def describe(cls, network: Network, options: Network) -> str:
-        """Such as `5 convolutions of 32 features in each of 5 cascades`."""
+        """The network in words, such as `5 convolutions of 32 features in each of 5 cascades`."""
         padded = f", inputs padded by {network.padding} pixels" if network.padding else ""
         return (
             f"{network.depth} convolutions of {options.features} features in each of "
@@ -84,17 +84,17 @@ class DCCNN(CascadeNetwork):
         )
 
     def set_arithmetic(self, arithmetic: torch.dtype) -> None:
-        """Let the convolutions compute in a number format, such as `torch.bfloat16`."""
+        """Compute the convolutions in a number format, such as `torch.bfloat16`."""
         for cascade in self.cascades:
             assert isinstance(cascade, Cascade)
             cascade.fast.arithmetic = arithmetic
 
 
 def use_kernels(module: nn.Module, precision: str) -> None:
-    """Let the cascades in ``module`` convolve with compiled kernels, in `fp32` or `bf16`.
+    """Compute the cascades in ``module`` with the compiled kernels, in `fp32` or `bf16`.
 
     Raises:
-        CompilationError: they cannot be made here.
+        CompilationError: the kernels cannot be built or loaded here.
     """
     for cascade in module.modules():
         if isinstance(cascade, Cascade):

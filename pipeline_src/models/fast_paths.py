@@ -1,4 +1,4 @@
-"""The faster ways of computing a cascade's convolutions, each checked against the plain modules."""
+"""Faster ways of computing a cascade's convolutions, each tested against the plain modules."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pipeline_src.models.convolution import Convolution
 
 
 class Convolved(NamedTuple):
-    """The last convolution's output, and the ReLU output of the middle layer, if asked for."""
+    """The last convolution's output, and the middle layer's ReLU output if it was asked for."""
 
     out: Tensor
     middle: Tensor | None
 
 
 class FastPaths:
-    """How a cascade's convolutions are computed other than module by module, on the CPU.
+    """Computes a cascade's convolutions on the CPU without calling its modules one by one.
 
-    There, hooks on the convolutions do not run.
+    Hooks on those convolutions do not run then.
 
     Attributes:
-        arithmetic: number format of the convolutions; None: that of the image. Weights stay in
-            the format they have.
-        kernels: compiled convolutions for images in single precision on the CPU; None: the
-            library's.
+        arithmetic: number format of the convolutions; None: that of the image. Weights keep their
+            own format.
+        kernels: compiled convolutions for images in single precision on the CPU; None: torch's are
+            used.
     """
 
     def __init__(self) -> None:
@@ -37,21 +37,24 @@ class FastPaths:
         self.kernels: Kernels | None = None
 
     def cast(self, image: Tensor) -> Tensor:
-        """An image in the number format of the convolutions."""
+        """Convert an image of any shape to the convolutions' number format; the shape stays the
+        same.
+        """
         return image.to(self.arithmetic or image.dtype)
 
     def convolve(
         self, convolutions: Iterable[nn.Module], x: Tensor, middle: int | None
     ) -> Convolved | None:
-        """Convolutions one after the other, each but the last followed by ReLU.
+        """Apply the convolutions one after the other, with ReLU after each but the last.
 
         Args:
-            x: `(batch, 1, rows, columns)`, as `cast` gives it.
-            middle: the layer, from 0, whose features are returned too.
+            convolutions: the modules that hold weights and biases.
+            x: `(batch, 1, rows, columns)`, as `cast` returns it.
+            middle: the layer, counted from 0, whose features are returned too.
 
         Returns:
-            None where the modules are the way to go: on a GPU, and where no gradients are wanted
-            and there are no kernels.
+            None if the modules must be called instead: on a GPU, and if no gradients are needed and
+                there are no kernels.
         """
         on_cpu = x.device.type == "cpu"
         compiled = self.kernels if on_cpu and x.dtype == torch.float32 else None

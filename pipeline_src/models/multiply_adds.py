@@ -1,6 +1,6 @@
-"""How large a network is, and how much arithmetic one slice is, told from its configuration.
+"""The size of a network and the arithmetic per slice, computed from its configuration.
 
-Of a DC-CNN both are told without torch; another kind is tried on tensors without numbers.
+For a DC-CNN this needs no torch; other kinds are run on tensors without data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def parameters(network: Network | OtherNetwork) -> int:
-    """Weights and biases."""
+    """Number of weights and biases."""
     if isinstance(network, Network):
         return network.parameters
     return tried(network).parameters
@@ -27,7 +27,7 @@ def parameters(network: Network | OtherNetwork) -> int:
 def convolution_multiply_adds(network: Network | OtherNetwork, rows: int, columns: int) -> int:
     """Multiply-adds of all convolutions for one slice.
 
-    Every tap counts at every pixel, those in the zero padding too; biases do not count.
+    Every tap counts at every pixel, including those in the zero padding; biases do not count.
     """
     if isinstance(network, OtherNetwork):
         return tried(network, rows, columns).multiply_adds
@@ -38,8 +38,11 @@ def convolution_multiply_adds(network: Network | OtherNetwork, rows: int, column
 
 
 def fidelity_multiply_adds(network: Network | OtherNetwork, rows: int, columns: int) -> int:
-    """Multiply-adds of the data fidelity's matrix products for one slice: `(rows, rows)` times
-    `(rows, columns)` a cascade, or as often as the network calls it."""
+    """Multiply-adds of the matrix products of data fidelity for one slice.
+
+    Each is `(rows, rows)` times `(rows, columns)`; there is one per cascade, or as many as the
+    network calls.
+    """
     times = network.cascades
     if times is None and isinstance(network, OtherNetwork):
         times = tried(network, rows, columns).fidelities
@@ -47,7 +50,7 @@ def fidelity_multiply_adds(network: Network | OtherNetwork, rows: int, columns: 
 
 
 def activations(network: Network | OtherNetwork, rows: int, columns: int) -> int:
-    """Numbers of one slice that training keeps for gradients."""
+    """How many numbers training keeps per slice to compute gradients."""
     if isinstance(network, OtherNetwork):
         return tried(network, rows, columns).activations
     pixels = (rows + 2 * network.padding) * (columns + 2 * network.padding)
@@ -55,18 +58,18 @@ def activations(network: Network | OtherNetwork, rows: int, columns: int) -> int
 
 
 def tried(network: OtherNetwork, rows: int = 64, columns: int = 64) -> Trial:
-    """What is counted where a network is tried; its module is imported, and torch.
+    """Counts from a trial run of a network; this imports its module, and torch.
 
     Raises:
-        InputError: there is no such kind of network, or its options are not its own.
+        InputError: there is no such kind of network, or its options are not valid for it.
     """
     return _tried(json.dumps(network.model_dump(mode="json")), rows, columns)
 
 
 @cache
 def _tried(described: str, rows: int, columns: int) -> Trial:
-    # By name: what is counted so follows from the network's own module, which is a source of its
-    # own of each result, and not from how DC-CNNs are computed.
+    # Imported by name, so that this module does not depend on how DC-CNNs are computed: the counts
+    # follow from the network's own module, which is recorded as a source of each result anyway.
     trial: Trial = import_module("pipeline_src.models.trial").trial(
         OtherNetwork.model_validate_json(described), rows, columns
     )

@@ -1,14 +1,14 @@
-"""Looking through a pickle before it is read, for what would hang or end the process."""
+"""Scans a pickle before it is read, and refuses one that would hang or crash the process."""
 
 from __future__ import annotations
 
 import pickletools
 from typing import IO
 
-#: What the values within one object may unfold to, and how deep they may nest: beyond what Python
-#: pickles, and far below what takes long to hash.
+#: How many values one object may expand to, and how deeply they may nest: more than Python itself
+#: pickles, and far fewer than would take long to hash.
 MOST_VALUES, DEEPEST = 1 << 20, 1000
-#: Operations whose object is not hashed, so that what it holds does not count.
+#: Operations that make an object that is never hashed, so that its content does not count.
 _PLAIN = ("LIST", "DICT", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "EMPTY_SET")
 
 #: Values and depth of an object; None is a mark.
@@ -16,14 +16,14 @@ _Size = tuple[int, int] | None
 
 
 def refuse_bombs(stream: IO[bytes], limit: int) -> None:
-    """Read the operations of the next pickle of a stream of ``limit`` bytes, and run none.
+    """Read the operations of the next pickle in a stream of ``limit`` bytes, without running any.
 
-    A tuple of twice the tuple before it, sixty times, is a few hundred bytes; as a key of a
-    dictionary it is hashed for ever, and Ctrl-C does not end that. The C unpickler makes room for
-    as many numbers as a place in its memory is told to have.
+    Nested tuples, each holding the previous one twice, take a few hundred bytes for sixty levels;
+    as a key of a dictionary such a tuple is hashed practically for ever, and Ctrl-C does not stop
+    that. And the C unpickler allocates a memo as large as the largest index that the pickle names.
 
     Raises:
-        ValueError, IndexError, KeyError: it is a bomb, or no pickle.
+        ValueError, IndexError, KeyError: the pickle is such a bomb, or is not a pickle.
     """
     stack: list[_Size] = []
     memory: dict[int, _Size] = {}
@@ -52,7 +52,7 @@ def refuse_bombs(stream: IO[bytes], limit: int) -> None:
 
 
 def _taken(stack: list[_Size], wanted: list[pickletools.StackObject]) -> list[tuple[int, int]]:
-    """What an operation takes off the stack; where it takes a slice, all down to the mark."""
+    """Pop what an operation takes off the stack; for a slice, everything down to the mark."""
     taken = []
     for kind in reversed(wanted):
         if kind is pickletools.stackslice:

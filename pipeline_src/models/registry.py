@@ -1,4 +1,4 @@
-"""Networks by their kind: DC-CNN, those of `models/kinds`, and those of modules of one's own."""
+"""Finds networks by their kind: DC-CNN, those of `models/kinds`, and those of users' modules."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline_src.modules import PACKAGE, import_registered
 
 
 def network_class(network: Network | OtherNetwork) -> type[ReconstructionNetwork]:
-    """The class of a network's kind, whose module is imported.
+    """The class of a network's kind; its module is imported.
 
     Raises:
-        InputError: the module cannot be imported, or registers nothing of that name.
+        InputError: the module cannot be imported, or does not register a network of that kind.
     """
     if isinstance(network, Network):
         return DCCNN
@@ -37,7 +37,7 @@ def network_class(network: Network | OtherNetwork) -> type[ReconstructionNetwork
 
 
 def is_imported(network: OtherNetwork) -> bool:
-    """Whether a network's kind is the project's own, or of a module that this process imported."""
+    """Whether the module of a network's kind is part of this package or was imported already."""
     if network.module is None:
         return True
     found = REGISTERED.get(network.kind)
@@ -45,7 +45,7 @@ def is_imported(network: OtherNetwork) -> bool:
 
 
 def import_modules(modules: Iterable[str]) -> None:
-    """Import modules of one's own, so that weights of their networks can be read.
+    """Import users' own modules, so that weights of their networks can be read.
 
     Raises:
         InputError: one cannot be imported, or registers no network.
@@ -60,16 +60,16 @@ def import_modules(modules: Iterable[str]) -> None:
 
 
 def imported_modules() -> list[str]:
-    """Modules outside this project that registered a network, by import path."""
+    """Import paths of modules outside this package that registered a network."""
     modules = {kind.__module__ for kind in REGISTERED.values()}
     return sorted(m for m in modules if m.partition(".")[0] != PACKAGE.name)
 
 
 def network_options(network: OtherNetwork) -> Section:
-    """A network's options as its kind takes them.
+    """A network's options, validated by the options model of its kind.
 
     Raises:
-        InputError: one is unknown or of an impossible value, or there is no such kind.
+        InputError: an option is unknown or its value is not allowed, or there is no such kind.
     """
     return checked_options(
         network_class(network).options_model, network.options, f"networks: {network.kind}: options"
@@ -77,10 +77,10 @@ def network_options(network: OtherNetwork) -> Section:
 
 
 def make_network(network: Network | OtherNetwork) -> ReconstructionNetwork:
-    """A network with fresh weights.
+    """A network with newly initialised weights.
 
     Raises:
-        InputError: there is no such kind, or its options are not its own.
+        InputError: there is no such kind, or its options are not valid for it.
     """
     if isinstance(network, Network):
         return DCCNN(network)
@@ -90,10 +90,10 @@ def make_network(network: Network | OtherNetwork) -> ReconstructionNetwork:
 
 
 def describe_network(network: Network | OtherNetwork) -> str:
-    """A network in words.
+    """A network in words, for texts.
 
     Raises:
-        InputError: as of `make_network`.
+        InputError: as in `make_network`.
     """
     options = network if isinstance(network, Network) else network_options(network)
     return network_class(network).describe(network, options)

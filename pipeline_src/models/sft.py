@@ -1,4 +1,4 @@
-"""The student-friendly training network: a teacher with student branches (SFT-KD-Recon)."""
+"""The network of student-friendly training: a teacher with student branches (SFT-KD-Recon)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipeline_src.sampling.data_fidelity import DataFidelity
 
 
 class SFTNetwork(nn.Module):
-    """Branch i leaves the teacher after the data fidelity of cascade i and goes on through the
+    """Branch i leaves the teacher after the data fidelity of cascade i and continues through the
     student's cascades i+1..c (Matcha et al., MIDL 2023, Sec. 2).
 
-    A student cascade is one and the same block in every branch that uses it, so each is called
-    once, on its branches stacked along the batch. Fewer branches leave after the first cascades.
-    The student's first cascade is never used and stays at its initial weights.
+    A student cascade is the same block in every branch that uses it, so each is called once, on all
+    its branches stacked along the batch. With ``branches``, only that many branches leave, after
+    the first cascades. The student's first cascade is never used and keeps its initial weights.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class SFTNetwork(nn.Module):
         self.student = student
 
     def forward(self, zero_filled: Tensor, fidelity: DataFidelity) -> tuple[Tensor, Tensor]:
-        """Teacher's and branches' reconstructions of `(batch, 1, rows, columns)`.
+        """The teacher's and the branches' reconstructions of `(batch, 1, rows, columns)`.
 
         Returns:
-            The teacher's `(batch, 1, rows, columns)`, and the branches'
-            `(branches, batch, 1, rows, columns)` in the order of where they leave.
+            The teacher's `(batch, 1, rows, columns)`, and the branches' `(branches, batch, 1, rows,
+                columns)`, ordered by the cascade after which they leave.
         """
         x = fidelity(self.teacher.block(0, zero_filled), zero_filled)
         branches = x[None]

@@ -1,4 +1,4 @@
-"""Taking features from a network while it runs, so that its forward pass returns images alone."""
+"""Records features while a network runs, so that its forward pass has to return only images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Features = dict[Tap, Tensor]
 
 @contextmanager
 def tapped(network: ReconstructionNetwork, taps: Sequence[Tap]) -> Iterator[Features]:
-    """While open, each forward pass of ``network`` leaves its tapped features in the mapping.
+    """Within this context, each forward pass of ``network`` stores its features in the mapping.
 
-    They are in the number format of the weights, whatever the network computes in.
+    The features have shape `(batch, channels, rows, columns)` and the number format of the weights,
+    whatever format the network computes in.
 
     Raises:
         InputError: the network has no such feature.

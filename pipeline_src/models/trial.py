@@ -1,4 +1,4 @@
-"""What a network does, seen from a trial on tensors that have shapes and no numbers."""
+"""Counts what a network computes by running it on tensors that have a shape but no data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SIDE = 64
 
 @dataclass(frozen=True)
 class Trial:
-    """Counted in one reconstruction of one slice.
+    """Counts of one reconstruction of one slice.
 
     Attributes:
-        parameters: trainable numbers.
-        multiply_adds: of all convolutions and matrix products but those of data fidelity.
-        fidelities: how often data fidelity is imposed.
-        activations: numbers that its layers put out, which training keeps for gradients.
+        parameters: number of trainable parameters.
+        multiply_adds: of all convolutions and matrix products except those of data fidelity.
+        fidelities: how often data fidelity is applied.
+        activations: how many numbers its layers output, which training keeps for gradients.
     """
 
     parameters: int
@@ -36,7 +36,7 @@ class Trial:
 
 
 class _Counted(nn.Module):
-    """Stands for data fidelity, changes nothing, and counts."""
+    """Replaces data fidelity: changes nothing and counts its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,12 +53,12 @@ def _without_numbers(network: Network | OtherNetwork) -> ReconstructionNetwork:
 
 
 def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
-    """Try a network on a slice of a size.
+    """Run a network on one slice of a given size.
 
     Raises:
-        InputError: there is no such kind of network, or its options are not its own.
+        InputError: there is no such kind of network, or its options are not valid for it.
     """
-    # Imported late: trainings look at shapes alone.
+    # Imported late: trainings only need `feature_shapes`.
     from torch.utils.flop_counter import FlopCounterMode
 
     made, fidelity, layers = _without_numbers(network), _Counted(), 0
@@ -82,7 +82,7 @@ def feature_shapes(
     """Channels, rows and columns of features for an image of `SIDE` x `SIDE`.
 
     Raises:
-        InputError: the network has no such feature, or none of this kind can be made.
+        InputError: the network cannot be made, or has no such feature.
     """
     made = _without_numbers(network)
     features: Features
@@ -94,18 +94,20 @@ def feature_shapes(
 def require_comparable(
     networks: Networks, taps: Sequence[Tap], what: str, *, channels: bool
 ) -> None:
-    """Refuse to compare features of a teacher and a student that differ in their pixels, or with
-    ``channels`` in their channels.
+    """Check that the features of a teacher and a student have the same size.
 
     Args:
-        what: the key and value that asks for the comparison, as the beginning of the line.
+        networks: teacher and student.
+        taps: the features that are compared.
+        what: the key and value that ask for the comparison; the message begins with it.
+        channels: whether the numbers of channels must be equal too.
 
     Raises:
         InputError: they differ, or a network has no such features.
     """
     teacher, student = networks.teacher, networks.student
     if isinstance(teacher, Network) and isinstance(student, Network) and not channels:
-        return  # The study has seen that they are padded alike.
+        return  # The study's own checks require the same padding of both.
     of_teacher, of_student = feature_shapes(teacher, taps), feature_shapes(student, taps)
     for tap in taps:
         (wide, *pixels), (narrow, *others) = of_teacher[tap], of_student[tap]

@@ -1,4 +1,4 @@
-"""Weights as self-describing safetensors files, and warm starts that never guess."""
+"""Weights as safetensors files that describe their network, and loading with complete checks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from pipeline_src.files import atomic_path, open_regular
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.registry import is_imported, make_network
 
-#: How the name begins that the student blocks of student-friendly training go by.
+#: Beginning of the model name under which student blocks of student-friendly training are saved.
 SFT_STUDENT = "student blocks of "
 _DESCRIPTION: TypeAdapter[Network | OtherNetwork] = TypeAdapter(AnyNetwork)
 
 
 def save_weights(path: Path, network: ReconstructionNetwork, *, model: str = "") -> None:
-    """Write a network's tensors atomically; its shape (``Network``) and, where it is given, the
-    model's name are metadata."""
+    """Write a network's tensors atomically; its configuration (``Network``) and, if given, the
+    model's name are stored as metadata.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
     metadata = {"network": json.dumps(network.network.model_dump())}
     if model:
@@ -35,10 +36,10 @@ def save_weights(path: Path, network: ReconstructionNetwork, *, model: str = "")
 
 
 def _in_order(content: bytes) -> bytes:
-    """The same safetensors file with its metadata sorted: the library leaves their order to chance.
+    """The same safetensors file with sorted metadata, since the library writes it in random order.
 
-    The file begins with the length of its header, eight bytes, and the header in JSON, at whose end
-    the format allows spaces.
+    The file begins with the length of its header, eight bytes, and the header in JSON, which the
+    format allows to be padded with spaces at its end.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
@@ -48,7 +49,7 @@ def _in_order(content: bytes) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a weights file says of itself: `network`, and `model` where it names one.
+    """A weights file's metadata: `network`, and `model` if the file names one.
 
     Raises:
         InputError: it cannot be read.
@@ -62,13 +63,13 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def load_network(path: Path) -> ReconstructionNetwork:
-    """The network of a weights file, with its weights; one that names no kind is a DC-CNN.
+    """The network of a weights file, with its weights; a file that names no kind holds a DC-CNN.
 
-    No module is imported because a file names it: that would run code for a stranger's file.
+    A module is never imported because a file names it: that would let a file run code.
 
     Raises:
-        InputError: the file is missing, damaged, its tensors do not fit its own description, or
-            hold what are no weights; or it is of a kind whose module is not imported yet.
+        InputError: the file is missing or damaged, its tensors do not fit its own description or
+            hold values that cannot be weights, or its kind of network is not imported yet.
     """
     try:
         open_regular(path).close()
@@ -89,11 +90,11 @@ def load_network(path: Path) -> ReconstructionNetwork:
             f"{path}: is of a network of kind {network.kind!r}, whose module is not imported "
             f"because a file names it; if you trust it, give --import {network.module}"
         )
-    # Copied into a network, whole numbers would pass for weights, and NaN for a training's result.
+    # Copied into a network, integers would look like weights, and NaN like a result of training.
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.float().isfinite().all():
             raise InputError(
-                f"{path}: {name} holds numbers that are no weights (NaN, infinity, or of type "
+                f"{path}: {name} holds numbers that are not weights (NaN, infinity, or of type "
                 f"{str(tensor.dtype).removeprefix('torch.')})"
             )
     return build_network(network, tensors, origin=str(path))
@@ -102,8 +103,10 @@ def load_network(path: Path) -> ReconstructionNetwork:
 def build_network(
     network: Network | OtherNetwork, tensors: Mapping[str, Tensor], *, origin: str
 ) -> ReconstructionNetwork:
-    """A network of the tensors, none of which is left over; made only once they are seen to fit,
-    since a description may be of any size.
+    """Build a network from its tensors, all of which must be used.
+
+    The network is made only after the tensors were found to fit, since a description may be of any
+    size.
 
     Raises:
         InputError: they do not fit it.
@@ -134,11 +137,15 @@ def load_tensors(
 ) -> None:
     """Copy tensors into a network: all of them, or exactly those of the listed cascades.
 
-    Cascades count from 1; the others keep the values they have.
+    Args:
+        network: the network that is changed.
+        tensors: by the names of the network's own state.
+        origin: where the tensors come from; the message begins with it.
+        cascades: numbers of cascades, counted from 1; the others keep their values. None: all.
 
     Raises:
-        InputError: a tensor that is due is missing or of another shape, or, where all are due,
-            one is left over. The line lists them.
+        InputError: a required tensor is missing or of another shape, or, if all are required, there
+            is one too many. The message lists them.
     """
     state = network.state_dict()
     prefixes = None if cascades is None else tuple(f"cascades.{k - 1}." for k in cascades)

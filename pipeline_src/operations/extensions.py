@@ -1,17 +1,17 @@
-"""Networks, losses, data sources and their options, looked at before any job is started."""
+"""Checks networks, losses, data sources and their options before any job is started."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline_src.config.data import OwnSource
+from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import source_options
 from pipeline_src.planning.models import Models
 
 
 def has_extensions(models: Models) -> bool:
-    """Whether a study has networks, losses or options that are not looked at without torch."""
+    """Whether a study has networks, losses or options that can only be checked with torch."""
     return any(
         study.networks.others
         or any(m.module or m.options for m in study.methods.values())
@@ -27,17 +27,18 @@ def network_modules(models: Models) -> list[str]:
 
 
 def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
-    """Make the networks and losses of a study and of its variants, without numbers.
+    """Make the networks and losses of a study and of its variants, without data.
 
     Args:
-        run_modules: import the modules outside this project that it names, whose code then runs.
+        models: the models of the study.
+        run_modules: import the modules outside this project that it names, which runs their code.
 
     Yields:
         A line for each module that is not imported.
 
     Raises:
-        InputError: a network or loss is not there, does not have an option, or cannot be had for
-            the other networks or losses.
+        InputError: a network or loss does not exist, does not have an option, or cannot be combined
+            with the other networks or losses.
     """
     # Imported late: it brings torch.
     from pipeline_src.models.trial import trial

@@ -1,4 +1,4 @@
-"""Checks of a study that need its files or the losses; run before any job is started."""
+"""Checks of a study that need its files or the losses; they run before any job is started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.config.data import OwnSource
+from pipeline_src.config.datasets import OwnSource
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 #: Where the driver puts a file for each GPU.
 DEVICES = Path("/dev")
-#: What a visit may be called at the end of an id.
-VISIT_IN_ID = r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
+#: What a visit may be called at the end of an id, or between its words.
+VISIT_IN_ID = (
+    r"(?<=.)[/_.-](?:ses|session|visit|timepoint|time|tp|scan|v|t|m)[_-]?[a-z0-9]{1,3}$"
+    r"|(?<![a-z0-9])(?:baseline|base|bl|screening|follow-?up|fu|(?:re)?test|rescan|pre|post|before"
+    r"|after|(?:day|week|month|year|wk|mo|yr|visit|ses|session|fu|tp|scan)[_-]?[0-9]{1,3}"
+    r"|(?:19|20)[0-9]{2}-?[0-9]{2}-?[0-9]{2})(?![a-z0-9])"
+    r"|(?<=[0-9])[a-d]$"
+)
 
 
 def check_files(study: Study) -> Models:
@@ -100,7 +106,7 @@ def _alike(patients: list[str]) -> Iterator[str]:
     """A sentence where ids differ only in what may be a visit, in case or in leading zeros."""
     groups: dict[str, list[str]] = {}
     for patient in patients:
-        person = re.sub(VISIT_IN_ID, "", patient.casefold())
+        person = re.sub(VISIT_IN_ID, "", patient.casefold()).strip("/_.-") or patient
         person = re.sub(r"(?<!\d)0+(?=\d)", "", person)
         groups.setdefault(person, []).append(patient)
     suspect = [ids for ids in groups.values() if len(ids) > 1]
@@ -118,9 +124,9 @@ def _count(number: int, what: str) -> str:
 
 
 def why_no_gpu() -> str:
-    """Why trainings cannot use a GPU here; empty where they can, as far as files tell.
+    """Why trainings cannot use a GPU here; empty if they can, as far as files show.
 
-    Torch is not asked, since importing it would cost seconds.
+    Torch is not asked, since importing it would take seconds.
     """
     if not any(DEVICES.glob("nvidia[0-9]*")):
         return "this machine has no GPU"
@@ -132,25 +138,25 @@ def why_no_gpu() -> str:
 
 
 def missing_gpu(study: Study) -> str:
-    """Why the device that trainings ask for is not here; empty where it is."""
+    """Why the device that trainings require is not available here; empty if it is."""
     reason = why_no_gpu() if study.training.device == "cuda" else ""
     return f"training.device: 'cuda' asked for, but {reason}" if reason else ""
 
 
 def announce_parent() -> None:
-    """Tell the trainings that this process starts who started them.
+    """Tell the trainings that this process starts its process number.
 
-    A training saves its state and stops when that process has ended; else it would end with a
-    result of which no Snakemake knows.
+    A training saves its state and stops when that process has ended; otherwise its result would be
+    unknown to any Snakemake.
     """
     os.environ[PARENT_VARIABLE] = str(os.getpid())
 
 
 def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
-    """Whether trainings ask for a GPU: told to, or left to choose where one is seen or, with
-    ``elsewhere``, where they run on the machines of a cluster.
+    """Whether trainings use a GPU: because the configuration says so, or because it leaves the
+    choice and there is one or, with ``elsewhere``, they run on the machines of a cluster.
 
-    Looks at files alone, as `why_no_gpu` does.
+    Only files are checked, as in `why_no_gpu`.
     """
     device = study.training.device
     seen = elsewhere or not why_no_gpu()
@@ -158,10 +164,10 @@ def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
 
 
 def source_files_of(study: Study, dataset: str) -> list[str]:
-    """The data files of a data set, so that a changed file is prepared anew.
+    """The data files of a data set, so that it is prepared again when one has changed.
 
-    Empty where the data is not there (yet): a plan can be shown without it, and the preparation
-    then says what is missing.
+    Empty if the data does not exist (yet): a plan can be shown without it, and the preparation then
+    says what is missing.
     """
     from pipeline_src.data.sources import list_volumes
 
@@ -173,9 +179,31 @@ def source_files_of(study: Study, dataset: str) -> list[str]:
     return [str(path) for volume in volumes for path in volume.files]
 
 
+def reconstructed_files(study: Study, name: str, output: str) -> list[str]:
+    """The files of an entry of `reconstruct`, so that changed ones are reconstructed anew.
+
+    Those that it lists where they are not (all) there, which the command then says.
+    """
+    from pipeline_src.inference.inputs import list_inputs
+
+    asked = study.reconstruct[name]
+    given = asked.paths(str(Path(study.data_root).resolve()))
+    try:
+        return [str(path) for path, _ in list_inputs(given, asked.pattern, Path(output))]
+    except InputError:
+        return given
+
+
+def source_folder(study: Study, dataset: str) -> Path | None:
+    """The folder of a data set's files; None where it is drawn."""
+    path = getattr(study.datasets[dataset].source, "path", None)
+    return Path(study.data_root, path) if path else None
+
+
 def voxels_of_largest(study: Study, dataset: str) -> int:
-    """Voxels of the largest volume of a data set that the split uses; 0 where the data is not
-    there (yet) or cannot be used, which the preparation then says."""
+    """Voxels of the largest volume of a data set that the split uses; 0 if the data does not exist
+    (yet) or cannot be used, which the preparation then reports.
+    """
     from pipeline_src.data.inspection import choose_volumes
 
     try:

@@ -1,5 +1,6 @@
-"""What a run of Snakemake needs besides its rules: its configuration, read as every command reads
-it; results that are made anew; and what saves its small steps their time."""
+"""Supports a run of Snakemake: reads its configuration as every command does, has outdated results
+made again, and reduces the overhead of small steps.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions, has_extensions
+from pipeline_src.operations.logs import error_line
 from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import CONFIG, WEIGHTS
@@ -33,11 +35,11 @@ from pipeline_src.running.gpus import share_gpus
 
 
 def settle_place(project: Path) -> None:
-    """Let the steps find the package wherever Snakemake runs (`--directory`).
+    """Make the package importable for the steps wherever Snakemake runs (`--directory`).
 
     Raises:
-        InputError: it runs inside the project's own `workflow` folder, or where nothing can be
-            written.
+        InputError: it runs inside the project's own `workflow` folder, or in a folder that cannot
+            be written to.
     """
     here = Path.cwd()
     if here.is_relative_to(project / "workflow"):
@@ -57,16 +59,16 @@ def settle_place(project: Path) -> None:
 
 
 def _only_looks() -> bool:
-    """Whether Snakemake was asked for what it does without its records."""
+    """Whether Snakemake was asked for something that does not need its records."""
     return any(word.startswith(("--lint", "--list", "-l")) for word in sys.argv[1:])
 
 
 def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Models:
-    """The models of this run's study: of the files given with --configfile alone, or of the demo,
-    with --config laid on top.
+    """The models of this run's study: from the files given with --configfile, or else from the
+    demo, with --config on top; as a module of another workflow, from the `config` it is given.
 
-    The files are read anew, since Snakemake lets the second of two equal keys win; within a job of
-    a cluster, the configuration that the run froze is.
+    The files are read again here, since Snakemake lets the second of two equal keys win; within a
+    cluster's job, the configuration that was frozen at the start is read.
 
     Raises:
         InputError: anything in it is wrong.
@@ -74,6 +76,10 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     frozen = Path("results") / str(config.get("study")) / CONFIG
     if workflow.remote_exec and frozen.exists():
         return Models(check_study(read_yaml(frozen), str(frozen)))
+    if is_module(workflow):
+        return _settled(
+            check_study(_config_of_module(workflow, config), "config of the module"), workflow
+        )
     files = [Path(path) for path in workflow.overwrite_configfiles]
     files = files or [project / "config" / "config.yaml"]
     if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
@@ -83,10 +89,34 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
         )
     given, origin = read_files(files)
     overrides = _overrides(workflow.config_settings.config)
-    study = check_study(given, origin, "--config", overrides)
+    return _settled(check_study(given, origin, "--config", overrides), workflow)
+
+
+def is_module(workflow: Any) -> bool:
+    """Whether the rules are read as a module of another workflow."""
+    return not workflow.modifier.is_main_snakefile()
+
+
+def _config_of_module(workflow: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    if not workflow.modifier.skip_configfile:
+        raise InputError(
+            'module: is given no configuration; write config: config["NAME"] into the module '
+            "statement, with a study's keys below NAME"
+        )
+    paths = workflow.modifier.path_modifier
+    if paths.prefix or paths._prefix_replacements:
+        raise InputError(
+            "module: takes no prefix or replace_prefix, since its commands name their files too; "
+            "all of a study lies in results/STUDY, so give it another name with the key study"
+        )
+    return dict(config)
+
+
+def _settled(study: Study, workflow: Any) -> Models:
+    """The models of a study, once its files and extensions are looked at, and what convolves."""
     models = check_files(study)
     if workflow.is_main_process and has_extensions(models):
-        # None is left to be found by a training that others were trained for.
+        # Errors must be found now, not by the last training after others have run for hours.
         list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
@@ -96,10 +126,10 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
 
 
 def _convolutions(models: Models, workflow: Any) -> str:
-    """What convolves in all trainings of a study on the CPU: settled when it is first started, and
-    kept in the configuration that is frozen among its results.
+    """Which convolutions all trainings of a study use on the CPU: decided when it is first started,
+    and kept in the frozen configuration among its results.
 
-    Left to each training, a node without a compiler would convolve otherwise than the rest.
+    If each training decided, a node without a compiler would use others than the rest.
     """
     study = models.study
     wanted = study.training.convolutions
@@ -121,15 +151,15 @@ def _convolutions(models: Models, workflow: Any) -> str:
 
 
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of --config. Of nested ones Snakemake keeps the words alone, whether they were
-    numbers or text, so what was typed is looked at again."""
-    from snakemake.cli import parse_args, parse_config
+    """The values of --config. Snakemake keeps nested ones as text, whether they were numbers or
+    text, so the command line is parsed again.
+    """
+    from snakemake.cli import parse_config
 
+    typed = getattr(_typed(), "config", None) or []
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            typed = parse_args(sys.argv[1:])[1].config or []
         same = parse_config(typed) == dict(parsed)
-    except (Exception, SystemExit):  # this process was not started by Snakemake's command line
+    except Exception:  # as by another program's options
         same = False
     if not same:
         return dict(parsed)
@@ -140,12 +170,28 @@ def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
-    """Have a result made anew that was made for another configuration or by other code.
+def starts_jobs() -> bool:
+    """Whether Snakemake was asked to do more than to look, as a dry run does."""
+    return not (_only_looks() or getattr(_typed(), "dryrun", False))
 
-    Snakemake's own records lie in `.snakemake`, which a copy of the results, a renamed folder or a
-    colleague's checkout does not bring along. Called while the plan is made, so that a result that
-    nobody asks for is left alone.
+
+def _typed() -> Any:
+    """The options that were typed; None where another program than Snakemake was started."""
+    from snakemake.cli import parse_args
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return parse_args(sys.argv[1:])[1]
+    except (Exception, SystemExit):
+        return None
+
+
+def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, output: str) -> None:
+    """Have a result made again that was made with another configuration or other code.
+
+    Snakemake's own records are in `.snakemake`, which a copy of the results, a renamed folder or
+    another checkout does not have. This is called while the plan is made, so that results that
+    nobody asks for are not touched.
 
     Raises:
         InputError: the study says `outdated: refuse`.
@@ -155,26 +201,37 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     reason = why_outdated(step, Path(manifest))
     if reason and study.outdated == "refuse":
         raise InputError(
-            f"{output}: {reason}; move it away, or set outdated: remake to make it anew"
+            f"{output}: {reason}; move it away, or set outdated: remake to make it again"
         )
     if reason:
-        _tell_once(f"{output}: {reason}; it is made anew")
+        _tell_once(f"{output}: {reason}; it is made again")
         workflow.dag.forcefiles.add(output)
 
 
 def keep_trainings(workflow: Any) -> None:
-    """Set aside finished trainings that run again only because what they read is made anew.
+    """Set aside finished trainings that run again only because their inputs are made again.
 
-    Snakemake cannot know whether it will come out the same, as after an edit that changes no
-    number. If it does, the training is the same to its digest, and takes its result back.
+    Snakemake cannot know whether those will be the same, as after an edit that changes no number.
+    If they are, the training's digest is the same, and it puts its result back.
     """
     dag = workflow.dag
     for job in dag.needrun_jobs():
         reason, first = dag.reason(job), str(next(iter(job.output), ""))
         if reason.updated_input_run and not reason.forced and first.endswith(f"/{WEIGHTS}"):
-            # Where it cannot be kept, it is trained again.
+            # If it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)
+
+
+def tell_causes(workflow: Any) -> None:
+    """After a run with failed steps: what each of them ended with, below all that Snakemake prints
+    of them, which for a step of thousands of inputs is much."""
+    if workflow.remote_exec:
+        return
+    for job in sorted(workflow.scheduler.failed, key=lambda job: job.jobid):
+        cause = next(filter(None, (error_line(Path(log)) for log in job.log)), "")
+        where = ", ".join(job.log)
+        print(f"failed: {job.message or job.rule.name}: {cause or f'see {where}'}", file=sys.stderr)
 
 
 @cache
@@ -183,7 +240,7 @@ def _tell_once(line: str) -> None:
 
 
 def share_gpus_asked_for(workflow: Any) -> None:
-    """Let trainings share GPUs where this run was asked for more at once than this machine has."""
+    """Let trainings share GPUs if this run was asked for more at once than this machine has."""
     if workflow.non_local_exec or workflow.remote_exec:
         return
     asked = workflow.resource_settings.resources.get("gpu")
@@ -192,17 +249,18 @@ def share_gpus_asked_for(workflow: Any) -> None:
 
 
 def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
-    """Shorten what every step of a run on this machine costs besides its work.
+    """Reduce what every step of a run on this machine costs besides its work.
 
     Args:
-        on_gpu: whether trainings use a GPU; they are forks whatever their number of threads.
+        workflow: Snakemake's workflow object.
+        on_gpu: whether trainings use a GPU; they are then forks whatever their number of threads.
     """
     if workflow.non_local_exec or workflow.remote_exec:
         return
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
-        # The default: for its sake Snakemake 9 looks through its queue once more in every second
-        # for each job that has ended.
+        # With the default limiter, Snakemake 9 searches its queue an extra time per second for each
+        # job that has ended.
         workflow.scheduler.job_rate_limiter = None
     # Containers and conda environments have their own Python.
     if not workflow.deployment_settings.deployment_method:
@@ -210,12 +268,13 @@ def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
 
 
 def evaluation_processes(workflow: Any, threads: int, models: int) -> int:
-    """Models that are measured at once where trainings use GPUs: beside those of this machine, as
-    many as there are cores that they leave idle.
+    """How many models are measured at once if trainings use GPUs: as many as there are cores that
+    this machine's trainings leave idle.
 
     Args:
+        workflow: Snakemake's workflow object.
         threads: of each training.
-        models: how many there are.
+        models: how many models there are.
     """
     if workflow.non_local_exec or workflow.remote_exec:
         return 1

@@ -1,1 +1,1 @@
-"""What a study trains, and which settings and code define each of its results."""
+"""Derives what a study trains, and which settings and code define each of its results."""

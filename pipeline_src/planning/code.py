@@ -1,13 +1,16 @@
-"""Which source files shape a result, found from the imports of the module that makes it.
+"""Finds the source files that affect a result, from the imports of the module that makes it.
 
-Rules take them as inputs, and manifests and the states of trainings keep their digests: one
-function tells all of them.
+They are inputs of its rule, and manifests and the states of trainings contain their digests; all
+are found by one function.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
 import re
+import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,8 +19,8 @@ from pipeline_src.files import sha256_file, sha256_json
 from pipeline_src.modules import PACKAGE, locate
 
 NAME = PACKAGE.name
-#: What no result depends on. Configuration and plans act by their values, which every result
-#: records; the others read and write files, keep a process alive or tell what was done.
+#: Modules that no result depends on. Configuration and plans act by their values, which each result
+#: records; the others read and write files, keep a process alive or record what was done.
 NEUTRAL = (
     "",
     "acceleration.fork_client",
@@ -28,7 +31,6 @@ NEUTRAL = (
     "data.spool",
     "errors",
     "files",
-    "inference",
     "locks",
     "modules",
     "npz_files",
@@ -37,7 +39,7 @@ NEUTRAL = (
     "provenance",
     "running",
 )
-#: Except these of them.
+#: Exceptions from these.
 NOT_NEUTRAL = ("planning.names", "provenance.crate_content")
 
 
@@ -47,7 +49,7 @@ def sources(*modules: str) -> list[Path]:
 
     Args:
         modules: dotted names, such as `training.stages`, relative to this package, or names of
-            modules elsewhere, such as those of a distillation method of one's own.
+            modules elsewhere, such as those of a user's own distillation method.
 
     Returns:
         Files in order, each once: Python modules, and files beside them that their code names.
@@ -76,14 +78,54 @@ def sources(*modules: str) -> list[Path]:
 
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of source files, by path relative to the package or, outside it, by name."""
+    """SHA-256 of source files, by path relative to the package or, outside it, by name.
+
+    Of a Python module only the code counts: an edited comment or docstring retrains nothing.
+    """
     return {_name(path): _digest(path, path.stat().st_mtime_ns) for path in files}
 
 
 @cache
 def _digest(path: Path, modified: int) -> str:
-    """Of a file as it was at that time: the steps of a plan share most of theirs."""
-    return sha256_file(path)
+    """The digest of a file as it was at that time, cached because the steps of a plan share most
+    files.
+    """
+    if path.suffix != ".py":
+        return sha256_file(path)
+    return hashlib.sha256(code_of(path.read_bytes()).encode()).hexdigest()
+
+
+def code_of(source: bytes) -> str:
+    """A Python module without comments, docstrings and blank lines.
+
+    The text is cut and not written anew from the syntax tree, which another Python would do in
+    another way.
+    """
+    lines = [bytearray(line) for line in source.splitlines()]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if first is not None and ast.get_docstring(node, clean=False) is not None:
+                assert first.end_lineno is not None
+                assert first.end_col_offset is not None
+                for number in range(first.lineno - 1, first.end_lineno):
+                    begin = first.col_offset if number == first.lineno - 1 else 0
+                    last = number == first.end_lineno - 1
+                    end = first.end_col_offset if last else len(lines[number])
+                    # Blanks, so that what stands behind it keeps its place.
+                    lines[number][begin:end] = b" " * (end - begin)
+    blanked = [line.decode() for line in lines]
+    text = "\n".join(blanked) + "\n"
+    go_on: set[int] = set()  # rows whose end is within a string
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            blanked[row - 1] = blanked[row - 1][:column]
+        elif token.type not in (tokenize.NL, tokenize.NEWLINE):
+            go_on |= set(range(token.start[0], token.end[0]))
+    rows = enumerate(blanked, start=1)
+    kept = [(row, line) for row, line in rows if line.strip() or row - 1 in go_on]
+    return "\n".join(line if row in go_on else line.rstrip() for row, line in kept)
 
 
 def package_digest() -> str:

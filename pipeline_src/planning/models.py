@@ -1,4 +1,4 @@
-"""All models of a study, those of its ablations included, and how they hang together."""
+"""All models of a study, including those of its ablations, and how they depend on each other."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pipeline_src.planning.plans import TrainingPlan, training_plan
 class Models:
     """Models by name: `teacher`, `sft_kd_at`, or with a variant `sft_kd_at@ablation.variant`.
 
-    A model that a variant does not change, neither itself nor what it is trained from, is the
-    study's own and is trained once.
+    If a variant changes neither a model nor what it is trained from, the model is the study's own
+    and is trained once.
 
     Raises:
-        InputError: a variant makes no valid study.
+        InputError: a variant does not give a valid study.
     """
 
     def __init__(self, study: Study) -> None:
@@ -97,8 +97,9 @@ class Models:
         return self.resolve(self._beside(RECIPES[recipe].teacher, name))
 
     def warm_start(self, name: str) -> str | None:
-        """The training that a model starts from, if it does: the student-friendly one, of which it
-        takes the student blocks, or a student's."""
+        """The training that a model starts from, if any: the student-friendly one, from which it
+        takes the student blocks, or a student's.
+        """
         start = self.plan(name, 0).warm_start
         if start is None:
             return None
@@ -106,8 +107,7 @@ class Models:
         return self.resolve(self._beside(source, name))
 
     def resolve(self, name: str) -> str:
-        """The name under which a model is trained: without its variant where that changes
-        nothing."""
+        """The name under which a model is trained: without its variant if that changes nothing."""
         model, variant = split_variant(name)
         if not variant or self.plan(name, 0) != self.plan(model, 0):
             return name
@@ -137,7 +137,7 @@ class Models:
         return list(found)
 
     def _needed(self, name: str) -> Iterator[str]:
-        """All trainings that a model hangs on, the first of them first."""
+        """All trainings that a model depends on, in the order in which they must run."""
         for needed in (self.teacher(name), self.warm_start(name)):
             if needed is not None:
                 yield from self._needed(needed)

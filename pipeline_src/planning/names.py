@@ -1,4 +1,4 @@
-"""Names of models, and what they say."""
+"""Splits names of models into their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a study lie below its results, and what they are called, told in one place."""
+"""Defines where the files of a study lie below its results, and what they are called."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ STORE, MASK = "volumes.h5", "mask.npz"
 #: In a model's folder, by its training.
 WEIGHTS, STUDENT_WEIGHTS = "weights.safetensors", "student_weights.safetensors"
 MANIFEST = "manifest.json"
+#: Of an unfinished training: its state, the one before, and how far the newest is.
+STATE, PREVIOUS_STATE, PROGRESS = "training.state", "training.state.previous", "progress.json"
 #: In a model's folder and that of zero filling, by an evaluation.
 VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
+#: Of the files that a model reconstructs, and where a study has them.
+RECONSTRUCTIONS, RECONSTRUCTED = "reconstructions.json", "reconstructed"
 #: Matches the folders of all models of a study.
 MODEL_FOLDERS = "*/*x/seed*/*"
 
@@ -32,19 +36,19 @@ REPEATED: dict[Kind, set[str]] = {
 class Places:
     """Paths relative to `results/{study}`.
 
-    Accelerations are given as `4x`. A seed may be a wildcard; it counts only where the kind of file
-    is one for each seed, and may be None elsewhere.
+    Accelerations are given as `4x`. A seed may be a wildcard; it is used only if there is one file
+    of that kind per seed, and may be None otherwise.
     """
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def repeated(self, kind: Kind) -> bool:
-        """Whether there is one for each seed."""
+        """Whether there is one per seed."""
         return bool(REPEATED[kind] & set(self._study.repeat_over))
 
     def seeds(self, kind: Kind) -> list[int] | list[None]:
-        """The seeds that there is one for; None alone where one serves all."""
+        """The seeds that have one each; only None if one serves all."""
         return list(self._study.seeds) if self.repeated(kind) else [None]
 
     def store(self, dataset: str, seed: int | str | None) -> str:
@@ -77,7 +81,7 @@ def history(stage: str) -> str:
 
 
 def stage_of(history: str) -> str:
-    """The stage that a history is of."""
+    """The stage that a history belongs to."""
     return history.rpartition("/")[2].removeprefix("history_").removesuffix(".csv")
 
 

@@ -1,4 +1,4 @@
-"""What defines each training of a study, and what it needs of other trainings."""
+"""Defines each training of a study, and what it needs from other trainings."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline_src.config.method import (
-    Distillation,
-    Method,
-    StudentFriendly,
-    Training,
-)
+from pipeline_src.config.distillation import Distillation, Method, StudentFriendly
 from pipeline_src.config.networks import AnyNetwork, Network, OtherNetwork
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import Section
 from pipeline_src.config.study import TRAINED_START, Study
+from pipeline_src.config.training import Training
 from pipeline_src.planning.names import split_model_name
 
 
@@ -42,7 +38,9 @@ class DistillationPlan(Section):
 
 
 class TrainingPlan(Section):
-    """All that defines one training besides its data and mask; what a rerun depends on."""
+    """Everything that defines one training besides its data and mask; if it changes, the training
+    is rerun.
+    """
 
     model: str = Field(description="name of the model")
     seed: int = Field(description="seed of this run")
@@ -64,7 +62,7 @@ class TrainingPlan(Section):
 
     @property
     def networks(self) -> dict[str, Network | OtherNetwork]:
-        """All networks that take part, by the role that they have in the configuration."""
+        """All networks that take part, by their role in the configuration."""
         if self.sft is not None:
             return {"teacher": self.network, "student": self.sft.student}
         if self.distillation is not None:
@@ -82,7 +80,9 @@ RECONSTRUCTIONS = ("first", "second", "third")
 
 
 def reconstruction_stages(count: int) -> list[str]:
-    """Names of so many stages on reconstruction; the last is called as in every other training."""
+    """Names of ``count`` stages on reconstruction; the last has the same name as in other
+    trainings.
+    """
     return [*(f"reconstruction_{nth}" for nth in RECONSTRUCTIONS[: count - 1]), "reconstruction"]
 
 

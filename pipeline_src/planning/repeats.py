@@ -1,4 +1,4 @@
-"""What changes between the repeats of a study, besides the seed of its trainings."""
+"""Derives what differs between the repeats of a study, besides the seed of its trainings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.split import Folds
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -16,14 +16,16 @@ STREAMS = ("mask", "split")
 
 
 def drawn_seed(seed: int, repeat: int, what: Literal["mask", "split"]) -> int:
-    """The seed of a repeat's mask or split: from the configuration's own and the repeat's."""
+    """The seed of a repeat's mask or split, derived from the configuration's seed and the
+    repeat's.
+    """
     entropy = [seed, repeat, STREAMS.index(what)]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def of_repeat(study: Study, repeat: int | str | None) -> Study:
-    """A study as one of its ``seeds`` has it: its mask and its split are those of this repeat,
-    where they are repeated. Without ``repeat``, the study as it is.
+    """A study as configured for one of its ``seeds``: with the mask and split of this repeat, if
+    they are repeated. Without ``repeat``, the study as it is.
 
     Raises:
         InputError: there is no such seed.

@@ -1,4 +1,4 @@
-"""What the tables, figures and report of a study are made of, and where they lie."""
+"""Lists the files that the tables, figures and report of a study are made from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Figure:
 
     Attributes:
         kind: its kind, a key of `KINDS`.
-        dataset, acceleration: of the setting or data set that it is of; None where it is of more.
+        dataset, acceleration: its setting or data set; None if it shows more than one.
         place: its path in the results, without suffix.
     """
 
@@ -44,7 +44,7 @@ class Figure:
 
 
 class Reported:
-    """Files that a study's tables, figures and report are made of, as paths in `results/{study}`.
+    """Files that a study's tables, figures and report are made from, as paths in `results/{study}`.
 
     Accelerations are given as `4x`; data set and acceleration may be wildcards.
     """
@@ -77,7 +77,7 @@ class Reported:
         return [f"{folder}/{name}" for folder in folders]
 
     def metrics(self) -> list[str]:
-        """Metrics of everything that stands in a table, each once."""
+        """Metrics of everything that is in a table, each once."""
         study, files = self._study, []
         for setting in study.settings():
             files += self._measured(*setting, VOLUMES)
@@ -90,7 +90,9 @@ class Reported:
         return list(dict.fromkeys(files))
 
     def records(self) -> list[str]:
-        """What tells how the study was made, besides the manifests that come with the metrics."""
+        """Files that record how the study was made, besides the manifests that come with the
+        metrics.
+        """
         study, places = self._study, self._places
         files = [
             places.store(dataset, seed)
@@ -115,14 +117,14 @@ class Reported:
 
     @property
     def kinds(self) -> list[str]:
-        """Kinds of figure that this study has something to show in."""
+        """Kinds of figure for which this study has something to show."""
         left_out = set() if self._domain else {"panel_domain"}
         left_out |= set() if shows_recipes(self._study) else {"recipes"}
         left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]
 
     def shown(self, kind: str, dataset: str, acceleration: str) -> list[str]:
-        """The files that a figure shows; none where it shows the study's configuration.
+        """The files that a figure shows; none if it shows the study's configuration.
 
         Raises:
             KeyError: there is no such kind.
@@ -171,7 +173,7 @@ class Reported:
                 yield Figure(kind, *of_what, place)
 
     def title(self, kind: str, dataset: str | None, acceleration: str | None) -> str:
-        """What a figure's heading begins with."""
+        """The beginning of a figure's heading."""
         study = self._study
         if kind == "dag":
             return "Steps of one setting and seed"
@@ -185,5 +187,5 @@ class Reported:
 
 
 def of_study(study: Study) -> Reported:
-    """What a study's tables, figures and report are made of."""
+    """The files that a study's tables, figures and report are made from."""
     return Reported(Models(study))

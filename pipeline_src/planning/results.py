@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.config.setting import Setting
+from pipeline_src.operations.preflight import reconstructed_files
 from pipeline_src.planning import steps
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     COST,
     FIGURE_FOLDER,
     MANIFEST,
+    RECONSTRUCTED,
+    RECONSTRUCTIONS,
     REPORT,
     TABLE_FOLDER,
     VOLUMES,
@@ -30,7 +33,7 @@ Result = tuple[steps.Step, str, str]
 
 class Results:
     """The results of a study by the wildcards of their rules: `dataset`, `acceleration` (`4x`),
-    `seed` where there is one for each, `model`.
+    `seed` if there is one result per seed, `model`.
 
     Args:
         models: of the study.
@@ -52,13 +55,13 @@ class Results:
         return step, f"{self._root}/{manifest_of(place)}", f"{self._root}/{place}"
 
     def store(self, wildcards: Any) -> Result:
-        """The store of a data set; that of a repeat where stores are repeated."""
+        """The store of a data set; that of a repeat if stores are repeated."""
         seed = wildcards.get("seed")
         step = steps.prepare_step(of_repeat(self._study, seed), wildcards.dataset)
         return self._named(step, self._places.store(wildcards.dataset, seed))
 
     def mask(self, wildcards: Any) -> Result:
-        """The mask of a setting; that of a repeat where masks are repeated."""
+        """The mask of a setting; that of a repeat if masks are repeated."""
         seed, setting = wildcards.get("seed"), _setting(wildcards)
         step = steps.mask_step(of_repeat(self._study, seed), setting.dataset, setting.factor)
         return self._named(step, self._places.mask(*setting, seed))
@@ -79,8 +82,9 @@ class Results:
         return steps.evaluate_step(part), manifest_of(place), place
 
     def metrics(self, wildcards: Any) -> Result:
-        """The metrics of the study's own models: all are measured at once, and the first that is
-        outdated stands for them."""
+        """The metrics of the study's own models: all are measured together, and the first outdated
+        one represents them.
+        """
         found = [
             self._metrics(wildcards.dataset, self._folder(wildcards, name))
             for name in self._study.model_names()
@@ -100,8 +104,18 @@ class Results:
         """What teacher and student cost."""
         return self._named(steps.cost_step(), COST)
 
+    def reconstructions(self, wildcards: Any) -> Result:
+        """Files of others, by a model of the study."""
+        asked = self._study.reconstruct[wildcards.name]
+        trained = self._places.model(**asked.training(self._study.seeds))
+        place = f"{RECONSTRUCTED}/{wildcards.name}"
+        files = reconstructed_files(self._study, wildcards.name, f"{self._root}/{place}")
+        files.append(f"{self._root}/{trained}/{WEIGHTS}")
+        step = steps.reconstruct_step(asked.settings(self._study.seeds), [*map(Path, files)])
+        return self._named(step, f"{place}/{RECONSTRUCTIONS}")
+
     def tables(self, wildcards: Any) -> Result:
-        """All tables; the first stands for them."""
+        """All tables, represented by the first."""
         step = steps.tables_step(self._study, self._paper)
         return self._named(step, f"{TABLE_FOLDER}/{self._reported.tables[0]}.csv")
 
@@ -110,7 +124,7 @@ class Results:
         return self._named(steps.report_step(self._study, self._paper_config), REPORT)
 
     def figure(self, kind: str, shown: int = 1) -> Callable[[Any], Result]:
-        """A figure of so many files, by the wildcards of its rule."""
+        """A figure of ``shown`` files, by the wildcards of its rule."""
         made = KINDS[kind]
 
         def result(wildcards: Any) -> Result:

@@ -1,4 +1,4 @@
-"""Which models the pictures and curves show."""
+"""Chooses the models that figures and curves show."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ CURVES_METHOD = "at"
 
 
 def shown_methods(study: Study) -> list[str]:
-    """Methods in panels: those chosen by the configuration, or the first that students are
-    distilled by."""
+    """Methods in panels: those chosen by the configuration, or the first by which students are
+    distilled.
+    """
     distilled = [method for method in study.methods if study.recipes_of(method)]
     chosen = study.evaluation.panel_methods
     return distilled[:1] if chosen is None else [m for m in chosen if m in distilled]
@@ -24,8 +25,9 @@ def shown_models(study: Study) -> list[str]:
 
 
 def curves_models(study: Study) -> list[str]:
-    """Models in learning curves: as in panels, but where the configuration chooses no methods, of
-    attention transfer as in the paper."""
+    """Models in learning curves: as in panels, except that if the configuration chooses no methods,
+    attention transfer is shown as in the paper.
+    """
     methods = shown_methods(study)
     if study.evaluation.panel_methods is None and CURVES_METHOD in study.methods:
         methods = [CURVES_METHOD]

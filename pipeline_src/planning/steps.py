@@ -1,9 +1,8 @@
-"""What defines each result of a study: its settings, and the source files that shape it.
+"""Defines each result of a study by its settings and the source files that affect it.
 
-What lists data or reads masks is imported where it is needed: most commands do neither.
-
-Snakemake takes both for every rule, and every manifest records them. A result whose manifest says
-otherwise was made for another study, or by other code.
+Snakemake uses both for every rule, and every manifest records them. If they differ from a result's
+manifest, it was made for another study, or by other code. Modules that list data or read masks are
+imported only where they are needed, since most commands do neither.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.config.data import source_module
+from pipeline_src.config.datasets import source_module
 from pipeline_src.config.networks import OtherNetwork
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -37,7 +36,7 @@ class Step:
     Attributes:
         settings: values of the configuration, JSON-serialisable.
         code: source files.
-        given: files from outside the results; None where they are not at hand.
+        given: files from outside the results; None if they are not available.
     """
 
     settings: Mapping[str, Any]
@@ -83,7 +82,7 @@ def train_step(plan: TrainingPlan) -> Step:
 
 
 def training_code(plan: TrainingPlan) -> list[Path]:
-    """What all trainings share, and the own modules of the networks and the method."""
+    """Source files that all trainings share, and the modules of the plan's networks and method."""
     modules = ["training.stages"]
     others = [n for n in plan.networks.values() if isinstance(n, OtherNetwork)]
     modules += [network.import_path for network in others]
@@ -94,10 +93,10 @@ def training_code(plan: TrainingPlan) -> list[Path]:
 
 
 def _code_of(what: str, *modules: str) -> list[Path]:
-    """Source files of modules, some of them of one's own.
+    """Source files of modules, some of which may be users' own.
 
     Raises:
-        InputError: one is not there.
+        InputError: one does not exist.
     """
     try:
         return sources(*modules)
@@ -116,8 +115,9 @@ def cost_step() -> Step:
 
 
 def tables_step(study: Study | None, paper: Path) -> Step:
-    """All tables of a study, beside the paper's values; of metrics that speak for themselves
-    without one."""
+    """All tables of a study, compared with the paper's values; without a study, from the metrics
+    alone.
+    """
     settings: dict[str, Any] = {"paper": sha256_file(paper)}
     if study is not None:
         settings |= {
@@ -144,8 +144,9 @@ def figure_step(
     setting: tuple[str, str] | None = None,
     models: Models | None = None,
 ) -> Step:
-    """A figure of so many files; ``models`` for one that shows the study's configuration, or how
-    they hang together."""
+    """A figure of ``shown`` files; ``models`` is needed if it shows the study's configuration, or
+    how the models depend on each other.
+    """
     settings: dict[str, Any] = {"kind": kind, "title": title, "shown": shown}
     settings["setting"] = list(setting) if setting else None
     made = figure_kind(kind)
@@ -161,7 +162,7 @@ def figure_step(
 
 
 def report_step(study: Study, paper: Path) -> Step:
-    """The report, which tells in what a study is another than the paper's configuration."""
+    """The report, which also says how a study differs from the paper's configuration."""
     settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
     settings["paper"] = sha256_file(paper)
     # Each names itself in the methods section.
@@ -170,20 +171,27 @@ def report_step(study: Study, paper: Path) -> Step:
     return Step(settings, _code_of(study.study, "reporting.report", *sorted(kinds)))
 
 
+def reconstruct_step(settings: Mapping[str, Any], files: list[Path]) -> Step:
+    """Reconstructions of files by a trained model; ``files`` are those, and the weights."""
+    there = all(file.exists() for file in files)
+    code = sources("inference.run", "inference.inputs")
+    return Step(settings, code, files if there else None)
+
+
 def crate_step() -> Step:
     """The archive of a study."""
     return Step({}, sources("provenance.crate"))
 
 
 def is_outdated(step: Step, manifest: str, output: str) -> bool:
-    """Whether a result is there, and is not what is asked for."""
+    """Whether a result exists but was made with other settings, code or files."""
     return Path(output).exists() and bool(why_outdated(step, Path(manifest)))
 
 
 def why_outdated(step: Step, manifest: Path) -> str:
-    """Why a result is not what is asked for, as the end of a sentence; empty where it is.
+    """Why a result is outdated, as the end of a sentence; empty if it is not.
 
-    What has no manifest is not: nobody could say what it is.
+    A result without a manifest is outdated, since nothing is known about it.
     """
     if not manifest.exists():
         return "has no manifest that says what made it"
@@ -205,9 +213,11 @@ def why_outdated(step: Step, manifest: Path) -> str:
 
 
 def _other_file(made: Manifest, given: list[Path]) -> str:
-    """What differs between the given files that a manifest lists and those that are there, in a few
-    words; empty if nothing does. A file of the same name, size and date is taken for the same; else
-    its digest decides, as in a copy of the data.
+    """How the input files that a manifest lists differ from those that exist now, in a few words;
+    empty if they do not.
+
+    A file of the same name, size and date is taken to be the same; otherwise its digest decides, as
+    in a copy of the data.
     """
     try:
         inputs = made.require("inputs").inputs.values()

@@ -1,5 +1,4 @@
-"""A study without its images and weights: what its tables and figures are made of, small enough to
-lie beside the documents that quote them."""
+"""Archives the records of a study, without images and weights, to be stored with documents."""
 
 from __future__ import annotations
 
@@ -45,15 +44,15 @@ from pipeline_src.text import markdown
 
 #: The records themselves, in an archive's folder.
 RECORDS = "records.tar.xz"
-#: Where given data lies for somebody who has the records alone.
+#: Folder of the input data in archived paths.
 DATA_ROOT = "data"
 
 
 def recorded_files(study: Study) -> list[str]:
-    """Paths in the results that an archive holds, in order, each once.
+    """Paths in the results that an archive contains, in order, each once.
 
-    Configuration, metrics, histories, manifests, masks, the measured cost, and the reconstructed
-    slices that the figures show; neither weights nor stores.
+    They are configuration, metrics, histories, manifests, masks, the measured cost, and the
+    reconstructed slices that the figures show, but neither weights nor stores.
     """
     places, reported = Places(study), of_study(study)
     files = [CONFIG, COST, manifest_of(COST)]
@@ -72,7 +71,7 @@ def recorded_files(study: Study) -> list[str]:
 
 
 def drawable(reported: Reported) -> list[Figure]:
-    """The figures of a study that its records suffice for: those that do not show a store."""
+    """The figures of a study that can be drawn from its records: those that do not show a store."""
     return [figure for figure in reported.figures() if KINDS[figure.kind].shows != "store"]
 
 
@@ -82,7 +81,7 @@ def shown_by(reported: Reported, figure: Figure) -> list[str]:
 
 
 def write_archive(results: Path, folder: Path) -> list[Path]:
-    """Write a finished study's records, its tables as Markdown, and a page that tells of both.
+    """Write a finished study's records, its tables as Markdown, and a page that describes both.
 
     The same results give the same bytes. Host names, cluster jobs and the folder of the data are
     left out of manifests and configuration.
@@ -129,7 +128,7 @@ def study_tables(results: Path, reported: Reported) -> list[Path]:
 
 
 def check_records(results: Path, names: Sequence[str]) -> None:
-    """Check that recorded files are those that the recorded manifests tell of.
+    """Check that recorded files are those that the recorded manifests describe.
 
     Raises:
         InputError: one is not.
@@ -154,7 +153,7 @@ def _content(results: Path, name: str, data_root: Path) -> bytes:
 
 
 def _public(manifest: Manifest, path: Path, results: Path, data_root: Path) -> dict[str, Any]:
-    """A manifest without what tells of the machine's names and folders; paths are resolved."""
+    """A manifest without the names of machines and folders; paths are resolved."""
 
     def place_of(given: str) -> str:
         place = Path(os.path.normpath(path.parent / given))

@@ -1,7 +1,7 @@
-"""A study as one archive that explains itself (RO-Crate 1.2), and all its numbers in one table.
+"""Packs a study as a self-describing archive (RO-Crate 1.2).
 
-The crate's metadata name every file with its digest and what it is, and every step that made one,
-from the manifests beside the results.
+The crate's metadata describe every file with its digest, and every step that made one, from the
+manifests beside the results.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ PAPER_AUTHORS = (
 def write_crate(results: Path, output: Path, license_url: str = MIT) -> None:
     """Write the crate of a finished study as a zip archive, metadata first.
 
-    In it are the study's files of `DESCRIPTIONS`, byte for byte. Image data is not: `volumes.h5`
-    and what else the manifests name are listed with digest and, where the file lies in the results,
-    size. Figures and the report do show some slices. Each manifest becomes a `CreateAction`; a file
-    that none names is listed without one. The same results give the same bytes; `datePublished` is
-    when the newest of them was finished.
+    It contains the study's files of `DESCRIPTIONS`, byte for byte. Image data is not included:
+    `volumes.h5` and other files that the manifests name are listed with digest and, if the file is
+    in the results, size. Figures and the report do show some slices. Each manifest becomes a
+    `CreateAction`; a file that no manifest names is listed without one. The same results give the
+    same bytes; `datePublished` is when the newest of them was finished.
 
     Args:
         results: folder of the study, `results/{study}`.
         output: the archive, such as `results/{study}/{study}.crate.zip`.
-        license_url: under which the results are given away, as a web address.
+        license_url: licence of the results, as a web address.
 
     Raises:
-        InputError: the study is unfinished, a manifest is damaged, a file is not what a manifest
-            says of it, or is a link that leaves the results; the line names the first such file.
+        InputError: the study is unfinished, a manifest is damaged, or a file is not what a manifest
+            says or is a link that leaves the results; the message names the first such file.
     """
     content = read_results(results)
     metadata = crate_metadata(content, license_url)
@@ -91,7 +91,7 @@ def crate_metadata(content: Content, license_url: str) -> str:
     """The text of `ro-crate-metadata.json`.
 
     Raises:
-        InputError: no manifest tells of a time.
+        InputError: no manifest contains a time.
     """
     # Imported late: only writing a crate pays for the library.
     from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
@@ -138,8 +138,9 @@ def _study_description(study: Study) -> str:
 
 
 def _add(crate: Any, identifier: str, kind: str, **properties: Any) -> Any:
-    """A contextual entity; an entity among the properties becomes a link to it. An empty list is
-    left out, and a list of one is that one, as the specification recommends."""
+    """Add a contextual entity; an entity among the properties becomes a link to it. An empty list
+    is left out, and a list of one item is replaced by it, as the specification recommends.
+    """
     from rocrate.model.contextentity import ContextEntity  # type: ignore[import-untyped]
 
     given = {key: _compact(value) for key, value in properties.items() if value != []}
@@ -182,7 +183,9 @@ def _add_files(crate: Any, content: Content) -> dict[str, Any]:
 
 
 def _key(place: str, sha256: str) -> str:
-    """What a file's entity goes by: its place, or outside the results its digest and name."""
+    """The key of a file's entity: its path, or for a file outside the results its digest and
+    name.
+    """
     return place if is_inside(place) else f"../{sha256}/{PurePosixPath(place).name}"
 
 
@@ -200,7 +203,7 @@ def _software_key(action: Action) -> str:
 
 
 def _softwares(content: Content) -> dict[str, Action]:
-    """An action of each state of the software that made results, by key."""
+    """One action per state of the software that made results, by key."""
     return {_software_key(action): action for action in content.actions}
 
 

@@ -1,4 +1,4 @@
-"""What goes into a study's RO-Crate: its files, and the manifests that tie them together."""
+"""Collects what goes into a study's RO-Crate: its files, and the manifests that connect them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipeline_src.planning.places import (
 )
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
-#: What a crate holds and what that is: the first pattern that a path in the results matches.
+#: Descriptions of the files in a crate: the first pattern that a path in the results matches.
 DESCRIPTIONS = (
     (f"*{MANIFEST}", "What made the results beside it: inputs, code, packages, machine and time"),
     (CONFIG, "Configuration of the study, every value included"),
@@ -87,7 +87,7 @@ FORMATS = {
     ".tex": "application/x-tex",
     ".yaml": "application/yaml",
 }
-#: What manifests name, or every study has, and a crate does not hold.
+#: Files that manifests name or that every study has, but that are not put into a crate.
 NOT_INCLUDED = (
     (f"*/{STORE}", "Prepared slices of all volumes, which may be images of patients"),
     (f"*/{PANEL}", "The reconstructed slice that the pictures show"),
@@ -120,14 +120,14 @@ def _stores(study: Study) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Action:
-    """What one manifest in the results tells of.
+    """The content of one manifest in the results.
 
     Attributes:
-        path: the manifest's place in the results.
+        path: the manifest's path in the results.
         command: what made the outputs, such as `train`.
-        inputs, outputs: SHA-256 by place in the results; the place of a file elsewhere begins with
+        inputs, outputs: SHA-256 by path in the results; the path of a file elsewhere begins with
             `../` or `/`.
-        started, ended: of the first and after the last run; None where it tells of no run.
+        started, ended: beginning of the first and end of the last run; None if there is no run.
         effort: seconds, runs and processors in a few words.
         version: version and commit of the pipeline.
         packages: versions by name.
@@ -150,7 +150,7 @@ class Action:
 
 
 def read_action(results: Path, path: str) -> Action:
-    """What the manifest at a place in the results tells of.
+    """Read the manifest at a path in the results.
 
     Raises:
         InputError: it cannot be read, or lacks what every manifest has.
@@ -179,7 +179,7 @@ def read_action(results: Path, path: str) -> Action:
 
 
 def _place(manifest: str, path: str) -> str:
-    """Where a file lies in the results that a manifest there names relative to itself."""
+    """The path in the results of a file that a manifest names relative to itself."""
     return os.path.normpath(PurePosixPath(manifest).parent / path)
 
 
@@ -190,14 +190,14 @@ def is_inside(place: str) -> bool:
 
 @dataclass(frozen=True)
 class Content:
-    """What a study's results hold.
+    """The results of a study.
 
     Attributes:
         results: their folder.
         study: the study, as configured.
-        included: places of the files of the crate, sorted.
-        listed: places of the files that are named in it alone, sorted.
-        actions: in the order of their manifests' places.
+        included: paths of the files of the crate, sorted.
+        listed: paths of the files that are only named in it, sorted.
+        actions: in the order of their manifests' paths.
         digests: SHA-256 of all included and listed files.
     """
 
@@ -210,7 +210,7 @@ class Content:
 
 
 def read_results(results: Path) -> Content:
-    """Look through the results of a finished study.
+    """Collect the results of a finished study.
 
     Raises:
         InputError: see `write_crate`.
@@ -239,20 +239,21 @@ def read_results(results: Path) -> Content:
 
 
 def require_file(results: Path, name: str) -> None:
-    """Refuse results that lack a file.
+    """Check that a file is in the results.
 
     Raises:
-        InputError: it is not there.
+        InputError: it is missing.
     """
     if not (results / name).is_file():
         raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
 
 
 def check_inside(results: Path, name: str) -> None:
-    """A link may lead to any file of this machine, and crates and archives are given away.
+    """Refuse a link out of the results: it may lead to any file of this machine, and crates and
+    archives are published.
 
     Raises:
-        InputError: a file of the results is a link that leaves them.
+        InputError: the file is such a link.
     """
     place = (results / name).resolve()
     if not place.is_relative_to(results.resolve()):
@@ -263,7 +264,9 @@ def check_inside(results: Path, name: str) -> None:
 
 
 def _described_files(results: Path, study: Study) -> Iterator[str]:
-    """Places of the files that are the study's as configured; one from before may have others."""
+    """Paths of the files that the study has as configured; an older configuration may have left
+    others.
+    """
     folders = {"."} | {PurePosixPath(name).parent.as_posix() for name in required_files(study)}
     for path in sorted(results.rglob("*")):
         place = PurePosixPath(path.relative_to(results).as_posix())
@@ -279,15 +282,15 @@ def _described_files(results: Path, study: Study) -> Iterator[str]:
 
 
 def describe_file(known: Sequence[tuple[str, str]], name: str) -> str:
-    """What a file in the results is, by its place; empty for one that is not known."""
+    """What a file in the results is, by its path; empty for unknown files."""
     return next((text for pattern, text in known if fnmatchcase(name, pattern)), "")
 
 
 def check_digests(results: Path, action: Action, digests: dict[str, str]) -> None:
-    """Check a manifest against the digests of files, as far as there are any.
+    """Check a manifest against the digests of files, as far as they are known.
 
     Raises:
-        InputError: a file is another than the manifest tells of.
+        InputError: a file differs from the one in the manifest.
     """
     for places, problem in (
         (action.outputs, "is not the file that its manifest describes"),

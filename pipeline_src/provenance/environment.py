@@ -1,4 +1,4 @@
-"""What makes a result: code, packages and machine, as its manifest records them."""
+"""Describes the code, packages and machine that make a result, for its manifest."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ REPORTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "nibabel
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that shape a number, and of Python."""
+    """Versions of Python and of the packages that affect numbers."""
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in REPORTED_PACKAGES
     }
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that runs, with ``-dirty`` for local edits; None where git does
-    not tell it."""
+    """The commit of the checkout that runs, with ``-dirty`` for local edits; None if git does not
+    know it.
+    """
     return _described()[0]
 
 
 def commit_problem() -> str:
     """Why the commit is not known, in one line: ``outside git`` or git's own reason, such as that
-    the checkout belongs to another user; empty where it is known."""
+    the checkout belongs to another user; empty if it is known.
+    """
     return _described()[1]
 
 
 def _described() -> tuple[str | None, str]:
     """The commit or None, and why it is not known."""
-    # Git's refusal to look into another user's checkout is left as it is: what lies there, such as
-    # the programs that its configuration names, would be run.
+    # Git refuses to read another user's checkout, and that is left as it is: programs named in its
+    # configuration would be run.
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
@@ -70,7 +72,7 @@ def machine() -> dict[str, Any]:
 
 
 def record() -> dict[str, Any]:
-    """Everything above as one block for a manifest; `commit_problem` where there is no commit."""
+    """All of the above as one block for a manifest; `commit_problem` if there is no commit."""
     commit, problem = git_commit(), {}
     if commit is None:
         problem["commit_problem"] = commit_problem()

@@ -1,4 +1,4 @@
-"""Where a result comes from: from manifest to manifest, back to the files that were given."""
+"""Traces a result from manifest to manifest, back to the input files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Step:
     """A file on the way to a result.
 
     Attributes:
-        depth: how many steps before the result.
-        role: what the next step took it for; empty for the result itself.
+        depth: number of steps before the result.
+        role: what the next step used it as; empty for the result itself.
         expected: the SHA-256 that the next step read; None for the result itself.
-        manifest: what made it; None for a file that was given.
-        seen: whether it stood in the list before, with all that is behind it.
+        manifest: the manifest of what made it; None for an input file.
+        seen: whether it appeared in the list before, with everything behind it.
     """
 
     depth: int
@@ -37,7 +37,9 @@ class Step:
 
     @property
     def problem(self) -> str:
-        """What does not fit: the file is gone, or is not what was read or written; else empty."""
+        """What does not match: the file is missing, or is not what was read or written; else
+        empty.
+        """
         if not self.path.exists():
             return "is gone"
         digest = sha256_file(self.path)
@@ -49,17 +51,18 @@ class Step:
         return ""
 
 
-#: What a manifest has to tell for its result to be traced.
+#: Keys that a manifest must have for its result to be traced.
 PARTS = ("command", "inputs", "outputs", "runs", "made_by")
 
 
 def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
     """The manifest beside a file that names it among its outputs, or None.
 
-    A manifest, which figures of trainings are drawn from, stands for what it describes.
+    A manifest itself, from which figures of trainings are drawn, represents what it describes.
 
     Raises:
-        InputError: one beside the file cannot be read, or is no manifest though it names the file.
+        InputError: one beside the file cannot be read, or is not a manifest although it names the
+            file.
     """
     for found in sorted(path.parent.glob(f"*{MANIFEST}")):
         manifest = Manifest.read(found)
@@ -72,18 +75,18 @@ def manifest_of(path: Path) -> tuple[Path, Manifest] | None:
 def trace(
     path: Path, where: Mapping[str, str] | None = None, folders: Sequence[Path] = ()
 ) -> Iterator[Step]:
-    """A result and all that went into it, depth first.
+    """A result and everything it was made from, depth first.
 
-    With ``where``, only those direct inputs are followed whose manifest has no other value under
-    these keys, such as `{"model": "at", "training": "sft_kd"}`.
+    With ``where``, only direct inputs are followed whose manifest has no other value for these
+    keys, such as `{"model": "at", "training": "sft_kd"}`.
 
-    Manifests name files from where they lie themselves. Those that no step made stay behind when
-    results are moved; they are looked for, by their digest, in ``folders``, in the study's
-    `data_root`, in this folder and in the project.
+    Manifests name files relative to themselves. Input files that no step made stay behind when
+    results are moved; they are searched by their digest in ``folders``, in the study's `data_root`,
+    in the current folder and in the project.
 
     Raises:
-        InputError: the file does not exist, nothing is known of it, or none of its inputs was made
-            with a value of ``where``.
+        InputError: the file does not exist, nothing is known about it, or none of its inputs was
+            made with a value of ``where``.
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist")
@@ -109,7 +112,7 @@ def _check_where(
 
 
 def _data_roots(path: Path) -> list[Path]:
-    """The `data_root` of the study that a result belongs to, where its configuration tells it."""
+    """The `data_root` of the study that a result belongs to, if its configuration names it."""
     for folder in path.resolve().parents:
         config = folder / CONFIG
         if config.is_file():
@@ -137,7 +140,7 @@ DEEPEST = 64
 
 
 def _moved(name: str, sha256: str, places: Sequence[Path]) -> Path | None:
-    """A file with these bytes that ends, in one of these folders, as this one did."""
+    """A file with this digest whose path in one of these folders ends like the recorded one."""
     parts = [part for part in Path(name).parts if part != os.pardir][-DEEPEST:]
     ends = [Path(*parts[number:]) for number in range(len(parts))]
     files = (place / end for place in places for end in ends)
@@ -173,8 +176,9 @@ def _matches(source: Path, where: Mapping[str, str]) -> bool:
 
 
 def describe(step: Step) -> str:
-    """A step as one line, indented by how far back it is; what manifests and file names hold of
-    control characters is written out."""
+    """A step as one line, indented by its depth; control characters in manifests and file names are
+    escaped.
+    """
     if step.manifest is None:
         made = "given"
     else:

@@ -1,8 +1,8 @@
 """Manifests: what went into a result, what came out, and what made it.
 
-They are written and read here alone. A manifest may come from an older version of the pipeline, or
-from a stranger: every part that is missing or damaged is as if it were not there, until somebody
-requires it.
+They are written and read only here. A manifest may come from an older version of the pipeline, or
+from a stranger: every part that is missing or damaged is treated as absent, until a caller requires
+it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, sha256_file, write_json
 from pipeline_src.provenance.environment import record
 
-#: Stands for what is told nowhere.
+#: Shown for anything that is not recorded.
 UNKNOWN = "not recorded"
-#: What of a run tells of the place and not of the result.
+#: Facts about a run that describe the machine and not the result.
 PRIVATE = ("host", "job", "gpus")
-#: What older versions called parts.
+#: Names that older versions used for parts.
 FORMER_NAMES = {"runs": "sittings", "settings": "plan"}
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -46,7 +46,7 @@ class Given(_Part):
 
 
 class Run(_Part):
-    """One process's share of a result; see `RunRecorder.so_far`. What is not told is None."""
+    """One process's share of a result; see `RunRecorder.so_far`. Unknown values are None."""
 
     started: str | None = None
     seconds: Amount
@@ -133,7 +133,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def from_content(cls, content: object, path: Path) -> Self:
-        """A manifest of what a file holds; ``path`` is for messages alone."""
+        """A manifest from the content of a file; ``path`` is only for messages."""
         told = dict(content) if isinstance(content, dict) else {}
         for name, former in FORMER_NAMES.items():
             if former in told:
@@ -150,7 +150,7 @@ class Manifest(BaseModel):
         return manifest
 
     def require(self, *parts: str) -> Self:
-        """Refuse a manifest in which a part is missing or damaged.
+        """Check that no part is missing or damaged.
 
         Raises:
             InputError: the first such part.
@@ -163,31 +163,32 @@ class Manifest(BaseModel):
         return self
 
     def refusal(self, problem: str) -> InputError:
-        """The error that says what is wrong with the manifest."""
+        """The error for a problem of this manifest."""
         return InputError(
-            f"{self._path}: is no manifest of this pipeline ({problem}); run the workflow again"
+            f"{self._path}: is not a manifest of this pipeline ({problem}); run the workflow again"
         )
 
     @property
     def is_empty(self) -> bool:
-        """Whether it tells nothing at all, as what is no manifest does."""
+        """Whether it contains nothing, as a file that is not a manifest."""
         return not self._content
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
     def get(self, key: str, otherwise: Any = None) -> Any:
-        """What it tells under any key, such as a label, as it stands there."""
+        """The value of any key, such as a label, as stored."""
         return self._content.get(key, otherwise)
 
     @property
     def seconds(self) -> float:
-        """Of all runs together."""
+        """Total time of all runs."""
         return sum(run.seconds for run in self.runs)
 
     def without_places(self, place_of: Callable[[str], str]) -> dict[str, Any]:
-        """Its content as JSON without the names of machines and jobs; ``place_of`` gives the path
-        that stands for each input's."""
+        """Its content as JSON without the names of machines and jobs; ``place_of`` returns the path
+        to use for each input's.
+        """
         content = copy.deepcopy(self._content)
         for given in content["inputs"].values():
             given["path"] = place_of(given["path"])
@@ -198,10 +199,10 @@ class Manifest(BaseModel):
 
 
 def refuse_manifest_of_other(path: Path, command: str) -> None:
-    """Refuse to put a manifest where that of another command's result lies.
+    """Check that no manifest of another command's result would be overwritten.
 
     Raises:
-        InputError: it lies there.
+        InputError: one would.
     """
     other = Manifest.read(path).get("command", command) if path.exists() else command
     if other != command:
@@ -226,8 +227,14 @@ def write_manifest(
     Paths in it are relative to its folder, so that results can be moved as a whole.
 
     Args:
-        runs: what `RunRecorder.so_far` tells of each.
-        facts: whatever else the result needs told, such as labels.
+        path: the manifest.
+        command: the command that made the result.
+        inputs: files by role.
+        outputs: files that were made.
+        settings: the part of the configuration that defines the result.
+        code: digests of source files by name.
+        runs: `RunRecorder.so_far` of each run.
+        facts: anything else to record, such as labels.
     """
     # Resolved, since the results may lie behind a link to another disk.
     folder = path.parent.resolve()
@@ -249,6 +256,6 @@ def write_manifest(
         "runs": runs,
         "made_by": record(),
     }
-    # What is written is what can be read.
+    # Checks that what is written can be read.
     Manifest.model_validate(content)
     write_json(path, content)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline_src.config import Study, load_study
-from pipeline_src.config.data import OwnSource
+from pipeline_src.config.datasets import OwnSource
 from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, whole_folder
 from pipeline_src.planning.models import Models
@@ -40,11 +40,13 @@ LONGEST_NAME = 1 << 12
 
 
 def unpack(folder: Path, results: Path, *, run_modules: bool = False) -> Study:
-    """Unpack a study's records into a folder that is not there yet.
+    """Unpack a study's records into a folder that does not exist yet.
 
-    Only plain files of the places that a study has are taken.
+    Only plain files at paths that a study has are accepted.
 
     Args:
+        folder: of the records.
+        results: where to; empty or not there yet.
         run_modules: take a study that names modules outside this project too, which figures and
             report import.
 
@@ -163,10 +165,10 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     Args:
         study: as configured.
         results: the unpacked records.
-        run: runs one command of the command line; gives its exit status.
+        run: runs one command of the command line; returns its exit status.
 
     Raises:
-        InputError: a command failed; it has told why.
+        InputError: a command failed; it has printed why.
     """
     reported, config = of_study(study), str(results / CONFIG)
     figures = drawable(reported)
@@ -200,7 +202,7 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
 
 
 def changed_tables(folder: Path, results: Path) -> list[str]:
-    """Names of the tables that are not what lies beside the records."""
+    """Names of the tables that differ from those stored with the records."""
     study = load_study(results / CONFIG)
     kept = {path.name: path.read_bytes() for path in (folder / TABLE_FOLDER).glob("*.md")}
     made = {path.name: path.read_bytes() for path in study_tables(results, of_study(study))}

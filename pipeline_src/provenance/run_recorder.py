@@ -1,4 +1,4 @@
-"""One run of a command, as the manifests of its results record it."""
+"""Measures one run of a command for the manifests of its results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline_src.provenance.environment import machine
 class RunRecorder:
     """Measures what one process spends on a result: when, where, how long, and how much energy.
 
-    The energy is the processor's as a whole, from the counters of Linux's powercap; it takes part
-    in whatever else the machine did.
+    The energy is that of the whole processor, from the counters of Linux's powercap; it includes
+    whatever else the machine did.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,12 @@ class RunRecorder:
         self._sample = {path: _read_number(path) for path in self._counters}
 
     def so_far(self) -> dict[str, Any]:
-        """Start, seconds since, seconds of importing before, whether the process is a fork that
-        imported less, its processor time, peak memory and joules (null where the platform does not
-        tell) and machine. The memory of a fork counts what its server had imported."""
+        """Start, seconds since then, seconds of importing before, whether the process is a fork
+        that imported less, its processor time, peak memory and joules (None if the platform does
+        not provide them) and machine.
+
+        The memory of a fork includes what its server had imported.
+        """
         for path, counter_range in self._counters.items():
             before, now = self._sample[path], _read_number(path)
             self._sample[path] = now

@@ -1,4 +1,4 @@
-"""What differs between the seeds of a study, in words."""
+"""Describes in words what differs between the seeds of a study."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pipeline_src.config.study import Study
 
 
 def folds_text(split: Folds) -> str:
-    """How patients are dealt, and which are tested: `cross-validation over 5 folds, ...`."""
+    """How patients are assigned to folds, and which are tested: `cross-validation over 5 folds,
+    ...`.
+    """
     whom = f" of {' and '.join(split.patients)}" if split.patients else ""
     tested = "each tested in turn" if split.fold is None else f"fold {split.fold} tested"
     return (
@@ -17,7 +19,7 @@ def folds_text(split: Folds) -> str:
 
 
 def repeated_text(study: Study) -> str:
-    """What each seed draws for itself, besides weights and batches; empty where nothing."""
+    """What each seed draws for itself, besides weights and batches; empty if nothing."""
     told = {"mask": "masks", "split": "splits of the patients"}
     return " and ".join(text for what, text in told.items() if what in study.repeat_over)
 
@@ -29,7 +31,7 @@ def shared_text(study: Study) -> str:
 
 
 def reach_text(study: Study) -> str:
-    """How far intervals over seeds reach, by what each seed drew."""
+    """What intervals over seeds cover, depending on what each seed drew."""
     shared, count = shared_text(study), len(study.seeds)
     if count == 1:
         return "One seed, one mask per setting, one split per data set."
@@ -40,21 +42,23 @@ def reach_text(study: Study) -> str:
     if not shared:
         return (
             f"Each of the {count} seeds has {repeated_text(study)} of its own: intervals are about "
-            "drawing all anew, and do not tell what each contributes."
+            "repeating all of it, and do not separate what each contributes."
         )
     return (
-        f"{shared[0].upper()}{shared[1:]} for all {count} seeds{own}: intervals tell nothing of "
+        f"{shared[0].upper()}{shared[1:]} for all {count} seeds{own}: intervals say nothing about "
         f"other {unknown}."
     )
 
 
 def of_seed(title: str, seed: int | None) -> str:
-    """A title, with the seed where there is one for each."""
+    """A title, with the seed if there is one per seed."""
     return title if seed is None else f"{title}, seed {seed}"
 
 
 def folds_tested(study: Study) -> list[str]:
-    """A sentence for each data set of whose folds some are not tested, or some more often."""
+    """A sentence for each data set in which some folds are not tested, or some are tested more
+    often.
+    """
     lines = []
     for name, dataset in study.datasets.items():
         split, repeats = dataset.split, len(study.seeds)

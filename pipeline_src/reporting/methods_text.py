@@ -1,10 +1,10 @@
-"""The methods section of the report, written from the configuration that ran."""
+"""Writes the methods section of the report from the configuration that ran."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-from pipeline_src.config.method import Method
+from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Network
 from pipeline_src.config.section import shown
 from pipeline_src.config.setting import acceleration_name
@@ -35,7 +35,7 @@ STARTS = {
 
 
 def methods_paragraphs(study: Study) -> list[str]:
-    """Data, sampling, networks, training, distillation and evaluation, a paragraph each."""
+    """Data, sampling, networks, training, distillation and evaluation, one paragraph each."""
     return [
         _data(study),
         _sampling(study),
@@ -113,8 +113,8 @@ def _networks(study: Study) -> str:
 
 
 def _other_networks(study: Study) -> str:
-    """Each as its kind describes it. Imported where there is one: it brings torch."""
-    # By name, so that a report of DC-CNNs does not depend on how they are computed.
+    """Describe networks of other kinds; imports their modules, and torch."""
+    # Imported by name, so that a report on DC-CNNs does not depend on how they are computed.
     describe = import_module("pipeline_src.models.registry").describe_network
     pair = {"teacher": study.networks.teacher, "student": study.networks.student}
     said = [
@@ -185,7 +185,7 @@ def _controls(study: Study) -> str:
 
 
 def _recipes(study: Study) -> str:
-    """The recipes, each with its methods where not all have it."""
+    """The recipes, each with its methods if not all methods have it."""
     told = []
     for recipe, title in RECIPE_TITLES.items():
         having = [model_title(n) for n in study.methods if recipe in study.recipes_of(n)]

@@ -1,4 +1,4 @@
-"""How models, metrics and questions are called, ordered and written wherever people read."""
+"""Names, order and number formats of models, metrics and questions wherever people read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 
-#: Stands for the mean over all methods that both recipes have; no method can be called so.
+#: Represents the mean over all methods that both recipes have; no method can have this name.
 ALL_METHODS = "*"
 #: Rows of the paper's table.
 MODEL_TITLES = {
@@ -22,15 +22,16 @@ MODEL_TITLES = {
     "cc": "CC",
     "fsp": "FSP",
     "sp": "SP",
+    "imitation": "Imitation",
 }
 RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 #: Columns of the paper's table.
 PAPER_RECIPES = [name for name, recipe in RECIPES.items() if recipe.of_paper]
-#: Models of one name that are trained with SFT too.
+#: Models whose names are also used for a training with SFT.
 SFT_TITLES = {"teacher": "SFT teacher", "student": "Student that others start from"}
-#: Metrics of the main table, as its cells have them.
+#: Metrics of the main table, as in its cells.
 MAIN_HEADING = " / ".join(METRICS[name].heading for name in MAIN)
-#: Stands where a table has no value.
+#: Printed if a table has no value.
 MISSING = "\N{EN DASH}"
 #: The questions asked, each a family of tests over the models of a setting.
 FAMILIES = {
@@ -66,7 +67,7 @@ TABLE_TITLES = {
     **{name: METRICS[name].table for name in MORE},
     "cost": "Cost of teacher and student",
 }
-#: Column of the main table that a training belongs to; each recipe has its own.
+#: The column of the main table for each training; each recipe has its own.
 COLUMN_OF_TRAINING = {
     "none": "std_kd",
     "standard": "std_kd",
@@ -77,7 +78,7 @@ COLUMN_OF_TRAINING = {
 
 
 def model_title(model: str) -> str:
-    """A method of one's own is shown by its name."""
+    """A model's title; a user's own method is shown by its name."""
     return MODEL_TITLES.get(model, model)
 
 
@@ -85,20 +86,20 @@ def full_title(model: str, training: str) -> str:
     """A model and how it was trained, in a few words: `Std-KD AT`, `SFT teacher`."""
     if training in RECIPE_TITLES:
         recipe = RECIPE_TITLES[training]
-        # The question says that it is the mean over methods.
+        # The question already says that it is the mean over methods.
         return recipe if model == ALL_METHODS else f"{recipe} {model_title(model)}"
     return SFT_TITLES.get(model, model_title(model)) if training == "sft" else model_title(model)
 
 
 def model_order(models: list[str]) -> list[str]:
-    """Models in the paper's order, those it does not have last."""
+    """Models in the paper's order, followed by those that it does not have."""
     known = [m for m in MODEL_TITLES if m in models]
     return known + sorted(set(models) - set(known))
 
 
 def value_text(value: float, metric: str, sign: str = "") -> str:
-    """A metric's value in print; the sign `+` is for differences, which always show theirs."""
-    # What rounds to zero has no sign of its own.
+    """A metric's value as text; the sign `+` is for differences, which always have one."""
+    # A value that rounds to zero is printed without its own sign.
     decimals = METRICS[metric].decimals
     return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
 
@@ -109,7 +110,7 @@ def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:
 
 
 def counted(numbers: Iterable[int], noun: str) -> str:
-    """`3 seeds`, `1 patient`, or `18 to 20 patients` where the numbers differ."""
+    """`3 seeds`, `1 patient`, or `18 to 20 patients` if the numbers differ."""
     low, high = min(found := [int(n) for n in numbers]), max(found)
     plural = "" if high == 1 else "s"
     return f"{low} {noun}{plural}" if low == high else f"{low} to {high} {noun}{plural}"

@@ -1,4 +1,4 @@
-"""The report: one HTML page that opens offline."""
+"""Writes the report: one HTML page that opens offline."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 
 CAPTIONS = PACKAGE / "reporting" / "captions"
-#: Kinds of figure for the first screen: the first of these that there is.
+#: Kinds of figure for the first screen: the first one that exists is shown.
 FIRST_SCREEN = ("boxplot_ssim",)
-#: Classes of the page for the words of the answers.
+#: CSS classes of the page for the words of the answers.
 TONES = {SHOWN: "shown", REFUTED: "refuted", NOT_SHOWN: "open", CANNOT: "cannot"}
 
 
@@ -51,8 +51,8 @@ class Shown:
 
     Attributes:
         kind: the file's name without its suffix.
-        heading: what it stands under.
-        title: what tells it from others there.
+        heading: the heading under which it appears.
+        title: distinguishes it from others there.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def caption_html(name: str, wildcards: dict[str, str]) -> Markup:
     path = CAPTIONS / f"{name}.rst"
     template = Template(_text(path, "caption"), undefined=StrictUndefined)
     text = template.render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(**wildcards)))
-    # A name that is no plain word must not bring in HTML or files of its own.
+    # A name with special characters must not insert HTML or include files.
     safe = {"raw_enabled": False, "file_insertion_enabled": False}
     return Markup(publish_parts(text, writer="html5", settings_overrides=safe)["body"])
 
@@ -84,7 +84,7 @@ def _text(path: Path, what: str) -> str:
 
 
 def embedded_png(path: Path) -> str:
-    """A picture as a data address.
+    """An image as a data address.
 
     Raises:
         InputError: the file cannot be read.
@@ -99,11 +99,11 @@ def figure_place(path: Path) -> tuple[str, dict[str, str]]:
     """Kind and wildcards of `.../figures/[{dataset}/[{acceleration}/]]{kind}.png`.
 
     Raises:
-        InputError: the path is not of that form.
+        InputError: the path does not have that form.
     """
     parts = path.parts
     if "figures" not in parts or not 2 <= len(below := parts[parts.index("figures") :]) <= 4:
-        raise InputError(f"{path}: is no figure of a study")
+        raise InputError(f"{path}: is not a figure of a study")
     wildcards = dict(zip(("dataset", "acceleration"), below[1:-1], strict=False))
     return path.stem, wildcards
 
@@ -139,15 +139,17 @@ class Asked:
 
 
 def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
-    """From the CSV file beside the table `answers`."""
+    """The questions, from the CSV file beside the table `answers`."""
     paths = [path.with_suffix(".csv") for path in tables if path.stem == "answers"]
     if not paths:
         raise InputError("report: the table 'answers' is not among --tables")
     rows = read_rows(paths[0], "table", NUMBERS, of_spreadsheet=True)
     if missing := sorted(set(COLUMNS) - set(rows)):
-        raise InputError(f"{paths[0]}: is no table of answers; columns missing: {missing}")
+        raise InputError(f"{paths[0]}: is not a table of answers; columns missing: {missing}")
     if unknown := sorted(set(rows["word"]) - set(TONES)):
-        raise InputError(f"{paths[0]}: {unknown[0]!r} is no answer; there are {', '.join(TONES)}")
+        raise InputError(
+            f"{paths[0]}: {unknown[0]!r} is not an answer; there are {', '.join(TONES)}"
+        )
     if unknown := sorted(set(rows["dataset"]) - set(study.datasets)):
         raise InputError(f"{paths[0]}: the study has no data set {unknown[0]!r}")
     several = len(list(study.settings())) > 1
@@ -165,8 +167,9 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
 
 
 def page_environment() -> Environment:
-    """What the page's templates are rendered with: others' text is escaped, and with the filter
-    `line` on one line."""
+    """The Jinja environment of the page's templates: it escapes text, and its filter `line` puts
+    text on one line.
+    """
     environment = Environment(
         loader=PackageLoader("pipeline_src.reporting", "."),
         autoescape=True,
@@ -186,7 +189,7 @@ def write_report(
     output: Path,
     results: Path | None = None,
 ) -> list[Path]:
-    """Write the page; returns the records of how the study was made that it tells of.
+    """Write the page; returns the records, of how the study was made, that it shows.
 
     Args:
         study: what was run.
@@ -194,7 +197,7 @@ def write_report(
         figures: PNG files of the study.
         configuration: the text of the configuration file that ran.
         output: the page.
-        results: folder of the study; None: the page knows of no such records.
+        results: folder of the study; None: the page shows no such records.
 
     Raises:
         InputError: a file is missing, a record is damaged, or a figure or table has no caption.
@@ -221,7 +224,7 @@ def write_report(
         main_table=main[0],
         questions=_questions(study, tables),
         first=first[0] if first else None,
-        # A wide table takes the width it needs, and the answers what is left beside it.
+        # A wide table takes the width it needs, and the answers the rest.
         narrow=len(list(study.settings())) <= 2,
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),

@@ -1,4 +1,4 @@
-"""The look that all figures share, and how they are headed and saved."""
+"""The style that all figures share, and how they get headings and are saved."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pipeline_src.files import atomic_path
 from pipeline_src.text import one_line
 
-#: Colour of a training, of Okabe & Ito's palette: told apart by colour-blind readers and, by
-#: lightness, in grey (L* of 33, 46, 54 and 71 from standard to SFT-KD).
+#: Colour of each training, from Okabe & Ito's palette: distinguishable by colour-blind readers and,
+#: by lightness, in grey (L* of 33, 46, 54 and 71 from standard to SFT-KD).
 COLORS = {
     "none": "#8c8c8c",
     "standard": "#4d4d4d",
@@ -48,7 +48,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.linewidth": 0.7,
     "axes.titlesize": NORMAL,
     "figure.constrained_layout.use": True,
-    # Comes with matplotlib, so that a figure looks the same everywhere.
+    # Part of matplotlib, so that a figure looks the same everywhere.
     "font.family": "DejaVu Sans",
     "font.size": NORMAL,
     "grid.color": "0.9",
@@ -58,7 +58,7 @@ _SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
     "text.color": _INK,
-    # Titles and names are others' text, in which a dollar begins no formula.
+    # A dollar in a title or name must not start a formula.
     "text.parse_math": False,
     "xtick.bottom": False,
     "xtick.color": _INK,
@@ -70,13 +70,14 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def apply_style() -> None:
-    """Small, legible type on white; embedded fonts in PDF."""
+    """Set small, legible type on white, and embedded fonts in PDF."""
     mpl.rcParams.update(_SETTINGS)
 
 
 def head(figure: Figure, title: str, *details: str) -> None:
-    """The heading of a figure, one line each, from its left edge; one that is too long for the
-    figure goes on below, and the figure grows by as much."""
+    """Print the heading of a figure, one line per text, from its left edge; a text that is too long
+    continues on the next line, and the figure grows by as much.
+    """
     given = [line for line in (title, *details) if line]
     lines = [part for line in given for part in fitted(line, figure.get_figwidth() - 0.15)]
     figure.suptitle("\n".join(lines), x=0.008, ha="left", fontsize=NORMAL)
@@ -84,8 +85,9 @@ def head(figure: Figure, title: str, *details: str) -> None:
 
 
 def fitted(text: str, inches: float, size: float = NORMAL, weight: str = "normal") -> list[str]:
-    """Text in the heading's size, or another in points, as lines that fit a width; words are broken
-    only where one alone does not fit."""
+    """Text in the heading's size, or another in points, as lines that fit a width; a word is broken
+    only if it alone does not fit.
+    """
     text, length = one_line(text), LINE_LENGTH
     if _inches(text, size, weight) <= inches:
         return [text]
@@ -99,7 +101,7 @@ def fitted(text: str, inches: float, size: float = NORMAL, weight: str = "normal
 
 
 def shortened(text: str, inches: float, size: float = NORMAL) -> str:
-    """Text on one line that fits a width; an ellipsis stands for an end that does not."""
+    """Text on one line that fits a width; an ellipsis replaces an end that does not fit."""
     text = short = one_line(text)
     while len(short) > 1 and _inches(short, size, "normal") > inches:
         text = text[:-1]
@@ -114,7 +116,8 @@ def _inches(text: str, size: float, weight: str) -> float:
 
 def wrap_lines(parts: Iterable[str], start: str = "") -> list[str]:
     """Parts of a sentence, after ``start``, on lines that fit below a figure's title; a part is
-    broken only where it is longer than a line."""
+    broken only if it is longer than a line.
+    """
     lines = [start]
     for number, part in enumerate(parts):
         glue = "; " if number else ""
@@ -128,7 +131,7 @@ def wrap_lines(parts: Iterable[str], start: str = "") -> list[str]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG and PDF beside each other, bytes depending only on its content."""
+    """Write a figure as PNG and PDF beside each other; the bytes depend only on its content."""
     for suffix in (".png", ".pdf"):
         metadata = {"CreationDate": None} if suffix == ".pdf" else {}
         with atomic_path(path.with_suffix(suffix)) as temporary:
@@ -136,5 +139,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def upright(image: NDArray[np.float32], quarter_turns: int) -> NDArray[np.float32]:
-    """A slice `(rows, columns)` as it is shown."""
+    """Turn a slice `(rows, columns)` as it is shown; a quarter turn swaps rows and columns of its
+    shape.
+    """
     return np.rot90(image, quarter_turns)

@@ -1,4 +1,4 @@
-"""When a training's state is saved, and how a training goes on from it."""
+"""Decides when a training's state is saved, and resumes a training from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.progress_file import progress_of
 from pipeline_src.running.state import Saved, StateFiles
 from pipeline_src.training.engine import Epoch, Stage
 from pipeline_src.training.seeding import random_states, restore_random_states
@@ -16,16 +17,17 @@ RANDOM = "random/"
 
 
 class Checkpointer:
-    """Saves the state after epochs, within long ones every so often, and when asked to stop.
+    """Saves the state after epochs, at intervals within long ones, and when asked to stop.
 
-    After an epoch it is saved unless that would take more than `SHARE` of the time: on a GPU an
-    epoch can take less than ten saves.
+    After an epoch it is saved unless saving would take more than `SHARE` of the time: on a GPU an
+    epoch can be shorter than ten saves.
 
-    ``saved`` is the state to go on from, if there is one; ``every`` is in seconds; ``facts`` gives
-    what a state says besides how far the training is.
+    ``saved`` is the state to resume from, if there is one; ``every`` is in seconds; ``facts``
+    returns what a state records besides how far the training is: at least its `runs` and its number
+    of `stages`.
     """
 
-    #: Of the time of a training that goes into saving, at most.
+    #: The largest share of a training's time that may be spent on saving.
     SHARE = 0.02
 
     def __init__(
@@ -43,20 +45,20 @@ class Checkpointer:
         self._saved = saved
 
     def finished(self, number: int, name: str) -> list[Epoch] | None:
-        """The history of a stage that the state is already beyond, else None."""
+        """The history of a stage that the saved state is already beyond, else None."""
         if self._saved is None or number >= self._saved.facts["stage_number"]:
             return None
         self._histories[name] = self._history(name)
         return self._histories[name]
 
     def take_up(self, stage: Stage) -> bool:
-        """Put a stage where the state left it; False where there is no state of that stage."""
+        """Resume a stage from the saved state; False if that is not a state of this stage."""
         if self._saved is None or stage.number != self._saved.facts["stage_number"]:
             return False
         tensors = dict(self._saved.tensors)
         random = {k: tensors.pop(k) for k in list(tensors) if k.startswith(RANDOM)}
         restore_random_states({k.removeprefix(RANDOM): state for k, state in random.items()})
-        # Kept here too: a stage that was complete is not saved again, and later states need it.
+        # Kept here too: a complete stage is not saved again, but later states need its history.
         history = self._histories[stage.name] = self._history(stage.name)
         stage.restore(tensors, history, self._saved.facts["position"])
         self._saved = None
@@ -70,14 +72,14 @@ class Checkpointer:
         """Called after each step and each epoch.
 
         Raises:
-            Interrupted: a signal came; the state is saved.
+            Interrupted: a signal was received; the state is saved.
         """
         asked = bool(self._interruption.signal)
         since = time.monotonic() - self._last
         wait = min(self._every, self._took / self.SHARE) if epoch_over else self._every
         if not (asked or since >= wait):
             return
-        # A state from which nothing good can come must not replace a good one.
+        # A state with losses that are not finite must not replace a good one.
         if epoch_over or stage.losses_are_finite():
             self._save(stage)
         self._interruption.leave(f"in stage {stage.name}, {stage.where}")
@@ -93,6 +95,7 @@ class Checkpointer:
         }
         random = {RANDOM + kind: state for kind, state in random_states().items()}
         began = time.monotonic()
-        self._files.save(Saved({**stage.tensors(), **random}, facts))
+        saved = Saved({**stage.tensors(), **random}, facts)
+        self._files.save(saved, progress_of(self._files.digest, facts))
         self._last = time.monotonic()
         self._took = self._last - began

@@ -1,8 +1,8 @@
-"""Finished trainings, known by what defines them, and kept while Snakemake may not know of them.
+"""Finds finished trainings by their digest, and keeps them while Snakemake may not know about them.
 
-Snakemake deletes the outputs of a job that it has not seen end before it starts that job again. Of
-a training that ended while no Snakemake watched, the result would be lost; set aside beforehand, it
-is taken back by the training itself, if it is still the same.
+When Snakemake starts a job again, it first deletes the outputs of a run whose end it has not seen.
+The result of a training that ended while no Snakemake was running would be lost; it is set aside
+beforehand, and the training itself puts it back if it is still the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline_src.planning.places import MANIFEST, MODEL_FOLDERS, STUDENT_WEIGHT
 from pipeline_src.provenance.manifest import Manifest
 
 NAME = "finished"
-#: What a training writes; a manifest that names something else is not followed.
+#: The files that a training writes; other names in a manifest are ignored.
 _STAGE = "STAGE"
 _OUTPUT = re.compile(
     "|".join(
@@ -45,9 +45,9 @@ def is_complete(folder: Path, digest: str) -> bool:
 
 
 def set_aside(folder: Path) -> None:
-    """Keep the result in the folder a second time, at no cost where links can be made.
+    """Keep a second copy of the result in the folder, by hard links if possible.
 
-    Where the folder holds no whole result, what was set aside before stays.
+    If the folder holds no complete result, an earlier copy is kept.
     """
     if not is_whole(folder):
         return
@@ -67,12 +67,13 @@ def set_aside(folder: Path) -> None:
 
 
 def restore_finished(folder: Path, digest: str) -> bool:
-    """Put a result that was set aside in its place, if it is that of this training; it is gone
-    from aside in either case."""
+    """Put a result that was set aside back in its place, if it belongs to this training; in either
+    case the copy is removed.
+    """
     aside = folder / NAME
     wanted = is_complete(aside, digest)
     if wanted:
-        # The manifest last, as when it was written.
+        # The manifest comes last, as when it was written.
         for name in _files(_manifest(aside)):
             os.utime(aside / name)
             (aside / name).replace(folder / name)
@@ -81,20 +82,21 @@ def restore_finished(folder: Path, digest: str) -> bool:
 
 
 def forget(folder: Path) -> None:
-    """Remove what was set aside."""
+    """Remove the copy that was set aside."""
     shutil.rmtree(folder / NAME, ignore_errors=True)
 
 
 def forget_all(study: Path) -> None:
-    """Remove what was set aside in a study, but where the result itself is away: its rerun takes it
-    back."""
+    """Remove the copies in a study, except those whose result is gone: its next run puts it
+    back.
+    """
     for aside in study.glob(f"{MODEL_FOLDERS}/{NAME}"):
         if is_whole(aside.parent):
             forget(aside.parent)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether all files of a result are there, unread."""
+    """Whether all files of a result exist; they are not read."""
     names = _files(_manifest(folder))
     return bool(names) and all((folder / name).exists() for name in names)
 
@@ -111,14 +113,15 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _files(manifest: Manifest) -> list[str]:
-    """Names of the files that a training's manifest tells of, itself last; none where it names a
-    file that trainings do not write beside it."""
+    """Names of the files that a training's manifest lists, itself last; none if it names a file
+    that trainings do not write beside it.
+    """
     outputs = manifest.outputs
     return [*outputs, MANIFEST] if outputs and all(map(_OUTPUT.fullmatch, outputs)) else []
 
 
 def _manifest(folder: Path) -> Manifest:
-    """The folder's manifest; an empty one where it has none that can be read."""
+    """The folder's manifest; an empty one if it has none that can be read."""
     try:
         return Manifest.read(folder / MANIFEST)
     except InputError:

@@ -1,4 +1,4 @@
-"""The GPU of a training: what it is, and what the training took of it."""
+"""Describes the GPU of a training, and measures its memory and energy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ LIBRARY = "libnvidia-ml.so.1"
 
 
 def gpu_facts(device: torch.device) -> dict[str, Any]:
-    """What decides a training's last bits besides its code: the GPU's model, and the versions of
-    CUDA and cuDNN; empty on the CPU."""
+    """What affects a training's last bits besides its code: the GPU's model, and the versions of
+    CUDA and cuDNN; empty on the CPU.
+    """
     if device.type != "cuda":
         return {}
     return {
@@ -25,10 +26,10 @@ def gpu_facts(device: torch.device) -> dict[str, Any]:
 
 
 class GpuUse:
-    """Memory and energy of a GPU from now on, and its driver, as far as they are told.
+    """Memory and energy of a GPU from now on, and its driver, as far as they can be read.
 
-    Energy is that of the whole GPU, from the counter of NVIDIA's management library; it takes part
-    in whatever else the GPU did. Where trainings share the GPU, none is told: a sum over them would
+    Energy is that of the whole GPU, from the counter of NVIDIA's management library, so it includes
+    whatever else ran on it. If trainings share the GPU, it is not reported: a sum over them would
     count it several times.
     """
 
@@ -38,7 +39,7 @@ class GpuUse:
         self._started = self._counter.joules() if self._counter else None
 
     def so_far(self) -> dict[str, Any]:
-        """Driver, most memory in MiB and joules (null where not told); empty on the CPU."""
+        """Driver, peak memory in MiB and energy in joules (None if not known); empty on the CPU."""
         if self._counter is None:
             return {}
         now, started = self._counter.joules(), self._started
@@ -53,7 +54,7 @@ class GpuUse:
 
 
 class _Counter:
-    """NVIDIA's management library, which comes with the driver; nothing is told without it."""
+    """NVIDIA's management library, which is part of the driver; without it all values are None."""
 
     def __init__(self, device: torch.device) -> None:
         self._library: Any = None
@@ -70,14 +71,14 @@ class _Counter:
         self._library = library if found else None
 
     def joules(self) -> float | None:
-        """Since the driver was loaded."""
+        """Energy in joules since the driver was loaded."""
         millijoules = ctypes.c_ulonglong()
         wanted = ctypes.byref(millijoules)
         told = self._ask("nvmlDeviceGetTotalEnergyConsumption", self._handle, wanted)
         return millijoules.value / 1000 if told else None
 
     def driver(self) -> str | None:
-        """Its version."""
+        """The driver's version."""
         text = ctypes.create_string_buffer(96)
         told = self._ask("nvmlSystemGetDriverVersion", text, ctypes.c_uint(len(text)))
         return text.value.decode() if told else None
@@ -87,5 +88,5 @@ class _Counter:
             return False
         try:
             return not getattr(self._library, function)(*arguments)
-        except AttributeError:  # of an older driver
+        except AttributeError:  # an older driver
             return False

@@ -1,5 +1,6 @@
-"""The GPU of each training of a machine, where no cluster hands them out: one of its own, unless
-several are asked to share one."""
+"""Assigns each training on this machine a GPU, if no cluster does: its own, unless trainings are
+asked to share.
+"""
 
 from __future__ import annotations
 
@@ -17,38 +18,39 @@ from pipeline_src import locks
 from pipeline_src.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-#: How many trainings may use a GPU at once; Snakemake's process sets it.
+#: Environment variable with how many trainings may share a GPU; Snakemake's process sets it.
 SHARED_BY = "SFT_KD_RECON_TRAININGS_PER_GPU"
 
 
 def visible_gpus() -> list[str]:
-    """GPUs that this process may use, as CUDA names them: those that the environment declares, else
-    those whose device files are there."""
+    """GPUs that this process may use, by CUDA's names: those in the environment variable, else
+    those with a device file.
+    """
     declared = os.environ.get(VISIBLE)
     if declared is not None:
         names = [name.strip() for name in declared.split(",")]
-        # CUDA takes no notice of what follows a name that it does not know.
+        # CUDA ignores everything after a name that it does not know.
         return list(takewhile(lambda name: name not in ("", "-1"), names))
-    # CUDA counts those that are there, whatever their files are called.
+    # CUDA numbers the GPUs consecutively, whatever their device files are called.
     return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def torch_knows_gpus() -> bool:
-    """Whether torch is built for GPUs, by the file that it keeps its versions in."""
+    """Whether torch is built for GPUs, according to its file of versions."""
     found = find_spec("torch")
     version = Path(found.origin).with_name("version.py") if found and found.origin else Path()
     if not version.is_file():
-        return True  # Another layout than is known: torch itself will tell.
+        return True  # an unknown layout of torch's files; torch itself will show
     text = version.read_text(encoding="utf-8")
     built_for = re.findall(r"^(?:cuda|hip)\b[^=\n]*=\s*(\S+)", text, re.MULTILINE)
     return not built_for or any(value != "None" for value in built_for)
 
 
 def trainings_per_gpu() -> int:
-    """How many trainings may use a GPU at once; 1 where nobody asks for more.
+    """How many trainings may use a GPU at once; 1 by default.
 
     Raises:
-        InputError: the environment asks for no number.
+        InputError: the environment variable is not a number.
     """
     told = os.environ.get(SHARED_BY, "1")
     if not told.isascii() or not told.isdigit() or int(told) < 1:
@@ -57,10 +59,11 @@ def trainings_per_gpu() -> int:
 
 
 def share_gpus(asked: int) -> str:
-    """Have the trainings that this process starts share GPUs, where more of them are asked for at
-    once than there are GPUs; returns a line that says so, else nothing.
+    """Let the trainings that this process starts share GPUs, if more of them are to run at once
+    than there are GPUs.
 
-    What the environment says already stays.
+    Returns a line that says so, else an empty text. A value that is already in the environment is
+    kept.
     """
     names = visible_gpus()
     if SHARED_BY in os.environ or not names or asked <= len(names):
@@ -73,16 +76,17 @@ def share_gpus(asked: int) -> str:
 
 @contextmanager
 def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
-    """Use one GPU that no other training of this user uses, or fewer than may share one; waits
+    """Reserve a GPU that no other training of this user has, or that may be shared by more; waits
     until there is one.
 
-    Must come before CUDA is started. The system gives a GPU free when the process that held it
-    ends, however that happens. Nothing is done where there is none or torch is built for the CPU
-    alone, where SLURM has given this job one, or where files cannot be locked, which is said.
+    Must be called before CUDA is started. The system releases the GPU when the process that holds
+    it ends, however that happens. Does nothing if there is no GPU, if torch is built for the CPU
+    only, if SLURM assigned a GPU to this job, or if files cannot be locked, about which it prints a
+    message.
 
     Raises:
         InputError: the locks cannot be kept in a folder that is this user's own, or `SHARED_BY` is
-            no number.
+            not a number.
     """
     names, job, share = visible_gpus(), os.environ.get("SLURM_JOB_ID"), trainings_per_gpu()
     if not names or not torch_knows_gpus() or (job and len(names) == 1):
@@ -112,14 +116,15 @@ def one_gpu(poll: float = 0.5) -> Iterator[str | None]:
 
 
 def _folder() -> Path:
-    # Under SLURM each job counts its own GPUs from 0.
+    # Under SLURM each job numbers its own GPUs from 0.
     owner = os.environ.get("SLURM_JOB_ID", f"user_{os.getuid()}")
     return locks.private_folder(f"sft_kd_recon_gpus_{owner.replace(os.sep, '_')}")
 
 
 def _take(names: list[str], folder: Path, share: int) -> tuple[str | None, int] | None:
-    """A GPU and its lock's open file, one that nobody uses first; no name where files cannot be
-    locked; None where all GPUs are taken."""
+    """A GPU and the open file of its lock, preferring an unused one; without a name if files cannot
+    be locked; None if all GPUs are taken.
+    """
     for place in range(share):
         for name in names:
             others = f".{place}" if place else ""

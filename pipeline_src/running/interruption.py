@@ -1,4 +1,4 @@
-"""Being asked to stop: a signal is noted, and training ends after the step that is under way."""
+"""Notes signals that ask a training to stop, so that it can end after the current step."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from types import FrameType, TracebackType
 
 from pipeline_src.errors import Interrupted
 
-#: What clusters, users and Snakemake send; SIGUSR1 is SLURM's usual warning before a time limit,
-#: SIGHUP the end of a terminal.
+#: Signals that clusters, users and Snakemake send; SIGUSR1 is SLURM's usual warning before a time
+#: limit, SIGHUP means that the terminal was closed.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
-#: Names the Snakemake process that a training was started by; the Snakefile sets it.
+#: Environment variable with the number of the Snakemake process; the Snakefile sets it.
 PARENT_VARIABLE = "SFT_KD_RECON_PARENT"
 
 
 class Interruption:
     """Notes signals while its block runs.
 
-    With ``parent``, a process, its end counts as a signal too: nobody would take the result.
+    With ``parent``, the number of a process, the end of that process counts as a signal too, since
+    nobody would use the result.
     """
 
-    #: Seconds between two looks whether the parent is there.
+    #: Seconds between two checks of whether the parent is alive.
     LOOK_EVERY = 0.5
 
     def __init__(self, parent: int | None = None) -> None:
@@ -32,7 +33,7 @@ class Interruption:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interruption:
-        hung_up_on = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not so under nohup
+        hung_up_on = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # False under nohup
         wanted = [s for s in SIGNALS if s != signal.SIGHUP or hung_up_on]
         self._before = {s: signal.signal(s, self._note) for s in wanted}
         return self
@@ -48,10 +49,10 @@ class Interruption:
 
     @property
     def signal(self) -> str:
-        """Name of the first that came, such as `SIGTERM`; empty before."""
+        """Name of the first signal received, such as `SIGTERM`; empty before that."""
         if not self._signal and self._parent is not None:
             now = time.monotonic()
-            # Asked after every step: of a short one, looking would be a good part.
+            # This is called after every step; checking each time would slow down short steps.
             if now - self._looked >= self.LOOK_EVERY:
                 self._looked = now
                 if not is_alive(self._parent):
@@ -62,23 +63,23 @@ class Interruption:
         self._signal = self._signal or signal.Signals(number).name
 
     def leave(self, where: str) -> None:
-        """Leave the training if a signal came.
+        """Stop the training if a signal was received.
 
         Raises:
-            Interrupted: one did.
+            Interrupted: one was received.
         """
         if self.signal:
             raise Interrupted(f"stopped by {self.signal} {where}; the same command goes on there")
 
 
 def parent_process() -> int | None:
-    """The Snakemake process that this one was started by, where one is named."""
+    """The number of the Snakemake process that started this one, if the environment names one."""
     named = os.environ.get(PARENT_VARIABLE, "")
     return int(named) if named.isdigit() else None
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine has not ended."""
+    """Whether a process of this machine is still running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -87,7 +88,7 @@ def is_alive(process: int) -> bool:
         return True
     stat = Path(f"/proc/{process}/stat")
     try:
-        # After the name in brackets comes the state; Z is ended and not yet collected.
+        # The state follows the name in brackets; Z means ended but not yet collected.
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return True

@@ -1,4 +1,4 @@
-"""One process at a time in a training's folder."""
+"""Locks a training's folder, so that only one process at a time trains in it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAME = "training.lock"
 
 @contextmanager
 def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Iterator[bool]:
-    """Hold the folder's lock; waits for a process that has it, and yields whether it had to.
+    """Hold the folder's lock; waits for a process that has it, and yields whether it had to wait.
 
-    The system lets go of the lock when its process ends, however that happens; the file says who
-    holds it. On a file system without locks it goes on without, and says so.
+    The system releases the lock when its process ends, however that happens; the file says who
+    holds it. On a file system without locks the training continues without one, with a message.
 
     Raises:
         InputError: the folder cannot be written to, or the lock's name is taken.
-        Interrupted: a signal came while waiting.
+        Interrupted: a signal was received while waiting.
     """
     path, waited = folder / NAME, False
     while (handle := _take(path)) is None:
@@ -42,7 +42,7 @@ def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Itera
 
 
 def _take(path: Path) -> int | None:
-    """The lock's open file, or None where another process has it."""
+    """The lock's open file, or None if another process has the lock."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = locks.open_lock(path)
@@ -58,7 +58,7 @@ def _take(path: Path) -> int | None:
         raise InputError(f"{path}: cannot be locked ({error.strerror or error})") from error
     try:
         locks.sign(handle)
-    except OSError as error:  # a full disk, on which no training is worth its start
+    except OSError as error:  # a full disk, on which a training must not even start
         _give_up(handle, path)
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return handle
@@ -67,12 +67,12 @@ def _take(path: Path) -> int | None:
 def _give_up(handle: int, path: Path) -> None:
     path.unlink(missing_ok=True)
     os.close(handle)
-    with suppress(OSError):  # where nothing came of it, not even a folder is left
+    with suppress(OSError):  # if nothing was written, the folder is removed too
         path.parent.rmdir()
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in this folder now; asks without the right to write."""
+    """Whether a process is training in this folder now; needs no write permission."""
     return locks.is_locked(folder / NAME)
 
 
@@ -91,7 +91,7 @@ def _try_lock(handle: int, path: Path) -> bool:
 
 
 def _is_current(handle: int, path: Path) -> bool:
-    """Whether the open file is still the one under that name."""
+    """Whether the open file is still the one with that name."""
     try:
         return os.fstat(handle).st_ino == path.lstat().st_ino
     except FileNotFoundError:

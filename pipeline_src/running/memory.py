@@ -1,4 +1,4 @@
-"""Main memory: what there is, what a step needs, and one line where the one does not suffice."""
+"""Checks whether there is enough main memory for a step, and explains failures in one line."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import psutil
 from pipeline_src.errors import InputError
 
 GIB = 1 << 30
-#: What torch says where an allocation fails; it raises a plain RuntimeError on the CPU.
+#: Parts of torch's messages when an allocation fails; on the CPU it raises a plain RuntimeError.
 SAID_BY_TORCH = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int:
-    """Bytes that this process can still get: of the machine, its control group and its limits."""
+    """Bytes that this process can still get: limited by the machine, its control group and its own
+    limits.
+    """
     found = [int(psutil.virtual_memory().available)]
     with suppress(OSError, ValueError):
-        # `max` where the group has no limit.
+        # The text is `max` if the group has no limit.
         limit = int((CGROUP / "memory.max").read_text())
         found.append(limit - int((CGROUP / "memory.current").read_text()))
     with suppress(ImportError, OSError):
@@ -34,7 +36,7 @@ def available_bytes() -> int:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error is of memory that could not be had."""
+    """Whether an error means that there was not enough memory."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in SAID_BY_TORCH)
@@ -42,16 +44,15 @@ def is_shortage(error: BaseException) -> bool:
 
 @contextmanager
 def explaining_shortage(what: str, needed: Callable[[], int], remedy: str) -> Iterator[None]:
-    """Say beforehand on standard error if memory may not suffice, and end with one line where it
-    does not.
+    """Warn on standard error if memory may not be enough, and end with one line if it was not.
 
     Args:
-        what: what is done, for the line.
-        needed: bytes that it needs, as estimated; what it raises is not for here to tell.
-        remedy: what needs less.
+        what: what is done, for the message.
+        needed: returns the estimated need in bytes; errors that it raises are ignored here.
+        remedy: how to need less.
 
     Raises:
-        InputError: memory did not suffice.
+        InputError: memory was not enough.
     """
     estimate = 0
     with suppress(Exception):

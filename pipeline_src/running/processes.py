@@ -1,4 +1,4 @@
-"""Work on many things by several processes, forks of this one that end with it."""
+"""Distributes work over several processes, which are forks of this one and end with it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from pipeline_src.errors import InputError
 T = TypeVar("T")
 R = TypeVar("R")
 _PR_SET_PDEATHSIG = 1
-#: In a fork: what it was forked to do.
+#: In a fork: the function that it runs.
 _work: Callable[[Any], Any]
 
 
 def in_processes(
     work: Callable[[T], R], things: Sequence[T], processes: int, what: str
 ) -> Iterator[R]:
-    """What ``work`` makes of each of the things, in their order.
+    """Apply ``work`` to each of the things, in several processes; results come in their order.
 
-    With one process it is done here, one after the other. Forks take over all that is loaded and
-    the number of threads; this process must not have computed with several threads before.
+    With one process, everything is done here, one thing after the other. Forks inherit everything
+    that is loaded and the number of threads; this process must not have computed with several
+    threads before.
 
     Args:
-        processes: at most so many at once.
-        what: the option that gives them, for a line.
+        work: the function to apply.
+        things: its arguments.
+        processes: how many processes run at once, at most.
+        what: the option that sets their number, for a message.
 
     Raises:
         InputError: a fork was killed.
@@ -57,7 +60,7 @@ def in_processes(
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process stopped by SIGTERM when ``parent`` ends (Linux)."""
+    """Let the system stop this process by SIGTERM when ``parent`` ends (Linux)."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""How far a training is: a bar where a person watches, plain lines in a log."""
+"""Shows how far a training is: a progress bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline_src.training.engine import Epoch
 
 
 class Progress:
-    """Callable with each epoch; see `engine.Report`."""
+    """Called after each epoch; see `engine.Report`."""
 
-    #: Seconds between lines in a log; the last epoch of a stage is always written.
+    #: Seconds between lines in a log; the last epoch of a stage is always printed.
     INTERVAL = 10.0
 
     def __init__(self, model: str) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self._spent, self._epochs = 0.0, 0
 
     def going_on(self, stage: str, where: str) -> None:
-        """Say that a training goes on from its saved state."""
+        """Print that a training is resumed from its saved state."""
         print(f"{self.model} {stage}: goes on {where}", file=sys.stderr, flush=True)
 
     def __call__(self, stage: str, epochs: int, row: Epoch) -> None:

@@ -1,4 +1,4 @@
-"""A whole training: from a plan, a store and a mask to weights, histories and a manifest."""
+"""Runs a whole training: from a plan, a store and a mask to weights, histories and a manifest."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def run_training(
     save_every: float = SAVE_EVERY_SECONDS,
     parent: int | None = None,
 ) -> None:
-    """Train one model and write it to the folder ``output``; goes on where an earlier run of the
-    same training was stopped or killed.
+    """Train one model and write it to the folder ``output``; resumes an earlier run of the same
+    training that was stopped or killed.
 
     Writes `weights.safetensors`, `history_{stage}.csv` per stage, `manifest.json`, and for
-    student-friendly training `student_weights.safetensors` (the branches' student blocks). While
-    it runs, its state lies beside them: saved after epochs, and within longer ones every
+    student-friendly training `student_weights.safetensors` (the branches' student blocks). While it
+    runs, its state lies beside them: saved after epochs, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
     ``labels`` (data set, acceleration) are copied to the manifest.
 
@@ -73,7 +73,7 @@ def run_training(
         gpu, use = gpu_facts(device), GpuUse(device)
         files = StateFiles(output, digest, gpu)
         saved, recorder = files.load(), RunRecorder()
-        # States of older versions call them sittings.
+        # States of older versions call the runs sittings.
         facts = saved.facts if saved else {}
         earlier = facts.get("runs", facts.get("sittings", []))
 
@@ -85,7 +85,13 @@ def run_training(
             saved,
             interruption,
             save_every,
-            lambda: {"model": plan.model, "seed": plan.seed, **labels, "runs": runs()},
+            lambda: {
+                "model": plan.model,
+                "seed": plan.seed,
+                **labels,
+                "stages": len(plan.stages),
+                "runs": runs(),
+            },
         )
         if reason:
             print(f"convolutions: torch's; {reason}", file=sys.stderr)
@@ -126,7 +132,7 @@ def run_training(
                 "device": str(device),
                 **gpu,
                 "convolutions": described(plan, reason),
-                # Last bits of torch's own sums differ between kinds of vector units.
+                # The last bits of torch's sums depend on the kind of vector unit.
                 "vector_unit": torch.backends.cpu.get_cpu_capability(),
             },
         )
@@ -138,7 +144,7 @@ def run_training(
 def training_fingerprint(
     plan: TrainingPlan, inputs: Inputs, device: torch.device, *, compiled: bool
 ) -> dict[str, Any]:
-    """All that shapes the numbers: a state is taken up only under the same."""
+    """All that affects the numbers: a state is resumed only if this is the same."""
     versions = package_versions()
     return {
         "plan": plan.model_dump(mode="json"),

@@ -1,8 +1,9 @@
-"""The state of an unfinished training, kept so that nothing but a few seconds can be lost.
+"""Saves and loads the state of an unfinished training, so that at most a few seconds are lost.
 
-Two files lie beside the outputs: `training.state` and the one before it, `training.state.previous`.
-Each is a SHA-256 followed by a safetensors file whose metadata say what it is a state of; a file
-cut short or altered is known by its digest. Reading runs no code.
+Two files lie beside the outputs: `training.state` and the one before it, `training.state.previous`
+(and `progress.json`, for `status`). Each state is a SHA-256 followed by a safetensors file whose
+metadata say what it is a state of; a file that was cut short or altered is detected by its digest.
+Reading runs no code.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from torch import Tensor
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, leftovers, open_regular
+from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
+from pipeline_src.running.progress_file import TrainingProgress, write_progress
 from pipeline_src.text import printable
-
-NAME = "training.state"
-PREVIOUS = "training.state.previous"
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Tensors by name, and what else there is to know as JSON values."""
+    """Tensors by name, and all other facts as JSON values."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
@@ -40,20 +40,21 @@ class Saved:
 class StateFiles:
     """The states of one training in its output folder.
 
-    ``digest`` stands for all that defines the training; states of another are never taken up.
-    ``gpu`` is what it runs on: one model's sums are not another's to the bit, so a state of another
-    is not taken up either, while a finished result counts wherever it was made.
+    ``digest`` identifies everything that defines the training; states with another digest are never
+    resumed. ``gpu`` is what it runs on: different models do not give the same sums to the last bit,
+    so a state from another one is not resumed either, while a finished result counts wherever it
+    was made.
     """
 
     def __init__(self, folder: Path, digest: str, gpu: Mapping[str, Any] | None = None) -> None:
         self.folder, self.digest, self.gpu = folder, digest, dict(gpu or {})
-        self._paths = (folder / NAME, folder / PREVIOUS)
+        self._paths = (folder / STATE, folder / PREVIOUS_STATE)
         self._failing = False
 
-    def save(self, saved: Saved) -> None:
-        """Write a state and keep the one before; says so where that is impossible.
+    def save(self, saved: Saved, progress: TrainingProgress | None = None) -> None:
+        """Write a state and keep the one before, then the progress; prints a message if that fails.
 
-        Training goes on without: it is no reason to stop that a disk is full for a while.
+        The training continues in that case: a disk that is full for a while is no reason to stop.
         """
         tensors = on_cpu(saved.tensors)
         facts = json.dumps({"digest": self.digest, "gpu": self.gpu, **saved.facts})
@@ -65,10 +66,12 @@ class StateFiles:
                     stream.write(hashlib.sha256(content).digest())
                     stream.write(content)
                     stream.flush()
-                    # On the disk before the state that it follows is moved away.
+                    # Must be on the disk before the previous state is moved away.
                     os.fsync(stream.fileno())
                 if current.exists():
                     current.replace(previous)
+            if progress is not None:
+                write_progress(self.folder, progress)
         except InputError as error:
             if not self._failing:  # once, not after every epoch
                 _say(f"state not saved, training goes on: {error}")
@@ -77,7 +80,7 @@ class StateFiles:
         self._failing = False
 
     def load(self) -> Saved | None:
-        """The newest undamaged state, or None; what is not taken up is said."""
+        """The newest undamaged state, or None; prints a message for each one that is not used."""
         for path in self._paths:
             if not path.exists():
                 continue
@@ -91,26 +94,28 @@ class StateFiles:
                 return saved
             if theirs == self.digest:
                 _say(
-                    f"{path}: not taken up, it is of a training on {_described(elsewhere)}, and "
+                    f"{path}: not resumed, it is of a training on {_described(elsewhere)}, and "
                     f"this is {_described(self.gpu)}, whose last bits may differ"
                 )
                 continue
             _say(
-                f"{path}: not taken up, it is the state of another training ({theirs[:12]} where "
+                f"{path}: not resumed, it is the state of another training ({theirs[:12]} where "
                 f"{self.digest[:12]} is due): configuration, data, code, packages or whose "
                 "convolutions it uses have changed"
             )
         return None
 
     def remove(self) -> None:
-        """Leave nothing behind."""
-        for path in (*self._paths, *leftovers(self._paths[0])):
+        """Remove all states."""
+        paths = (*self._paths, self.folder / PROGRESS)
+        for path in (*paths, *(left for whole in paths for left in leftovers(whole))):
             path.unlink(missing_ok=True)
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU. Those of a GPU come over in one piece for each number format: each
-    copy waits for the device."""
+    """Copy tensors to the CPU. Those on a GPU are copied in one piece per number format, because
+    each copy waits for the device.
+    """
     here = {n: t.detach().contiguous() for n, t in tensors.items() if t.device.type == "cpu"}
     away = {n: t.detach() for n, t in tensors.items() if n not in here}
     for kind in {t.dtype for t in away.values()}:
@@ -119,14 +124,14 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def flattened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of one number format on the CPU, by one copy."""
+    """Copy tensors of one number format to the CPU in one piece."""
     whole = torch.cat([t.reshape(-1) for t in tensors.values()]).cpu()
     parts = whole.split([t.numel() for t in tensors.values()])
     return {n: part.view(t.shape) for (n, t), part in zip(tensors.items(), parts, strict=True)}
 
 
 def read_state(path: Path) -> Saved:
-    """A state file's content.
+    """The content of a state file.
 
     Raises:
         InputError: it cannot be read, or is not what was written.
@@ -143,11 +148,13 @@ def read_state(path: Path) -> Saved:
         _check(facts)
         return Saved(load(content[32:]), facts)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: is no training state ({error})") from None
+        raise InputError(f"{path}: is not a training state ({error})") from None
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """A safetensors file begins with its header's length, eight bytes, and the header in JSON."""
+    """The metadata of a safetensors file, which begins with its header's length, eight bytes, and
+    the header in JSON.
+    """
     length = int.from_bytes(content[:8], "little")
     metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
     return metadata

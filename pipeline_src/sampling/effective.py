@@ -1,4 +1,4 @@
-"""What a mask measures of a real image, whose k-space is known twice."""
+"""Computes how much a mask measures of a real image, whose k-space is symmetric."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from pipeline_src.sampling.masks import Mask
 
 
 def known_samples(samples: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Samples `(rows, columns)` in FFT order, and those that follow from them where the image is
-    real: F(-k) is the conjugate of F(k).
+    """Samples that a mask measures, and those that follow from them because the image is real:
+    F(-k) is the conjugate of F(k).
+
+    Takes and returns a mask `(rows, columns)` in FFT order; the shape stays the same.
     """
-    # Index 0 is its own partner, as is the middle one of an even number.
+    # Index 0 is its own partner, and so is the middle index of an even size.
     partners = np.roll(samples[::-1, ::-1], 1, axis=(0, 1))
     return samples | partners
 
 
 def effective_acceleration(mask: Mask) -> float:
-    """One over the fraction of k-space that is known of a real image under a mask; never more than
-    one over the sampled fraction, and infinite for a mask that samples nothing.
+    """One over the fraction of a real image's k-space that is known under a mask.
+
+    It is never more than one over the sampled fraction, and infinite for a mask that samples
+    nothing.
     """
     known = float(known_samples(mask.samples).mean())
     return 1 / known if known else float("inf")

@@ -1,4 +1,4 @@
-"""The mask of a setting: one that is given as a file, or a drawn one."""
+"""The mask of a setting: read from the user's file, or drawn at random."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pipeline_src.sampling.unusual_masks import unusual
 
 
 def mask_file(given: str) -> Path:
-    """The file that a data set's `masks` name: `~` and environment variables are expanded.
+    """The mask file that a data set's `masks` names; `~` and environment variables are expanded.
 
-    A relative one is looked for where the pipeline runs, then in the project's folder.
+    A relative path is looked up in the current folder, then in the project's folder.
     """
     path = Path(os.path.expandvars(given))
-    with suppress(RuntimeError):  # there is no such user, and so no such file
+    with suppress(RuntimeError):  # there is no such user, so there is no such file
         path = path.expanduser()
     of_project = PACKAGE.parent / path
     return of_project if not path.exists() and of_project.exists() else path
@@ -38,16 +38,17 @@ def mask_file(given: str) -> Path:
 def mask_from_file(
     path: Path, matrix: tuple[int, int], acceleration: int, allow_unusual: bool = False
 ) -> Mask:
-    """A given mask in FFT order: `.npy` of `(rows,)` or `(rows, columns)`, or `.csv`.
+    """Read a mask in FFT order: `.npy` of `(rows,)` or `(rows, columns)`, or `.csv`.
 
-    A CSV has either a column `line` (a sampled phase-encode index per row), or the columns
+    A CSV has either a column `line` (one sampled phase-encode index per row), or the columns
     `acceleration` (`4x`), `matrix_size` (`150x150`) and `sampled_lines` (indices separated by
-    spaces), of which the row for this matrix and acceleration is taken.
+    spaces); of these, the row for this matrix and acceleration is used.
 
-    With ``allow_unusual`` the description tells what `unusual` finds; else it is refused.
+    With ``allow_unusual``, what `unusual` finds is recorded in the description; otherwise it is an
+    error.
 
     Raises:
-        InputError: the file cannot be read, or its mask is of another size, empty or unusual.
+        InputError: the file cannot be read, or its mask has another size, is empty or unusual.
     """
     try:
         open_regular(path).close()
@@ -60,7 +61,7 @@ def mask_from_file(
     except OSError as error:
         raise InputError(f"{path}: mask cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, OverflowError, pd.errors.ParserWarning) as error:
-        raise InputError(f"{path}: is no mask ({error})") from None
+        raise InputError(f"{path}: is not a mask ({error})") from None
     if samples.dtype.kind not in "biuf":
         raise InputError(f"{path}: holds values of type {samples.dtype}; a mask has 0 and 1 alone")
     if samples.shape not in (matrix, matrix[:1]):
@@ -101,15 +102,15 @@ def _array_from_npy(path: Path) -> NDArray[Any]:
     try:
         return map_npy(path)
     except NPY_HEADER_ERRORS as error:
-        raise InputError(f"{path}: is no mask (its header cannot be read: {error})") from None
+        raise InputError(f"{path}: is not a mask (its header cannot be read: {error})") from None
 
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
-    # Rows of more cells than there are headings would else give other columns, or a warning.
+    # Otherwise rows with more cells than headings would shift the columns, or only give a warning.
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         table = pd.read_csv(path, comment="#", dtype=str, na_filter=False, index_col=False)
     for column in ("line", "acceleration", "matrix_size", "sampled_lines"):
-        if f"{column}.1" in table:  # so pandas names a second one
+        if f"{column}.1" in table:  # pandas names a second one like this
             raise InputError(f"{path}: has two columns {column!r}; leave one of them out")
     if "line" in table:
         texts = table["line"].tolist()
@@ -129,7 +130,7 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
         raise InputError(f"{path}: mask samples nothing")
     odd = next((text for text in texts if not re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", text)), None)
     if odd is not None:
-        raise InputError(f"{path}: is no mask ({odd!r} is no line; whole numbers are needed)")
+        raise InputError(f"{path}: is not a mask ({odd!r} is no line; whole numbers are needed)")
     indices = np.array([int(text) for text in texts])
     outside = indices[(indices < 0) | (indices >= matrix[0])]
     if len(outside) and indices.min() == 1 and indices.max() == matrix[0]:
@@ -148,7 +149,7 @@ def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> N
 
 
 def study_mask(study: Study, dataset: str, acceleration: int) -> Mask:
-    """The mask of a setting: the given file where there is one, else a drawn one.
+    """The mask of a setting: the given file if there is one, else a drawn one.
 
     Raises:
         InputError: the given file is unusable.

@@ -1,4 +1,4 @@
-"""Cartesian sampling masks, drawn with the kt-FOCUSS density."""
+"""Cartesian sampling masks, drawn with the kt-FOCUSS density, and their files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Mask:
 
     @property
     def lines(self) -> NDArray[np.bool_] | None:
-        """`(rows,)`, the sampled phase-encode lines; None for a mask not made of whole lines."""
+        """`(rows,)`, the sampled phase-encode lines; None if the mask does not consist of whole
+        lines.
+        """
         first = self.samples[:, 0]
         return first if (self.samples == first[:, None]).all() else None
 
@@ -62,7 +64,7 @@ def line_density(lines: int, acceleration: int) -> NDArray[np.float64]:
 
 
 def center_block(lines: int, center_lines: int) -> slice:
-    """The centred indices of the lowest frequencies that are always sampled."""
+    """The lowest frequencies, which are always sampled, as a slice of centred indices."""
     start = lines // 2 - center_lines // 2
     return slice(start, start + center_lines)
 
@@ -70,7 +72,7 @@ def center_block(lines: int, center_lines: int) -> slice:
 def draw_lines(
     lines: int, acceleration: int, rng: np.random.Generator, center_lines: int = 10
 ) -> NDArray[np.bool_]:
-    """Draw int(N / R) phase-encode lines, the lowest frequencies always among them.
+    """Draw int(N / R) phase-encode lines, always including the lowest frequencies.
 
     Returns:
         `(lines,)` bool in FFT order.
@@ -95,13 +97,13 @@ def draw_lines(
 
 
 def lines_mask(lines: NDArray[np.bool_], columns: int) -> NDArray[np.bool_]:
-    """Whole lines as a mask `(rows, columns)`."""
+    """Expand sampled lines `(rows,)` to a mask `(rows, columns)`."""
     return np.repeat(lines[:, None], columns, axis=1)
 
 
 def drawn_mask(matrix: tuple[int, int], acceleration: int, seed: int, center_lines: int) -> Mask:
-    """A drawn mask; size, acceleration and seed alone decide it."""
-    # The seed names the purpose too, so no other draw of the pipeline shares its stream.
+    """Draw a mask, which depends only on size, acceleration and seed."""
+    # Size and acceleration are part of the seed, so that no other draw uses the same stream.
     rng = np.random.default_rng([seed, matrix[0], acceleration])
     lines = draw_lines(matrix[0], acceleration, rng, center_lines)
     description = {
@@ -114,7 +116,9 @@ def drawn_mask(matrix: tuple[int, int], acceleration: int, seed: int, center_lin
 
 
 def described_mask(samples: NDArray[np.bool_], description: dict[str, Any]) -> Mask:
-    """A mask `(rows, columns)` whose description tells the fraction of k-space that it samples."""
+    """A mask `(rows, columns)` whose description includes the fraction of k-space that it
+    samples.
+    """
     return Mask(samples, description | {"sampled_fraction": float(samples.mean())})
 
 
@@ -125,16 +129,16 @@ def write_mask(path: Path, mask: Mask) -> None:
 
 
 def read_mask(path: Path) -> Mask:
-    """Read what `write_mask` wrote.
+    """Read a mask written by `write_mask`.
 
     Raises:
-        InputError: the file is missing or is no mask.
+        InputError: the file is missing or is not a mask.
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; make it with the mask command")
-    with reading_npz(path, "is damaged or no mask") as file:
+    with reading_npz(path, "is damaged or not a mask") as file:
         samples, description = file["samples"], json.loads(str(file["description"]))
-        # Other numbers than 0 and 1 would weigh samples, and make other images without a word.
+        # Values other than 0 and 1 would weight samples and silently give other images.
         if samples.dtype != np.bool_ or samples.ndim != 2 or not samples.any():
             raise ValueError(
                 f"its samples are {samples.dtype} of shape {samples.shape}, or none is taken; a "
@@ -149,7 +153,7 @@ def read_mask(path: Path) -> Mask:
 
 
 def require_size(mask: Mask, origin: Path, matrix: tuple[int, ...], store: Path) -> None:
-    """Refuse a mask whose size is not that of a store's slices.
+    """Check that a mask has the size of a store's slices.
 
     Raises:
         InputError: they differ; ``origin`` and ``store`` name the files.
@@ -162,14 +166,16 @@ def require_size(mask: Mask, origin: Path, matrix: tuple[int, ...], store: Path)
 
 
 def require_labels(labels: Mapping[str, Any], store: Store, mask: Mask, files: list[Path]) -> None:
-    """Refuse a data set's name and an acceleration that are not those of the files.
+    """Check that the requested data set and acceleration are those of the files.
 
     Args:
         labels: `dataset` and `acceleration` (`4x`), as far as they are asked for.
-        files: the store's and the mask's, for the message.
+        store: store that may name its data set.
+        mask: mask that may name its acceleration.
+        files: paths of the store and the mask, for the message.
 
     Raises:
-        InputError: a file says that it is of another data set or acceleration.
+        InputError: a file belongs to another data set or acceleration.
     """
     told = {
         "dataset": (store.description.get("dataset"), files[0]),

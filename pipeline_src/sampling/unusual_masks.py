@@ -1,4 +1,4 @@
-"""What tells that a given mask is not in FFT order, or of another acceleration."""
+"""Checks whether a user's mask is likely not in FFT order, or of another acceleration."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# How far from 1/R the sampled share of a given mask may be, relative to it.
+# Relative deviation from 1/R that is tolerated in the sampled share of a given mask.
 TOLERATED_SHARE = 0.1
 
 
 def unusual(samples: NDArray[np.bool_], acceleration: int) -> list[str]:
-    """What of a mask `(rows, columns)` is not as in FFT order at that acceleration.
+    """How a mask `(rows, columns)` differs from a usual one in FFT order at that acceleration.
 
-    Its phase-encode lines lie along axis 0, R of them have one sampled, and the lowest frequencies
-    are sampled more densely than the highest. Each finding ends with its remedy.
+    Usually the phase-encode lines lie along axis 0, one in R of them is sampled, and the lowest
+    frequencies are sampled more densely than the highest. Each finding ends with its remedy.
     """
     found = []
     whole_lines = bool((samples == samples[:, :1]).all())
@@ -40,7 +40,7 @@ def unusual(samples: NDArray[np.bool_], acceleration: int) -> list[str]:
 
 
 def _samples_the_centre(samples: NDArray[np.bool_]) -> bool:
-    """Whether the zero frequency and its neighbours are sampled, and are in the longer block."""
+    """Whether the zero frequency and its neighbours are sampled, and lie in the longest block."""
     axes = (samples[:, 0], samples[0, :])
     for line in axes:
         near = [0, 1, -1] if line.sum() > 2 else [0]
@@ -50,14 +50,16 @@ def _samples_the_centre(samples: NDArray[np.bool_]) -> bool:
 
 
 def _block(line: NDArray[np.bool_], index: int) -> int:
-    """How many samples in a row, around the end too, lie on both sides of ``index``."""
+    """How many consecutive samples, also around the end, contain ``index``."""
     turned = np.roll(line, -index)
     ahead, behind = (int(np.argmin([*side, False])) for side in (turned, turned[::-1]))
     return min(ahead + behind, len(line))
 
 
 def _how_to_centre(samples: NDArray[np.bool_]) -> str:
-    """What puts the lowest frequencies where they belong, as far as it can be told."""
+    """How to put the lowest frequencies in the right place, as far as that is clear from the
+    mask.
+    """
     for axes in ((0,), (0, 1), (1,)):
         if _samples_the_centre(np.fft.ifftshift(samples, axes=axes)):
             return "it is in centred order: apply numpy.fft.ifftshift"

@@ -1,8 +1,8 @@
-"""The weight of a feature loss beside the reconstruction loss, balanced where training starts.
+"""Balances the weight of a feature loss against the reconstruction loss when training starts.
 
-Feature losses differ by five orders of magnitude in how hard they pull: at weight 1 the gradient
-of AT's original form is 0.008 of the reconstruction loss's, that of FitNets' authors' form 900
-times as large. One weight for all methods would compare scales.
+The gradients of feature losses differ by five orders of magnitude: at weight 1 the gradient of AT's
+original form is 0.008 of the reconstruction loss's, that of FitNets' authors' form 900 times as
+large. One weight for all methods would compare scales and not methods.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ def balanced_weight(
     objective: DistillationObjective, train: Slices, batch_size: int, ratio: float
 ) -> float:
     """The weight at which the feature loss's gradient has ``ratio`` times the norm of the
-    reconstruction loss's, both in the mean over `BATCHES` batches spread evenly over the training
-    slices, in the order of the store.
+    reconstruction loss's gradient.
 
-    No weight moves and nothing random is drawn, so a resumed training finds the same.
+    Both norms are means over `BATCHES` batches, spread evenly over the training slices in the order
+    of the store. No weight is changed and nothing random is drawn, so a resumed training gets the
+    same result.
 
     Raises:
         InputError: a gradient is zero or not finite, so that no weight balances the two.

@@ -1,4 +1,4 @@
-"""From a plan and its files to networks, and to the objective of each stage."""
+"""Builds the networks of a training plan, and the objective of each of its stages."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from pipeline_src.training.teacher import FrozenTeacher
 class Inputs:
     """The files that a training reads.
 
-    ``teacher`` is the frozen teacher's weights of a distillation; ``warm_start`` what a student
-    starts from: the student blocks of student-friendly training, or a whole student.
+    ``teacher`` holds the frozen teacher's weights, for a distillation; ``warm_start`` holds a
+    student's initial weights: the student blocks of student-friendly training, or a whole student.
     """
 
     store: Path
@@ -56,12 +56,12 @@ class Builder:
     """Networks of a plan, and the objective of each of its stages.
 
     Args:
-        compiled: convolve with the compiled kernels.
+        compiled: use the compiled kernels for convolutions.
 
     Attributes:
         network: the network that is trained and reported.
-        sft: the student-friendly training network around it, where the plan is of that kind.
-        feature_weight: weight of the feature loss beside the reconstruction loss, once the
+        sft: the student-friendly training network around it, if the plan is of that kind.
+        feature_weight: weight of the feature loss beside the reconstruction loss; set once the
             objective of a stage that has both is made.
 
     Raises:
@@ -110,8 +110,9 @@ class Builder:
                     network.set_arithmetic(torch.bfloat16)
 
     def _warm_start(self) -> None:
-        """The SFT student blocks, whose first is no part of any branch and stays random; or all of
-        a student that was trained from them."""
+        """Load the student blocks of SFT, except the first, which is in no branch and stays random;
+        or load a whole student that was trained from them.
+        """
         path = self.inputs.warm_start
         blocks = self.plan.warm_start == "sft_blocks"
         if path is None:
@@ -125,7 +126,7 @@ class Builder:
         )
 
     def objective(self, stage: str, parts: list[Slices]) -> Objective:
-        """The objective of a stage; a frozen teacher remembers its answers for ``parts``."""
+        """The objective of a stage; a frozen teacher stores its answers for ``parts``."""
         plan = self.plan
         if self.sft is not None and plan.sft is not None:
             return StudentFriendlyObjective(self.sft, self.fidelity, plan.sft.losses)
@@ -162,7 +163,7 @@ class Builder:
         path = self.inputs.teacher
         if path is None:
             raise InputError(f"{self.plan.model}: needs its teacher's weights; give --teacher")
-        # The study names its module, not the file alone.
+        # Imports the teacher's module: the study names it, not only the file.
         network_class(plan.teacher)
         network = load_network(path)
         if network.network != plan.teacher:
@@ -188,7 +189,7 @@ class Builder:
         if type(loss).make_parts is DistillationLoss.make_parts:
             return None
         channels = [_channels(n, loss.taps()) for n in (networks.teacher, networks.student)]
-        # What is drawn here moves no other draw.
+        # Random draws here must not change later ones.
         with torch.random.fork_rng(devices=[]):
             seed_initial_weights(self.plan.seed, "loss")
             parts = loss.make_parts(*channels)
@@ -203,14 +204,14 @@ def fresh_network(network: Network | OtherNetwork, seed: int, role: str) -> Reco
     """A network with initial weights drawn from the seed and the role (`teacher`, `student`).
 
     Raises:
-        InputError: there is no such kind of network, or its options are not its own.
+        InputError: there is no such kind of network, or its options are not valid for it.
     """
     seed_initial_weights(seed, role)
     return make_network(network)
 
 
 def _sft_network(plan: TrainingPlan, sft: SFTPlan) -> SFTNetwork:
-    # Each network starts as it would on its own.
+    # Each network starts with the weights that it would have on its own.
     teacher = fresh_network(plan.network, plan.seed, "teacher")
     student = fresh_network(sft.student, plan.seed, "student")
     for role, network in (("teacher", teacher), ("student", student)):

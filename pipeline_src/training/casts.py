@@ -1,7 +1,7 @@
-"""The weights of convolutions in the number format that they compute in, cast once a step.
+"""Casts the weights of all convolutions to the number format of the computation, once per step.
 
-Each convolution casting its own would be two small kernels for every weight and bias, a hundred in
-a step of a teacher in bf16; here it is two for all of them.
+If each convolution cast its own weights, that would be two small kernels for every weight and bias,
+a hundred in a step of a teacher in bf16; here it is two for all of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pipeline_src.models.dccnn import Cascade
 
 
 class Casts:
-    """As long as it is entered, the convolutions in a module compute with weights that were cast
-    together when it was; gradients go to the weights themselves, which keep their format.
+    """While this context is open, the convolutions of a module use weights that were cast together
+    when it was entered; gradients go to the weights themselves, which keep their format.
 
-    Convolutions that compute in the format of their weights are left alone. Numbers are the same as
-    without, as long as no convolution runs twice while this is entered.
+    Convolutions that compute in the format of their weights are not changed. The numbers are the
+    same as without it, as long as no convolution runs twice in one context.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -58,7 +58,7 @@ class _Cast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, arithmetic: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.dtype = tensors[0].dtype
-        # What has no gradient, such as a cascade that no loss reaches, stays without one.
+        # A weight without a gradient, as in a cascade that no loss reaches, gets none.
         ctx.set_materialize_grads(False)
         return _cast(tensors, arithmetic)
 
@@ -71,7 +71,7 @@ class _Cast(torch.autograd.Function):
 
 
 def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """In their own layouts, which the fused copy needs."""
+    """Cast tensors in their own memory layouts, which the fused copy needs."""
     places = [torch.empty_like(t, dtype=dtype) for t in tensors]
     torch._foreach_copy_(places, list(tensors))
     return tuple(places)

@@ -1,4 +1,4 @@
-"""One part of a store as tensors on the training device."""
+"""Loads one part of a store as tensors on the training device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Batch:
 
 
 class Slices:
-    """All slices of a part on one device; batches are taken by index, no file is read.
+    """All slices of a part on one device; batches are taken by index, without reading a file.
 
     Attributes:
         patients: the patient of each slice.
@@ -54,7 +54,7 @@ class Slices:
         return len(self.target)
 
     def batch(self, indices: Tensor) -> Batch:
-        """The slices at ``indices``."""
+        """The slices at ``indices`` `(batch,)`."""
         return Batch(
             self.part,
             indices,
@@ -64,7 +64,11 @@ class Slices:
         )
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Batch]:
-        """Batches in the given order, or in the store's; the last may be smaller."""
+        """Batches of up to ``size`` slices.
+
+        The order is ``order`` `(slices,)`, by default that of the store; the last batch may be
+        smaller.
+        """
         if order is None:
             order = torch.arange(len(self))
         for indices in order.to(self.target.device).split(size):

@@ -1,4 +1,4 @@
-"""The device of a training, set up so that the same run gives the same numbers."""
+"""Chooses and sets up the device of a training, so that the same run gives the same numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from pipeline_src.acceleration.memory import keep_freed_memory
-from pipeline_src.config.method import Training
+from pipeline_src.config.training import Training
 from pipeline_src.errors import InputError
 
 
@@ -16,14 +16,14 @@ def set_up_device(settings: Training) -> torch.device:
     """Choose the device, and set threads, determinism and arithmetic.
 
     Raises:
-        InputError: CUDA is asked for and there is none, or TF32 on a device without it.
+        InputError: CUDA is requested but there is none, or TF32 on a device without it.
     """
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     if device.type == "cuda":
-        # cuBLAS reads this when it starts; without it its sums may differ from run to run.
+        # cuBLAS reads this when it starts; without it, sums may differ from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # On the CPU every operation used here repeats to the bit at a given thread count.
+        # On the CPU every operation used here is bit-reproducible at a given number of threads.
         use_deterministic_algorithms()
         torch.backends.cudnn.benchmark = False
         set_convolution_precision("tf32" if settings.precision == "tf32" else "ieee")
@@ -35,22 +35,22 @@ def set_up_device(settings: Training) -> torch.device:
 
 
 def use_deterministic_algorithms() -> None:
-    """Have torch refuse what may differ from run to run.
+    """Make torch refuse operations whose result may differ from run to run.
 
-    Torch's own function of that name loads its compiler first, two seconds per process; this is
-    what it does besides. New memory is not filled beforehand: nothing here reads what it did not
-    write, and filling is a kernel for each tensor.
+    Torch's own function of that name first loads its compiler, which takes two seconds per process;
+    this does the rest of what it does. New memory is not filled beforehand: nothing here reads
+    memory that it did not write, and filling is a kernel per tensor.
     """
     torch._C._set_deterministic_algorithms(True, warn_only=False)
     torch._C._set_deterministic_fill_uninitialized_memory(False)
 
 
 def set_convolution_precision(precision: Literal["ieee", "tf32"]) -> None:
-    """How cuDNN multiplies in convolutions of single precision.
+    """Set how cuDNN multiplies in convolutions of single precision.
 
-    Matrix products stay exact: data fidelity is one. Torch keeps the precision of convolutions and
-    of recurrent networks apart, and both beside an older switch; asked for the switch, it raises
-    where the three differ.
+    Matrix products stay exact, because data fidelity is one. Torch has one setting for
+    convolutions, one for recurrent networks, and an older switch for both; reading that switch
+    raises an error while the settings differ.
     """
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     cudnn: Any = torch.backends.cudnn
@@ -60,10 +60,10 @@ def set_convolution_precision(precision: Literal["ieee", "tf32"]) -> None:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` stands for on this machine.
+    """The device for ``auto``, ``cpu`` or ``cuda`` on this machine.
 
     Raises:
-        InputError: CUDA is asked for, or SLURM has given a GPU, and torch sees none.
+        InputError: CUDA is requested, or SLURM assigned a GPU, but torch finds none.
     """
     seen = torch.cuda.is_available()
     if wanted == "cuda" and not seen:

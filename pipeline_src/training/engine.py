@@ -1,4 +1,4 @@
-"""One training stage: the loop that every model of the study goes through."""
+"""Runs one training stage: the loop that every model of the study is trained with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from pipeline_src.config.method import Training
+from pipeline_src.config.training import Training
 from pipeline_src.errors import InputError
 from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
@@ -34,30 +34,31 @@ class Epoch:
 
 
 class Report(Protocol):
-    """Told of each finished epoch: the stage's name, its number of epochs, the epoch's row."""
+    """Called after each epoch with the stage's name, its number of epochs and the epoch's row."""
 
     def __call__(self, stage: str, epochs: int, row: Epoch, /) -> None:
-        """Show or note it."""
+        """Show or record the epoch."""
 
 
 class Keeper(Protocol):
-    """Called where a stage can be left: after each step and each epoch."""
+    """Called after each step and each epoch, where a stage can be interrupted."""
 
     def __call__(self, stage: Stage, *, epoch_over: bool) -> None:
-        """Save what is due, or leave."""
+        """Save the state if it is time to, or stop the training."""
 
 
 class Stage:
-    """A stage that can be left after any step and taken up again, with the same result.
+    """A stage that can be interrupted after any step and resumed with the same result.
 
-    Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). The stage leaves the
-    weights of the lowest validation loss, or with ``keep`` `last` those of the last epoch.
+    It runs Adam with StepLR on seeded batches (Matcha et al., MIDL 2023, Sec. 3). At its end the
+    network has the weights of the lowest validation loss, or with ``keep`` `last` those of the last
+    epoch.
 
     Attributes:
-        name, number: the stage's name, and which it is of its training, from 0.
-        epoch: the epoch under way, from 1; one more than there are when all are done.
-        batch: how many batches of it are done.
-        history: a row per finished epoch.
+        name, number: the stage's name, and its index within its training, from 0.
+        epoch: the current epoch, from 1; one more than the number of epochs when all are done.
+        batch: how many batches of the epoch are done.
+        history: one row per finished epoch.
     """
 
     def __init__(
@@ -87,10 +88,10 @@ class Stage:
         self._look = Validation(objective, validation, settings.batch_size)
 
     def run(self, report: Report, keeper: Keeper) -> None:
-        """Train the epochs that are left, then put the kept weights in place.
+        """Train the remaining epochs, then load the selected weights.
 
         Raises:
-            InputError: a loss is not finite; the line names stage, epoch, batch and patients.
+            InputError: a loss is not finite; the message names stage, epoch, batch and patients.
         """
         while self.epoch <= self._settings.epochs:
             started = time.perf_counter()
@@ -123,7 +124,7 @@ class Stage:
         return self._mean("training", self._losses.values, batches, self._train)
 
     def _batches(self) -> tuple[Tensor, ...]:
-        """Indices of the batches of this epoch."""
+        """Indices of the slices of each batch of this epoch."""
         order = batch_order(self._seed, self.number, self.epoch, len(self._train))
         on_device: Tensor = order.to(self._train.target.device)
         return tuple(torch.split(on_device, self._settings.batch_size))
@@ -157,7 +158,7 @@ class Stage:
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far the stage is; `tensors` holds the rest of what `restore` takes up."""
+        """How far the stage is, for `restore`; the rest of its state are the `tensors`."""
         best = self._best_loss if math.isfinite(self._best_loss) else None
         return {
             "epoch": self.epoch,
@@ -168,11 +169,11 @@ class Stage:
         }
 
     def losses_are_finite(self) -> bool:
-        """Whether the losses of this epoch's batches so far are; waits for the device."""
+        """Whether the losses of this epoch's batches are finite so far; waits for the device."""
         return bool(self._losses.values.isfinite().all())
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors that move: weights, optimiser, best weights so far, losses so far."""
+        """All tensors that change: weights, optimiser, best weights so far, losses so far."""
         parts = {
             "weights": dict(self._objective.trained.state_dict()),
             "adam": self._adam.state(),
@@ -184,7 +185,7 @@ class Stage:
     def restore(
         self, tensors: dict[str, Tensor], history: list[Epoch], position: dict[str, Any]
     ) -> None:
-        """Take up what `tensors`, ``history`` and `position` were at another time."""
+        """Continue from earlier values of `tensors`, ``history`` and `position`."""
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")

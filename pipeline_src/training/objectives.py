@@ -1,4 +1,4 @@
-"""What each stage of training minimises."""
+"""The objectives: what each stage of training minimises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline_src.config.method import StudentFriendly
+from pipeline_src.config.distillation import StudentFriendly
 from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.sft import SFTNetwork
@@ -23,9 +23,9 @@ class Objective(ABC):
     """A loss over batches, and the network it trains.
 
     Attributes:
-        trained: the module whose weights move.
-        network: the network whose reconstructions count and whose validation PSNR is reported.
-        depends_on_batch: whether the validation loss of a slice depends on those beside it.
+        trained: the module whose weights are trained.
+        network: the network that reconstructs, and whose validation PSNR is reported.
+        depends_on_batch: whether the validation loss of a slice depends on the others in its batch.
     """
 
     trained: nn.Module
@@ -38,11 +38,13 @@ class Objective(ABC):
 
     @abstractmethod
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Validation loss of a batch (a scalar) and the reconstruction."""
+        """Validation loss of a batch (a scalar) and the reconstruction `(batch, 1, rows,
+        columns)`.
+        """
 
 
 class ReconstructionObjective(Objective):
-    """Mean |x_rec - x|_1 of one network."""
+    """Trains one network to reconstruct: mean |x_rec - x|_1."""
 
     depends_on_batch = False
 
@@ -51,11 +53,11 @@ class ReconstructionObjective(Objective):
         self.fidelity = fidelity
 
     def loss(self, batch: Batch) -> Tensor:
-        """L1."""
+        """The mean L1 distance between reconstruction and target, a scalar."""
         return self.validate(batch)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """L1."""
+        """The mean L1 distance, a scalar, and the reconstruction `(batch, 1, rows, columns)`."""
         image = self.network(batch.zero_filled, self.fidelity)
         return F.l1_loss(image, batch.target), image
 
@@ -69,8 +71,11 @@ def sft_losses(
         teacher: `(batch, 1, rows, columns)`.
         branches: `(branches, batch, 1, rows, columns)`.
         target: `(batch, 1, rows, columns)`.
-        normalisation: `mean`, or `numel` to divide L_imit by the elements of ``teacher`` once
-            more, as the authors' code does.
+        normalisation: `mean`, or `numel` to divide L_imit by the number of elements of ``teacher``
+            once more, as the authors' code does.
+
+    Returns:
+        Three scalars.
     """
     student = F.l1_loss(branches, target.expand_as(branches))
     imitation = imitation_loss(branches, teacher, normalisation)
@@ -78,21 +83,25 @@ def sft_losses(
 
 
 def imitation_loss(branches: Tensor, teacher: Tensor, normalisation: str) -> Tensor:
-    """Mean |branch - teacher|_1 of `(branches, batch, ...)` against `(batch, ...)`.
+    """Mean |branch - teacher|_1 of `(branches, batch, ...)` against `(batch, ...)`, a scalar.
 
-    With ``normalisation`` `numel`, divided once more by the elements of ``teacher``.
+    With ``normalisation`` `numel`, it is divided once more by the number of elements of
+    ``teacher``.
     """
     loss = F.l1_loss(branches, teacher.expand_as(branches))
     return loss / teacher.numel() if normalisation == "numel" else loss
 
 
 def feature_imitation(student: Features, teacher: Features, normalisation: str) -> Tensor:
-    """Imitation in the feature domain: the mean over branches and the cascades each goes through
-    of |mid_k of the branch - mid_k of the teacher|_1.
+    """Imitation in the feature domain, a scalar.
+
+    It is the mean over the branches, and over the cascades that each goes through, of |mid_k of the
+    branch - mid_k of the teacher|_1.
 
     Args:
-        student: features of the branches, stacked along the batch, by tap.
-        teacher: features of the teacher, `(batch, channels, rows, columns)`, by tap.
+        student: features of the branches by tap, stacked along the batch: `(branches * batch,
+            channels, rows, columns)`.
+        teacher: features of the teacher by tap, `(batch, channels, rows, columns)`.
         normalisation: as in `imitation_loss`.
     """
     terms, branches = [], []
@@ -106,15 +115,16 @@ def feature_imitation(student: Features, teacher: Features, normalisation: str) 
 
 
 def imitated(network: SFTNetwork) -> list[Tap]:
-    """The features that branches imitate in the feature domain."""
+    """The features that the branches imitate in the feature domain."""
     return [Tap("mid", k) for k in range(2, len(network.teacher.cascades) + 1)]
 
 
 class StudentFriendlyObjective(Objective):
-    """L_SFT = L_rec^T + L_rec^S + L_imit (Matcha et al., MIDL 2023, Eq. 1-3).
+    """Trains a teacher with student branches: L_SFT = L_rec^T + L_rec^S + L_imit (Matcha et al.,
+    MIDL 2023, Eq. 1-3).
 
-    The gradient flows into both networks through every term. Only the teacher's path runs in
-    use, so the weights are chosen by the teacher's L1 on validation.
+    The gradient flows into both networks through every term. Only the teacher's path is used
+    afterwards, so the weights are selected by the teacher's L1 on validation.
     """
 
     depends_on_batch = False
@@ -130,7 +140,7 @@ class StudentFriendlyObjective(Objective):
         self.taps = imitated(network) if weights.imitation_domain == "features" else []
 
     def loss(self, batch: Batch) -> Tensor:
-        """L_SFT."""
+        """L_SFT, the weighted sum of the three losses, a scalar."""
         w = self.weights
         with (
             tapped(self.sft.teacher, self.taps) as of_teacher,
@@ -148,13 +158,15 @@ class StudentFriendlyObjective(Objective):
         )
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's L1."""
+        """The teacher's mean L1 distance, a scalar, and its reconstruction `(batch, 1, rows,
+        columns)`.
+        """
         image = self.network(batch.zero_filled, self.fidelity)
         return F.l1_loss(image, batch.target), image
 
 
 class StudentAndParts(nn.Module):
-    """A student, and what of its loss is trained with it."""
+    """A student together with the parts of its loss that are trained with it."""
 
     def __init__(self, network: nn.Module, parts: nn.Module) -> None:
         super().__init__()
@@ -162,7 +174,7 @@ class StudentAndParts(nn.Module):
 
 
 class DistillationObjective(Objective):
-    """A student against the target, against a frozen teacher's features, and its output.
+    """Trains a student against the target, a frozen teacher's features and its reconstruction.
 
     loss = reconstruction_weight |x_S - x|_1 + feature_weight L_KD
            + imitation_weight |x_S - x_T|_1; terms of weight zero are not computed.
@@ -190,7 +202,7 @@ class DistillationObjective(Objective):
         self.imitation_weight = imitation_weight
         self.depends_on_batch = bool(feature_weight)
         self._taps = loss.taps() if feature_weight else []
-        # What comes after the last feature that is compared has no part in a loss of features.
+        # A pure feature loss needs no layer after the last feature that it compares.
         whole = bool(reconstruction_weight or imitation_weight)
         last = max((tap.cascade for tap in self._taps), default=0)
         some = isinstance(student, CascadeNetwork) and not whole
@@ -198,19 +210,22 @@ class DistillationObjective(Objective):
 
     @property
     def weights(self) -> tuple[float, float, float]:
-        """Of reconstruction, features and imitation."""
+        """The weights of reconstruction, feature and imitation loss."""
         return self.reconstruction_weight, self.feature_weight, self.imitation_weight
 
     def loss(self, batch: Batch) -> Tensor:
-        """The weighted sum."""
+        """The weighted sum of reconstruction, feature and imitation loss, a scalar."""
         return self.weighted(batch, self.weights)
 
     def weighted(self, batch: Batch, weights: tuple[float, float, float]) -> Tensor:
-        """The sum under other weights."""
+        """The sum of the three losses with other weights, a scalar."""
         return self._loss_and_image(batch, self.feature_loss.compare, weights, self._part)[0]
 
     def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The weighted sum, with the feature loss that selects the weights."""
+        """Validation loss, a scalar, and the reconstruction `(batch, 1, rows, columns)`.
+
+        The loss is the weighted sum with the feature loss that selects the weights.
+        """
         compare = self.feature_loss.compare_for_selection
         return self._loss_and_image(batch, compare, self.weights, {})
 
@@ -221,7 +236,7 @@ class DistillationObjective(Objective):
         weights: tuple[float, float, float],
         part: dict[str, int],
     ) -> tuple[Tensor, Tensor]:
-        """The weighted sum, and the image after the part of the network that is run."""
+        """The weighted sum of the losses, and the image after those cascades that were computed."""
         reconstruction, feature, imitation = weights
         with tapped(self.network, self._taps) as features:
             image = self.network(batch.zero_filled, self.fidelity, **part)

@@ -1,4 +1,4 @@
-"""Adam with StepLR on plain tensors, so that all that moves can be saved and put back."""
+"""Adam with StepLR on plain tensors, so that its whole state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from pipeline_src.config.method import Training
+from pipeline_src.config.training import Training
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
 def step_lr(settings: Training, epoch: int) -> float:
-    """The learning rate of an epoch, from 1: reduced by ``lr_factor`` every ``lr_step`` epochs."""
+    """The learning rate of an epoch, from 1: multiplied by ``lr_factor`` every ``lr_step``
+    epochs.
+    """
     return settings.learning_rate * settings.lr_factor ** ((epoch - 1) // settings.lr_step)
 
 
 class Adam:
     """Torch's fused Adam (Kingma & Ba, ICLR 2015) over named parameters.
 
-    Torch's optimiser classes load its compiler, which doubles the start of a short training;
-    the function below them does not. A parameter without a gradient is left as it is.
+    Torch's optimiser classes load its compiler, which doubles the start-up time of a short
+    training; the function that they call does not. A parameter without a gradient is not changed.
 
     Attributes:
-        moments: per parameter that has moved: mean and mean square of its gradient, and steps.
+        moments: per parameter that was ever changed: mean and mean square of its gradient, and the
+            number of steps.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
@@ -38,14 +41,16 @@ class Adam:
         self._plain_rate = 0.0
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the steps that follow."""
+        """Set the learning rate of the next steps."""
         self._plain_rate = rate
         if self._rate is not None:
             self._rate.fill_(rate)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor | None]) -> None:
-        """One step along gradients given in the order of the parameters."""
+        """Take one step, given each parameter's gradient (same shape, or None) in the parameters'
+        order.
+        """
         given = [
             (name, parameter, gradient)
             for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True)
@@ -74,12 +79,16 @@ class Adam:
 
     @staticmethod
     def fresh_moments(parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Zeros in the parameter's own layout, which the fused step relies on."""
+        """Zeros: two tensors of the parameter's shape and memory layout, and a scalar for the
+        steps.
+
+        The fused step relies on that layout.
+        """
         zeros = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return zeros, zeros.clone(), torch.zeros((), device=parameter.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The moments by name, to be saved."""
+        """The moments by name, for saving."""
         return {
             f"{name}/{kind}": tensor
             for name, moments in self.moments.items()
@@ -87,7 +96,7 @@ class Adam:
         }
 
     def restore(self, saved: dict[str, Tensor]) -> None:
-        """Take up moments saved by `state`."""
+        """Load moments saved by `state`."""
         for name in dict.fromkeys(key.rsplit("/", 1)[0] for key in saved):
             moments = self.fresh_moments(self.parameters[name])
             for kind, tensor in zip(("mean", "square", "steps"), moments, strict=True):
@@ -96,7 +105,7 @@ class Adam:
 
 
 def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """The fused step walks through memory, so that both must lie in it alike."""
+    """The gradient in the parameter's memory layout, which the fused step relies on."""
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(gradient)

@@ -1,4 +1,4 @@
-"""Every random draw of a training comes from a named seed."""
+"""Derives a named seed for every random draw of a training."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def batch_order(seed: int, stage: int, epoch: int, slices: int) -> torch.Tensor:
 def seed_initial_weights(seed: int, network: str) -> None:
     """Seed the global generator before a network's weights are drawn.
 
-    The name is `teacher` or `student`, or `loss` for what of a loss is trained: all students of a
-    seed start from the same draw, so that a difference between them is due to their training.
+    The name is `teacher` or `student`, or `loss` for trained parts of a loss. All students of a
+    seed start from the same weights, so that differences between them come from their training.
     """
     torch.manual_seed(derived_seed(seed, "weights", network))
 
 
 def random_states() -> dict[str, torch.Tensor]:
-    """The states of torch's generators, which only a loss of one's own may draw from."""
+    """The states of torch's random generators; only users' own losses draw from them during
+    training.
+    """
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_initialized():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -41,7 +43,7 @@ def random_states() -> dict[str, torch.Tensor]:
 
 
 def restore_random_states(states: dict[str, torch.Tensor]) -> None:
-    """Take up states given by `random_states`."""
+    """Restore states returned by `random_states`."""
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"])

@@ -1,6 +1,7 @@
-"""What a training computes: from a plan, a store and a mask to trained networks and histories.
+"""Trains all stages of a plan: from a store and a mask to trained networks and histories.
 
-All that shapes the numbers is imported from here, and nothing that only keeps a process alive.
+Everything that shapes the numbers is imported from here, and nothing that only keeps a process
+alive.
 """
 
 from __future__ import annotations
@@ -27,28 +28,31 @@ from pipeline_src.training.engine import Epoch, Keeper, Report, Stage
 
 
 class Progress(Report, Protocol):
-    """Told how far a training is."""
+    """Is told how far a training is."""
 
     def going_on(self, stage: str, where: str) -> None:
-        """A stage is taken up where an earlier process left it."""
+        """Called when a stage is resumed."""
 
 
 class Keeping(Keeper, Protocol):
-    """Keeps what is needed to go on, and gives it back."""
+    """Saves what is needed to resume a training, and loads it."""
 
     def finished(self, number: int, name: str) -> list[Epoch] | None:
         """The history of a stage that an earlier process finished, else None."""
 
     def take_up(self, stage: Stage) -> bool:
-        """Put a stage where an earlier process left it; False where none did."""
+        """Resume a stage where an earlier process stopped; False if there is nothing to resume."""
 
 
 def set_up(plan: TrainingPlan) -> tuple[torch.device, str]:
-    """Set the process up for a plan; returns its device, and why the convolutions are the
-    library's (empty where they are the compiled ones).
+    """Set the process up for a plan.
+
+    Returns:
+        The device, and the reason why torch's convolutions are used (empty if the compiled kernels
+            are).
 
     Raises:
-        InputError: the device, its arithmetic or the convolutions that are asked for cannot be had.
+        InputError: the device, its arithmetic or the requested convolutions are not available.
     """
     device = set_up_device(plan.training)
     return device, why_not_compiled(plan, device)

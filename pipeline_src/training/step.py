@@ -1,4 +1,4 @@
-"""One step of training: batch, loss, gradients, Adam; captured once and replayed on a GPU."""
+"""One training step: batch, loss, gradients, Adam; on a GPU captured once and then replayed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pipeline_src.training.optimiser import Adam
 
 
 class Step:
-    """Trains on the slices at the indices it is called with, and notes the loss.
+    """Trains on one batch per call and records its loss; called with slice indices `(batch,)`.
 
     Attributes:
-        graphs: what it replays by batch size; none on the CPU.
+        graphs: the captured graphs by batch size; empty on the CPU.
     """
 
     def __init__(self, work: Callable[[Tensor], None], losses: EpochLosses) -> None:
@@ -26,21 +26,21 @@ class Step:
         self.graphs = work.graphs if isinstance(work, Replayed) else {}
 
     def __call__(self, indices: Tensor) -> None:
-        """Train."""
+        """Train on the slices at ``indices`` `(batch,)`."""
         self._work(indices)
         self._losses.keep()
 
 
 class EpochLosses:
-    """The losses of an epoch's batches, kept on the device: reading one would wait for it.
+    """The losses of an epoch's batches, kept on the device, because reading one would wait for it.
 
-    A step that is captured writes to one and the same place, so it writes to ``latest``; what goes
-    on from there is a copy that follows each step.
+    A captured step always writes to the same memory, ``latest``; from there each loss is copied to
+    its place after the step.
 
     Attributes:
         values: `(batches,)`, in double precision.
-        latest: that of the last step.
-        done: how many batches are in.
+        latest: the last step's loss, a scalar.
+        done: how many batches are recorded.
     """
 
     def __init__(self, batches: int, device: torch.device) -> None:
@@ -49,25 +49,25 @@ class EpochLosses:
         self.done = 0
 
     def clear(self) -> None:
-        """Start an epoch."""
+        """Start a new epoch."""
         self.values.zero_()
         self.done = 0
 
     def keep(self) -> None:
-        """Note the last step's loss as the next batch's."""
+        """Record the last step's loss as that of the next batch."""
         self.values[self.done].copy_(self.latest)
         self.done += 1
 
 
 def training_step(objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses) -> Step:
-    """A step of a stage; on a CUDA device it is captured as a graph and replayed."""
+    """The step of a stage; on a CUDA device it is captured as a graph and replayed."""
     step = _plain(objective, adam, slices, losses)
     on_gpu = slices.target.device.type == "cuda"
     return Step(Replayed(step, "training") if on_gpu else step, losses)
 
 
 def plain_step(objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses) -> Step:
-    """As `training_step`, and never captured."""
+    """As `training_step`, but never captured."""
     return Step(_plain(objective, adam, slices, losses), losses)
 
 

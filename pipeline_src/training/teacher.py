@@ -1,4 +1,4 @@
-"""The frozen teacher: what a student needs of it, computed once per slice where memory allows."""
+"""The frozen teacher, which computes what students need once per slice if memory allows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline_src.training.data import Batch, Slices
 
 
 class FrozenTeacher:
-    """A teacher that never learns, with a memory of its answers.
+    """A teacher that is not trained, with a cache of its answers.
 
-    What is remembered of a slice is the reconstruction and the summary of the distillation loss.
-    When one part's answers would not fit ``cache_bytes``, that part is answered by running the
-    teacher anew.
+    An answer for a slice is the reconstruction and the summary of the distillation loss. If the
+    answers of a part would not fit into ``cache_bytes``, the teacher is run again for every batch
+    of that part.
     """
 
     def __init__(
@@ -39,13 +39,12 @@ class FrozenTeacher:
         self._cache: dict[str, tuple[Tensor, ...]] = {}
 
     def remember(self, slices: Slices) -> bool:
-        """Answer for every slice of a part in advance; False where that would not fit."""
+        """Compute the answers for every slice of a part in advance; False if they would not fit."""
         first = self._answer(slices.batch(torch.arange(1)))
         per_slice = sum(t.numel() * t.element_size() for t in first)
         if per_slice * len(slices) > self.cache_bytes:
             return False
-        # Written in place: kept one by one, answers would lie among the memory of features and
-        # split it up.
+        # Written into one tensor: kept one by one, answers would fragment the memory of features.
         answers = tuple(t.new_empty((len(slices), *t.shape[1:])) for t in first)
         for batch in slices.batches(self.batch_size):
             for whole, part in zip(answers, self._answer(batch), strict=True):
@@ -59,7 +58,7 @@ class FrozenTeacher:
         return self._recall(batch)[0]
 
     def summary(self, batch: Batch) -> Summary:
-        """The loss's summary of the teacher's features."""
+        """The loss's summary of the teacher's features: tensors `(batch, ...)`."""
         return self._recall(batch)[1:]
 
     def _recall(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -1,4 +1,6 @@
-"""Looking at every validation slice once: the loss that selects the weights, and the PSNR."""
+"""Computes the validation loss, which selects the weights, and the PSNR, over all validation
+slices.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +13,26 @@ from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.step import EpochLosses
 
-#: Slices at a time on a GPU, which a batch of four leaves half idle.
+#: Slices per pass on a GPU, which a batch of four does not keep busy.
 AT_ONCE = 32
 
 
 def pass_size(objective: Objective, device: torch.device, batch_size: int) -> int:
-    """Slices of a pass: a batch of training, and more on a GPU where the loss of a slice does not
-    depend on those beside it."""
+    """Number of slices per pass: a training batch, or more on a GPU if the loss of a slice does not
+    depend on the others in its batch.
+    """
     alone = device.type == "cuda" and not objective.depends_on_batch
     return max(batch_size, AT_ONCE) if alone else batch_size
 
 
 class Validation:
-    """The validation part under an objective, in the store's order.
+    """Validates an objective on the validation part, in the order of the store.
 
     On a GPU the passes are captured and replayed.
 
     Attributes:
         batches: indices of the slices of each pass.
-        losses: of each pass, the last time it was called.
+        losses: the loss of each pass at the last call.
         psnr: `(slices,)`, in dB at the data range of each slice's volume.
     """
 
@@ -46,12 +49,12 @@ class Validation:
 
     @property
     def losses(self) -> Tensor:
-        """`(passes,)`, in double precision."""
+        """The loss of each pass, `(passes,)`, in double precision."""
         return self._losses.values
 
     @torch.no_grad()
     def __call__(self) -> None:
-        """Look at all slices."""
+        """Validate all slices."""
         self._objective.trained.eval()
         self._losses.clear()
         done = 0
@@ -63,8 +66,9 @@ class Validation:
             done += size
 
     def _look(self, indices: Tensor) -> None:
-        """One pass; what it finds is written where a captured one can write: always to the same
-        place."""
+        """Validate one pass; results are written to tensors that stay in place, as a captured graph
+        needs.
+        """
         batch = self._slices.batch(indices)
         with self._casts:
             loss, image = self._objective.validate(batch)

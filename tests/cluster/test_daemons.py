@@ -53,7 +53,7 @@ def test_drained_node(study: ClusterStudy, undisturbed: ClusterStudy, node: Slur
     finally:
         node.update(state="resume")
     said = run.said()
-    assert "nothing has moved" in said
+    assert "no progress" in said
     assert "(train heart_4x_0_teacher): PENDING" in said
     assert f"node {node.host} is drained: new_cables" in said
     study.wait_until_training()

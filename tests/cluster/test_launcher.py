@@ -27,7 +27,7 @@ def test_snakemake_killed(study: ClusterStudy, undisturbed: ClusterStudy) -> Non
     kill_snakemake(study)
     study.assert_resumed(undisturbed, run)
     said = run.said()
-    assert "Snakemake was killed (SIGKILL); starting it anew" in said
+    assert "Snakemake was killed (SIGKILL); starting it again" in said
     assert "cancelling 1 jobs that an earlier Snakemake left behind: train heart_4x_0" in said
 
 

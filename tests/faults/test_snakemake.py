@@ -103,7 +103,7 @@ def test_another_learning_rate_after_a_kill_trains_anew(
     path = after_kill.root / "tiny.yaml"
     path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
     after_kill.run()
-    assert "not taken up, it is the state of another training" in after_kill.training_log()
+    assert "not resumed, it is the state of another training" in after_kill.training_log()
     assert "goes on after" not in after_kill.training_log()
     assert after_kill.recorded_runs() == 1
     assert sha256_file(after_kill.root / WEIGHTS) != sha256_file(whole.root / WEIGHTS)

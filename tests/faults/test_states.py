@@ -150,7 +150,7 @@ def test_state_of_another_training_is_refused_with_a_line(
     other = job(KIND, stopped)
     configuration = {**TWO_STAGE, "training": {**TWO_STAGE["training"], "learning_rate": 0.01}}
     assert finish(start(replace(other, configuration=configuration))) == 0
-    assert f"{stopped / NAME}: not taken up, it is the state of another training" in log(stopped)
+    assert f"{stopped / NAME}: not resumed, it is the state of another training" in log(stopped)
     assert "goes on after" not in log(stopped)
     assert not list(stopped.glob("training.*"))
     seen("state of another configuration", KIND, 1, "refused with a line; trained anew")

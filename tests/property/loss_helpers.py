@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import DistillationLoss, build_loss
 from pipeline_src.models.taps import Features
 

@@ -22,7 +22,8 @@ from loss_helpers import (
     scaled,
 )
 
-from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.distillation.losses.fsp import fsp_matrix
 from pipeline_src.errors import InputError

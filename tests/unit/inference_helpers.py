@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, write_mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Never
 
-from pipeline_src.config.data import Dataset, Preparation
+from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.config.split import Split
 from pipeline_src.data.splits import split_patients
 from pipeline_src.data.volume import VolumeReference

@@ -24,7 +24,7 @@ from training_helpers import (
 from unit_helpers import GOOD, Prepare
 
 from pipeline_src.cli import main
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.store import write_store
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.sampling.masks import drawn_mask, write_mask

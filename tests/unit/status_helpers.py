@@ -14,6 +14,7 @@ import torch
 
 from pipeline_src.config import Study
 from pipeline_src.operations.status.reading import TrainingStatus, trainings
+from pipeline_src.running.progress_file import progress_of
 from pipeline_src.running.state import Saved, StateFiles
 
 #: Teacher, SFT teacher, student, two controls, and two methods with two recipes.
@@ -47,6 +48,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "acceleration": "4x",
         "stage": "reconstruction",
         "stage_number": 1,
+        "stages": 2,
         "position": {"epoch": 5, "batch": 2, "epochs": 8, "batches": 3, "best_loss": 0.25},
         "histories": {
             "features": [{**row, "seconds": 7.0} for row in rows],
@@ -58,7 +60,9 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 
 def save_state(folder: Path, digest: str = "this", **changes: Any) -> None:
-    StateFiles(folder, digest).save(Saved({"weights/w": torch.zeros(50)}, facts(**changes)))
+    told = facts(**changes)
+    saved = Saved({"weights/w": torch.zeros(50)}, told)
+    StateFiles(folder, digest).save(saved, progress_of(digest, told))
 
 
 def one(study: Study, results: Path, model: str = "std_kd_at") -> TrainingStatus:

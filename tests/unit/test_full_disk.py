@@ -6,14 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from crate_helpers import make_results
 from system_fixtures import run_on_small_disk
-from training_helpers import CONFIGURATION, study_with
+from training_helpers import CONFIGURATION, SIZE, study_with
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.weights import save_weights
 from pipeline_src.training.builder import fresh_network
 
@@ -33,7 +34,8 @@ def made(tmp_path: Path, write_config: Any) -> dict[str, str]:
     checkpoint = tmp_path / "checkpoint.pt"
     assert main(["export-weights", "--student", str(weights), "--output", str(checkpoint)]) == 0
     setting = ("--dataset", "tiny", "--acceleration", "4x", "--part", "test")
-    measured = tmp_path / "zero_filled"
+    measured, scan = tmp_path / "zero_filled", tmp_path / "scan.npy"
+    np.save(scan, np.random.default_rng(0).random((SIZE, SIZE, 1), dtype=np.float32))
     given = ("--data", str(store), "--mask", str(mask))
     assert main(["evaluate", "--zero-filled", str(measured), *given, *setting]) == 0
     return {name: str(path) for name, path in locals().items() if isinstance(path, Path)}
@@ -50,6 +52,8 @@ def commands(made: dict[str, str], disk: Path, results: Path) -> dict[str, list[
         return ["--output", str(disk / "out" / name)]
 
     metrics = f"{made['measured']}/volumes.csv"
+    trained = ["--model", made["model"], "--trained-mask", made["mask"]]
+    pair = ["--teacher", made["weights_"], "--student", made["weights_"]]
     return {
         "prepare": ["prepare", *named, *at("volumes.h5")],
         "mask": ["mask", *named, "--acceleration", "4x", *at("mask.npz")],
@@ -57,6 +61,9 @@ def commands(made: dict[str, str], disk: Path, results: Path) -> dict[str, list[
         "evaluate": ["evaluate", made["model"], *files_, *setting, "--part", "test"],
         "tables": ["tables", metrics, *at("tables")],
         "figure": ["figure", "mask", made["mask"], *at("mask.png")],
+        "reconstruct": ["reconstruct", made["scan"], *trained, *at("made")],
+        "bundle": ["bundle", made["model"], *trained[2:], *at("bundle")],
+        "cost": ["cost", *pair, *files_, "--repeats", "1", *at("cost.csv")],
         "crate": ["crate", str(results), *at("study.zip")],
         "import": ["import-weights", made["checkpoint"], *at("imported")],
         "export": ["export-weights", "--student", f"{made['weights_']}", *at("c.pt")],
@@ -72,7 +79,7 @@ def test_every_command_says_so_and_leaves_nothing(
     for name, found in zip(asked, run_on_small_disk(disk, 0, [*asked.values()]), strict=True):
         assert found.status == 2, (name, found)
         assert found.left == [], name
-        assert "(No space left on device)" in one_line(found.said), name
+        assert "(No space left on device" in one_line(found.said), name
 
 
 @pytest.mark.parametrize("room", [4096, 40960])

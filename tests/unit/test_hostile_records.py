@@ -22,20 +22,20 @@ from unit_helpers import one_line
 
 from pipeline_src.cli import main
 from pipeline_src.config import load_study
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Evaluator
 from pipeline_src.evaluation.parity import compare_all
 from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.files import open_regular, read_json, sha256_file
+from pipeline_src.files import LARGEST_JSON, open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
-from pipeline_src.operations.status.saved_state import LARGEST_HEADER, _read_state
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.report import _questions
 from pipeline_src.reporting.reviewers.deviations import PAPER_CONFIG
 from pipeline_src.reporting.tables.answers import COLUMNS
+from pipeline_src.running.progress_file import read_progress
 from pipeline_src.sampling.masks import Mask, read_mask, write_mask
 
 DEEP = "[" * 100_000
@@ -81,7 +81,7 @@ def test_a_manifest_that_is_none_is_named_with_its_key(
 ) -> None:
     manifest = table.with_suffix(".manifest.json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {key: value}))
-    assert f"{manifest}: is no manifest of this pipeline ({named}: " in traced(table, capsys)
+    assert f"{manifest}: is not a manifest of this pipeline ({named}: " in traced(table, capsys)
 
 
 def test_a_manifest_without_runs_is_still_traced(
@@ -145,18 +145,17 @@ def test_times_that_cannot_be_are_not_summed(seconds: Any, tmp_path: Path) -> No
         "made_by": {"commit": "a", "packages": {}},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(made))
-    with pytest.raises(InputError, match="is no manifest of this pipeline"):
+    with pytest.raises(InputError, match="is not a manifest of this pipeline"):
         Manifest.read(tmp_path / "manifest.json", "runs")
 
 
-def test_a_state_that_claims_a_huge_header_is_not_read(tmp_path: Path) -> None:
+def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
-    path = tmp_path / "training.state"
+    path = tmp_path / "progress.json"
     with path.open("wb") as stream:
-        stream.write(b"\0" * 32 + (LARGEST_HEADER * 40).to_bytes(8, "little"))
-        stream.truncate(LARGEST_HEADER * 40 + 40)
-    with pytest.raises(ValueError, match="beyond reason"):
-        _read_state(path, 1)
+        stream.truncate(LARGEST_JSON + 1)
+    with pytest.raises(InputError, match="larger than any JSON file"):
+        read_progress(tmp_path)
 
 
 # Masks.
@@ -190,7 +189,7 @@ def archive(path: Path, kind: int = zipfile.ZIP_STORED, **arrays: Any) -> Path:
 def test_a_mask_has_zeros_and_ones_alone(samples: Any, description: str, tmp_path: Path) -> None:
     """Samples of 2 or a half would weigh k-space, and every image would be another."""
     path = archive(tmp_path / "mask.npz", samples=samples, description=np.array(description))
-    with pytest.raises(InputError, match=r"mask\.npz: is damaged or no mask"):
+    with pytest.raises(InputError, match=r"mask\.npz: is damaged or not a mask"):
         read_mask(path)
 
 
@@ -295,7 +294,7 @@ def test_a_store_that_cannot_be_is_refused(
     rows: list[dict[str, Any]], description: str, tmp_path: Path
 ) -> None:
     """One volume of two patients would be measured as the first one's."""
-    with pytest.raises(InputError, match="is damaged or no volume store"):
+    with pytest.raises(InputError, match="is damaged or not a volume store"):
         read_store(a_store(tmp_path / "a.h5", rows, description))
 
 
@@ -336,8 +335,8 @@ def test_what_cannot_be_drawn_is_one_line(
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ("a,b\n1,2\n", "is no table of answers"),
-        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,<b>,\n", "'<b>' is no answer"),
+        ("a,b\n1,2\n", "is not a table of answers"),
+        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,<b>,\n", "'<b>' is not an answer"),
         (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,shown,\n", "no data set '<b>'"),
     ],
 )
@@ -380,5 +379,5 @@ def test_a_training_that_there_is_not_is_one_line(
     rows = [f"d,4x,student,$x,0,test,{patient},30,1,0,0,0" for patient in "pq"]
     path.write_text("\n".join([HEADINGS, *rows, ""]))
     assert main(["tables", str(path), "--output", str(tmp_path / "out")]) == 2
-    assert "metrics are of a training '$x', which there is not" in one_line(capsys.readouterr().err)
+    assert "metrics are of an unknown training '$x'" in one_line(capsys.readouterr().err)
     shutil.rmtree(tmp_path / "out", ignore_errors=True)

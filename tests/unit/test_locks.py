@@ -29,22 +29,22 @@ def a_link(path: Path) -> str:
     target = path.parent.parent / "precious"
     target.write_text("precious")
     path.symlink_to(target)
-    return "is no regular file"
+    return "is not a regular file"
 
 
 def a_dangling_link(path: Path) -> str:
     path.symlink_to(path.parent.parent / "absent")
-    return "is no regular file"
+    return "is not a regular file"
 
 
 def a_pipe(path: Path) -> str:
     os.mkfifo(path)
-    return "is no regular file"
+    return "is not a regular file"
 
 
 def a_folder(path: Path) -> str:
     path.mkdir()
-    return "is no regular file"
+    return "is not a regular file"
 
 
 def a_second_name(path: Path) -> str:
@@ -253,7 +253,7 @@ def test_a_pipe_in_place_of_a_gpus_lock_is_named(
     folder.mkdir(mode=0o700)
     os.mkfifo(folder / "0.lock")
     monkeypatch.setattr(gpus, "torch_knows_gpus", lambda: True)
-    with pytest.raises(InputError, match=r"0\.lock: is no regular file"), one_gpu():
+    with pytest.raises(InputError, match=r"0\.lock: is not a regular file"), one_gpu():
         pass
 
 

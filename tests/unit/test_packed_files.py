@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from reporting_helpers import write_chain
 from safetensors.torch import save
 from unit_helpers import GOOD
@@ -24,6 +25,7 @@ from pipeline_src.data.nifti_files import read_nifti
 from pipeline_src.errors import InputError
 from pipeline_src.npz_files import reading_npz
 from pipeline_src.provenance.lineage import trace
+from pipeline_src.running.progress_file import Position
 from pipeline_src.running.state import StateFiles
 from pipeline_src.tabular import read_rows
 
@@ -121,7 +123,7 @@ def test_a_state_that_does_not_say_of_what(
     content = save({"a": torch.zeros(1)}, {"facts": facts})
     (tmp_path / "training.state").write_bytes(hashlib.sha256(content).digest() + content)
     assert StateFiles(tmp_path, "d").load() is None
-    assert "is no training state" in capsys.readouterr().err
+    assert "is not a training state" in capsys.readouterr().err
 
 
 def test_a_state_does_not_reach_the_terminal(
@@ -134,3 +136,10 @@ def test_a_state_does_not_reach_the_terminal(
     said = capsys.readouterr().err
     assert "\x1b" not in said
     assert "is a pipe or a device" in said
+
+
+def test_progress_beyond_counting_is_no_progress() -> None:
+    """It would be divided, which Python cannot do with whole numbers of any size."""
+    given = dict.fromkeys(("number", "stages", "epoch", "epochs", "batch", "batches"), 10**400)
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        Position.model_validate({"stage": "a", **given})

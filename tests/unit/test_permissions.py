@@ -11,7 +11,7 @@ from unit_helpers import GOOD, assert_refused, rewrite
 
 from pipeline_src import files
 from pipeline_src.cli import main
-from pipeline_src.config.data import AcdcSource
+from pipeline_src.config.datasets import AcdcSource
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.errors import InputError
 

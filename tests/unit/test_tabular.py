@@ -72,7 +72,7 @@ def test_files_of_other_writers_and_systems_read_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("id,v\nx,good\n", "v has a value that is no number"),
+        ("id,v\nx,good\n", "v has a value that is not a number"),
         ("id,v\nx,1,2\n", "rows cannot be read"),
         ("", "rows cannot be read"),
     ],

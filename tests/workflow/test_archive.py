@@ -64,7 +64,7 @@ def test_restored_tables_and_figures_are_the_same(
     results, first = tmp_path / "again", finished.root / "results" / "tiny"
     done = finished.command("restore", str(kept), "--output", str(results))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all tables are those" in done.stdout
+    assert "all tables equal those" in done.stdout
     made = {p.relative_to(first) for p in first.rglob("*.png")}
     again = {p.relative_to(results) for p in results.rglob("*.png")}
     assert {p.stem for p in made - again} == {"contact_sheet"}

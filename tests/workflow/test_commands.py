@@ -82,3 +82,19 @@ def test_several_configuration_files(fresh: Checkout) -> None:
     twice = fresh.snakemake("-n", "--configfile", "tiny.yaml", "--configfile", "more.yaml")
     assert twice.returncode == 1
     assert "name all files after one --configfile" in twice.stderr.splitlines()[-1]
+
+
+def test_what_steps_failed_of_comes_below_all_else(fresh: Checkout) -> None:
+    models = ("teacher", "student")
+    weights = [f"results/tiny/heart/4x/seed0/{model}/weights.safetensors" for model in models]
+    fresh.configure("training: {epochs: 1, threads: 1, device: cpu, learning_rate: 1.0e+30}")
+    done = fresh.tiny("--keep-going", *weights)
+    assert done.returncode == 1
+    told = [x for x in done.stderr.splitlines() if x.startswith("failed: ")]
+    assert {x.split(": ")[1] for x in told} == {f"Training {model}" for model in models}
+    for line in told:
+        assert "error: " in line
+        assert "the loss is" in line
+    # Only Snakemake's own closing words follow.
+    after = done.stderr[done.stderr.rindex("failed: ") :]
+    assert "Error in rule" not in after

@@ -40,7 +40,7 @@ MADE = [kind for kind in KINDS if kind != "panel_domain"]
 
 
 @contextmanager
-def edited(path: Path, text: str = "\n# edited\n") -> Iterator[None]:
+def edited(path: Path, text: str = "\nEDITED = 1\n") -> Iterator[None]:
     """A source file with a line added, put back afterwards."""
     before = path.read_text()
     path.write_text(before + text)

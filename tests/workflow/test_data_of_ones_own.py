@@ -45,5 +45,5 @@ def test_the_documented_source_from_outside_the_package_is_prepared(fresh: Check
     scaled = [image[0] / image.max() for image in images.values()]
     assert all(np.abs(kept - slice_).max(axis=(1, 2)).min() < 1e-6 for slice_ in scaled)
 
-    module.write_text(module.read_text() + "\n# edited\n")
+    module.write_text(module.read_text() + "\nEDITED = 1\n")
     assert any(p.startswith("Preparing") for p in fresh.planned(store))

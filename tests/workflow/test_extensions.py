@@ -29,19 +29,19 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     package = fresh.root / "my_losses"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "imitation.py").write_text(documented_example('"""Plain imitation'))
-    fresh.configure(documented_example("methods:\n  at: {}\n  imitation"))
+    (package / "rkd.py").write_text(documented_example('"""Relational'))
+    fresh.configure(documented_example("methods:\n  at: {}\n  rkd"))
     done = fresh.tiny("tables")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(fresh.root / "results/tiny/tables/main.csv")
-    assert set(table[table["model"] == "imitation"]["training"]) == {"std_kd", "sft_kd"}
+    assert set(table[table["model"] == "rkd"]["training"]) == {"std_kd", "sft_kd"}
 
-    module = package / "imitation.py"
-    module.write_text(module.read_text() + "\n# edited\n")
+    module = package / "rkd.py"
+    module.write_text(module.read_text() + "\nEDITED = 1\n")
     trainings = [p for p in fresh.planned("tables") if p.startswith("Training")]
     assert trainings == [
-        "Training sft_kd_imitation: heart 4x seed 0",
-        "Training std_kd_imitation: heart 4x seed 0",
+        "Training sft_kd_rkd: heart 4x seed 0",
+        "Training std_kd_rkd: heart 4x seed 0",
     ]
 
 

@@ -40,7 +40,7 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
     assert "3 cascades of 3 convolutions with 8 features, the second dilated by 3" in page_text
     assert list((results / "figures").glob("networks.*"))
 
-    module.write_text(module.read_text() + "\n# edited\n")
+    module.write_text(module.read_text() + "\nEDITED = 1\n")
     trainings = [p for p in fresh.planned() if p.startswith("Training")]
     assert trainings == [
         "Training sft_kd_at: heart 4x seed 0",

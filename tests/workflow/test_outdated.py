@@ -48,7 +48,9 @@ def test_outdated_results_can_be_refused(copied: Checkout) -> None:
 
 def test_other_code_makes_anew(copied: Checkout) -> None:
     engine = copied.root / "pipeline_src/training/engine.py"
-    engine.write_text(engine.read_text() + "\n# edited\n")
+    engine.write_text("# A comment.\n" + engine.read_text())
+    assert copied.planned() == []
+    engine.write_text(engine.read_text() + "\nEDITED = 1\n")
     # As in a checkout that is older than the results.
     for path in (engine, engine.parent):
         shutil.copystat(copied.root / "tiny.yaml", path)
@@ -71,7 +73,7 @@ PAIR = (TEACHER, STUDENT)
 def test_trainings_on_the_same_bytes_are_taken_as_they_are(copied: Checkout) -> None:
     """An edit of what prepares the data that changes no number."""
     code = copied.root / "pipeline_src/data/preparation.py"
-    code.write_text(code.read_text() + "\n# edited\n")
+    code.write_text(code.read_text() + "\nEDITED = 1\n")
     before = trained(copied)
     target = f"{STUDENT}/weights.safetensors"
     assert len(copied.planned(target)) == 3

@@ -24,8 +24,10 @@ from pipeline_src.planning.results import Results, figure_options
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
+    reconstructed_files,
     refuse_unplannable,
     source_files_of,
+    source_folder,
     voxels_of_largest,
 )
 from pipeline_src.provenance.crate_content import required_files
@@ -34,11 +36,14 @@ from pipeline_src.sampling.given_masks import mask_file
 from pipeline_src.operations.snakemake_run import (
     evaluation_processes,
     force_outdated,
+    is_module,
     keep_trainings,
     models_of_run,
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
+    starts_jobs,
+    tell_causes,
 )
 from pipeline_src.running.finished import forget_all
 
@@ -72,7 +77,11 @@ def write_study_config():
     )
 
 
-if workflow.is_main_process and Path(RESULTS).exists() and not Path(CONFIG).exists():
+# A module's own `onstart` is not run.
+IN_MODULE = is_module(workflow)  # no longer known when the plan is made
+STARTS = IN_MODULE and starts_jobs()
+LOST = Path(RESULTS).exists() and not Path(CONFIG).exists()
+if workflow.is_main_process and (STARTS or LOST):
     write_study_config()
 
 
@@ -115,7 +124,7 @@ evaluate_of = results.metrics
 evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
 cost_of, tables_of, report_of = results.cost, results.tables, results.report
-figure_of = results.figure
+figure_of, reconstruct_of = results.figure, results.reconstructions
 
 
 def repeat_options(wildcards):
@@ -134,8 +143,29 @@ def start_options(wildcards, input):
 
 
 def volumes_of(wildcards):
-    """Files of a data set; as for source files, the manifest tells whether they have changed."""
+    """Files of a data set; as for source files, the manifest tells whether they have changed.
+
+    As a module, their folder, which a rule of the outer workflow may make.
+    """
+    folder = source_folder(study, wildcards.dataset)
+    if IN_MODULE and folder:
+        return [ancient(from_here(folder))]
     files = source_files_of(study, wildcards.dataset)
+    try:
+        refuse_unplannable(files)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    return [ancient(path) for path in files]
+
+
+def files_to_reconstruct(wildcards):
+    """Those of an entry of `reconstruct` that are there; the manifest tells whether they changed."""
+    output = f"{RESULTS}/{layout.RECONSTRUCTED}/{wildcards.name}"
+    files = [
+        path
+        for path in reconstructed_files(study, wildcards.name, output)
+        if os.path.exists(path)
+    ]
     try:
         refuse_unplannable(files)
     except InputError as error:

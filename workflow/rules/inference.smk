@@ -7,9 +7,10 @@ rule reconstruct:
         manifest=lambda wildcards: f"{MODEL}/manifest.json".format(
             **study.reconstruct[wildcards.name].training(study.seeds)
         ),
-        given=lambda wildcards: study.reconstruct[wildcards.name].there(study.data_root),
+        given=files_to_reconstruct,
+        code=code(reconstruct_of),
     output:
-        f"{RESULTS}/reconstructed/{{name}}/reconstructions.json",
+        f"{RESULTS}/{layout.RECONSTRUCTED}/{{name}}/{layout.RECONSTRUCTIONS}",
     log:
         f"{RESULTS}/logs/reconstruct/{{name}}.log",
     wildcard_constraints:
@@ -18,6 +19,7 @@ rule reconstruct:
         "../../environment.yaml"
     threads: study.training.threads
     params:
+        settings=settings(reconstruct_of),
         model=subpath(input.weights, parent=True),
         words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
         folder=subpath(output[0], parent=True),

@@ -54,10 +54,10 @@ def tissue_texture(rng: np.random.Generator, matrix: int, slices: int, strength:
 
 
 def finish_volume(rng: np.random.Generator, clean: Array, noise: float) -> NDArray[np.float32]:
-    """Add Rician noise and scale to a maximum of 1.
+    """Add Rician noise and scale to a maximum of 1; the shape stays the same.
 
-    ``clean`` is the noise-free `(matrix, matrix, slices)` volume, ``noise`` the standard
-    deviation of each of the real and imaginary channels relative to a signal of 1.
+    ``clean`` is the noise-free `(matrix, matrix, slices)` volume, ``noise`` the standard deviation
+    of each of the real and imaginary channels relative to a signal of 1.
     """
     real, imaginary = noise * rng.standard_normal((2, *clean.shape))
     magnitude = np.hypot(np.maximum(clean, 0.0) + real, imaginary)

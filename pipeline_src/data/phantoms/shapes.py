@@ -19,10 +19,10 @@ _TABLE_ANGLES = np.linspace(-np.pi, np.pi, 361)
 
 
 def coverage(depth: Array, edge: float) -> Array:
-    """Return the anti-aliased coverage, in [0, 1], of a region.
+    """Return the anti-aliased coverage, in [0, 1], of a region; same shape as ``depth``.
 
-    ``depth`` is the signed distance inside the boundary (any shape, normalised units) and
-    ``edge`` the width of the ramp; one pixel gives the partial-volume effect of a real voxel.
+    ``depth`` is the signed distance inside the boundary (any shape, normalised units) and ``edge``
+    the width of the ramp; one pixel gives the partial-volume effect of a real voxel.
     """
     return np.clip(depth / edge + 0.5, 0.0, 1.0)
 
@@ -30,7 +30,9 @@ def coverage(depth: Array, edge: float) -> Array:
 def line_coverage(distance: Array, half_width: Array | float, edge: float) -> Array:
     """Return the coverage, in [0, 1], of a line from the distance to its centre.
 
-    Unlike `coverage` it stays right for lines thinner than a pixel, which only darken it partly.
+    ``distance`` has any shape, ``half_width`` one that can be broadcast to that shape, and the
+    result has the shape of ``distance``; both are in normalised units. Unlike `coverage` it stays
+    right for lines thinner than a pixel, which only darken it partly.
     """
     return coverage(half_width - distance, edge) - coverage(-half_width - distance, edge)
 
@@ -45,7 +47,9 @@ def fourier_wobble(rng: np.random.Generator, amplitude: float, orders: int = 6) 
 
 
 def wobble_at(weights: Array, angles: Array) -> Array:
-    """Evaluate the wobble ``weights`` at ``angles`` (radians), relative units, same shape."""
+    """Evaluate the wobble ``weights`` `(orders, 2)` at ``angles`` (any shape, radians), in relative
+    units; the result has the shape of ``angles``.
+    """
     harmonics = np.arange(2, len(weights) + 2)[:, None] * _TABLE_ANGLES
     table = weights[:, 0] @ np.cos(harmonics) + weights[:, 1] @ np.sin(harmonics)
     return np.asarray(np.interp(angles, _TABLE_ANGLES, table))
@@ -69,7 +73,9 @@ class Shape:
     wobble: Array | None = None
 
     def radius(self, angles: Array) -> Array:
-        """Return the boundary radius at ``angles`` (radians, in the tilted frame), same shape."""
+        """Return the boundary radius at ``angles`` (any shape, radians, in the tilted frame), same
+        shape.
+        """
         radius = (
             np.abs(np.cos(angles) / self.a) ** self.power
             + np.abs(np.sin(angles) / self.b) ** self.power
@@ -79,13 +85,21 @@ class Shape:
         return np.asarray(radius * (1.0 + wobble_at(self.wobble, angles)))
 
     def polar(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Return distance from the centre and angle in the tilted frame, in [-pi, pi]."""
+        """Return distance from the centre and angle in the tilted frame, in [-pi, pi].
+
+        ``x`` and ``y`` have the same shape (any shape), and so have both results; one shape for
+        all.
+        """
         dx, dy = x - self.x, y - self.y
         angle = np.arctan2(dy, dx) - self.tilt
         return np.hypot(dx, dy), (angle + np.pi) % (2.0 * np.pi) - np.pi
 
     def depth(self, x: Array, y: Array) -> Array:
-        """Return the first-order signed distance to the boundary, positive inside."""
+        """Return the first-order signed distance to the boundary, positive inside.
+
+        ``x`` (any shape) and ``y`` (same shape) are in the subject's frame; the result has that
+        shape.
+        """
         distance, angle = self.polar(x, y)
         table = self.radius(_TABLE_ANGLES)
         slope = np.gradient(table, _TABLE_ANGLES) / table

@@ -124,7 +124,10 @@ class Thorax:
         return np.asarray(gain)
 
     def draw_chest_wall(self, canvas: Canvas, ripple: Array) -> None:
-        """Draw intercostal muscle, ribs, subcutaneous fat, skin and the air in front."""
+        """Draw intercostal muscle, ribs, subcutaneous fat, skin and the air in front.
+
+        ``ripple`` `(matrix, matrix)` is a unit random field that roughens the borders.
+        """
         signal, edge = self._signal, canvas.edge
         along, outward = self._outward(canvas)
         depth = outward - self._wall_at + 0.3 * wobble_at(self._wall_wave, 2.0 * along)

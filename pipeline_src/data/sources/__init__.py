@@ -1,9 +1,9 @@
-"""Sources of volumes: one module per kind, chosen by the configuration's `source.kind`, or named
-by its `source.module`.
+"""Sources of volumes: one module per kind, chosen by the configuration's `source.kind`, or named by
+its `source.module`.
 
-A source's module provides ``list_volumes(source, data_root)``; ``DESCRIPTION``, what the methods
-section calls it; where its pictures lie on their side, ``DISPLAY_QUARTER_TURNS``; and, where one
-outside this package has options, their model as ``Options``.
+A source's module provides ``list_volumes(source, data_root)``; ``DESCRIPTION``, its name in the
+methods section; if its images lie on their side, ``DISPLAY_QUARTER_TURNS``; and, if it is outside
+this package and has options, their model as ``Options``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline_src.config.data import OwnSource, source_module
+from pipeline_src.config.datasets import OwnSource, source_module
 from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section
 from pipeline_src.data.volume import VolumeReference, refuse_duplicates
@@ -48,17 +48,17 @@ def check_source(source: Any) -> ModuleType:
 
 
 def source_options(source: OwnSource) -> Section:
-    """The options of a source of one's own, as its module takes them.
+    """The options of a user's own source, validated by its module's model.
 
     Raises:
-        InputError: one is unknown or of an impossible value; see also `check_source`.
+        InputError: an option is unknown or its value is not allowed; see also `check_source`.
     """
     model: type[Section] = getattr(check_source(source), "Options", NoOptions)
     return checked_options(model, source.options, f"source {source.kind}: options")
 
 
 def describe_source(source: Any) -> str:
-    """What the methods section calls a source's volumes.
+    """The name of a source's volumes in the methods section.
 
     Raises:
         InputError: see `check_source`.
@@ -67,8 +67,8 @@ def describe_source(source: Any) -> str:
 
 
 def display_quarter_turns(source: Any) -> int:
-    """Quarter turns that show a slice of a source upright: NIfTI stores (x, y), pictures (row,
-    column).
+    """Quarter turns to show a slice of a source upright: NIfTI stores (x, y), images are shown as
+    (row, column).
 
     Raises:
         InputError: see `check_source`.
@@ -82,8 +82,8 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     ``source`` is one of the configuration's source sections.
 
     Raises:
-        InputError: the data is not there, or two volumes claim one patient and frame, or a name
-            is no UTF-8.
+        InputError: the data does not exist, two volumes have the same patient and frame, or a name
+            is not UTF-8.
     """
     module = check_source(source)
     if isinstance(source, OwnSource):

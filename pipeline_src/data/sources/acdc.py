@@ -1,4 +1,4 @@
-"""The layout of the ACDC challenge (Bernard et al., IEEE TMI 2018)."""
+"""Reads the layout of the ACDC challenge (Bernard et al., IEEE TMI 2018)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from pipeline_src.config.data import AcdcSource
+from pipeline_src.config.datasets import AcdcSource
 from pipeline_src.data.files import (
     entries,
     name_when_finished,

@@ -1,4 +1,4 @@
-"""Volumes as the paper's authors prepared them: one HDF5 file each."""
+"""Reads volumes as the paper's authors prepared them: one HDF5 file each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_src.config.data import AuthorsHdf5Source
-from pipeline_src.data.files import entries, name_when_finished, refuse_unfinished
+from pipeline_src.config.datasets import AuthorsHdf5Source
+from pipeline_src.data.files import (
+    entries,
+    name_when_finished,
+    refuse_only_tracked,
+    refuse_unfinished,
+)
 from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
 from pipeline_src.data.volume import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
@@ -43,7 +48,7 @@ def read_authors_header(path: Path) -> Header:
 def _target(path: Path, file: h5py.File) -> h5py.Dataset:
     dataset = own_dataset(path, file, TARGET_KEY)
     if dataset.dtype.kind not in "iuf":
-        raise InputError(f"{path}: {TARGET_KEY} is no array of real numbers")
+        raise InputError(f"{path}: {TARGET_KEY} is not an array of real numbers")
     if dataset.ndim != 3:
         raise InputError(f"{path}: {TARGET_KEY} is {dataset.ndim}-D; a 3-D volume is needed")
     return dataset
@@ -56,12 +61,13 @@ def list_volumes(source: AuthorsHdf5Source, data_root: Path) -> list[VolumeRefer
     named `train_1`, `validation_1`, ...
 
     Raises:
-        InputError: a folder is missing, or a file is still being downloaded.
+        InputError: a folder is missing, or a file is still being downloaded, or was not yet.
     """
     volumes = []
     for partition in ("train", "validation"):
         folder = data_root / source.path / partition / f"acc_{source.acceleration}x"
         files = entries(folder, "the folder of the authors' layout")
+        refuse_only_tracked(files)
         files = [path for path in files if name_when_finished(path).endswith(".h5")]
         refuse_unfinished(files)
         for path in files:

@@ -1,10 +1,10 @@
-"""T1 volumes of the MRBrainS challenge, 2013 and 2018 releases."""
+"""Finds T1 volumes of the MRBrainS challenge, 2013 and 2018 releases."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline_src.config.data import MrbrainsSource
+from pipeline_src.config.datasets import MrbrainsSource
 from pipeline_src.data.files import DOWNLOADS, refuse_two_suffixes, refuse_unfinished, subfolders
 from pipeline_src.data.nifti_files import nifti_volume
 from pipeline_src.data.volume import VolumeReference

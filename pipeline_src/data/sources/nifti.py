@@ -1,4 +1,4 @@
-"""NIfTI files found by a pattern: whose they are, and what distinguishes those of one patient."""
+"""Finds NIfTI files by a pattern, and recognises the patient and frame of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import regex
 
-from pipeline_src.config.data import NiftiSource
+from pipeline_src.config.datasets import NiftiSource
 from pipeline_src.data.files import matching, refuse_two_suffixes, require_folder, subfolders
 from pipeline_src.data.nifti_files import nifti_volume
 from pipeline_src.data.volume import VolumeReference, without_volume
@@ -35,7 +35,7 @@ ENTITY = re.compile(
 
 @dataclass(frozen=True)
 class _Found:
-    """A file, its path below the source's folder, and where its patient's id stands in that."""
+    """A file, its path below the source's folder, and where its patient's id is in that path."""
 
     path: Path
     name: str

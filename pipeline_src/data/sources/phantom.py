@@ -1,4 +1,4 @@
-"""Drawn (synthetic) phantoms as a source."""
+"""The data source of drawn (synthetic) phantoms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline_src.config.data import PhantomSource
+from pipeline_src.config.datasets import PhantomSource
 from pipeline_src.data.phantoms import draw_volume
 from pipeline_src.data.volume import Header, VolumeReference, volume_shape
 

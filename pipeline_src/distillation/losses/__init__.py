@@ -1,1 +1,1 @@
-"""One module a distillation method; the module's name is the method's name."""
+"""One module per distillation method; the module's name is the method's name."""

@@ -12,31 +12,36 @@ from pipeline_src.models.taps import Features, Tap
 
 @register_loss("at")
 class AttentionTransfer(DistillationLoss):
-    """Attention maps of the middle features of every cascade.
+    """Compares attention maps of the middle features of every cascade.
 
-    original: q = channel mean of squares, flattened and L2-normalised a sample; mean (q_S - q_T)^2
-    (the paper's Eq. 2 and reference code; mean or sum over channels is the same once normalised).
-    authors: q = channel sum of squares, L2-normalised over the batch; mean |q_S - q_T|.
+    original: q = channel mean of squares, flattened and L2-normalised per sample; mean (q_S -
+    q_T)^2 (the paper's Eq. 2 and reference code; mean or sum over channels is the same once
+    normalised). authors: q = channel sum of squares, L2-normalised over the batch; mean |q_S -
+    q_T|.
     """
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """All."""
+        """All cascades."""
         return list(range(1, count + 1))
 
     def taps(self) -> list[Tap]:
-        """Middle features."""
+        """The middle feature of each cascade."""
         return [Tap("mid", k) for k in self.cascades]
 
     def summarise(self, features: Features) -> Summary:
-        """Attention maps `(batch, rows, columns)`."""
+        """Attention maps `(batch, rows, columns)` of features `(batch, channels, rows,
+        columns)`.
+        """
         maps = [energy_map(features[tap]) for tap in self.taps()]
         if self.form == "original":
             maps = [F.normalize(m.flatten(1)).view_as(m) for m in maps]
         return tuple(maps)
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over cascades."""
+        """Mean over the cascades of the difference between maps `(batch, rows, columns)` of the
+        student and others of the same shape of the teacher; a scalar.
+        """
         pairs = zip(student, teacher, strict=True)
         if self.form == "original":
             return self.mean([(s - t).square().mean() for s, t in pairs])

@@ -18,8 +18,11 @@ ORDER = 2
 def correlation_matrix(feature: Tensor) -> Tensor:
     """Gaussian-RBF correlation between the samples of a batch, by Taylor expansion.
 
-    With x, y the L2-normalised flattened features (Peng et al., Eq. 10):
-    k(x, y) = exp(-2 gamma) * sum_{p=0..P} (2 gamma)^p / p! * (x . y)^p.
+    With x, y the L2-normalised flattened features (Peng et al., Eq. 10): k(x, y) = exp(-2 gamma) *
+    sum_{p=0..P} (2 gamma)^p / p! * (x . y)^p.
+
+    Args:
+        feature: `(batch, ...)`.
 
     Returns:
         `(batch, batch)`.
@@ -32,29 +35,32 @@ def correlation_matrix(feature: Tensor) -> Tensor:
 
 @register_loss("cc")
 class CorrelationCongruence(DistillationLoss):
-    """Relations between the samples of a batch, on the cascades' outputs.
+    """Compares relations between the samples of a batch, on the cascades' outputs.
 
-    original: mean squared difference of the students' and the teacher's correlation matrices
-    (the paper's Eq. 6).
+    original: mean squared difference of the student's and the teacher's correlation matrices (the
+    paper's Eq. 6).
+
     authors: D = |out_S - out_T|; mean over neighbouring samples b, b+1 and over pixels of the
-    channel sum of D_b D_b+1. A batch of one slice has no neighbours and no loss.
+    channel sum of D_b D_b+1. A batch of one slice has no neighbours, so its loss is zero.
     """
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """All."""
+        """All cascades."""
         return list(range(1, count + 1))
 
     def taps(self) -> list[Tap]:
-        """The cascades' outputs."""
+        """The output of each cascade."""
         return [Tap("out", k) for k in self.cascades]
 
     def summarise(self, features: Features) -> Summary:
-        """The features themselves."""
+        """The features themselves: `(batch, channels, rows, columns)` to the same shape."""
         return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over cascades."""
+        """Mean of the cascades' losses, a scalar, for outputs `(batch, channels, rows, columns)` of
+        the student and others of the same shape of the teacher.
+        """
         form = _congruence if self.form == "original" else _neighbour_product
         return self.mean([form(s, t) for s, t in zip(student, teacher, strict=True)])
 

@@ -40,15 +40,15 @@ class FlowOfSolution(DistillationLoss):
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """1, 2, 3 of 5; cascade k stands for the pair k, k+1."""
+        """The first cascades of all pairs k, k+1 that are compared: 1, 2, 3 of 5."""
         return list(range(1, max(count - 1, 2)))
 
     def _ends(self) -> list[int]:
-        """Cascades at either end of a pair, each once."""
+        """The cascades at either end of a pair, each once."""
         return sorted({end for k in self.cascades for end in (k, k + 1)})
 
     def taps(self) -> list[Tap]:
-        """Both ends of every pair."""
+        """The features at both ends of every pair."""
         return [Tap("mid" if self.form == "original" else "out", k) for k in self._ends()]
 
     def summarise(self, features: Features) -> Summary:
@@ -59,14 +59,18 @@ class FlowOfSolution(DistillationLoss):
         return tuple(energy_map(features[tap])[:, None] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over pairs of the mean squared difference of the matrices."""
+        """Mean over pairs of the mean squared difference of the FSP matrices, a scalar, from the
+        student's summary `(batch, ...)` and the teacher's of the same shape.
+        """
         if self.form == "authors":
             student, teacher = self._matrices(student), self._matrices(teacher)
         pairs = zip(student, teacher, strict=True)
         return self.mean([(s - t).square().mean() for s, t in pairs])
 
     def compare_for_selection(self, student: Summary, teacher: Summary) -> Tensor:
-        """As `compare`; authors: on batch-normalised e_k."""
+        """As `compare`, a scalar from summaries `(batch, ...)` of the same shape; in the authors'
+        form on batch-normalised e_k.
+        """
         if self.form == "original":
             return self.compare(student, teacher)
         normalised = (tuple(map(batch_normalised, e)) for e in (student, teacher))

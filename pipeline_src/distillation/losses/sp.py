@@ -12,6 +12,9 @@ from pipeline_src.models.taps import Features, Tap
 def similarity_matrix(feature: Tensor) -> Tensor:
     """Similarities between the samples of a batch, rows L2-normalised (Tung & Mori, Eq. 1-2).
 
+    Args:
+        feature: `(batch, ...)`.
+
     Returns:
         `(batch, batch)`.
     """
@@ -28,19 +31,24 @@ class SimilarityPreserving(DistillationLoss):
 
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """1, 2, 3, 4 of 5."""
+        """All cascades but the last: 1, 2, 3, 4 of 5."""
         return list(range(1, max(count, 2)))
 
     def taps(self) -> list[Tap]:
-        """Middle features, or the cascades' outputs."""
+        """The middle feature of each cascade; in the authors' form its output."""
         return [Tap("mid" if self.form == "original" else "out", k) for k in self.cascades]
 
     def summarise(self, features: Features) -> Summary:
-        """The features themselves."""
+        """The features themselves: `(batch, channels, rows, columns)` to the same shape."""
         return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
-        """Mean over cascades; the mean over the matrix is the division by B^2."""
+        """Mean over the cascades of the mean squared difference of the similarity matrices, a
+        scalar, for the student's features `(batch, channels, rows, columns)` and the teacher's.
+
+        The mean over the matrix is the division by B^2. Both sides have as many slices; shapes may
+        differ otherwise.
+        """
         pairs = zip(student, teacher, strict=True)
         return self.mean(
             [(similarity_matrix(s) - similarity_matrix(t)).square().mean() for s, t in pairs]

@@ -1,5 +1,6 @@
-"""U-Nets between data-fidelity steps (Ronneberger et al., MICCAI 2015; Schlemper et al., IEEE TMI
-2018), as a second network to distil: another block in the same cascade."""
+"""A cascade of U-Nets, the second network that can be distilled: another block between
+data-fidelity steps (Ronneberger et al., MICCAI 2015; Schlemper et al., IEEE TMI 2018).
+"""
 
 from __future__ import annotations
 
@@ -31,12 +32,13 @@ def double_convolution(before: int, after: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Down by halves with twice the channels each, up again with the features of the way down
-    beside; the input is added to the output.
+    """A U-Net: halves the resolution and doubles the channels per level, then goes back up, with
+    the features of the way down concatenated; the input is added to the output.
 
     Attributes:
-        mid: sees the last features at full resolution, which all sizes of U-Net share.
-        out: sees the output.
+        mid: receives the last features at full resolution, which have the same size in U-Nets of
+            any depth.
+        out: receives the output.
     """
 
     def __init__(self, options: Options) -> None:
@@ -57,7 +59,7 @@ class UNet(nn.Module):
         beside: list[Tensor] = []
         x = image
         for number, block in enumerate(self.down):
-            # An odd side keeps its last half pixel.
+            # An odd side is rounded up.
             x = block(F.avg_pool2d(x, 2, ceil_mode=True) if number else x)
             beside.append(x)
         beside.pop()
@@ -71,17 +73,17 @@ class UNet(nn.Module):
 
 @register_network("unet_cascade")
 class UNetCascade(CascadeNetwork):
-    """A U-Net in each cascade."""
+    """A cascade with a U-Net as each block."""
 
     options_model = Options
 
     def make_block(self, options: Options) -> UNet:
-        """One U-Net."""
+        """Make one U-Net."""
         return UNet(options)
 
     @classmethod
     def describe(cls, network: OtherNetwork, options: Options) -> str:
-        """Such as `5 cascades of U-Nets with 2 levels, 16 features at full resolution`."""
+        """The network in words: `5 cascades of U-Nets with 2 levels below full resolution ...`."""
         levels = f"{options.levels} level{'s' * (options.levels > 1)}"
         return (
             f"{network.cascades} cascades of U-Nets with {levels} below full resolution and "

@@ -1,1 +1,1 @@
-"""Running a study on a SLURM cluster: what is checked before, and who watches over it."""
+"""Runs a study on a SLURM cluster: checks before the start, and supervises the run."""

@@ -1,4 +1,4 @@
-"""Whether a study can run from here: looked at before anything is spent."""
+"""Checks whether a study can run here, before anything is spent on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LITTLE_DISK = 5
 
 
 def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
-    """Look at packages, GPU, data, disk and, with a profile for SLURM, at the cluster."""
+    """Check packages, GPU, data, disk and, with a profile for SLURM, the cluster."""
     settings = _profile(profile) if profile else {}
     on_cluster = settings.get("executor") == "slurm"
     yield from _gpu(study, on_cluster)
@@ -50,7 +50,7 @@ def _profile(profile: Path) -> dict[str, Any]:
     """The profile's settings.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such profile.
     """
     return read_yaml(profile if profile.is_file() else profile / "config.yaml")
 
@@ -121,7 +121,8 @@ def _data(study: Study) -> Iterator[Finding]:
             )
             continue
         said, *more = describe_data(name, found)
-        yield Finding("warning" if found.repeated else "ok", "\n         ".join([said, *more]))
+        warned = any(line.startswith("  warning:") for line in more)
+        yield Finding("warning" if warned else "ok", "\n         ".join([said, *more]))
 
 
 def _modules(study: Study) -> Iterator[Finding]:
@@ -135,8 +136,9 @@ def _modules(study: Study) -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    """The folders that a run writes to: results, which may be a link to another disk, and
-    Snakemake's own."""
+    """Check the folders that a run writes to: results, which may be a link to another disk, and
+    Snakemake's own.
+    """
     results = Path("results").resolve()
     cache = Path(user_cache_dir("snakemake"))
     for what, folder in (("results", results), ("Snakemake's records", Path.cwd())):
@@ -162,7 +164,9 @@ def _disk() -> Iterator[Finding]:
 
 
 def _cannot_write(folder: Path) -> str:
-    """Why nothing can be written to a folder, which is made when it is needed; else empty."""
+    """Why nothing can be written to a folder, which is created when it is needed; empty if it
+    can.
+    """
     try:
         with tempfile.TemporaryFile(dir=nearest_folder(folder)):
             return ""

@@ -1,4 +1,6 @@
-"""Whether a cluster can take a study's jobs: SLURM, its partitions and accounts, the plugin."""
+"""Checks whether a cluster can run a study's jobs: SLURM, its partitions and accounts, the
+plugin.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,19 @@ from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.study import count_slices, trainings
 from pipeline_src.operations.preflight import gpu_wanted
 
-#: The version that `tests/cluster` was run with; the one that is pinned.
+#: The pinned version, with which `tests/cluster` was run.
 PLUGIN, TESTED = "snakemake-executor-plugin-slurm", "2.8.0"
 RULES = PACKAGE.parent / "workflow" / "rules"
 
 
 def training_rules() -> list[str]:
-    """Names of the rules that train, from the files that define them."""
+    """Names of the rules that train, read from the files that define them."""
     text = "".join((RULES / f"{name}.smk").read_text() for name in ("training", "distillation"))
     return re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE)
 
 
 def examine_plugin() -> Iterator[Finding]:
-    """Whether Snakemake's plugin for SLURM is there, in the version that was tested."""
+    """Check that Snakemake's plugin for SLURM is installed, in the version that was tested."""
     wanted = f"{PLUGIN}=={TESTED}"
     try:
         version = importlib.metadata.version(PLUGIN)
@@ -47,10 +49,11 @@ def examine_plugin() -> Iterator[Finding]:
 
 
 def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
-    """Whether SLURM answers, and has the account, partitions, time and memory that are asked for.
+    """Check that SLURM answers, and has the account, partitions, time and memory that jobs ask for.
 
     Args:
-        settings: of Snakemake's profile.
+        study: the study whose trainings are to run.
+        settings: the settings of Snakemake's profile.
     """
     missing = [name for name in ("sbatch", "squeue", "scancel", "sinfo") if not shutil.which(name)]
     if missing:
@@ -77,7 +80,7 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     given = settings.get("set-resources")
     rules = given if isinstance(given, dict) else {}
     if given and not rules:
-        yield Finding("warning", "set-resources is no mapping of rules; it was not looked at")
+        yield Finding("warning", "set-resources is not a mapping of rules; it was not checked")
     account = _as_mapping(settings.get("default-resources")).get("slurm_account")
     if account is not None:
         yield from _account(str(account))
@@ -106,7 +109,7 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _account(name: str) -> Iterator[Finding]:
-    """Whether SLURM lets this user charge an account, where it keeps accounts."""
+    """Check that SLURM lets this user charge an account, if it keeps accounts."""
     user = getpass.getuser()
     known = lines_of("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account")
     if known and name not in known:
@@ -123,7 +126,7 @@ def _account(name: str) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Partition:
-    """What `sinfo` tells of one: time in minutes, memory in MiB, generic resources."""
+    """What `sinfo` reports about a partition: time in minutes, memory in MiB, generic resources."""
 
     minutes: float
     memory: int
@@ -137,7 +140,7 @@ def _partitions(lines: list[str]) -> dict[str, _Partition]:
         name, time, memory, gres, state = line.split("|")
         one = _Partition(_minutes(time), int(memory.rstrip("+")), gres, state == "up")
         before = found.get(name)
-        # Nodes of several kinds: the largest memory, and all that any of them has.
+        # Nodes of several kinds: the largest memory, and everything that any of them has.
         found[name] = (
             one
             if before is None
@@ -161,13 +164,13 @@ def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iter
 
 
 def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Iterator[Finding]:
-    """Whether a partition can take the largest trainings, also when they are tried again."""
+    """Check that a partition can run the largest trainings, also when they are retried."""
     gpu = gpu_wanted(study, elsewhere=True)
     if gpu and "gpu" not in partition.gres:
         yield Finding("error", f"partition {name} has no GPU", "choose another in set-resources")
     try:
         found = trainings(study, count_slices(study))
-    except InputError:  # said already
+    except InputError:  # already reported
         return
     minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
     memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
@@ -182,7 +185,7 @@ def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Ite
         if asked[1] > partition.memory:
             short.append(f"{asked[1]} MiB, nodes of {name} have {partition.memory}")
         for what in short:
-            advice = "such a job would wait for ever; choose another partition in set-resources"
+            advice = "such a job would wait forever; choose another partition in set-resources"
             yield Finding(verdict, f"a training{when} asks for {what}", advice)
         if short:
             return
@@ -190,12 +193,12 @@ def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Ite
 
 
 def _minutes(limit: str) -> float:
-    """SLURM's `days-hours:minutes:seconds`, or fewer of them, `infinite` or `n/a`."""
+    """SLURM's `days-hours:minutes:seconds`, or fewer parts, `infinite` or `n/a`, in minutes."""
     if limit in ("infinite", "n/a"):
         return math.inf
     days, _, clock = limit.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
-    if days:  # then hours come first, else seconds last
+    if days:  # then the first part is hours, otherwise the last part is seconds
         parts += [0] * (3 - len(parts))
     while len(parts) < 3:
         parts.insert(0, 0)
@@ -203,7 +206,7 @@ def _minutes(limit: str) -> float:
 
 
 def _as_mapping(given: Any) -> dict[str, Any]:
-    """Resources as a profile may give them: a mapping, or a list of `name=value`."""
+    """Resources in either form of a profile: a mapping, or a list of `name=value`."""
     if isinstance(given, list):
         return dict(item.split("=", 1) for item in given)
     return given if isinstance(given, dict) else {}

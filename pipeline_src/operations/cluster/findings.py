@@ -1,4 +1,4 @@
-"""What the doctor found."""
+"""The findings of the doctor command."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Severity = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        verdict: `ok`; `warning` for what may be meant; `error` for what will not run.
+        verdict: `ok`; `warning` for what may be intended; `error` for what will not run.
         what: what was found.
         advice: what to do about it.
     """

@@ -1,17 +1,18 @@
-"""Snakemake on a cluster, watched over: what it cannot do for itself, in one place.
+"""Runs Snakemake on a cluster and works around what it cannot do by itself.
 
-It works around what snakemake-executor-plugin-slurm 2.8.0 and Snakemake 9.27 were seen to do
-(`docs/cluster.md`); each part can go when they do it themselves:
+The workarounds are for observed behaviour of snakemake-executor-plugin-slurm 2.8.0 and Snakemake
+9.27 (`docs/cluster.md`); each can be removed when they handle the case themselves:
 
 - A Snakemake that was killed leaves its lock, and its jobs, which a new one would submit a second
-  time: the lock is taken when its owner is known to be dead; the jobs are cancelled (trainings save
-  their state) or waited for.
-- Outputs of jobs that ended while no Snakemake watched are deleted and made anew, or kept without a
-  record of what made them: finished trainings are set aside, and taken back by their own rerun.
-- A job that was preempted by cancelling is waited for for ever: it is put back into the queue.
-- So is one that its node lost while slurmctld was away, and that SLURM then holds: it is released.
-- Any other job whose end is overlooked is waited for for ever: Snakemake is stopped and started.
-- A grid in which nothing moves says nothing: which jobs wait, and why, is told.
+  time: the lock is removed once its owner is known to be dead; the jobs are cancelled (trainings
+  save their state) or waited for.
+- Outputs of jobs that ended while no Snakemake was running are deleted and made again, or kept
+  without a record of what made them: finished trainings are set aside, and put back by their rerun.
+- Snakemake waits forever for a job that was preempted by cancelling: the job is requeued.
+- The same holds for a job that its node lost while slurmctld was away, and that SLURM then holds:
+  it is released.
+- Snakemake waits forever for any other job whose end it missed: Snakemake is restarted.
+- If nothing progresses, Snakemake prints nothing: the launcher says which jobs wait, and why.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from pipeline_src.operations.cluster.supervision import (
 )
 
 Orphans = Literal["cancel", "wait"]
-#: Starts in a row, without a job that ends well in between, after which the launcher gives up.
+#: Number of starts without any successful job after which the launcher gives up.
 MAX_STARTS = 4
 FORWARDED = [
     n
@@ -54,7 +55,7 @@ FORWARDED = [
 
 @dataclass
 class Launcher:
-    """Runs Snakemake with ``arguments`` in ``folder`` until it ends of itself."""
+    """Runs Snakemake with ``arguments`` in ``folder`` until it ends by itself."""
 
     folder: Path
     arguments: Sequence[str]
@@ -63,10 +64,10 @@ class Launcher:
     patience: Patience = field(default_factory=Patience)
 
     def run(self) -> int:
-        """Returns Snakemake's exit status, or 1 after starts that all came to nothing.
+        """Run Snakemake; returns its exit status, or 1 after too many starts without success.
 
         Raises:
-            InputError: another launcher or Snakemake runs here, or may do so elsewhere.
+            InputError: another launcher or Snakemake runs here, or may run on another machine.
         """
         for word in self.arguments:
             if word.startswith(("--quiet", "-q")):
@@ -74,7 +75,7 @@ class Launcher:
             if word.startswith(("--directory", "-d=")) or word == "-d":
                 raise InputError(f"launch: {word}: go to that folder and launch there")
         for path in _configuration_files(self.arguments):
-            # Before Snakemake reads it, and with it may run code.
+            # Read safely here before Snakemake reads it in a way that could run code.
             read_yaml(path)
         with self._alone():
             fruitless = 0
@@ -97,7 +98,7 @@ class Launcher:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the folder's launcher lock, which the system lets go of when this process ends."""
+        """Hold the folder's launcher lock, which the system releases when this process ends."""
         place = self.folder / ".snakemake"
         place.mkdir(exist_ok=True)
         path = place / "launcher.lock"
@@ -118,11 +119,13 @@ class Launcher:
 
     @property
     def _record(self) -> Path:
-        """Names the machine of the Snakemake that a launcher started here last."""
+        """The file that names the machine of the Snakemake that a launcher started here last."""
         return self.folder / ".snakemake" / "launched.json"
 
     def _take_lock(self) -> bool:
-        """Unlock the folder, if the Snakemake that locked it has ended; whether it was locked."""
+        """Unlock the folder, if the Snakemake that locked it has ended; returns whether it was
+        locked.
+        """
         if not any((self.folder / ".snakemake" / "locks").glob("*")):
             return False
         process = snakemake_in(self.folder)
@@ -136,24 +139,24 @@ class Launcher:
                 f"{self.folder}: locked by a Snakemake that was started "
                 f"{f'on {host}' if host else 'by hand'}; if it has ended, launch with --unlock"
             )
-        say("taking the lock of a Snakemake that has ended")
+        say("removing the lock of a Snakemake that has ended")
         self._snakemake("--unlock", *_without_targets(self.arguments))
         return True
 
     def _remove_unrecorded(self) -> None:
-        """Remove outputs that jobs made while no Snakemake watched.
+        """Remove outputs that jobs made while no Snakemake was running.
 
-        Of these Snakemake keeps no record, so it would not notice a change of configuration or code
-        that they are too old for. Their jobs run again, and trainings take back what was set aside.
+        Snakemake keeps no record of these, so it would not notice that configuration or code have
+        changed since. Their jobs run again, and trainings put back what was set aside.
         """
         lines = self._snakemake(*self.arguments, "--summary").splitlines()
         for name, date, _rule, log, *_ in (line.split("\t") for line in lines[1:]):
-            # Every rule has a log, and the record names it.
+            # Every rule has a log, and a record names it.
             if log == "-" and date != "-":
                 (self.folder / name).unlink(missing_ok=True)
 
     def _snakemake(self, *arguments: str) -> str:
-        """What Snakemake prints.
+        """Run Snakemake and return what it prints.
 
         Raises:
             InputError: it fails.
@@ -169,7 +172,7 @@ class Launcher:
         return done.stdout
 
     def _end_orphans(self) -> bool:
-        """Wait until no job of an earlier Snakemake is left; whether there was one."""
+        """Wait until no job of an earlier Snakemake is left; returns whether there was one."""
         told = False
         while True:
             jobs = slurm.jobs_of(self.folder)
@@ -192,14 +195,13 @@ class Launcher:
     def _supervise(self) -> tuple[int | None, int]:
         """Run Snakemake once.
 
-        Returns its exit status, or None where it has to be started anew, and how many jobs ended
-        well.
+        Returns its exit status, or None if it must be restarted, and how many jobs succeeded.
         """
         asked: list[int] = []
         running: list[subprocess.Popen[str]] = []
 
         def forward(number: int, _frame: FrameType | None) -> None:
-            # A closed terminal ends it as Ctrl-C does: jobs are cancelled, and save their state.
+            # A closed terminal has the effect of Ctrl-C: jobs are cancelled, and save their state.
             asked.append(signal.SIGINT if number == signal.SIGHUP else number)
             for process in running:
                 process.send_signal(asked[-1])
@@ -212,7 +214,7 @@ class Launcher:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                start_new_session=True,  # a signal to a terminal's group comes here alone
+                start_new_session=True,  # the terminal's signals reach only this process
             )
             running.append(process)
             for number in asked:
@@ -224,18 +226,18 @@ class Launcher:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if status >= 0:  # it took its lock with it
+        if status >= 0:  # it has removed its lock
             self._record.unlink(missing_ok=True)
         if not asked and not stopped and status < 0:
-            say(f"Snakemake was killed ({signal.Signals(-status).name}); starting it anew")
+            say(f"Snakemake was killed ({signal.Signals(-status).name}); starting it again")
             stopped = True
         return (None if stopped and not asked else status), supervision.finished
 
 
 def snakemake_in(folder: Path) -> int | None:
-    """A Snakemake of this machine that works in ``folder`` and holds its lock, where one does.
+    """A Snakemake of this machine that works in ``folder`` and holds its lock, if there is one.
 
-    Those within jobs take no lock and say so on their command line.
+    Those within jobs take no lock, which their command line shows.
     """
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -250,7 +252,7 @@ def snakemake_in(folder: Path) -> int | None:
 
 
 def _configuration_files(arguments: Sequence[str]) -> list[Path]:
-    """Files given with --configfile, which takes every word that follows it."""
+    """Files given with --configfile, which takes all following words."""
     found: list[Path] = []
     taking = False
     for word in arguments:
@@ -268,6 +270,6 @@ def _configuration_files(arguments: Sequence[str]) -> list[Path]:
 
 
 def _without_targets(arguments: Sequence[str]) -> list[str]:
-    """What `--unlock` needs of a command line: everything but the targets that come first."""
+    """The part of a command line that `--unlock` needs: all but the targets, which come first."""
     first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     return list(arguments[first:])

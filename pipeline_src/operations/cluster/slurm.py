@@ -1,4 +1,4 @@
-"""What is asked of SLURM, by its own commands."""
+"""Queries and controls SLURM by its own commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-#: States in which SLURM is done with a job, for good or ill.
+#: States of jobs that have ended, successfully or not.
 ENDED = frozenset(
     (
         "BOOT_FAIL",
@@ -22,9 +22,9 @@ ENDED = frozenset(
         "TIMEOUT",
     )
 )
-# Seconds for a command; SLURM's own give up on a silent controller much earlier.
+# Seconds for a command; SLURM's commands give up on a silent controller much earlier.
 _PATIENCE = 120
-_FIELDS = "%i|%T|%r|%k|%Z"  # the folder comes last, since it may hold anything
+_FIELDS = "%i|%T|%r|%k|%Z"  # the folder comes last, since it may contain any character
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Job:
         number: its id.
         state: such as `PENDING`, `RUNNING`, `PREEMPTED`.
         reason: why it waits, such as `Resources`, or why it failed.
-        comment: what Snakemake says it is: `rule_train_wildcards_brain_4x_0_teacher`.
+        comment: Snakemake's description of it: `rule_train_wildcards_brain_4x_0_teacher`.
     """
 
     number: str
@@ -45,25 +45,26 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether SLURM is done with it."""
+        """Whether the job has ended."""
         return self.state in ENDED
 
     @property
     def failed_to_launch(self) -> bool:
-        """Whether SLURM holds it, since its node lost it or could not start it."""
+        """Whether SLURM holds it, because its node lost it or could not start it."""
         return "launch failed" in self.reason
 
     @property
     def name(self) -> str:
-        """What it does, for people: `train brain_4x_0_teacher`."""
+        """What it does, for messages: `train brain_4x_0_teacher`."""
         kind, _, wildcards = self.comment.partition("_wildcards_")
         words = kind.removeprefix("rule_").removeprefix("group_")
         return f"{words} {wildcards}".strip()
 
 
 def jobs_of(folder: Path) -> list[Job] | None:
-    """The jobs that a Snakemake in ``folder`` submitted, ended ones too as long as SLURM remembers
-    them; None while SLURM does not answer."""
+    """The jobs that a Snakemake in ``folder`` submitted, including ended ones that SLURM still
+    lists; None while SLURM does not answer.
+    """
     lines = lines_of(
         "squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "-o", _FIELDS
     )
@@ -72,7 +73,7 @@ def jobs_of(folder: Path) -> list[Job] | None:
     jobs = []
     for line in lines:
         fields = line.split("|", 4)
-        if len(fields) < 5:  # the rest of another job's comment that has several lines
+        if len(fields) < 5:  # the rest of another job's comment with several lines
             continue
         number, state, reason, comment, place = fields
         if Path(place) == folder and comment.startswith(("rule_", "group_")):
@@ -87,7 +88,7 @@ def cancel(jobs: list[Job]) -> None:
 
 
 def requeue(job: Job) -> bool:
-    """Put a job that was preempted for good back into the queue, under its own id."""
+    """Put a job that was preempted and cancelled back into the queue, under its own id."""
     return lines_of("scontrol", "requeue", job.number) is not None
 
 
@@ -97,12 +98,12 @@ def release(job: Job) -> bool:
 
 
 def unavailable_nodes() -> list[str]:
-    """Nodes that take no jobs, each with its state and the reason that an administrator gave."""
+    """Nodes that take no jobs, each with its state and the administrator's reason."""
     return lines_of("sinfo", "--noheader", "-R", "-o", "%n is %T: %E") or []
 
 
 def lines_of(*command: str) -> list[str] | None:
-    """Lines that a command prints; None where it fails, hangs or is not there."""
+    """Lines that a command prints; None if it fails, hangs or does not exist."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):

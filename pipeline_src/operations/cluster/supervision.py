@@ -1,4 +1,4 @@
-"""One run of Snakemake on a cluster, watched from its first line to its end."""
+"""Supervises one run of Snakemake on a cluster, from its first line of output to its end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pipeline_src.operations.cluster import slurm
 from pipeline_src.operations.cluster.watch import Watch, describe
+from pipeline_src.planning.places import MODEL_FOLDERS, STATE
 from pipeline_src.running.finished import forget_all, set_aside, trained_folders
 
-#: Seconds that a deaf Snakemake is given to stop; what it leaves is an orphan like any other.
+#: Seconds to wait until a stuck Snakemake stops; its remaining jobs are handled like other orphans.
 STOP_SECONDS = 30.0
 
 
@@ -24,10 +25,10 @@ class Patience:
     """How long things may take, in seconds.
 
     Attributes:
-        poll: between two looks at the queue.
-        silence: without any progress before the waiting jobs are named, again and again.
-        grace: for Snakemake to notice that a job has ended; it looks up to 180 s apart, and then
-            waits for the files.
+        poll: between two checks of the queue.
+        silence: without any progress before the waiting jobs are listed, and between such lists.
+        grace: for Snakemake to notice that a job has ended; it checks at intervals of up to 180 s,
+            and then waits for the files.
     """
 
     poll: float = 30.0
@@ -36,13 +37,13 @@ class Patience:
 
 
 def say(text: str) -> None:
-    """Print a line of the launcher's own."""
+    """Print a message of the launcher."""
     with suppress(OSError):  # the terminal may be gone
         print(f"launch: {text}", flush=True)
 
 
 class Supervision:
-    """One run of Snakemake, from its first line to its end."""
+    """One run of Snakemake, from its first line of output to its end."""
 
     def __init__(self, process: subprocess.Popen[str], folder: Path, patience: Patience) -> None:
         self._process, self._folder, self._patience = process, folder, patience
@@ -62,11 +63,13 @@ class Supervision:
 
     @property
     def finished(self) -> int:
-        """How many jobs have ended well."""
+        """How many jobs have succeeded."""
         return self._watch.finished
 
     def follow(self) -> bool:
-        """Until Snakemake has ended; True where it was stopped because it waits in vain."""
+        """Wait until Snakemake has ended; returns True if it was stopped because it waited in
+        vain.
+        """
         look = time.monotonic()
         while True:
             try:
@@ -87,7 +90,7 @@ class Supervision:
         self._moved = time.monotonic()
 
     def _look(self) -> bool:
-        """Look at the queue; True where Snakemake had to be stopped."""
+        """Check the queue; returns True if Snakemake had to be stopped."""
         now = time.monotonic()
         found = slurm.jobs_of(self._folder)
         if found is None:
@@ -109,20 +112,20 @@ class Supervision:
         return False
 
     def _revive(self, jobs: dict[str, slurm.Job]) -> None:
-        """Let jobs run again that no one else would."""
+        """Requeue or release jobs that nothing else would start again."""
         for number in self._watch.active.values():
             job = jobs.get(number)
             if job is not None and job.state == "PREEMPTED" and slurm.requeue(job):
                 say(f"job {number} ({job.name}) was preempted; it is back in the queue")
             elif job is not None and job.failed_to_launch:
-                # It may have ended well while SLURM was away.
+                # It may have succeeded while SLURM was away.
                 keep_finished(self._folder / "results")
                 if slurm.release(job):
                     say(f"job {number} ({job.name}) was lost by its node and held; it is released")
 
     def _stop(self, overlooked: list[str], jobs: dict[str, slurm.Job]) -> None:
         minutes = self._patience.grace / 60
-        say(f"Snakemake has not noticed for {minutes:g} min that jobs ended; starting it anew")
+        say(f"Snakemake has not noticed for {minutes:g} min that jobs ended; starting it again")
         for number in overlooked:
             say(f"  {describe(number, jobs.get(number))}")
         self._process.send_signal(signal.SIGINT)
@@ -136,8 +139,9 @@ class Supervision:
         self._process.kill()
 
     def _tell_if_still(self, jobs: dict[str, slurm.Job], now: float) -> None:
-        """Name the jobs that wait, where nothing has changed for long: no line of Snakemake's, no
-        job's state, no file that a training saves."""
+        """List the waiting jobs if nothing has changed for long: no output of Snakemake, no job's
+        state, no file that a training saves.
+        """
         active = {number: jobs.get(number) for number in self._watch.active.values()}
         signature = (frozenset(active.values()), _newest_save(self._folder / "results"))
         if signature != self._signature:
@@ -145,7 +149,7 @@ class Supervision:
         if now - max(self._moved, self._told) <= self._patience.silence or not active:
             return
         self._told = now
-        say(f"nothing has moved for {(now - self._moved) / 60:.0f} min; Snakemake waits for:")
+        say(f"no progress for {(now - self._moved) / 60:.0f} min; Snakemake waits for:")
         for number, job in active.items():
             say(f"  {describe(number, job)}")
         for node in slurm.unavailable_nodes():
@@ -155,7 +159,7 @@ class Supervision:
 def _newest_save(results: Path) -> float:
     """When a training of any study last saved its state."""
     times = [0.0]
-    for path in results.glob("*/*/*x/seed*/*/training.state"):
+    for path in results.glob(f"*/{MODEL_FOLDERS}/{STATE}"):
         with suppress(OSError):
             times.append(path.stat().st_mtime)
     return max(times)
@@ -171,6 +175,6 @@ def keep_finished(results: Path) -> None:
 
 
 def forget_finished(results: Path) -> None:
-    """Remove what was set aside in all studies and nothing needs any more."""
+    """Remove copies that were set aside in all studies and are no longer needed."""
     for study in results.glob("*"):
         forget_all(study)

@@ -1,4 +1,4 @@
-"""What a running Snakemake believes of its cluster jobs, against what SLURM knows of them."""
+"""Compares what a running Snakemake knows about its cluster jobs with what SLURM knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SUBMITTED = re.compile(r"^Job (\d+) has been submitted with SLURM jobid (\d+)")
 _FINISHED = re.compile(r"^Finished jobid: (\d+)")
 _FAILED = re.compile(r"^\s+external_jobid: (\d+)")
 
-#: What to do about SLURM's reasons for not starting a job that no waiting will change.
+#: Explanations of SLURM's reasons for not starting a job, and what to do.
 ADVICE = {
     "PartitionTimeLimit": "asks for more time than its partition allows; choose another in the "
     "profile",
@@ -36,9 +36,10 @@ class Watch:
     """Follows the lines that Snakemake prints.
 
     Attributes:
-        active: SLURM's ids of the jobs that Snakemake waits for, by Snakemake's own.
-        finished: how many jobs have ended well.
-        unnoticed: when each active job was first seen ended, or unknown to SLURM, by SLURM's id.
+        active: SLURM's ids of the jobs that Snakemake waits for, by Snakemake's own ids.
+        finished: how many jobs have succeeded.
+        unnoticed: when each active job was first seen to have ended, or to be unknown to SLURM, by
+            SLURM's id.
     """
 
     active: dict[str, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Watch:
     unnoticed: dict[str, float] = field(default_factory=dict)
 
     def read(self, line: str) -> None:
-        """Note what a line tells."""
+        """Read a line of Snakemake's output."""
         if found := _SUBMITTED.match(line):
             self.active[found[1]] = found[2]
         elif found := _FINISHED.match(line):
@@ -56,19 +57,19 @@ class Watch:
             self.active = {ours: slurm for ours, slurm in self.active.items() if slurm != found[1]}
 
     def compare(self, jobs: dict[str, Job], now: float) -> None:
-        """Note since when SLURM has been done with jobs that Snakemake waits for."""
+        """Record since when jobs that Snakemake waits for have ended according to SLURM."""
         over = [
             number for number in self.active.values() if number not in jobs or jobs[number].ended
         ]
         self.unnoticed = {number: self.unnoticed.get(number, now) for number in over}
 
     def overlooked(self, now: float, grace: float) -> list[str]:
-        """Jobs that Snakemake should have noticed the end of for longer than ``grace`` seconds."""
+        """Jobs whose end Snakemake has not noticed for longer than ``grace`` seconds."""
         return [number for number, since in self.unnoticed.items() if now - since > grace]
 
 
 def describe(number: str, job: Job | None) -> str:
-    """A job that Snakemake waits for, in a line."""
+    """A job that Snakemake waits for, in one line."""
     if job is None:
         return f"job {number}: SLURM does not know it (any more)"
     about = f"job {number} ({job.name}): {job.state}"

@@ -1,1 +1,1 @@
-"""What a study takes: of each job for the cluster, and of the whole before it is started."""
+"""Estimates what a study needs: each job on a cluster, and the whole before it is started."""

@@ -1,8 +1,8 @@
-"""What a job asks its cluster for: memory and run time, from what it does.
+"""Computes the memory and run time that a job requests from its cluster.
 
-Asked is for several times what a common machine takes, since what is too little costs another
-attempt, which asks for more. A training that runs out of time has lost nothing: it saves its state
-and goes on in the next attempt.
+Requests are several times what a common machine needs, because too little costs another attempt,
+which requests more. A training that runs out of time loses nothing: it saves its state and is
+resumed in the next attempt.
 """
 
 from __future__ import annotations
@@ -18,38 +18,39 @@ from pipeline_src.operations.estimate.work import (
 )
 from pipeline_src.planning.plans import TrainingPlan
 
-#: Multiply-adds per second that even a slow machine does: a CPU with each thread, a GPU.
+#: Multiply-adds per second that even a slow machine computes: per CPU thread, and on a GPU.
 SLOW_CPU_THREAD = 8e9
 SLOW_GPU = 1e12
-#: MiB of a process with all its libraries and the Snakemake that starts it; of one on a GPU.
+#: MiB of a process with all its libraries and the Snakemake that starts it, without and with a GPU.
 PROCESS_MIB, GPU_PROCESS_MIB = 1500, 6000
 #: Minutes that starting, loading and writing may take.
 START_MINUTES = 10
-#: Bytes that preparing holds of a voxel: as stored, unpacked, in single precision, scaled, cropped.
+#: Bytes per voxel while preparing: as stored, unpacked, in single precision, scaled, cropped.
 BYTES_OF_VOXEL = 32
 #: Seconds for the figures of merit of one slice.
 MERIT_SECONDS = 0.2
 
 
 def training_memory(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:
-    """MiB of main memory for a training.
+    """Main memory for a training, in MiB.
 
-    On a GPU its features lie there, but the data passes through main memory all the same.
+    On a GPU its features are in GPU memory, but the data passes through main memory in either case.
     """
     process = GPU_PROCESS_MIB if gpu else PROCESS_MIB
     return attempt * (process + math.ceil(training_bytes(plan, slices) / MIB))
 
 
 def training_minutes(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:
-    """Minutes for a training."""
+    """Run time for a training, in minutes."""
     rate = SLOW_GPU if gpu else SLOW_CPU_THREAD * plan.training.threads
     seconds = training_multiply_adds(plan, slices) / rate
     return attempt * (START_MINUTES + math.ceil(seconds / 60))
 
 
 def evaluation_memory(slices: SliceCounts, attempt: int) -> int:
-    """MiB for an evaluation, which holds the reported patients and their reconstructions, and
-    reconstructs a few slices at a time."""
+    """Memory for an evaluation in MiB; it holds the reported patients and their reconstructions,
+    and reconstructs a few slices at a time.
+    """
     reported = max(slices.test, slices.validation) * slices.bytes_of_one
     return attempt * (PROCESS_MIB + math.ceil(5 * reported / MIB))
 
@@ -67,7 +68,9 @@ def evaluation_minutes(
 
 
 def preparation_memory(voxels: int, attempt: int) -> int:
-    """MiB for a preparation, which holds one volume at a time, by the voxels of the largest."""
+    """Memory for a preparation in MiB; it holds one volume at a time, so it depends on the
+    largest.
+    """
     return attempt * (PROCESS_MIB + math.ceil(BYTES_OF_VOXEL * voxels / MIB))
 
 

@@ -1,4 +1,4 @@
-"""What a study of its size can show, before it is started."""
+"""Estimates the smallest effect that a study of its size can show, before it is started."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pipeline_src.reporting.names import counted, value_text
 def detectable_lines(
     study: Study, patients: dict[str, int], trained_on: dict[str, int] | None = None
 ) -> list[str]:
-    """A line per data set: the least effect on the primary question that is shown in 80 % of
-    studies of this size.
+    """A line per data set: the smallest effect on the primary question that 80 % of studies of this
+    size show.
 
     Args:
-        patients: of each data set, how many are reported; where each seed has a split of its own,
-            with the first.
-        trained_on: of each data set, how many train; needed where each seed has its own split.
+        study: the study.
+        patients: number of reported patients of each data set; if each seed has its own split, for
+            the first seed.
+        trained_on: number of training patients of each data set; needed if each seed has its own
+            split.
     """
     spread = study.evaluation.expected_spread
     seeds, lines = len(study.seeds), []
@@ -34,7 +36,7 @@ def detectable_lines(
             continue
         by_seed, by_patient = spread.between_seeds_db, spread.between_patients_db
         if own_split := "split" in study.repeat_over:
-            # A repeat is the mean over its patients.
+            # A repeat is the mean over its own patients.
             by_seed = math.hypot(by_seed, by_patient / math.sqrt(number))
             start = f"{start.removesuffix(': ')} with each, of splits of their own: "
         few = number * (seeds if own_split else 1) < patients_needed(1)

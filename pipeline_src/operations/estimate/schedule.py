@@ -1,4 +1,4 @@
-"""When a grid of jobs would be done on so many GPUs: its schedule, simulated."""
+"""Simulates the schedule of a study's jobs on a given number of GPUs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Task:
-    """A job of the grid.
+    """A job of the study.
 
     Attributes:
-        seconds: what it takes, from when it may start.
-        after: names of the jobs that it waits for.
+        seconds: its duration, from when it may start.
+        after: names of the jobs that it depends on.
         on_gpu: whether it occupies one of the counted GPUs (or places for trainings).
-        priority: those of higher priority go first.
+        priority: jobs of higher priority start first.
     """
 
     name: str
@@ -26,10 +26,11 @@ class Task:
 
 
 def makespan(tasks: Sequence[Task], gpus: int) -> float:
-    """Seconds until all are done, each starting once what it needs is done and a GPU is free.
+    """Seconds until all jobs are done, if each starts as soon as its dependencies are done and a
+    GPU is free.
 
-    Jobs that need no GPU find room at once. Those that are ready at the same time go by priority,
-    then in the order given.
+    Jobs that need no GPU start at once. Jobs that are ready at the same time are ordered by
+    priority, then as given.
     """
     places = {task.name: place for place, task in enumerate(tasks)}
     waiting = {task.name: {name for name in task.after if name in places} for task in tasks}
@@ -66,7 +67,7 @@ def makespan(tasks: Sequence[Task], gpus: int) -> float:
 
 
 def longest_path(tasks: Sequence[Task]) -> tuple[float, list[str]]:
-    """Seconds of the chain of jobs that no number of GPUs can shorten, and their names."""
+    """Duration in seconds of the longest chain of dependent jobs, and their names."""
     by_name: Mapping[str, Task] = {task.name: task for task in tasks}
     found: dict[str, tuple[float, list[str]]] = {}
 

@@ -1,4 +1,4 @@
-"""How fast trainings are: from earlier runs, or measured here for a moment."""
+"""Finds how fast trainings are: from earlier runs, or by a short measurement."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from pipeline_src.planning.places import MANIFEST, MASK, history
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.provenance.manifest import Manifest
 
-#: Epochs of a calibration; the first, in which memory and libraries are made ready, is left out.
+#: Epochs of a calibration; the first, which prepares memory and libraries, is left out.
 EPOCHS = 4
-#: Epochs until everything is captured on a GPU: the last to be is what runs once an epoch.
+#: Epochs until everything is captured on a GPU; work that runs once per epoch is captured last.
 CAPTURED_AFTER = 4
-#: Batches of an epoch of a calibration: on a GPU they take less than the end of an epoch.
+#: Batches per epoch of a calibration; more on a GPU, where they take less than the end of an epoch.
 BATCHES, BATCHES_ON_GPU = 2, 32
 
 
 @dataclass(frozen=True)
 class Range:
-    """A quantity as it was seen: least, usual, most."""
+    """A quantity as it was observed: smallest, median and largest value."""
 
     low: float
     median: float
@@ -51,22 +51,24 @@ class Range:
         return cls(found[0], statistics.median(found), found[-1])
 
     def times(self, factor: float) -> Range:
-        """All three, multiplied."""
+        """All three values, multiplied."""
         return Range(self.low * factor, self.median * factor, self.high * factor)
 
     def plus(self, other: Range) -> Range:
-        """The sum of two, if both are low, usual or high at once: the widest it can be."""
+        """The sum of two ranges if both are low, median or high at the same time: the widest
+        possible.
+        """
         return Range(self.low + other.low, self.median + other.median, self.high + other.high)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of trainings by kind.
+    """Duration of trainings by kind, in seconds.
 
     Attributes:
         per_multiply_add: seconds, by kind of training and size of slices.
-        start: seconds of a training that are no epochs: imports, loading, writing.
-        source: where this comes from, for people.
+        start: seconds of a training outside its epochs: imports, loading, writing.
+        source: where the numbers come from, in words.
     """
 
     per_multiply_add: dict[tuple[str, int, int], Range]
@@ -74,10 +76,10 @@ class Speed:
     source: str
 
     def seconds(self, plan: TrainingPlan, slices: SliceCounts) -> Range:
-        """Of a whole training.
+        """Duration of a whole training in seconds.
 
         Raises:
-            InputError: no training of this kind was seen.
+            InputError: no training of this kind was measured.
         """
         kind = kind_of(plan)
         work = training_multiply_adds(plan, slices)
@@ -90,7 +92,7 @@ class Speed:
 
 
 def kind_of(plan: TrainingPlan) -> str:
-    """Trainings of one kind do the same arithmetic for a slice."""
+    """The kind of a training; trainings of one kind do the same arithmetic per slice."""
     precision = plan.training.precision
     if plan.sft is not None:
         return f"SFT {plan.network.name} {precision}"
@@ -100,7 +102,7 @@ def kind_of(plan: TrainingPlan) -> str:
 
 
 def speed_of_results(results: Path) -> Speed:
-    """From the manifests and histories of finished trainings.
+    """Speed from the manifests and histories of finished trainings.
 
     Raises:
         InputError: there are none.
@@ -147,8 +149,9 @@ def _seconds(history: Path) -> list[float]:
 
 
 def settled(epochs: list[float]) -> list[float]:
-    """Seconds of a stage's epochs on a GPU as if everything were captured from the first: what
-    capturing takes more is a part of the start."""
+    """Durations in seconds of a stage's epochs on a GPU as if everything were captured from the
+    first: the extra time for capturing counts as part of the start.
+    """
     if len(epochs) <= CAPTURED_AFTER:
         return epochs
     usual = statistics.median(epochs[CAPTURED_AFTER:])
@@ -156,7 +159,7 @@ def settled(epochs: list[float]) -> list[float]:
 
 
 def calibrate(wanted: Iterable[tuple[TrainingPlan, SliceCounts]]) -> Speed:
-    """Train each kind for some steps on noise, on this machine and its device, and time it."""
+    """Train each kind for a few steps on noise, on this machine and its device, and time it."""
     from tqdm import tqdm
 
     from pipeline_src.training.device import choose_device
@@ -181,7 +184,7 @@ def calibrate(wanted: Iterable[tuple[TrainingPlan, SliceCounts]]) -> Speed:
 def _short_training(
     plan: TrainingPlan, rows: int, columns: int, folder: Path
 ) -> tuple[Range, float]:
-    """Seconds a multiply-add of its epochs but the first, and seconds that are no epochs."""
+    """Seconds per multiply-add of all epochs but the first, and seconds outside epochs."""
     from pipeline_src.running.run import run_training
     from pipeline_src.sampling.masks import drawn_mask, write_mask
     from pipeline_src.training.builder import Inputs

@@ -1,4 +1,4 @@
-"""What a whole study takes, before it is started."""
+"""Estimates what a whole study takes, before it is started."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from pipeline_src.planning.places import Places
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.repeats import of_repeat
 
-#: Bytes that a model leaves besides its weights: panel, metrics, histories, manifests, figures.
+#: Bytes on disk per model besides its weights: panel, metrics, histories, manifests, figures.
 BESIDE_WEIGHTS = 400_000
-#: Trainings that gate others go first, as in the rules.
+#: Trainings that others depend on start first, as in the rules.
 PRIORITY = {"sft_teacher": 10, "teacher": 5}
 
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """One training of a study; ``key`` is its folder below the results, ``after`` are those of the
-    trainings that it needs."""
+    """One training of a study; ``key`` is its folder below the results, ``after`` are the folders
+    of the trainings that it depends on.
+    """
 
     setting: Setting
     seed: int
@@ -61,11 +62,13 @@ def trainings(study: Study, slices: dict[str, SliceCounts]) -> list[PlannedTrain
 
 
 def count_slices(study: Study) -> dict[str, SliceCounts]:
-    """Slices of each data set: from its store where it is prepared, else by preparing it now. Where
-    each seed has a split of its own, those of the first, which differ from others by little.
+    """Number of slices of each data set: from its store if it is prepared, otherwise by preparing
+    it now.
+
+    If each seed has its own split, the numbers are those of the first; others differ little.
 
     Raises:
-        InputError: the data is not there, or cannot be used.
+        InputError: the data does not exist or cannot be used.
     """
     from pipeline_src.data.preparation import prepare
     from pipeline_src.data.splits import PARTS
@@ -90,11 +93,11 @@ class Estimate:
     """What a study takes.
 
     Attributes:
-        jobs: by what they do.
+        jobs: number of jobs by what they do.
         device_hours: of all trainings.
-        walls: seconds until all is done, by number of trainings at the same time.
-        critical: the chain of jobs that nothing can shorten, and its seconds.
-        memory_mib: of the largest training, and on a GPU of that.
+        walls: seconds until all is done, by number of parallel trainings.
+        critical: the longest chain of dependent jobs, and its seconds.
+        memory_mib: of the largest training, and on a GPU of its memory.
         disk_bytes: of all results, and of the saved states while trainings run.
         source: where the speeds come from.
     """
@@ -119,14 +122,18 @@ def estimate(
     faster: float = 1.0,
     job_overhead: float = 0.0,
 ) -> Estimate:
-    """Put together what a study takes.
+    """Estimate what a study takes.
 
     Args:
-        gpus: numbers of GPUs (without any, of places for trainings) to tell the wall time of.
+        study: the study.
+        speed: how fast trainings are.
+        slices: number of slices of each data set.
+        gpus: numbers of GPUs (without a GPU, of parallel trainings) for which the wall time is
+            given.
         gpu: whether trainings run on GPUs.
-        faster: how many times as fast as in ``speed`` the epochs are where the study will run.
-        job_overhead: seconds from a job's being ready to its start, and from its end to its
-            being noticed.
+        faster: how many times faster than ``speed`` the epochs are where the study will run.
+        job_overhead: seconds between a job being ready and its start, and between its end and the
+            moment when that is noticed.
     """
     found = trainings(study, slices)
     seconds = {
@@ -169,7 +176,7 @@ def estimate(
         ),
         disk_bytes=(
             stores + sum(weights) + BESIDE_WEIGHTS * len(found),
-            # Two states of weights, best weights and Adam's two moments, of all that run.
+            # Two states with weights, best weights and Adam's two moments, of all that run at once.
             8 * max(weights) * max(gpus),
         ),
         source=speed.source + times,
@@ -178,7 +185,7 @@ def estimate(
 
 
 def _evaluations(study: Study, found: list[PlannedTraining]) -> dict[str, tuple[float, list[str]]]:
-    """Seconds of each evaluation, and the trainings that it needs."""
+    """Seconds of each evaluation, and the trainings that it depends on."""
     merits: dict[tuple[int, int], float] = {}
     evaluations: dict[str, tuple[float, list[str]]] = {}
     own, places = study.model_names(), Places(study)
@@ -232,7 +239,7 @@ def _gpu_mib(one: PlannedTraining) -> int:
 
 
 def render(found: Estimate) -> str:
-    """The estimate for people."""
+    """The estimate as text."""
     unit, place = ("GPU hours", "GPUs") if found.gpu else ("training hours", "trainings at once")
     hours = found.device_hours
     rows = [(what, str(count)) for what, count in found.jobs.items()]

@@ -1,4 +1,4 @@
-"""How much work a training is, told from its plan and the number of slices; no torch."""
+"""Computes how much work a training is, from its plan and the number of slices, without torch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SliceCounts:
 
 
 def slices_of_store(path: Path) -> SliceCounts:
-    """Counts of a volume store; raises FileNotFoundError where it is not there (yet)."""
+    """Numbers of slices in a volume store; raises FileNotFoundError if it does not exist (yet)."""
     return _read_slices(path, path.stat().st_mtime_ns)
 
 
@@ -65,7 +65,7 @@ def _read_slices(path: Path, _written: int) -> SliceCounts:
 def forward_multiply_adds(
     network: Network | OtherNetwork, slices: SliceCounts, cascades: int | None = None
 ) -> int:
-    """Multiply-adds of reconstructing one slice, or of some of a network's cascades."""
+    """Multiply-adds for reconstructing one slice, with all or some of a network's cascades."""
     rows, columns = slices.rows, slices.columns
     whole = convolution_multiply_adds(network, rows, columns) + fidelity_multiply_adds(
         network, rows, columns
@@ -85,8 +85,8 @@ def branch_cascades(plan: TrainingPlan) -> int:
 def training_multiply_adds(plan: TrainingPlan, slices: SliceCounts) -> int:
     """Multiply-adds of a whole training: every step, validation, and the frozen teacher once.
 
-    All cascades count in a stage of features, also those that its loss does not need and that are
-    not run (FitNets needs three of five): which they are is known to the losses alone.
+    In a feature stage all cascades are counted, even those that its loss does not need and that are
+    not run (FitNets needs three of five): only the losses know which they are.
     """
     one = forward_multiply_adds(plan.network, slices)
     if plan.sft is not None:
@@ -110,9 +110,10 @@ def activation_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
 
 
 def training_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
-    """Memory that a training holds at most beyond that of an idle process: data (the parts trained
-    and chosen on, and their zero-filled images), features, and on distillation what is remembered
-    of the teacher."""
+    """The most memory that a training holds beyond an idle process: data (training and validation
+    parts with their zero-filled images), features, and for distillation the cached answers of the
+    teacher.
+    """
     held = 2 * (slices.train + slices.validation) * slices.bytes_of_one
     # The features, their gradients and the convolutions' work space.
     held += 3 * activation_bytes(plan, slices)

@@ -1,1 +1,1 @@
-"""What every training of a study is doing: told from its files, and shown."""
+"""Reads from files what every training of a study is doing, and shows it."""

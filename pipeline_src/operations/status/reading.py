@@ -1,47 +1,51 @@
-"""What every training of a study is doing, told from its files.
+"""Reads what every training of a study is doing from its files.
 
-Reading (`trainings`) and showing (`show`) are apart. Reading disturbs no training: files are opened
-to read and may be replaced meanwhile, and a lock that a training holds is left alone. Torch is not
-imported, which alone would take longer than all of this.
+Reading (`trainings`) and showing (`show`) are separate. Reading disturbs no training: files are
+only opened to read and may be replaced meanwhile, and a lock that a training holds is not touched.
+Torch is not imported: that alone would take longer than everything here.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular
-from pipeline_src.operations.status.saved_state import Position, newest_state, shown_number
+from pipeline_src.operations.logs import error_line
 from pipeline_src.planning.models import Models
-from pipeline_src.planning.places import MANIFEST, Places
+from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STATE, Places
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.running.lock import is_locked
-from pipeline_src.text import one_line
+from pipeline_src.running.progress_file import (
+    Position,
+    TrainingProgress,
+    read_progress,
+    shown_number,
+)
 
 State = Literal["running", "failed", "stopped", "done", "waiting"]
 STATES: tuple[State, ...] = get_args(State)
-#: States that call for a look, against those that a long list only counts.
+#: States that deserve attention; others are only counted in a long list.
 NOTABLE = ("running", "failed", "stopped")
 GOES_ON = "the same command goes on there"
+#: Note for a state saved by an older version, or whose progress file is damaged.
+UNREADABLE = f"how far its state is cannot be read from {PROGRESS}"
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """One training of a study.
+    """The state of one training of a study.
 
     Attributes:
         epochs_done, epochs: of all stages.
-        position: None where nothing is saved, and of a training that is done.
+        position: None if nothing is saved, or the training is done.
         validation_loss, validation_psnr_db: of the stage's last epoch; once done, of the epoch
             whose weights were kept.
         seconds: spent so far, in all runs.
         seconds_left: estimate for a running one.
-        note: the rest in words, such as the line it failed with.
+        note: other information in words, such as the line it failed with.
     """
 
     dataset: str
@@ -65,17 +69,17 @@ class TrainingStatus:
 
 
 def trainings(study: Study, results: Path) -> list[TrainingStatus]:
-    """Every training of a study, by setting, model and seed.
+    """The status of every training of a study, by setting, model and seed.
 
     Raises:
-        InputError: an ablation of the study makes no valid study.
+        InputError: an ablation of the study does not give a valid study.
     """
     return [training_status(planned) for planned in plan(study, results)]
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """What the study says of one training, and where its files lie."""
+    """One training according to the study, and the paths of its files."""
 
     dataset: str
     acceleration: str
@@ -88,7 +92,7 @@ class _Planned:
 
 
 def plan(study: Study, results: Path) -> list[_Planned]:
-    """Every training of a study, and where its files lie."""
+    """Every training of a study, and the paths of its files."""
     models, places = Models(study), Places(study)
     plans = {name: models.plan(name, study.seeds[0]) for name in models.names()}
     planned = []
@@ -110,40 +114,57 @@ def plan(study: Study, results: Path) -> list[_Planned]:
 
 
 def training_status(planned: _Planned) -> TrainingStatus:
-    """What one training is doing now."""
+    """The status of one training."""
     # The lock comes first and the manifest last: a training that ends meanwhile writes its
     # manifest, then removes its state, then lets go of the lock.
-    running = is_locked(planned.folder)
-    saved, damaged = newest_state(planned.folder, planned.stages)
-    if running and saved is None:
-        running = is_locked(planned.folder)
+    folder = planned.folder
+    running = is_locked(folder)
+    progress, since = _progress(folder)
+    if running and progress is None:
+        running = is_locked(folder)
     facts: dict[str, Any] = {}
-    if saved is not None:
+    if progress is not None:
         facts = {
-            "epochs_done": saved.position.epochs_done,
-            "position": saved.position,
-            "validation_loss": saved.validation_loss,
-            "validation_psnr_db": saved.validation_psnr_db,
-            "seconds": saved.seconds,
+            "epochs_done": progress.position.epochs_done,
+            "position": progress.position,
+            "validation_loss": progress.validation_loss,
+            "validation_psnr_db": progress.validation_psnr_db,
+            "seconds": progress.seconds,
         }
     if running:
-        if saved is None:
-            facts["note"] = "no state saved yet"
+        if progress is None:
+            facts["note"] = UNREADABLE if _has_state(folder) else "no state saved yet"
         else:
-            facts["seconds_left"] = saved.seconds_left
+            facts["seconds_left"] = progress.seconds_left
         return _status(planned, "running", **facts)
-    manifest = _manifest(planned.folder / MANIFEST)
+    manifest = _manifest(folder / MANIFEST)
     # A state of another training than the manifest's: of one that was begun again and stopped.
-    if manifest is not None and (saved is None or saved.digest == manifest.training_sha256):
+    if manifest is not None and (
+        progress is None or progress.training_sha256 == manifest.training_sha256
+    ):
         return _done(planned, manifest)
-    error = _error_line(planned.log, saved.written if saved else 0.0)
+    error = error_line(planned.log, since)
     if error and manifest is None:
         return _status(planned, "failed", **facts, note=error)
-    if saved is not None:
-        return _status(planned, "stopped", **facts, note=f"{saved.position}; {GOES_ON}")
-    return _status(
-        planned, "waiting", note="its saved state is damaged: begins anew" if damaged else ""
-    )
+    if progress is not None:
+        return _status(planned, "stopped", **facts, note=f"{progress.position}; {GOES_ON}")
+    if _has_state(folder):
+        return _status(planned, "stopped", note=f"{UNREADABLE}; {GOES_ON}")
+    return _status(planned, "waiting")
+
+
+def _progress(folder: Path) -> tuple[TrainingProgress | None, float]:
+    """How far the saved state of a training is, and when that was written by the file system's
+    clock; None and 0 where there is no state or it does not say."""
+    try:
+        written = (folder / PROGRESS).stat().st_mtime
+        return (read_progress(folder), written) if _has_state(folder) else (None, 0.0)
+    except (OSError, InputError):
+        return None, 0.0
+
+
+def _has_state(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (STATE, PREVIOUS_STATE))
 
 
 def _status(planned: _Planned, state: State, **facts: Any) -> TrainingStatus:
@@ -159,7 +180,7 @@ def _status(planned: _Planned, state: State, **facts: Any) -> TrainingStatus:
 
 
 def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
-    """What a manifest tells; what it lacks is None."""
+    """The status according to a manifest; what is missing there is None."""
     best = manifest.best_epoch
     return _status(
         planned,
@@ -173,39 +194,8 @@ def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """The manifest; an empty one where it cannot be read, None where there is none."""
+    """The manifest; an empty one if it cannot be read, None if there is none."""
     try:
         return Manifest.read(path)
     except InputError:
         return Manifest() if path.exists() else None
-
-
-def _error_line(log: Path, since: float) -> str:
-    """The line that a training's log ends with if that is an error, of a traceback the line that
-    names it; empty if not.
-
-    A log older than ``since``, the time of the state, tells of an earlier attempt.
-    """
-    try:
-        with open_regular(log) as stream:
-            about = os.fstat(stream.fileno())
-            stream.seek(max(0, about.st_size - 16384))
-            text = stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or about.st_mtime < since:
-        return ""
-    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
-    return one_line(line)
-
-
-def _exception(lines: list[str]) -> str:
-    """The line that names the exception of the last traceback, whose message may have more."""
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call")]
-    # Python goes on after an exception that it says it ignores.
-    if not starts or (starts[-1] and lines[starts[-1] - 1].startswith("Exception ignored")):
-        return ""
-    named = next((line for line in lines[starts[-1] + 1 :] if not line.startswith(" ")), "")
-    # Interrupted before it could note signals: it did not fail, it has not begun.
-    return "" if named.startswith("KeyboardInterrupt") else named

@@ -1,4 +1,4 @@
-"""What trainings are doing, shown: live in a terminal, once as a plain table elsewhere."""
+"""Shows what trainings are doing: live in a terminal, otherwise once as a plain table."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ from pipeline_src.operations.status.reading import (
 from pipeline_src.planning.places import CONFIG
 from pipeline_src.text import printable
 
-#: Seconds between two looks at the files.
+#: Seconds between two readings of the files.
 REFRESH = 2.0
 
 
 def show(results_or_config: Path | Sequence[Path], once: bool, stream: TextIO) -> None:
-    """Show the trainings of a results folder, or of a configuration's under `results/`.
+    """Show the trainings of a results folder, or of a configuration's folder under `results/`.
 
-    In a terminal the view is refreshed until all are done or Ctrl-C ends it; elsewhere, or with
+    In a terminal the view is refreshed until all are done or Ctrl-C ends it; otherwise, or with
     ``once``, a plain table of all is written, one training per line.
 
     Args:
         results_or_config: the folder, or the configuration's file or files.
+        once: write a plain table even in a terminal.
+        stream: where to write.
 
     Raises:
         InputError: there is no such folder or configuration.
@@ -84,8 +86,7 @@ def _study_of(given: Path | Sequence[Path]) -> tuple[Study, Path]:
     return study, Path("results") / study.study
 
 
-#: Columns from the most to the least telling, since a narrow terminal cuts them off; `>` is for
-#: numbers.
+#: Columns, the most important first, since a narrow terminal cuts off the last; `>` is for numbers.
 _COLUMNS = {
     "setting": "<",
     "model": "<",
@@ -99,14 +100,15 @@ _COLUMNS = {
     "loss": ">",
     "time": ">",
 }
-#: How many of them say which training it is, and its state.
+#: How many of them identify the training and its state.
 _NAMES = 4
 _STYLES = {"running": "cyan", "failed": "red", "stopped": "yellow", "done": "green"}
 
 
 def _cells(training: TrainingStatus) -> list[str]:
     """A text for each column, without blanks, so that other programs can split a line, and without
-    what a terminal would obey."""
+    control characters for terminals.
+    """
     at = training.position
     psnr, loss = training.validation_psnr_db, training.validation_loss
     cells = [
@@ -133,7 +135,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _widths(rows: Iterable[Sequence[str]]) -> list[int]:
-    """Of the columns; wide enough for the usual number, so that they stay where they are."""
+    """Widths of the columns, wide enough for usual numbers, so that they do not change."""
     names, others = [0] * _NAMES, [7] * (len(_COLUMNS) - _NAMES)
     columns = zip(_COLUMNS, *rows, strict=True)
     return [
@@ -150,7 +152,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def plain_table(found: Sequence[TrainingStatus]) -> str:
-    """Every training on a line of columns, its note at the end; counts in the last line."""
+    """One line per training with its note at the end; counts in the last line."""
     rows = [_cells(t) for t in found]
     widths = _widths(rows)
     lines = [f"{_aligned(list(_COLUMNS), widths)}  note"]
@@ -174,23 +176,25 @@ def _epochs(found: Sequence[TrainingStatus]) -> str:
 
 
 def _overall(found: Sequence[TrainingStatus]) -> tuple[float, int]:
-    """Epochs that are done, and all; a state of another configuration may have more than all."""
+    """Number of epochs that are done, and of all; a state of another configuration may have more
+    than all.
+    """
     return sum(min(t.epochs_done, t.epochs) for t in found), sum(t.epochs for t in found)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Trainings of a setting (`""`: of all) that a list counts instead of showing them."""
+    """Trainings of a setting (`""`: of all) that are counted instead of listed."""
 
     setting: str
     text: str
 
 
 def arranged(found: Sequence[TrainingStatus], room: int) -> list[TrainingStatus | Counted]:
-    """The lines of a list of no more than ``room``: by setting, and there by state.
+    """The lines of a list of at most ``room``: by setting, and within it by state.
 
-    Where there is no room for all, those done and waiting are counted by setting; where there is
-    none for the others either, the first of these are shown by state, and the rest is counted.
+    If there is no room for all, those done and waiting are counted per setting; if there is no room
+    for the others either, the first of them are shown by state, and the rest is counted.
     """
 
     def by_state(some: Iterable[TrainingStatus]) -> list[TrainingStatus]:
@@ -216,7 +220,7 @@ def arranged(found: Sequence[TrainingStatus], room: int) -> list[TrainingStatus 
 
 
 def view(study: str, found: Sequence[TrainingStatus], width: int, height: int) -> Group:
-    """What a terminal of that size shows: counts, overall progress, and a list that fits in."""
+    """What a terminal of that size shows: counts, overall progress, and a list that fits."""
     done, epochs = _overall(found)
     bar = Table.grid(padding=(0, 1))
     bar.add_row(

@@ -1,4 +1,6 @@
-"""Figures: `kinds` lists them; a module each has `from_files(inputs, title, **options)`."""
+"""Draws figures: `kinds` lists them, and each has a module with `from_files(inputs, title,
+**options)`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,19 @@ def draw_figure(
     output: Path,
     setting: tuple[str, str] | None = None,
 ) -> None:
-    """Draw a figure from the files it shows and save it as PNG and PDF.
+    """Draw a figure from its input files and save it as PNG and PDF.
 
-    ``setting`` is the data set and acceleration (`("cardiac", "4x")`) that is shown, for kinds that
-    pick one from a file of several.
+    ``setting`` is the data set and acceleration (`("cardiac", "4x")`) to show, for kinds that
+    choose one from a file of several.
 
     Raises:
-        InputError: there is no such kind, an input is missing or of the wrong kind, or the setting
-            is not in it.
+        InputError: there is no such kind, an input is missing or of the wrong kind, or it does not
+            contain the setting.
     """
     made = figure_kind(kind)
     if setting is not None and not made.picks_setting:
-        raise InputError(f"figure {kind}: shows its files as they are; no setting can be picked")
-    # Imported here, since importing matplotlib is slow and the kinds are listed without it.
+        raise InputError(f"figure {kind}: shows its files as they are; no setting can be chosen")
+    # Imported here, since importing matplotlib is slow and listing the kinds does not need it.
     import matplotlib.pyplot as plt
 
     from pipeline_src.reporting.style import apply_style, save

@@ -1,6 +1,7 @@
-"""Box plots of a metric over the slices of the reported patients, every model of a setting.
+"""Draws box plots of a metric over the slices of the reported patients, for every model of a
+setting.
 
-Between the two boxes of a method, a line per patient joins its mean with either recipe.
+Between the two boxes of a method, a line per patient joins its means with the two recipes.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from pipeline_src.reporting.style import (
 from pipeline_src.reporting.tables.missing import note_of
 from pipeline_src.text import one_line
 
-#: Trainings in the order of a model's boxes.
+#: Trainings, in the order of a model's boxes.
 TRAININGS = ("standard", "sft", *RECIPES)
-#: Markers of a patient's mean with either recipe.
+#: Markers of a patient's mean with each recipe.
 MARKERS = {"std_kd": "o", "sft_kd": "D"}
 #: Inches between one box and the next, and how many of them lie between the boxes of a method.
 ROW_HEIGHT, PAIR_ROWS = 0.225, 2.0
@@ -58,7 +59,7 @@ NOT_HIGHER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Box:
-    """One trained model's place: its rows are counted from the top."""
+    """The place of one trained model; rows are counted from the top."""
 
     model: str
     training: str
@@ -66,18 +67,18 @@ class Box:
 
 
 def from_files(inputs: Sequence[Path], title: str, metric: str) -> Figure:
-    """From the `slices.csv` files of a setting.
+    """Draw the figure from the `slices.csv` files of a setting.
 
     Raises:
-        InputError: a file cannot be read, or no trained model is in them.
+        InputError: a file cannot be read, or contains no trained model.
     """
     return draw(read_metrics(inputs), title, metric)
 
 
 def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
-    """One box a trained model; ``slices`` has the columns of the evaluation's `slices.csv`.
+    """Draw one box per trained model; ``slices`` has the columns of the evaluation's `slices.csv`.
 
-    Zero filling lies far below and would flatten the boxes; its median is written instead.
+    Zero filling lies far below and would flatten the boxes; its median is printed instead.
 
     Raises:
         InputError: there is no trained model.
@@ -117,7 +118,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
 
 
 def places(trained: pd.DataFrame) -> list[Box]:
-    """The boxes in the paper's order, those of a method apart by the room for its patients."""
+    """The boxes in the paper's order, with room for the patients between those of a method."""
     have = set(zip(trained["model"], trained["training"], strict=True))
     boxes: list[Box] = []
     row = 0.0
@@ -134,7 +135,8 @@ def places(trained: pd.DataFrame) -> list[Box]:
 
 def patient_means(of_method: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A row per patient, a column per recipe: the mean over slices of a volume, then over the
-    patient's volumes, then over seeds; NaN where a patient was measured with one recipe alone."""
+    patient's volumes, then over seeds; NaN if a patient was measured with only one recipe.
+    """
     frames = of_method.assign(frame=of_method["frame"].fillna(""))
     levels = ["training", "patient", "seed", "frame"]
     means = frames.groupby(levels, dropna=False)[metric].mean()
@@ -167,8 +169,9 @@ def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str
 
 
 def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) -> None:
-    """A line per patient in the room between the rows ``above`` and ``below``, and how many of them
-    are higher with SFT-KD-Recon."""
+    """Draw a line per patient between the rows ``above`` and ``below``, and print how many are
+    higher with SFT-KD-Recon.
+    """
     ends = (above + 0.55, below - 0.55)
     higher = means["sft_kd"] > means["std_kd"]
     for values, better in zip(means.to_numpy(), higher, strict=True):
@@ -215,7 +218,7 @@ def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _legend() -> list[Line2D]:
-    """What stands between the boxes of a method."""
+    """Legend for what is drawn between the boxes of a method."""
     ends = [
         Line2D(
             [],
@@ -236,6 +239,6 @@ def _legend() -> list[Line2D]:
 
 
 def _tint(color: str) -> tuple[float, float, float]:
-    """The colour mixed with white, light enough for a black line to show on it."""
+    """The colour mixed with white, so light that a black line is visible on it."""
     red, green, blue = (0.45 * part + 0.55 for part in to_rgb(color))
     return red, green, blue

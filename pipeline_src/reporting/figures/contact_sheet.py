@@ -1,4 +1,4 @@
-"""What went in: slices of every patient at a glance."""
+"""Draws the input data: slices of every patient on one page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline_src.reporting.style import PAGE_WIDTH, TINY, head, upright
 from pipeline_src.text import one_line
 
 COLUMNS = 10
-#: Inches that a page holds, and of them for what is no tile; for the label above one.
+#: Inches: height of a page, its part without tiles, and the label above a tile.
 HIGHEST, AROUND, LABEL = 9.2, 0.7, 0.14
 #: Characters of a label that fit above a tile.
 LABEL_LENGTH = 13
@@ -27,7 +27,7 @@ LABEL_LENGTH = 13
 
 @dataclass(frozen=True)
 class Frame:
-    """How a tile of one part of the split is framed; the dashes tell it in grey."""
+    """How tiles of one part of the split are framed; the dashes identify it without colour."""
 
     color: str
     dashes: Any
@@ -41,7 +41,7 @@ FRAMES = {
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From one store.
+    """Draw the figure from one store.
 
     Raises:
         InputError: it cannot be read.
@@ -50,8 +50,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 
 
 def draw(store: Store, title: str) -> Figure:
-    """The middle slice of each volume, framed by its part of the split; a part of the volumes where
-    a page would not hold them."""
+    """Draw the middle slice of each volume, framed by its part of the split; only some of the
+    volumes if they do not fit on a page.
+    """
     tiles = []
     for _, members in store.slices.groupby("volume", sort=True):
         tiles.append(members.index[len(members) // 2])
@@ -87,14 +88,14 @@ def draw(store: Store, title: str) -> Figure:
 
 
 def shortened(label: str) -> str:
-    """The end of a label that is too long for its tile, where ids differ."""
+    """The end of a label that is too long for its tile, since ids differ at the end."""
     if len(label) <= LABEL_LENGTH:
         return label
     return "\N{HORIZONTAL ELLIPSIS}" + label[1 - LABEL_LENGTH :]
 
 
 def _shape(store: Store) -> tuple[int, int]:
-    """Rows and columns of a slice as shown."""
+    """Rows and columns of a slice as it is shown."""
     rows, columns = store.images.shape[1:]
     turned = store.description.get("display_quarter_turns", 0) % 2
     return (columns, rows) if turned else (rows, columns)

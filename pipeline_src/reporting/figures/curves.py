@@ -1,4 +1,4 @@
-"""Validation curves of the last stage of each training."""
+"""Draws validation curves of the last stage of each training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from pipeline_src.reporting.names import counted, full_title, model_order
 from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, wrap_lines
 from pipeline_src.tabular import read_rows
 
-#: Told apart in grey by marker and dashes.
+#: Markers and dashes, so that curves can be distinguished without colour.
 MARKERS = {
     "standard": "o",
     "sft": "s",
@@ -48,20 +48,21 @@ DASHES = {
     "student_sft_start": (0, (1, 1)),
     "student_as_long": (0, (6, 1, 1, 1, 1, 1)),
 }
-#: Of the shown methods, one after the other.
+#: Dashes of the shown methods, used in turn.
 METHOD_DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
 QUANTITIES = {
     "validation_loss": "validation loss (L1)",
     "validation_psnr_db": "validation PSNR (dB)",
 }
 #: Share of the epochs, from the first, whose values may lie outside the axes of a long training:
-#: there the curves fall steeply and alike, and would flatten what differs later.
+#: there all curves fall steeply, which would flatten the later differences.
 STEEP, LONG_TRAINING = 0.1, 20
-#: Columns of the legend that fit below.
+#: Columns of the legend that fit below the figure.
 LEGEND_COLUMNS = 4
-#: What no loss and no PSNR of a training reaches.
+#: Losses and PSNRs of a training are smaller than this.
 LARGEST = 1e30
-#: Which models have earlier stages, and what these were trained on, by what their names begin with.
+#: Which models have earlier stages and what those were trained on, by the beginning of a stage's
+#: name.
 STAGES = {
     "features": ("distilled students", "the feature loss"),
     "reconstruction_": ("students trained as long", "reconstruction"),
@@ -74,7 +75,7 @@ class Curve:
 
     Attributes:
         histories: of the last stage, one per seed; a row per epoch.
-        earlier: epochs of each stage before, by the stage's name.
+        earlier: number of epochs of each earlier stage, by the stage's name.
         distils: whether the loss of the last stage has terms of distillation besides L1.
     """
 
@@ -86,12 +87,14 @@ class Curve:
 
     @property
     def title(self) -> str:
-        """How the model is called."""
+        """The model's name in the figure."""
         return full_title(self.model, self.training)
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the manifests of trainings, beside their histories; one model's are its seeds.
+    """Draw the figure from the manifests of trainings, which lie beside their histories.
+
+    Trainings of one model are its seeds.
 
     Raises:
         InputError: a manifest or a history cannot be read.
@@ -101,7 +104,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
         made = Manifest.read(manifest)
         name, files = str(made.settings.get("model", "")), list(map(Path, made.histories))
         if not (name and files):
-            raise InputError(f"{manifest}: is no manifest of a training (no model or no histories)")
+            raise InputError(
+                f"{manifest}: is not a manifest of a training (no model or no histories)"
+            )
         *before, last = (_read_history(manifest.parent / file) for file in files)
         stages = [stage_of(str(file)) for file in files]
         if name not in curves:
@@ -115,7 +120,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 def _read_history(path: Path) -> pd.DataFrame:
     history = read_rows(path, "history", ("epoch", *QUANTITIES))
     if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
-        raise InputError(f"{path}: is no history; columns missing: {', '.join(missing)}")
+        raise InputError(f"{path}: is not a history; columns missing: {', '.join(missing)}")
     for column in ("epoch", *QUANTITIES):
         values = history[column].astype(float)
         if values.isna().all() or (values.abs() > LARGEST).any():
@@ -130,7 +135,9 @@ def _distils(plan: dict[str, Any], last_stage: str) -> bool:
 
 
 def draw(curves: list[Curve], title: str) -> Figure:
-    """Validation loss and PSNR by epoch; the mean over seeds, with the range where several."""
+    """Draw validation loss and PSNR by epoch: the mean over seeds, and the range if there are
+    several.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 3.1))
     dashes = line_dashes(curves)
     first = first_fitted_epoch(curves)
@@ -158,14 +165,15 @@ def draw(curves: list[Curve], title: str) -> Figure:
 
 
 def first_fitted_epoch(curves: list[Curve]) -> int:
-    """The epoch from which on the axes hold every value: the first, or a later one of a long
-    training."""
+    """The epoch from which the axes include every value: the first, or a later one for a long
+    training.
+    """
     epochs = max(len(history) for curve in curves for history in curve.histories)
     return 1 + (int(STEEP * epochs) if epochs >= LONG_TRAINING else 0)
 
 
 def fitted_range(curves: list[Curve], column: str, first: int) -> tuple[float, float]:
-    """Lowest and highest value of a column of the histories from the epoch ``first`` on."""
+    """Lowest and highest value of a column of the histories from the epoch ``first``."""
     histories = [history for curve in curves for history in curve.histories]
     values = pd.concat([h.loc[h["epoch"] >= first, column] for h in histories])
     return float(values.min()), float(values.max())
@@ -180,7 +188,9 @@ def line_dashes(curves: list[Curve]) -> dict[str, Any]:
 
 
 def _scale_losses(axis: Axes, low: float, high: float) -> None:
-    """A logarithmic axis for losses from ``low`` to ``high``, its labels few enough to be read."""
+    """Set a logarithmic axis for losses from ``low`` to ``high``, with few enough labels to be
+    legible.
+    """
     if low <= 0:
         return
     decades = math.log10(high / low)
@@ -197,7 +207,7 @@ def _scale_losses(axis: Axes, low: float, high: float) -> None:
 
 
 def _legend_columns(axis: Axes, curves: list[Curve]) -> list[list[Artist]]:
-    """The legend's entries by column: the two trainings of a model stand above each other."""
+    """The legend's entries by column, with the two trainings of a model above each other."""
     handles, _ = axis.get_legend_handles_labels()
     of_model: dict[str, list[Artist]] = {}
     for curve, handle in zip(curves, handles, strict=True):
@@ -205,15 +215,16 @@ def _legend_columns(axis: Axes, curves: list[Curve]) -> list[list[Artist]]:
     columns = [of_model[model] for model in model_order(list(of_model))]
     models = -(-len(columns) // LEGEND_COLUMNS)
     stacked = [list(chain(*columns[k : k + models])) for k in range(0, len(columns), models)]
-    # Matplotlib fills column after column, so all must be of one length.
+    # Matplotlib fills column after column, so all must have the same length.
     empty = Line2D([], [], linestyle="none", label=" ")
     rows = max(map(len, stacked))
     return [column + [empty] * (rows - len(column)) for column in stacked]
 
 
 def _draw_curve(axis: Axes, curve: Curve, column: str, dashes: Any, shift: float) -> None:
-    """One line with hollow markers, shifted by a share of their distance so that those of
-    different lines stand apart."""
+    """Draw a line with hollow markers, shifted by a part of their distance so that the markers of
+    different lines do not overlap.
+    """
     runs = pd.concat([h.set_index("epoch")[column] for h in curve.histories], axis=1).sort_index()
     color = COLORS[curve.training]
     spacing = max(1, len(runs) // 5)
@@ -241,7 +252,7 @@ def _draw_curve(axis: Axes, curve: Curve, column: str, dashes: Any, shift: float
 
 
 def _details(curves: list[Curve], first: int) -> list[str]:
-    """Seeds, which epochs are shown, and whose loss is no plain L1."""
+    """Seeds, which epochs are shown, and which losses are not plain L1."""
     seeds = [len(curve.histories) for curve in curves]
     said = [f"mean and range of {counted(seeds, 'seed')}" if max(seeds) > 1 else "one seed"]
     for stage, (whose, what) in STAGES.items():

@@ -1,4 +1,4 @@
-"""What depends on what: the models of one setting and seed, from data to report."""
+"""Draws the dependencies between the models of one setting and seed, from data to report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.reporting.names import full_title
 from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, TINY, head, shortened
 
-#: Places of the columns and half the width of a box, in units of the page's width.
+#: Positions of the columns and half the width of a box, in units of the page's width.
 COLUMNS = {
     "data": 0.045,
     "first": 0.235,
@@ -34,18 +34,18 @@ HALF_WIDTH = {
     "output": 0.042,
     "report": 0.037,
 }
-#: Inches from one box of a column to the next where they are closest, and half the height of a box
-#: of one line in these.
+#: Smallest distance in inches between two boxes of a column, and half the height of a box of one
+#: line in units of that.
 STEP_INCHES, HALF_HEIGHT = 0.23, 0.36
 
 
 @dataclass(frozen=True)
 class Node:
-    """A box.
+    """A box of the figure.
 
     Attributes:
-        needs: keys of the boxes that it waits for.
-        training: the kind of training, which gives the colour; empty for other steps.
+        needs: keys of the boxes that it depends on.
+        training: the kind of training, which determines the colour; empty for other steps.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Node:
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the study's configuration, the one file."""
+    """Draw the figure from the study's configuration, its one input."""
     return draw(nodes_of(Models(load_study(inputs[0]))), title)
 
 
@@ -74,7 +74,8 @@ def nodes_of(models: Models) -> list[Node]:
         training = split_model_name(name)[1]
         text = full_title(*split_model_name(name))
         trained.append(Node(name, text, "second", needs or ("prepare", "mask"), training))
-    # Those that others wait for, or that wait for none; one that itself waits follows its source.
+    # First the models that others depend on, or that depend on none; a model that itself depends on
+    # one follows it.
     sources = {source for node in trained for source in node.needs}
     first = [n for n in trained if n.key in sources or n.needs == ("prepare", "mask")]
     order = [node.key for node in first]
@@ -90,8 +91,8 @@ def nodes_of(models: Models) -> list[Node]:
         text = f"{variants} more for ablations"
         teachers = tuple(name for name in ("teacher", "sft_teacher") if name in own)
         nodes.append(Node("variants", text, "second", teachers))
-    # Students of the same sources together, so that few lines cross; all models are evaluated, the
-    # first column's as well.
+    # Students with the same sources are kept together, so that few lines cross; all models are
+    # evaluated, including those in the first column.
     place = {node.key: number for number, node in enumerate(nodes)}
     second = [node for node in nodes if node.column == "second"]
     second.sort(key=lambda n: (sum(place[key] for key in n.needs) / len(n.needs), n.training))
@@ -106,7 +107,7 @@ def nodes_of(models: Models) -> list[Node]:
 
 
 def draw(nodes: list[Node], title: str) -> Figure:
-    """Boxes in columns, and a line from each to what waits for it."""
+    """Draw boxes in columns, and a line from each to those that depend on it."""
     columns = {c: [node for node in nodes if node.column == c] for c in COLUMNS}
     most = max(len(members) for members in columns.values())
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, most * STEP_INCHES + 0.5))

@@ -1,4 +1,4 @@
-"""Differences between models with their intervals, a row per comparison, grouped by question."""
+"""Draws differences between models with intervals, one row per comparison, grouped by question."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NUMBERS = ("effect", "low", "high", "p", "p_holm", "patients", "seeds")
 FAMILIES = {
     family: question[0].upper() + question[1:] for family, question in names.FAMILIES.items()
 }
-# As long as fits the axes.
+# As long as the axes allow.
 FAMILIES |= {
     "primary": "Primary: against Std-KD, mean over methods",
     "controls": "Against what differs in one thing (mean)",
@@ -61,13 +61,13 @@ FAMILIES |= {
     "teacher": "Against the teacher (a student: its own)",
 }
 ROW_HEIGHT = 0.13
-#: How many reasons stand above the figure.
+#: How many reasons are printed above the figure.
 MOST_REASONS = 12
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a verdict is drawn: told by its shape and filling, not by colour alone."""
+    """How a verdict is drawn: identified by shape and filling, not only by colour."""
 
     marker: str
     face: str
@@ -88,11 +88,10 @@ VERDICTS = {
 def from_files(
     inputs: Sequence[Path], title: str, metric: str, setting: tuple[str, str] | None = None
 ) -> Figure:
-    """From files of differences; of several settings, the one given is shown.
+    """Draw the figure from files of differences; of several settings, the given one is shown.
 
     Raises:
-        InputError: a file cannot be read or lacks a column, or the setting is not in it or not
-            told.
+        InputError: a file cannot be read or lacks a column, or the setting is missing or not given.
     """
     table = pd.concat([_read(path) for path in inputs], ignore_index=True)
     return draw(pick(table, metric, setting), title, metric)
@@ -102,7 +101,7 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_rows(path, "differences", NUMBERS, of_spreadsheet=True)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
-        raise InputError(f"{path}: is no file of differences; missing: {', '.join(missing)}")
+        raise InputError(f"{path}: is not a file of differences; missing: {', '.join(missing)}")
     unknown = sorted(set(table["verdict"].astype(str)) - set(VERDICTS))
     if unknown:
         raise InputError(f"{path}: unknown verdict: {', '.join(unknown)}")
@@ -120,7 +119,7 @@ def pick(table: pd.DataFrame, metric: str, setting: tuple[str, str] | None) -> p
     known = ", ".join(f"{dataset} {acceleration}" for dataset, acceleration in settings)
     if setting is None:
         if len(settings) > 1:
-            raise InputError(f"differences are of several settings, tell which: {known}")
+            raise InputError(f"differences are of several settings; name one of: {known}")
         setting = tuple(settings[0]) if settings else ("", "")
     rows = rows[(rows["dataset"] == setting[0]) & (rows["acceleration"] == setting[1])]
     if rows.empty:
@@ -132,8 +131,9 @@ def pick(table: pd.DataFrame, metric: str, setting: tuple[str, str] | None) -> p
 
 
 def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
-    """The differences of one setting, in the metric's unit, right of zero where the first model of
-    a comparison has the higher metric."""
+    """Draw the differences of one setting, in the metric's unit; to the right of zero the first
+    model of a comparison has the higher metric.
+    """
     groups = grouped(rows)
     lines = sum(len(members) + 1 for _, members in groups)
     details = _details(rows)
@@ -147,7 +147,7 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
         for place, (_, row) in enumerate(members.iterrows(), start=1):
             name = row["first_title"]
             if (members["first_title"] == name).sum() > 1:
-                name = f"{name} less {row['second_title']}"
+                name = f"{name} \N{MINUS SIGN} {row['second_title']}"
             labels[top + place] = one_line(name)
             _draw_row(axis, top + place, row, METRICS[metric].decimals)
         top += len(members) + 1
@@ -177,7 +177,7 @@ def grouped(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """Ends of the axis, in the metric's unit: all that is drawn, and zero, with some room."""
+    """Ends of the axis, in the metric's unit: all that is drawn, and zero, with some margin."""
     drawn = rows[["effect", "low", "high"]].to_numpy(float).ravel()
     ends = [0.0, *(value for value in drawn if math.isfinite(value))]
     room = 0.06 * (max(ends) - min(ends)) or 1.0
@@ -185,7 +185,7 @@ def limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def number(value: float, decimals: int) -> str:
-    """A difference with its sign, as wide as any other of that size."""
+    """A difference with its sign, with the same width as any other of that size."""
     if not math.isfinite(value):
         return MISSING
     return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
@@ -236,7 +236,7 @@ def _draw_row(axis: Axes, y: float, row: pd.Series, decimals: int) -> None:
 
 
 def _beside(axis: Axes, y: float, difference: str, p: str) -> None:
-    """The two columns right of the axes, the second ending at its right edge."""
+    """Print the two columns right of the axes; the second is aligned to its right edge."""
     for text, offset, align in ((difference, 6, "left"), (p, 132, "right")):
         axis.annotate(
             text,
@@ -256,7 +256,7 @@ def _setting_title(rows: pd.DataFrame, title: str) -> str:
 
 
 def _details(rows: pd.DataFrame) -> list[str]:
-    """Patients and seeds, and why it cannot be told where it cannot."""
+    """Patients and seeds, and the reasons why some comparisons have no verdict."""
     counts = [
         counted(found, noun)
         for noun in ("patient", "seed")

@@ -1,4 +1,4 @@
-"""The kinds of figure, told without importing what draws them."""
+"""Lists the kinds of figure, without importing what draws them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Kind:
 
     Attributes:
         module: the module of this package that draws it.
-        what: it in words, before the setting or data set that it is of.
-        heading: the heading of the report that it stands under.
-        shows: its files: metrics of `slices` of all models, `panels` of some, `manifests` of their
-            trainings, the `table` of differences, a `mask`, a `store`, or the configuration, of
-            which it shows the models (`plan`).
-        options: what its module is told besides the files and the title.
-        picks_setting: whether its file is of several settings, of which it shows one.
-        of: what there is one of it for: a setting, a data set, or the study.
+        what: its name in words, before the setting or data set that it shows.
+        heading: the heading of the report under which it appears.
+        shows: its input files: metrics of `slices` of all models, `panels` of some, `manifests` of
+            their trainings, the `table` of differences, a `mask`, a `store`, or the configuration,
+            of which it shows the models (`plan`).
+        options: options of its module besides files and title.
+        picks_setting: whether its file contains several settings, of which it shows one.
+        of: what there is one figure for: a setting, a data set, or the study.
         keys: dotted keys of the configuration that it shows instead of the models.
     """
 
@@ -43,7 +43,7 @@ class Kind:
 
     @property
     def message(self) -> str:
-        """What a run says of it, with the names of wildcards."""
+        """What a run prints about it, with the names of wildcards."""
         return {
             "setting": f"{self.what} {{dataset}} at {{acceleration}}",
             "dataset": f"{self.what} {{dataset}}",
@@ -52,7 +52,7 @@ class Kind:
 
     @property
     def folder(self) -> str:
-        """Where it lies in the figures of a study, with the names of wildcards."""
+        """Its folder within the figures of a study, with the names of wildcards."""
         return {"setting": "{dataset}/{acceleration}/", "dataset": "{dataset}/", "study": ""}[
             self.of
         ]

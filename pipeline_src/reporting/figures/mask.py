@@ -1,4 +1,4 @@
-"""A sampling mask, the density it was drawn from, and its point spread."""
+"""Draws a sampling mask, the density it was drawn from, and its point spread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOOR_DB = -50.0
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From one mask file.
+    """Draw the figure from one mask file.
 
     Raises:
         InputError: it cannot be read, or does not say how the mask was made.
@@ -34,7 +34,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 
 
 def draw(mask: Mask, title: str) -> Figure:
-    """Mask (zero frequency in the middle), lines against the density, point spread in dB."""
+    """Draw the mask (zero frequency in the middle), its lines with the density, and the point
+    spread in dB.
+    """
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(PAGE_WIDTH, 2.75), width_ratios=(1, 1.3, 1.3)
     )
@@ -60,7 +62,8 @@ def point_spread_db(mask: Mask) -> NDArray[np.float64]:
 
 def side_lobe_db(spread: NDArray[np.float64]) -> float:
     """The highest side lobe of a point spread `(rows,)` in dB: beyond the first minimum on each
-    side of the peak in the middle. NaN where nothing lies beyond."""
+    side of the peak in the middle. NaN if there is nothing beyond.
+    """
     middle, beyond = len(spread) // 2, []
     for side in (spread[middle:], spread[middle::-1]):
         rising = np.flatnonzero(np.diff(side) > 0)
@@ -70,7 +73,7 @@ def side_lobe_db(spread: NDArray[np.float64]) -> float:
 
 
 def _centred(mask: Mask) -> NDArray[np.int64]:
-    """Phase-encode index of each centred row, 0 being zero frequency."""
+    """Phase-encode index of each centred row, with 0 at zero frequency."""
     rows = mask.samples.shape[0]
     return np.arange(-(rows // 2), rows - rows // 2, dtype=np.int64)
 
@@ -102,7 +105,7 @@ def _draw_lines(axis: Axes, mask: Mask) -> None:
         axis.axvspan(
             block[0] - 0.5, block[-1] + 0.5, color="0.82", zorder=0, label="always sampled"
         )
-        # The white rim sets the curve off from the lines, in grey too.
+        # The white rim separates the curve from the lines, also without colour.
         for color, width, label in (("white", 3.2, None), ("#d55e00", 1.5, "density (peak 1)")):
             axis.plot(centred, density / density.max(), color=color, linewidth=width, label=label)
     drawn = description["kind"] == "drawn"

@@ -1,4 +1,4 @@
-"""Which chains of cascades the scheme of the networks shows, and where they lie."""
+"""Computes which chains of cascades the figure of the networks shows, and where they lie."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pipeline_src.config.networks import feature_cascades
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
 
-#: Cascades that are drawn; of more, the first and the last.
+#: Largest number of cascades that are all drawn; of more, how many first and last ones are.
 MOST_CASCADES, FIRST, LAST = 10, 5, 3
-#: Inches: left and right of the cascades, the widest place of a cascade, and the narrowest figure.
+#: Inches: left and right of the cascades, widest place of a cascade, and narrowest figure.
 LEFT, RIGHT, WIDEST, NARROWEST = 0.55, 1.32, 1.0, 6.0
 #: Shares of a cascade's place that its block and its data fidelity take.
 BLOCK, FIDELITY = 0.53, 0.25
@@ -23,8 +23,8 @@ class Row:
 
     Attributes:
         role: `teacher`, `branch` or `student`.
-        cascades: numbers of those it goes through.
-        branch: of a branch, the teacher's cascade after which it leaves.
+        cascades: numbers of the cascades that it goes through.
+        branch: for a branch, the teacher's cascade after which it leaves.
     """
 
     role: str
@@ -33,18 +33,18 @@ class Row:
 
     @property
     def color(self) -> str:
-        """Of its blocks."""
+        """The colour of its blocks."""
         return TEACHER if self.role == "teacher" else STUDENT
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the cascades lie.
+    """Where the cascades are drawn.
 
     Attributes:
         lefts: left edges in inches, by number.
         width: inches of each place.
-        gap: left edge of the place that stands for those left out; None where all are drawn.
+        gap: left edge of the place that represents the omitted ones; None if all are drawn.
     """
 
     lefts: dict[int, float]
@@ -62,8 +62,9 @@ class Places:
 
 
 def rows_of(study: Study) -> list[Row]:
-    """The teacher, its branches from the shortest to the longest, and the student: so no branch
-    crosses another."""
+    """The teacher, its branches from the shortest to the longest, and the student; in this order no
+    branch crosses another.
+    """
     cascades = feature_cascades(study.networks.teacher)
     branches = 0
     if study.networks.teacher.cascades is not None:
@@ -76,7 +77,7 @@ def rows_of(study: Study) -> list[Row]:
 
 
 def places_of(cascades: int) -> Places:
-    """The places of so many cascades on a page's width."""
+    """The places of ``cascades`` cascades on a page's width."""
     first, last, gap = list(range(1, cascades + 1)), [], None
     if cascades > MOST_CASCADES:
         first, last = first[:FIRST], first[-LAST:]

@@ -1,5 +1,6 @@
-"""Teacher, student and the branches of student-friendly training, as configured (the paper's
-figure 2)."""
+"""Draws teacher, student and the branches of student-friendly training, as configured (figure 2 of
+the paper).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline_src.config import load_study
-from pipeline_src.config.method import StudentFriendly
+from pipeline_src.config.distillation import StudentFriendly
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.figures.network_rows import (
@@ -33,19 +34,19 @@ from pipeline_src.reporting.figures.network_rows import (
 from pipeline_src.reporting.figures.schematic import arrow, box, canvas, label, path
 from pipeline_src.reporting.style import NORMAL, SMALL, fitted, head
 
-#: Convolutions that are drawn as bars; more are told by their number.
+#: Most convolutions that are drawn as bars; for more, their number is printed.
 MOST_BARS = 12
-#: Inches: height of a block, and from one row to the next.
+#: Inches: height of a block, and distance from one row to the next.
 TALL, ROW = 0.25, 0.4
-#: Inches between a row's middle and the network's name above it, and a line of that.
+#: Inches between a row's middle and the network's name above it, and height of a line of the name.
 NAME, LINE = 0.26, 0.13
-#: White behind a label that a line passes below.
+#: White background of a label that is drawn over a line.
 HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 IMITATION: dict[str, Any] = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (2.5, 1.5))}
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the study's configuration, the one file.
+    """Draw the figure from the study's configuration, its one input.
 
     Raises:
         InputError: it cannot be read.
@@ -54,7 +55,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 
 
 def draw(study: Study, title: str) -> Figure:
-    """The teacher above, a staircase of branches below it, the student at the bottom."""
+    """Draw the teacher at the top, a staircase of branches below it, and the student at the
+    bottom.
+    """
     places = places_of(feature_cascades(study.networks.teacher))
     every = rows_of(study)
     rows = [row for row in every if row.role != "branch" or row.branch in places.lefts]
@@ -82,7 +85,9 @@ def draw(study: Study, title: str) -> Figure:
 
 
 def loss_in_words(sft: StudentFriendly) -> str:
-    """What student-friendly training minimises: its terms with their weights, none of weight 0."""
+    """What student-friendly training minimises: its terms with their weights, without those of
+    weight 0.
+    """
     what = "reconstruction" if sft.imitation_domain == "image" else "middle features"
     divided = sft.imitation_normalisation == "numel"
     scale = "divided once more by the number of elements" if divided else "plain mean"
@@ -129,7 +134,7 @@ def _in_words(network: Network | OtherNetwork) -> str:
 
 
 def _draw_entry(axis: Axes, row: Row, y: float, teacher: float, places: Places) -> None:
-    """What leads into a row: the zero-filled image, or the teacher's cascade before."""
+    """Draw what leads into a row: the zero-filled image, or the teacher's preceding cascade."""
     start = places.lefts.get(row.cascades[0], places.gap)
     assert start is not None
     if row.role == "branch":
@@ -150,8 +155,10 @@ def _draw_cascades(
     network: Network | OtherNetwork,
     sft: StudentFriendly,
 ) -> None:
-    """Block, data fidelity and the way to the next of each cascade that is drawn. What is in a
-    block is drawn of a DC-CNN alone; a network without blocks is one box."""
+    """Draw block, data fidelity and the connection to the next cascade.
+
+    Only blocks of a DC-CNN are drawn in detail; a network without blocks is one box.
+    """
     block, fidelity = BLOCK * places.width, FIDELITY * places.width
     gid = f"{row.role}{row.branch or ''}"
     for cascade, left in places.lefts.items():
@@ -181,7 +188,9 @@ def _draw_cascades(
 def _draw_convolutions(
     axis: Axes, left: float, y: float, block: float, depth: int, middle: int, color: str
 ) -> None:
-    """A bar a convolution, the ``middle`` one filled up; a number where there are too many."""
+    """Draw a bar per convolution, the ``middle`` one filled; print a number if there are too
+    many.
+    """
     if depth > MOST_BARS:
         label(axis, left + block / 2, y, str(depth), ha="center")
         return
@@ -193,7 +202,7 @@ def _draw_convolutions(
 
 
 def _draw_output(axis: Axes, row: Row, y: float, right: float, sft: StudentFriendly) -> None:
-    """A row's reconstruction, and the terms of the loss that it stands in."""
+    """Draw a row's reconstruction, and the terms of the loss that use it."""
     arrow(axis, (right, y), (right + 0.14, y))
     names = {"teacher": "x_T", "branch": f"x_{{S,{row.branch}}}", "student": "x_S"}
     _formula(axis, right + 0.17, y, names[row.role])
@@ -211,7 +220,7 @@ def _draw_output(axis: Axes, row: Row, y: float, right: float, sft: StudentFrien
 def _draw_imitation(
     axis: Axes, sft: StudentFriendly, rows: list[Row], heights: list[float], places: Places
 ) -> None:
-    """Dashed lines from what is imitated to what imitates it."""
+    """Draw dashed lines from what is imitated to what imitates it."""
     branches = [(row, y) for row, y in zip(rows, heights, strict=True) if row.role == "branch"]
     if not (sft.imitation_weight and branches):
         return
@@ -230,7 +239,7 @@ def _draw_imitation(
 
 
 def _draw_key(axis: Axes, y: float, study: Study) -> None:
-    """What the signs mean, in one line."""
+    """Draw a line that explains the symbols."""
     x, sft = 0.08, study.sft
     if len(study.networks.others) < 2:
         for step in range(3):

@@ -1,4 +1,6 @@
-"""One slice as every model sees it: images with an inset, and residual maps on one scale."""
+"""Draws one slice as reconstructed by each model: images with an inset, and residual maps on one
+scale.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, head, upright
 
 Image = NDArray[np.float32]
 
-#: Images beside each other; more go into a further band of images and residuals.
+#: Most images beside each other; more are drawn in another band of images and residuals.
 MOST_COLUMNS = 8
-#: Widest an image gets, in inches.
+#: Largest width of an image, in inches.
 WIDEST = 1.5
 FRAME = "#e69f00"
 #: Share of an image's side that an inset takes.
 INSET = 0.46
-#: White on black, which shows on any grey and any residual.
+#: White on black, which is visible on any grey and any residual.
 MARK, RIM = "white", [withStroke(linewidth=2.4, foreground="black")]
 Box = tuple[int, int, int]
 Shape = tuple[int, int]
@@ -43,8 +45,9 @@ CHARACTER = 0.06
 
 @dataclass(frozen=True)
 class Picture:
-    """One model's reconstruction of the shown slice; images are `(rows, columns)`, in shares of
-    the volume's maximum."""
+    """One model's reconstruction of the shown slice; images are `(rows, columns)`, as fractions of
+    the volume's maximum.
+    """
 
     title: str
     trained: bool
@@ -56,10 +59,10 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path) -> Picture:
-        """From the evaluation's `panel.npz`.
+        """Read the evaluation's `panel.npz`.
 
         Raises:
-            InputError: the file is missing or is no such file.
+            InputError: the file is missing or is not of that kind.
         """
         with reading_npz(path, "panel cannot be read") as file:
             turns = int(file["quarter_turns"])
@@ -75,7 +78,7 @@ class Picture:
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the evaluation's `panel.npz` files, in the order in which they are shown.
+    """Draw the figure from the evaluation's `panel.npz` files, shown in the given order.
 
     Raises:
         InputError: a file cannot be read, or shows another slice than the first.
@@ -88,7 +91,9 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
 
 
 def draw(pictures: list[Picture], title: str) -> Figure:
-    """Target and reconstructions above, |residual| below, PSNR and SSIM under each."""
+    """Draw target and reconstructions above, |residual| below, and print PSNR and SSIM under
+    each.
+    """
     target = pictures[0].target
     marked = difference_box(pictures)
     bands, columns = layout(len(pictures) + 1)
@@ -126,10 +131,10 @@ def draw(pictures: list[Picture], title: str) -> Figure:
 
 
 def layout(tiles: int) -> tuple[int, int]:
-    """Bands and columns for so many images, the target among them.
+    """Bands and columns for ``tiles`` images, including the target.
 
-    Of several bands, each has an even number of columns: the two recipes of a method follow each
-    other and stay in one band.
+    With several bands, each has an even number of columns, so that the two recipes of a method,
+    which follow each other, stay in one band.
     """
     bands = -(-tiles // MOST_COLUMNS)
     columns = -(-tiles // bands)
@@ -137,16 +142,21 @@ def layout(tiles: int) -> tuple[int, int]:
 
 
 def residual_limit(pictures: list[Picture]) -> float:
-    """The end of the one scale of all residuals, in shares of the volume's maximum, set by the
-    trained models: zero filling would hide their differences."""
+    """The upper end of the common scale of residuals, as a fraction of the volume's maximum.
+
+    It is set by the trained models: zero filling would hide their differences.
+    """
     scaling = [p for p in pictures if p.trained] or pictures
     return max(float(np.percentile(np.abs(p.image - p.target), 99.5)) for p in scaling)
 
 
 def difference_box(pictures: list[Picture]) -> Box | None:
-    """First row, first column and side of the square, an eighth of the slice a side, in which the
-    absolute residuals of the trained models differ most: in the mean over its pixels, the largest
-    less the smallest. None where fewer than two differ."""
+    """First row, first column and side of the square in which the residuals of trained models
+    differ most.
+
+    Its side is an eighth of the slice's; compared are the means of the absolute residuals over its
+    pixels, largest minus smallest. None if fewer than two models differ.
+    """
     residuals = np.stack([np.abs(p.image - p.target) for p in pictures if p.trained] or [[[0.0]]])
     spread = residuals.max(axis=0) - residuals.min(axis=0)
     if not spread.any():
@@ -155,14 +165,15 @@ def difference_box(pictures: list[Picture]) -> Box | None:
 
 
 def inset_box(target: Image) -> Box:
-    """First row, first column and side of the square with the most edges, a quarter of the slice
-    a side; found from the target alone."""
+    """First row, first column and side of the square with the most edges, a quarter of the slice's
+    side; found from the target `(rows, columns)` alone.
+    """
     side = max(8, min(target.shape) // 4)
     return _square_of_most(np.hypot(*np.gradient(target)), side)
 
 
 def _square_of_most(amount: Image, side: int) -> Box:
-    """The square of that side that holds most."""
+    """The square of that side with the largest sum."""
     energy = uniform_filter(amount, side, mode="constant")
     half = side // 2
     inner = energy[half : amount.shape[0] - half, half : amount.shape[1] - half]
@@ -171,20 +182,20 @@ def _square_of_most(amount: Image, side: int) -> Box:
 
 
 def _title(model: str, training: str, variant: str) -> str:
-    """A model as people read it, with the change by which it differs from the study's own."""
+    """A model's title, with the change by which it differs from the study's own model."""
     change = variant.rpartition(".")[2].replace("_", " ")
     return full_title(model, training) + (f" ({change})" if change else "")
 
 
 def _broken(title: str, wide: float) -> str:
-    """A title broken into lines that fit above an image so many inches wide."""
+    """A title broken into lines that fit above an image of that width in inches."""
     pieces = title.replace("Recon ", "Recon\n").split("\n")
     longest = int(wide / CHARACTER)
     return "\n".join(line for piece in pieces for line in wrap(piece, longest))
 
 
 def _frame(axis: Axes) -> None:
-    """Axes as a bare frame for an image."""
+    """Turn axes into a bare frame for an image."""
     axis.set_axis_on()
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
@@ -201,8 +212,9 @@ def _show_residual(axis: Axes, residual: Image, limit: float, marked: Box | None
 
 
 def _scale(figure: Figure, axis: Axes, shown: AxesImage) -> None:
-    """The colour bar, in the empty place below the target, so that it takes no width from the
-    images."""
+    """Draw the colour bar in the empty place below the target, so that it takes no width from the
+    images.
+    """
     place = axis.inset_axes((0.72, 0.06, 0.1, 0.86))
     bar = figure.colorbar(shown, cax=place, extend="max", ticks=MaxNLocator(5))
     place.yaxis.set_ticks_position("left")
@@ -230,8 +242,9 @@ def _show(axis: Axes, image: Image, white: float, box: Box, marked: Box | None) 
 
 
 def inset_corner(shape: Shape, box: Box, marked: Box | None) -> tuple[bool, bool]:
-    """Whether the inset goes to the top and to the right: where it covers least of the marked
-    place and of what it enlarges, and else farthest from that."""
+    """Whether the inset is placed at the top and at the right: where it covers least of the marked
+    square and of what it enlarges, and among those farthest from the latter.
+    """
     row, column, side = box
     far = (row + side / 2 > shape[0] / 2, column + side / 2 < shape[1] / 2)
 
@@ -243,7 +256,7 @@ def inset_corner(shape: Shape, box: Box, marked: Box | None) -> tuple[bool, bool
 
 
 def _hidden(shape: Shape, corner: tuple[bool, bool], box: Box) -> float:
-    """Share of a square that an inset in a corner covers."""
+    """Fraction of a square that an inset in a corner covers."""
     top, right = corner
     covered = 1.0
     for start, size, at_start in zip(box[:2], shape, (top, not right), strict=True):
@@ -253,7 +266,7 @@ def _hidden(shape: Shape, corner: tuple[bool, bool], box: Box) -> float:
 
 
 def _point_at(axis: Axes, marked: Box, box: Box, shape: Shape, corner: tuple[bool, bool]) -> None:
-    """An arrow to a square's edge, from where it covers neither inset nor enlarged square."""
+    """Draw an arrow to a square's edge, from where it covers neither inset nor enlarged square."""
     y, x, half = marked[0] + marked[2] / 2, marked[1] + marked[2] / 2, marked[2] / 2
     ends = half, half + 0.13 * min(shape)
     avoided = [(box[0] + box[2] / 2, box[1] + box[2] / 2)]

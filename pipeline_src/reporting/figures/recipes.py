@@ -1,5 +1,6 @@
-"""The steps of each recipe as configured: the teacher's training, distillation, and use (the
-paper's figure 1)."""
+"""Draws the steps of each recipe as configured: training the teacher, distillation, and use (figure
+1 of the paper).
+"""
 
 from __future__ import annotations
 
@@ -48,13 +49,13 @@ class Shown:
 
     Attributes:
         recipe: its key.
-        methods: those that are distilled by it and shown.
-        trainings: how the teacher is trained, and the student-friendly one where the student
-            starts from that and not from the teacher's; by training, `standard` or `sft`.
+        methods: the shown methods that are distilled by it.
+        trainings: how the teacher is trained, and the student-friendly one if the student starts
+            from that instead of the teacher's; by training, `standard` or `sft`.
         start: where the student starts.
-        starts_from: the training that this comes from; empty where it comes from none.
+        starts_from: the training that the start comes from; empty if it comes from none.
         stages: of the distillation, in order, and whether each needs the frozen teacher.
-        used: the network that is left.
+        used: the network that remains at the end.
     """
 
     recipe: str
@@ -67,7 +68,7 @@ class Shown:
 
 
 def from_files(inputs: Sequence[Path], title: str) -> Figure:
-    """From the study's configuration, the one file.
+    """Draw the figure from the study's configuration, its one input.
 
     Raises:
         InputError: it cannot be read, or no student is distilled in it.
@@ -184,7 +185,7 @@ def _weights(study: Study, methods: list[str]) -> str:
 
 
 def draw(shown: list[Shown], title: str) -> Figure:
-    """A band a recipe: its three steps from left to right."""
+    """Draw a band per recipe: its three steps from left to right."""
     bands = [_heights(one) for one in shown]
     headings = [fitted(_heading(one), PAGE_WIDTH - 0.2, SMALL, "bold") for one in shown]
     top = 0.28
@@ -215,7 +216,7 @@ def _widths(one: Shown) -> list[float]:
 
 
 def _heights(one: Shown) -> tuple[float, float]:
-    """Inches of a band's two lanes: the frozen teacher above, the student below."""
+    """Heights in inches of a band's two lanes: the frozen teacher above, the student below."""
 
     def height(texts: list[str], width: float) -> float:
         return LINE * len(lines_of(texts, width)) + 2 * INSIDE
@@ -226,7 +227,7 @@ def _heights(one: Shown) -> tuple[float, float]:
     first, *others = (height(t, STEPS["1  Train the teacher"][1]) for t in one.trainings.values())
     if others:
         return first, max(lower, others[0])
-    # The one box of the first step takes both lanes.
+    # The single box of the first step fills both lanes.
     return FROZEN, max(lower, first - FROZEN - GAP)
 
 

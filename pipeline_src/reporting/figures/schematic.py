@@ -1,4 +1,4 @@
-"""Boxes, arrows and labels of a drawn scheme, placed in inches from the upper left corner."""
+"""Draws boxes, arrows and labels of a diagram, placed in inches from the upper left corner."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from pipeline_src.reporting.style import LINE_HEIGHT, TINY, fitted
 
-#: Inches between the edge of a box and its text, and that a line of the smallest type takes.
+#: Inches between the edge of a box and its text, and height of a line of the smallest type.
 INSIDE, LINE = 0.05, 0.105
 INK = "0.25"
 Point = tuple[float, float]
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that size in inches below its one line of heading; the axes count in inches."""
+    """A figure of that size in inches below its one line of heading; axes are scaled in inches."""
     figure, axis = plt.subplots(figsize=(width, height + LINE_HEIGHT + 0.14))
     figure.set_layout_engine("constrained", w_pad=0, h_pad=0.03, wspace=0, hspace=0)
     axis.set(xlim=(0, width), ylim=(height, 0))
@@ -39,7 +39,7 @@ def box(
     face: str = "white",
     gid: str = "",
 ) -> None:
-    """A box with round corners; ``gid`` tells what it is."""
+    """Draw a box with round corners; ``gid`` identifies it."""
     axis.add_patch(
         FancyBboxPatch(
             (left, top),
@@ -57,8 +57,9 @@ def box(
 
 
 def lines_of(texts: Sequence[str], width: float) -> list[tuple[str, str]]:
-    """Lines that fit a box so wide, each with its weight: every text begins one, and the first is
-    bold."""
+    """Lines that fit into a box of that width, each with its weight; every text starts a new line,
+    and the first text is bold.
+    """
     weights = ["bold", *["normal"] * (len(texts) - 1)]
     return [
         (line, weight)
@@ -76,7 +77,7 @@ def told_box(
     texts: Sequence[str],
     **options: Any,
 ) -> None:
-    """A box with lines of text in its middle, the first text in bold; see `box`."""
+    """Draw a box with lines of text in its middle, the first text in bold; see `box`."""
     box(axis, left, top, width, height, **options)
     lines = lines_of(texts, width)
     start = top + height / 2 - LINE * (len(lines) - 1) / 2
@@ -86,20 +87,20 @@ def told_box(
 
 
 def label(axis: Axes, x: float, y: float, text: str, **options: Any) -> None:
-    """A line of text, its middle at the height ``y``."""
+    """Draw a line of text, vertically centred at ``y``."""
     look: dict[str, Any] = {"fontsize": TINY, "va": "center", "zorder": 4} | options
     axis.text(x, y, text, **look)
 
 
 def arrow(axis: Axes, start: Point, end: Point, **options: Any) -> None:
-    """A straight arrow."""
+    """Draw a straight arrow."""
     look: dict[str, Any] = {"color": INK, "linewidth": 0.8, "arrowstyle": "-|>"}
     look |= {"mutation_scale": 5, "shrinkA": 0, "shrinkB": 0, "zorder": 1.5}
     axis.add_patch(FancyArrowPatch(start, end, **look | options))
 
 
 def path(axis: Axes, points: Sequence[Point], **options: Any) -> None:
-    """Straight lines from point to point, the last with an arrow's head."""
+    """Draw straight lines from point to point, the last one with an arrowhead."""
     look: dict[str, Any] = {"color": INK, "linewidth": 0.8} | options
     *before, last = points
     if len(before) > 1:

@@ -1,4 +1,6 @@
-"""What of the paper was easy to reproduce and what was difficult, and how far a study reaches."""
+"""States what was easy and what was difficult to reproduce in the paper, and the limitations of a
+study.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ DIFFICULT = (
 
 
 def limitations(study: Study, records: Records) -> Iterator[str]:
-    """What the configuration and the records tell of how far the numbers reach."""
+    """What the configuration and the records say about how far the results can be generalised."""
     yield (
         "Acquisition is simulated from magnitude images, of one coil and without noise; data "
         "fidelity keeps the real part of the image, so that phase is neither there nor "

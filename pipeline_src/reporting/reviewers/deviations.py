@@ -1,4 +1,4 @@
-"""Where a study is another than the paper's: in options of the method, and in the experiment."""
+"""Finds where a study differs from the paper's: in options of the method, and in the experiment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_src.config.data import Dataset, SliceRange
+from pipeline_src.config.datasets import Dataset, SliceRange
 from pipeline_src.config.load import load_study
 from pipeline_src.config.presets import PRESETS
 from pipeline_src.config.split import Folds, PatientChoice
@@ -15,19 +15,19 @@ from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.modules import PACKAGE
 from pipeline_src.reporting.design import folds_text
 
-#: The paper's study; what stands there is what "the paper" is in comparisons.
+#: The paper's study: in comparisons, "the paper" means this configuration.
 PAPER_CONFIG = PACKAGE.parent / "config" / "paper.yaml"
-#: Keys in which two studies of one experiment may differ: names, places, what is shown, what runs
-#: beside the paper's models, and where and how fast it runs.
+#: Keys that may differ without being a deviation: names, places, what is shown, what is run besides
+#: the paper's models, and where and how fast it runs.
 NO_DEVIATION = (
     *("study", "title", "preset", "data_root", "outdated", "ablations", "controls", "evaluation"),
     *("training.device", "training.threads", "training.convolutions"),
     "distillation.teacher_cache_mib",
 )
-#: Told for each data set.
+#: Keys that are listed for each data set.
 OF_DATA = ("datasets", "sampling")
 SMALLER = "slices smaller than the matrix"
-#: Entries of a split that are written out.
+#: Most entries of a split that are written out.
 FEW = 3
 
 
@@ -38,7 +38,7 @@ class Option:
     Attributes:
         key: dotted; `NAME` stands for every method.
         here, text, code: values.
-        follows: what of both the study does as.
+        follows: which of the two the study follows.
     """
 
     key: str
@@ -56,7 +56,7 @@ def options(study: Study) -> list[Option]:
     for key in dict.fromkeys((*text, *code)):
         here = _values_of_methods(study, values, key) if "NAME" in key else _there(values, key)
         same = [here == [preset.get(key)] for preset in (text, code)]
-        # The feature stage, whose weights are chosen, is one of two stages.
+        # Only with two stages is there a feature stage whose weights are selected.
         unused = key.endswith("feature_stage_selection") and (
             study.distillation.protocol != "two_stage"
         )
@@ -75,7 +75,7 @@ def options(study: Study) -> list[Option]:
 
 
 def _values_of_methods(study: Study, values: Mapping[str, Any], key: str) -> list[Any]:
-    """The values that the paper's methods have, each once; one's own methods have no other form."""
+    """The different values of the paper's methods; users' own methods have only one form."""
     names = [name for name in study.methods if name in PAPER_METHODS]
     found: list[Any] = []
     for name in names:
@@ -85,7 +85,7 @@ def _values_of_methods(study: Study, values: Mapping[str, Any], key: str) -> lis
 
 
 def _there(values: Any, key: str) -> list[Any]:
-    """The value of a key; nothing where the study's kind of network does not have it."""
+    """The value of a key; nothing if the study's kind of network does not have it."""
     try:
         return [_at(values, key)]
     except KeyError:
@@ -107,7 +107,7 @@ def render_value(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Deviation:
-    """What is another in this study than in the paper's."""
+    """A difference between this study and the paper's."""
 
     what: str
     here: str
@@ -124,7 +124,7 @@ def paper_study() -> Study:
 
 
 def deviations(study: Study, paper: Study) -> list[Deviation]:
-    """Values of the configuration that are others than the paper's: data sets first."""
+    """Values of the configuration that differ from the paper's: data sets first."""
     return [*_of_datasets(study, paper), *_of_values(study, paper)]
 
 
@@ -163,7 +163,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _of_datasets(study: Study, paper: Study) -> Iterator[Deviation]:
-    """Each data set beside the paper's that it is, or that has its source, or beside all."""
+    """Each data set compared with the paper's one that it is, or with those of the same source, or
+    with all.
+    """
     beside = {name: _of_paper(d, paper) for name, d in study.datasets.items()}
     covered = [same for found in beside.values() for same in found]
     if missing := [n for n, d in paper.datasets.items() if d not in covered]:
@@ -176,21 +178,21 @@ def _of_datasets(study: Study, paper: Study) -> Iterator[Deviation]:
         facts = [_facts(d, paper.accelerations) for d in of_paper]
         for what, here in _facts(dataset, study.accelerations).items():
             of_them = list(dict.fromkeys(fact[what] for fact in facts))
-            # Where a smaller slice is an error, there was none.
+            # If smaller slices are an error, there were none.
             if of_them != [here] and (what, here) != (SMALLER, "error"):
                 title = f"{study.dataset_title(name)}: {what}"
                 yield Deviation(title, here, " or ".join(of_them))
 
 
 def _of_paper(dataset: Dataset, paper: Study) -> list[Dataset]:
-    """The paper's data set that this one is said to be, or else those of its source."""
+    """The data set of the paper that this one represents, or else those from the same source."""
     known = list(paper.datasets.values())
     same = [d for d in known if d.paper == dataset.paper]
     return same or [d for d in known if d.source.kind == dataset.source.kind]
 
 
 def _facts(dataset: Dataset, accelerations: list[int]) -> dict[str, str]:
-    """What a data set is and how it is used, by what is told."""
+    """What a data set is and how it is used, by key."""
     preparation = dataset.preparation
     rows, columns = preparation.matrix
     chosen = preparation.slices

@@ -1,4 +1,4 @@
-"""What a study took, as text: time, memory, energy and machines."""
+"""Lists the time, memory, energy and machines that a study used, as text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.names import counted, full_title
 from pipeline_src.reporting.reviewers.records import Effort, Records
 
-#: Not a matter of records: most machines have no counter that may be read.
+#: For values that were not measured because most machines have no readable counter.
 NOT_MEASURED = "not measured"
 
 
 def effort_rows(records: Records) -> list[tuple[str, ...]]:
-    """Step, results, processes, time, processor time, peak memory and energy of each step, and of
-    all together."""
+    """Step, results, processes, time, processor time, peak memory and energy of each step and in
+    total.
+    """
     steps = {
         "preparation": records.preparation,
         "training": records.training,
@@ -43,14 +44,14 @@ def _row(step: str, effort: Effort) -> tuple[str, ...]:
 
 
 def _partly(text: str, known: int, effort: Effort, otherwise: str) -> str:
-    """A sum, and of how many processes it is if not of all."""
+    """A sum, and for how many processes it is known if not for all."""
     if not known:
         return otherwise
     return text if known == effort.runs else f"{text} in {known} of {effort.runs}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the largest unit, up to hours, of which there are two or more."""
+    """A duration in the largest unit, up to hours, in which it is two or more."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -66,8 +67,9 @@ def _energy(joules: float) -> str:
 
 
 def machine_rows(records: Records) -> list[tuple[str, ...]]:
-    """Processor, cores, system, device of trainings, number of processes and their time, by
-    machine."""
+    """Processor, cores, system, device of trainings, number of processes and their time, per
+    machine.
+    """
     rows: list[tuple[str, ...]] = []
     for (processor, cores, system, device), effort in sorted(
         records.machines.items(), key=lambda pair: pair[0]
@@ -79,8 +81,7 @@ def machine_rows(records: Records) -> list[tuple[str, ...]]:
 
 
 def gpu_rows(records: Records) -> list[tuple[str, ...]]:
-    """GPU, number of processes, most memory and energy, by model of GPU; none where none was
-    used."""
+    """GPU, number of processes, peak memory and energy, per model of GPU; none if none was used."""
     found: dict[str, Effort] = {}
     for (*_, device), effort in sorted(records.machines.items(), key=lambda pair: pair[0]):
         if effort.gpu_runs:

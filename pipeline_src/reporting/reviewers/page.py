@@ -1,7 +1,7 @@
-"""What a reviewer asks, answered from manifests, the configuration and the masks.
+"""Answers reviewers' questions from manifests, the configuration and the masks.
 
 The questions are those of the checklists of MIDL and NeurIPS, of the ML Reproducibility Challenge
-and of ReScience C. What is told nowhere is said to be not recorded.
+and of ReScience C. Anything without a record is reported as not recorded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline_src.reporting.reviewers.records import Records
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
 
-#: Named beside the page, whose part it is.
+#: The template, which the page includes.
 TEMPLATE = "reviewers.html.j2"
 #: Digits of a digest in a table.
 DIGITS = 12
@@ -37,7 +37,7 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class Facts:
-    """A table of text, after a sentence that says what it shows; no table where it has no row."""
+    """A table of text, after a sentence that says what it shows; without rows there is no table."""
 
     lead: str
     headings: tuple[str, ...] = ()
@@ -46,12 +46,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Part:
-    """What is said about one question; all of it is plain text.
+    """What is said about one question, all as plain text.
 
     Attributes:
-        anchor: tells it from other parts in an address.
+        anchor: identifies it in an address.
         points: a list after the tables.
-        folded: summaries, and the lines that each hides.
+        folded: summaries, and the lines that each one hides.
     """
 
     anchor: str
@@ -68,7 +68,7 @@ def reviewers_parts(
 
     Args:
         study: what was run.
-        records: what its manifests, stores and masks tell.
+        records: what its manifests, stores and masks contain.
         made: `provenance.record` of the process that writes the page.
         code: digest of the package that it runs.
 
@@ -105,9 +105,9 @@ def _deviations(study: Study) -> Part:
             [(o.key, o.here, o.text, o.code, o.follows) for o in chosen],
         ),
         Facts(
-            "What else is another than in the paper, as config/paper.yaml has it."
+            "What else differs from the paper, as configured in config/paper.yaml."
             if others
-            else "Data, networks and training are the paper's, as config/paper.yaml has them.",
+            else "Data, networks and training are the paper's, as configured in config/paper.yaml.",
             ("what", "this study", "the paper"),
             [(d.what, d.here, d.paper) for d in others],
         ),
@@ -186,9 +186,9 @@ def _sampling(study: Study, records: Records) -> Part:
                 splits,
             ),
             Facts(
-                "Of a real image, a sample of k-space tells the one at the opposite frequency too "
-                "(Hermitian symmetry). The effective acceleration is one over the fraction that is "
-                "known once these partners are counted.",
+                "For a real image, a sample of k-space also determines the one at the opposite "
+                "frequency (Hermitian symmetry). The effective acceleration is one over the "
+                "fraction that is known when these partners are counted.",
                 ("setting", "mask", "sampled", "known with partners", "acceleration"),
                 rows,
             ),
@@ -220,20 +220,20 @@ def _compute(records: Records) -> Part:
     machines = ("processor", "cores", "system", "trained on", "processes", "time")
     gpus = ("GPU", "processes", "peak memory", "energy")
     gpu_energy = (
-        "Memory is the most that a training took of a GPU. Energy is that of the whole GPU while a "
-        "training had it alone; where trainings shared one, none was measured."
+        "Memory is the most that a training used on a GPU. Energy is that of the whole GPU while a "
+        "training had it alone; if trainings shared one, none was measured."
     )
     return Part(
         "compute",
         "Compute",
         [
             Facts(
-                "Sums over all processes that worked on the results as they are, interrupted and "
-                "taken up again or not. Pilots, trainings that were made anew, tables and figures "
-                "are not in them. Memory is that of a process, without a GPU's. Energy is that of "
-                "the whole processor while a process ran, and counts for each of several that ran "
-                "at once; GPUs are not in it"
-                + (", and stand by themselves below." if (on_gpus := gpu_rows(records)) else "."),
+                "Sums over all processes that worked on the present results, including interrupted "
+                "and resumed ones. Pilots, repeated trainings, tables and figures are not "
+                "included. Memory is that of a process, without GPU memory. Energy is that of the "
+                "whole processor while a process ran, and is counted for each of several that ran "
+                "at once; GPUs are not included"
+                + (" and listed separately below." if (on_gpus := gpu_rows(records)) else "."),
                 headings,
                 effort_rows(records),
             ),
@@ -265,7 +265,7 @@ def _versions(records: Records, made: Mapping[str, Any], code: str) -> Part:
             Facts(
                 f"This page was written by {_commit(made.get('commit') or '')}, SHA-256 of the "
                 f"package's source files {code}. The digests of the files that shaped each result "
-                "stand in its manifest.",
+                "are in its manifest.",
                 ("code of the results", "results"),
                 commits,
             ),

@@ -1,4 +1,6 @@
-"""What the manifests, stores and masks of a study record of how it was made."""
+"""Reads and sums up what the manifests, stores and masks of a study record about how it was
+made.
+"""
 
 from __future__ import annotations
 
@@ -17,33 +19,33 @@ from pipeline_src.sampling.masks import Mask, read_mask
 
 #: Processor, cores, operating system, and the device of a training (empty for other steps).
 Machine = tuple[str, str, str, str]
-#: What has to be told by every manifest that is counted.
+#: Keys that a manifest must have to be counted.
 PARTS = ("inputs", "outputs", "runs", "made_by")
 
 
 def machine_of(run: Run, device: str) -> Machine:
-    """What a run ran on."""
+    """The machine of a run."""
     cores = UNKNOWN if run.cores is None else str(run.cores)
     return (run.processor or UNKNOWN, cores, run.system or UNKNOWN, device)
 
 
 def device_of(made: Manifest) -> str:
-    """What a training ran on; empty for another command."""
+    """The device of a training; empty for another command."""
     return made.gpu or made.device or UNKNOWN if made.command == "train" else ""
 
 
 @dataclass
 class Effort:
-    """What runs of one kind took together.
+    """What the runs of one kind used in total.
 
     Attributes:
-        expected: results that the study has of this kind.
-        found: those of them that have a manifest.
+        expected: number of results of this kind in the study.
+        found: how many of them have a manifest.
         runs: processes that worked on them.
-        seconds: of all runs, by the clock.
-        processor_seconds: of those runs that tell them, and how many do; likewise `joules`.
-        peak_mib: the most memory that one process held; None where none tells.
-        gpu_runs, gpu_joules, with_gpu_joules, gpu_peak_mib: the same of the runs on a GPU, and of
+        seconds: wall time of all runs.
+        processor_seconds: of the runs that record it, and how many do; the same for `joules`.
+        peak_mib: the most memory that one process used; None if none records it.
+        gpu_runs, gpu_joules, with_gpu_joules, gpu_peak_mib: the same for the runs on a GPU, and for
             the GPU's own memory and energy.
     """
 
@@ -62,7 +64,7 @@ class Effort:
     gpu_peak_mib: float | None = None
 
     def add(self, run: Run) -> None:
-        """Count a run."""
+        """Add a run."""
         self.runs += 1
         self.seconds += run.seconds
         if run.processor_seconds is not None:
@@ -81,7 +83,7 @@ class Effort:
             self.with_gpu_joules += 1
 
     def with_all_of(self, other: Effort) -> Effort:
-        """What both took together."""
+        """The total of both."""
         both: dict[str, Any] = {}
         for name, value in vars(self).items():
             values = (value, getattr(other, name))
@@ -94,18 +96,18 @@ class Effort:
 
 @dataclass
 class Records:
-    """What was read, summed up: a large study has thousands of manifests.
+    """The records in summary, since a large study has thousands of manifests.
 
     Attributes:
         prepared: manifests of the preparations, by data set and seed.
-        stores, masks: by data set and seed, and by data set, acceleration and seed; those that are
-            there. The seed is None where one serves all.
-        preparation, training, evaluation: what they took.
-        by_model: what training took, by the model's name.
-        machines: what the runs on each machine took.
-        commits: results by commit, or by why there is none.
-        packages: results by version, by package.
-        files: all that was read.
+        stores, masks: by data set and seed, and by data set, acceleration and seed, as far as they
+            exist. The seed is None if one serves all.
+        preparation, training, evaluation: what these steps used.
+        by_model: what training used, by the model's name.
+        machines: what the runs on each machine used.
+        commits: number of results by commit, or by the reason why there is none.
+        packages: number of results by version, by package.
+        files: all files that were read.
     """
 
     prepared: dict[tuple[str, int | None], Manifest] = field(default_factory=dict)
@@ -122,14 +124,15 @@ class Records:
 
 
 def read_records(study: Study, results: Path | None) -> Records:
-    """Read every manifest of the study as configured once, its masks, and the tables of its stores.
+    """Read every manifest of the study as configured (each once), its masks, and the tables of its
+    stores.
 
     Args:
         study: what was run.
         results: its folder, `results/{study}`; None: nothing is recorded.
 
     Raises:
-        InputError: a file is damaged. One that is not there is not counted.
+        InputError: a file is damaged. Missing files are not counted.
     """
     return _Reading(study, results).records
 
@@ -152,7 +155,7 @@ class _Reading:
         self.records.machines.setdefault(machine_of(run, device), Effort()).add(run)
 
     def _place(self, name: str) -> Path | None:
-        """A file in the results that is there."""
+        """A file in the results, if it exists."""
         path = self._results / name if self._results else None
         if path is None or not path.exists():
             return None
@@ -183,8 +186,9 @@ class _Reading:
                 self._evaluated(folder)
 
     def _evaluated(self, folder: str) -> None:
-        """One process measures many models, and the manifest of each tells of it as far as it had
-        come: its longest account counts, once."""
+        """Count an evaluation once: a process measures many models, and the manifest of each
+        records the process up to that point, so the longest record counts.
+        """
         made = self._made(manifest_of(f"{folder}/{VOLUMES}"))
         self.records.evaluation.expected += 1
         self.records.evaluation.found += made is not None
@@ -195,7 +199,7 @@ class _Reading:
                 self._evaluations[process] = run
 
     def _made(self, name: str, *efforts: Effort) -> Manifest | None:
-        """The manifest, where it is there, its runs summed up in ``efforts``."""
+        """The manifest, if it exists; its runs are added to ``efforts``."""
         for effort in efforts:
             effort.expected += 1
         if (path := self._place(name)) is None:

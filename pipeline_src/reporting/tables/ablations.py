@@ -1,4 +1,4 @@
-"""The table of an ablation: the study and its variants, a row each."""
+"""Builds the table of an ablation: one row for the study and one per variant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline_src.reporting.tables.layout import aggregate, cell_text
 from pipeline_src.reporting.tables.missing import note_of
 
 IDENTITY = [*KEYS, "variant"]
-#: What a cell tells of its difference from the row that the others are compared with.
+#: Columns about the difference of a cell from the reference row.
 TESTED = ("effect", "low", "high", "p_holm", "verdict", "reason")
 OF_DIFFERENCE = ", difference (dB)"
 DIFFERENCE = [f"difference_{name}" for name in TESTED]
@@ -26,7 +26,7 @@ DIFFERENCE = [f"difference_{name}" for name in TESTED]
 
 @dataclass(frozen=True)
 class _Cell:
-    """A place of the table: its row (`""` is the study) and the model that stands there."""
+    """A cell of the table: its row (`""` is the study) and its model."""
 
     row: str
     name: str
@@ -40,7 +40,7 @@ class _Cell:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Its values of `IDENTITY`."""
+        """Its values of the columns `IDENTITY`."""
         return (self.dataset, self.acceleration, *self.model, split_variant(self.name)[1])
 
 
@@ -52,10 +52,10 @@ def _cells(study: Study, ablation: str) -> Iterator[_Cell]:
 
 
 def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
-    """One row per cell: the columns of the main table, `row` (`""` is the study), and what its
-    difference in PSNR from the row that the others are compared with tests to (`DIFFERENCE`).
+    """One row per cell: the columns of the main table, `row` (`""` is the study), and the test of
+    its difference in PSNR from the reference row (`DIFFERENCE`).
 
-    A model that a variant does not change stands in its row with the study's own figures; one
+    A model that a variant does not change appears in its row with the study's own values; one
     without metrics is left out.
     """
     labels = Labels.of_study(study)
@@ -73,8 +73,9 @@ def ablation_table(volumes: pd.DataFrame, study: Study, ablation: str) -> pd.Dat
 def _tested(
     volumes: pd.DataFrame, study: Study, ablation: str, margin: float | None
 ) -> dict[_Cell, dict[str, object]]:
-    """Each cell against that of the same model in the row that the others are compared with; the
-    rows of a model in a setting are a family of tests."""
+    """Compare each cell with that of the same model in the reference row; the rows of a model in a
+    setting are a family of tests.
+    """
     reference = study.ablations[ablation].compare_with or ""
     groups = Groups(volumes, IDENTITY)
     families: dict[tuple[str, ...], list[_Cell]] = {}
@@ -83,7 +84,7 @@ def _tested(
     found = {}
     for cells in families.values():
         base = next(cell for cell in cells if cell.row == reference)
-        # A model that a row does not change is the same network.
+        # A model that a row does not change is the same network, so nothing is compared.
         pairs = {c: [(c.key, base.key)] for c in cells if c is not base and c.key != base.key}
         for cell, result in compared(groups, pairs, "psnr_db", margin).items():
             found[cell] = {f"difference_{name}": result.get(name) for name in TESTED}
@@ -91,7 +92,7 @@ def _tested(
 
 
 def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
-    """The study and its variants, a row each; a column per setting and model."""
+    """One row for the study and one per variant; one column per setting and model."""
     spec, labels = study.ablations[ablation], Labels.of_study(study)
     titles = {"": spec.base} | {name: v.title or name for name, v in spec.variants.items()}
     texts = {
@@ -108,7 +109,7 @@ def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.Data
         columns.setdefault((setting, title), {})[titles[cell.row]] = texts.get(key, MISSING)
         of_difference = columns.setdefault((setting, title + OF_DIFFERENCE), {})
         of_difference[titles[cell.row]] = differences.get(key, MISSING)
-    # A model that no row changes has no differences.
+    # A model that no row changes has no column of differences.
     told = {
         heading: cells
         for heading, cells in columns.items()
@@ -120,7 +121,7 @@ def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.Data
 
 
 def _difference_text(row: pd.Series) -> str:
-    """`+0.05 (-0.02 to +0.12), not shown`; a dash where nothing is compared."""
+    """`+0.05 (-0.02 to +0.12), not shown`; a dash if nothing is compared."""
     effect, low, high = (row[f"difference_{name}"] for name in ("effect", "low", "high"))
     if pd.isna(effect):
         return MISSING
@@ -130,7 +131,7 @@ def _difference_text(row: pd.Series) -> str:
 
 
 def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str]:
-    """How the table is read, and which of its cells have no metrics."""
+    """How to read the table, and which of its cells have no metrics."""
     labels = Labels.of_study(study)
     have = set(table[["row", *IDENTITY]].itertuples(index=False, name=None))
     names = [

@@ -1,4 +1,4 @@
-"""The study's four questions, fixed beforehand, and what its tests answer, by PSNR."""
+"""Answers the study's four questions, which were fixed beforehand, by its tests of PSNR."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pipeline_src.reporting.tables.labels import Labels, of_setting
 METRIC, ALPHA = "psnr_db", 0.05
 SHOWN, REFUTED, NOT_SHOWN = "shown", "refuted", "not shown"
 CANNOT = "cannot be asked here"
-#: A sign for each, so that they are told apart at a glance without colour.
+#: A sign for each answer, so that they can be distinguished without colour.
 SIGNS = {SHOWN: "+", REFUTED: "\N{MINUS SIGN}", NOT_SHOWN: "?", CANNOT: MISSING}
 COLUMNS = ["dataset", "acceleration", "question", "asks", "effect", "low", "high", "margin"]
 COLUMNS += ["detectable", "word", "reason"]
-#: What is read as a number.
+#: Columns that are read as numbers.
 NUMBERS = ("effect", "low", "high", "margin", "detectable")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One test of the table of differences, and what it is to answer.
+    """One test of the table of differences, and the question that it answers.
 
     Attributes:
         question: the question that it belongs to.
-        asks: its own part of it.
+        asks: its own part of the question.
         family, first, second: the comparison, first better than second.
     """
 
@@ -89,8 +89,8 @@ def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row per setting and part of a question: effect, interval and one of four words.
 
     `shown`: the tests show the first to be better. `refuted`: they show that it is worse,
-    equivalent within the margin, or not better by as much as the margin. `cannot be asked here`:
-    a model is missing, or there are too few seeds. `not shown`: none of these.
+    equivalent within the margin, or not better by as much as the margin. `cannot be asked here`: a
+    model is missing, or there are too few seeds. `not shown`: none of these.
     """
     tests = differences[differences["metric"] == METRIC]
     rows = []
@@ -110,7 +110,7 @@ def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 
 def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
-    """What the row of a comparison says."""
+    """The answer from the row of a comparison."""
     wanted = {
         "family": question.family,
         "first": question.first[0],
@@ -156,7 +156,7 @@ def answer_text(row: pd.Series) -> str:
 
 
 def by_question(answers: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, pd.DataFrame]]]]:
-    """Each question with its parts, a row per setting in each."""
+    """Each question with its parts, each of which has a row per setting."""
     for question, parts in answers.groupby("question", sort=False):
         asked = [(str(asks), rows) for asks, rows in parts.groupby("asks", sort=False)]
         yield str(question), asked

@@ -1,4 +1,4 @@
-"""The table of what teacher and student cost."""
+"""Builds the table of what teacher and student cost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Tidy table, layout and notes of a measurement by the `cost` command.
 
     Raises:
-        InputError: the file cannot be read, lacks a column or has a value that is no number.
+        InputError: the file cannot be read, lacks a column or has a value that is not a number.
     """
     table = read_rows(path, "cost", NUMBERS)
     missing = [column for _, column, *_ in ROWS if column not in table]

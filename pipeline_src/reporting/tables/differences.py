@@ -1,4 +1,4 @@
-"""Which model is better than which: paired differences, their intervals and tests."""
+"""Tests which model is better than which: paired differences with intervals and p-values."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pipeline_src.reporting.tables.families import Model, members_of, pairs_of
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
 Label = TypeVar("Label", bound=Hashable)
-#: Metrics of the table of differences, and those of a table beside it.
+#: Metrics of the table of differences, and those of a second table.
 TESTED, TESTED_MORE = MAIN, MORE
-#: Of `comparison.Comparison`.
+#: Columns from the fields of `comparison.Comparison`.
 FOUND = [f.name for f in fields(Comparison)]
 COLUMNS = [
     "dataset",
@@ -43,9 +43,9 @@ COLUMNS = [
 ]
 CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
 RESAMPLING_SEED = 0
-#: The scope of tests where each seed has a split of its own.
+#: The scope of tests if each seed has its own split.
 OWN_SPLITS: Scope = "patients, splits and seeds"
-#: How intervals and p-values come about, where one split serves all seeds and where each has one.
+#: How intervals and p-values are computed, without and with a split per seed.
 INTERVALS = {
     False: "Intervals: bootstrap over patients and seeds, stretched for small numbers of either. "
     "p: the larger of Wilcoxon's signed-rank test over patients and the test of the mean over "
@@ -55,7 +55,7 @@ INTERVALS = {
     "which allows for the training patients that repeats share. p: the larger of that test's and "
     "of Wilcoxon's signed-rank test over each patient's mean over repeats,",
 }
-#: How many reasons the notes tell.
+#: How many reasons the notes list.
 MOST_REASONS = 6
 
 
@@ -64,9 +64,9 @@ def difference_table(
 ) -> pd.DataFrame:
     """One row per comparison and metric, with effect, interval, corrected p and verdict.
 
-    The effect is the mean over patients and seeds of first minus second; Holm's correction is
-    over the comparisons of a family in one setting and metric. Where two models were not measured
-    on the same volumes and seeds, the verdict is `cannot tell` with the reason, without numbers.
+    The effect is the mean over patients and seeds of first minus second; Holm's correction is over
+    the comparisons of a family in one setting and metric. If two models were not measured on the
+    same volumes and seeds, the verdict is `cannot tell` with the reason, without numbers.
 
     Raises:
         InputError: a volume was measured twice, or patients of two parts are mixed.
@@ -102,12 +102,14 @@ def difference_table(
                         | found
                     )
     table = pd.DataFrame(rows, columns=COLUMNS)
-    # Whole numbers, of which some may be missing.
+    # Integers, some of which may be missing.
     return table.astype({"patients": "Int64", "seeds": "Int64"})
 
 
 class Groups:
-    """Models by some of their columns; each is put in order once, when it is first compared."""
+    """Metrics by model, where ``keys`` are the columns that identify a model; each model's rows are
+    sorted once, when it is first compared.
+    """
 
     def __init__(self, rows: pd.DataFrame, keys: Sequence[str]) -> None:
         grouped = rows.groupby(list(keys), dropna=False, sort=False)
@@ -115,15 +117,15 @@ class Groups:
         self._measured: dict[tuple[str, ...], Measured] = {}
 
     def there(self) -> list[tuple[str, ...]]:
-        """Those that there are."""
+        """The models that have metrics."""
         return list(self._rows)
 
     def measured(self, key: tuple[str, ...]) -> Measured:
         """A model's metrics.
 
         Raises:
-            NotMeasuredError: there are none, or as `Measured`.
-            InputError: as `Measured`.
+            NotMeasuredError: there are none, or as in `Measured`.
+            InputError: as in `Measured`.
         """
         if key not in self._rows:
             raise NotMeasuredError(f"{' '.join(filter(None, key))}: not measured")
@@ -138,8 +140,11 @@ def compared(
     metric: str,
     margin: float | None,
 ) -> dict[Label, dict[str, object]]:
-    """What is found for each label, the mean of its pairs, in their order, as one family; one that
-    cannot be compared has no numbers, and does not count in the correction."""
+    """Compare the mean of each label's pairs, as one family; results are in the order of the
+    labels.
+
+    A label that cannot be compared has no numbers, and is not counted in the correction.
+    """
     matrices, reasons = {}, {}
     for label, members in pairs.items():
         try:
@@ -170,7 +175,7 @@ def _mean(matrices: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean of matrices `(seeds, patients)`.
 
     Raises:
-        NotMeasuredError: they are not of the same seeds and patients.
+        NotMeasuredError: their seeds or patients differ.
     """
     first = matrices[0]
     for other in matrices[1:]:
@@ -188,7 +193,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     for _, row in table.iterrows():
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
         mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
-        name = f"{setting}{mean}{row['first_title']} less {row['second_title']}"
+        name = f"{setting}{mean}{row['first_title']} minus {row['second_title']}"
         metric = row["metric"]
         heading = METRICS[metric].heading
         rows.setdefault(name, {}).update(
@@ -218,9 +223,9 @@ def _p_text(p: float) -> str:
 
 
 def difference_notes(table: pd.DataFrame) -> list[str]:
-    """How the differences were tested, and what kept a verdict from being given."""
+    """How the differences were tested, and why some have no verdict."""
     notes = [
-        "Differences are first less second, paired by patient (the mean over a patient's volumes) "
+        "Differences are first minus second, paired by patient (the mean over a patient's volumes) "
         "and averaged over patients and seeds.",
         f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected within each family "
         f"({'; '.join(FAMILIES.values())}) of a setting.",
@@ -249,13 +254,13 @@ def _margins(table: pd.DataFrame) -> str:
 
 
 def _scope_notes(table: pd.DataFrame) -> list[str]:
-    """Which verdicts are about the measured patients alone."""
+    """Which verdicts are only about the measured patients."""
     some = table[table["scope"] == "these patients"]
     if some.empty:
         return []
     families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
     return [
         f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
-        "statement about others; tested over seeds alone, the verdicts hold for training anew and "
-        f"measuring the same patients ({'; '.join(families)}).",
+        "statement about others; tested over seeds alone, the verdicts hold for repeated training "
+        f"and measuring the same patients ({'; '.join(families)}).",
     ]

@@ -1,4 +1,4 @@
-"""Which models are compared with which: the comparisons of each family."""
+"""Lists which models are compared with which: the comparisons of each family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AS_LONG = ("student_as_long", "standard")
 
 
 def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
-    """The comparisons of a family among the models that there are, as (first, second)."""
+    """The comparisons of a family among the given models, as (first, second)."""
     methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
     std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
     distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
@@ -42,8 +42,9 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
 
 
 def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Model, Model]]:
-    """The comparisons whose mean a pair is: itself, or those of every method that has both
-    recipes, or the one recipe where the other model is no distilled one."""
+    """The comparisons that a pair is the mean of: itself, or those of every method that has both
+    recipes, or only the one recipe if the other model is not a distilled one.
+    """
     (first, recipe), (second, other) = pair
     if first != ALL_METHODS:
         return [pair]

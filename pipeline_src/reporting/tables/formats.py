@@ -1,7 +1,7 @@
-"""A table as CSV, Markdown, LaTeX and HTML that sorts.
+"""Writes a table as CSV, Markdown, LaTeX and sortable HTML.
 
-Titles and ids in it are others' text. Each writer escapes what its language would take for more
-than text, and no more, so that a plain title stays as it is.
+Titles and ids in it are users' text. Each writer escapes what its language would interpret, and
+nothing else, so that a plain title stays as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline_src.text import markdown, one_line
 
 #: Formats of every table, by suffix.
 FORMATS = ("csv", "md", "tex", "html")
-#: What LaTeX has no letter for, in its first font encoding.
+#: Characters that LaTeX's default font encoding does not have.
 MATHEMATICS = {
     "±": r"$\pm$",
     "\N{EN DASH}": "--",
@@ -35,7 +35,7 @@ def write_table(
 ) -> list[Path]:
     """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`.
 
-    The CSV is one that people open in a spreadsheet; see `tabular`.
+    The CSV can be opened in a spreadsheet; see `tabular`.
     """
     contents = {
         "csv": csv_text(tidy, float_format="%.9g", for_spreadsheet=True),
@@ -50,7 +50,7 @@ def write_table(
 
 
 def _flat(layout: pd.DataFrame) -> pd.DataFrame:
-    """One line of headings, for formats that have no more."""
+    """Headings on one line, for formats that have only one."""
     flat = layout.copy()
     if isinstance(layout.columns, pd.MultiIndex):
         flat.columns = pd.Index([" ".join(map(str, pair)) for pair in layout.columns])
@@ -65,7 +65,7 @@ def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
 
 
 def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
-    """A booktabs table; needs the packages booktabs and multirow."""
+    """A booktabs table; it needs the packages booktabs and multirow."""
     lines = layout.map(_line).rename(index=_line, columns=_line)
     styled = lines.style.format(escape="latex")
     for axis in (0, 1):
@@ -75,13 +75,13 @@ def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
         column_format="l" + "c" * layout.shape[1],
         multicol_align="c",
     )
-    # A line break would end the comment, and what follows would be LaTeX.
+    # A line break would end the comment, and the rest would be read as LaTeX.
     comments = "".join(f"% {one_line(note)}\n" for note in notes)
     for plain, escaped in MATHEMATICS.items():
         body = body.replace(plain, escaped)
-    # The end of the row before takes these for its option.
+    # After the end of a row, LaTeX would take these for an option.
     body = re.sub(r"^([\[*])", r"{\1}", body, flags=re.MULTILINE)
-    # A number's hyphen is a minus.
+    # The hyphen of a number is printed as a minus sign.
     return comments + re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
 
 
@@ -90,12 +90,12 @@ def _line(text: object) -> str:
 
 
 def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
-    """A table fragment that opens by itself and that a page can embed, with its notes below.
+    """A table fragment that can be opened by itself and embedded in a page, with its notes below.
 
     A click on a heading sorts by that column.
     """
     lines = layout.map(_line).rename(index=_line, columns=_line)
-    # Else pandas cuts long cells off.
+    # Otherwise pandas truncates long cells.
     with pd.option_context("display.max_colwidth", None):
         table = lines.to_html(classes="results sortable", border=0, justify="center")
     items = "".join(f"<li>{escape(one_line(note))}</li>" for note in notes)

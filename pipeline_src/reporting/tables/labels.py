@@ -1,4 +1,4 @@
-"""What a table must know of its study besides the metrics: titles, order, kind of data."""
+"""What tables must know about a study besides its metrics: titles, order, kind of data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pipeline_src.config.method import Margins
+from pipeline_src.config.evaluation import Margins
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study import Study
 from pipeline_src.reporting.tables.method_options import method_options
@@ -20,11 +20,12 @@ def of_setting(table: pd.DataFrame, dataset: str, acceleration: str) -> pd.DataF
 
 @dataclass(frozen=True)
 class DatasetLabel:
-    """One data set.
+    """Labels of one data set.
 
     Attributes:
-        synthetic: whether its images are drawn; None where that is not known.
-        paper: the data set of the paper that it is, prepared as there; None: another one.
+        synthetic: whether its images are drawn; None if that is not known.
+        paper: the data set of the paper that it represents, prepared in the same way; None:
+            another.
     """
 
     title: str
@@ -34,13 +35,13 @@ class DatasetLabel:
 
 @dataclass(frozen=True)
 class Labels:
-    """Of a whole study.
+    """Labels of a whole study.
 
     Attributes:
         datasets: by name, in the study's order.
         accelerations: such as `4x`, in the study's order.
-        options: the line that says which reading of the method ran; empty where not known.
-        margins: of equivalence by metric; None: none is stated.
+        options: the line that says which variant of the method ran; empty if not known.
+        margins: of equivalence by metric; None: none is given.
     """
 
     datasets: dict[str, DatasetLabel]
@@ -50,7 +51,7 @@ class Labels:
 
     @classmethod
     def of_study(cls, study: Study) -> Labels:
-        """From the configuration."""
+        """Labels from the configuration."""
         return cls(
             {
                 name: DatasetLabel(study.dataset_title(name), dataset.synthetic, dataset.paper)
@@ -63,7 +64,7 @@ class Labels:
 
     @classmethod
     def of_metrics(cls, volumes: pd.DataFrame) -> Labels:
-        """From the metrics alone, where no configuration came with them."""
+        """Labels from the metrics alone, if there is no configuration."""
         accelerations = sorted(volumes["acceleration"].unique(), key=lambda a: (len(a), a))
         return cls(
             {name: DatasetLabel(name) for name in volumes["dataset"].unique()}, tuple(accelerations)
@@ -76,6 +77,6 @@ class Labels:
                 yield Setting(dataset, acceleration)
 
     def title(self, dataset: str, acceleration: str = "") -> str:
-        """A data set or setting as people read it."""
+        """The title of a data set or setting."""
         title = self.datasets[dataset].title
         return f"{title} {acceleration}" if acceleration else title

@@ -1,4 +1,4 @@
-"""The tables of one row per model: tidy, and as the paper prints them."""
+"""Builds the tables with one row per model: tidy, and as the paper prints them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def main_table(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row per cell of the paper's table, in its order; see `aggregate`.
 
     Raises:
-        InputError: the metrics are of another study, of variants alone, or of a training that is
-            not known.
+        InputError: the metrics belong to another study, only to variants, or to an unknown
+            training.
     """
     own = volumes[volumes["variant"] == ""]
     if own.empty:
-        raise InputError("metrics are of variants alone; give those of the study's own models too")
+        raise InputError("metrics are only of variants; give those of the study's own models too")
     if unknown := sorted(set(own["training"]) - set(COLUMN_OF_TRAINING)):
         raise InputError(
-            f"metrics are of a training {unknown[0]!r}, which there is not; there are "
+            f"metrics are of an unknown training {unknown[0]!r}; there are "
             f"{', '.join(COLUMN_OF_TRAINING)}"
         )
     table = aggregate(own, labels).drop(columns="variant")
@@ -62,7 +62,7 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     images are drawn.
 
     Raises:
-        InputError: the metrics are of another study.
+        InputError: the metrics belong to another study.
     """
     known = {"dataset": list(labels.datasets), "acceleration": list(labels.accelerations)}
     for column, values in known.items():
@@ -103,14 +103,16 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 
 def own_splits(volumes: pd.DataFrame) -> bool:
-    """Whether each seed has a split, and so patients, of its own."""
+    """Whether each seed has its own split, and therefore its own patients."""
     return "repeated" in volumes and bool(volumes["repeated"].str.contains("split").any())
 
 
 def _of_all_seeds(
     volumes: pd.DataFrame, identity: dict[str, object], cell: pd.DataFrame
 ) -> dict[str, object]:
-    """Volumes and patients of all seeds together, each once, and how many patients a seed has."""
+    """Number of volumes and patients of all seeds together, each counted once, and of patients per
+    seed.
+    """
     own = volumes[(volumes[list(identity)] == pd.Series(identity)).all(axis=1)]
     return {
         "volumes": len(own[["patient", "frame"]].drop_duplicates()),
@@ -124,10 +126,10 @@ def _of_all_seeds(
 def paper_layout(
     table: pd.DataFrame, labels: Labels, cell: Cell | None = None, corner: str = ""
 ) -> pd.DataFrame:
-    """A table as the paper prints it: a model per row, Std-KD beside SFT-KD-Recon, and beside
-    them the recipes that the paper does not have, where there are any.
+    """A table as the paper prints it: one row per model, Std-KD beside SFT-KD-Recon, followed by
+    the recipes that the paper does not have, if there are any.
 
-    ``cell`` gives a cell's text; by default `PSNR / SSIM`, with the spread over seeds.
+    ``cell`` returns a cell's text; by default `PSNR / SSIM`, with the spread over seeds.
     """
     there = {COLUMN_OF_TRAINING[training] for training in table["training"]}
     recipes = [r for r in RECIPE_TITLES if r in there or r in PAPER_RECIPES]
@@ -139,7 +141,7 @@ def paper_layout(
             for _, row in of_setting(table, dataset, acceleration).iterrows():
                 if COLUMN_OF_TRAINING[row["training"]] == recipe:
                     columns[heading][model_title(row["model"])] = (cell or cell_text)(row)
-    # Of objects, since a column without any model would be one of numbers.
+    # Of type object, since a column without any model would otherwise be numeric.
     frame = pd.DataFrame(columns, dtype=object)
     titles = [model_title(m) for m in model_order(list(table["model"].unique()))]
     frame = frame.reindex(titles).dropna(how="all").fillna(MISSING)
@@ -148,12 +150,12 @@ def paper_layout(
 
 
 def cell_text(row: pd.Series) -> str:
-    """`PSNR / SSIM`, with the spread over seeds where there are several."""
+    """`PSNR / SSIM`, with the spread over seeds if there are several."""
     return f"{metric_text(row, 'psnr_db')} / {metric_text(row, 'ssim')}"
 
 
 def metric_text(row: pd.Series, metric: str) -> str:
-    """A metric with its spread over seeds where there are several."""
+    """A metric with its spread over seeds if there are several."""
     if pd.isna(row[metric]):
         return MISSING
     spread = f" ± {value_text(row[f'{metric}_sd'], metric)}" if row["seeds"] > 1 else ""
@@ -166,7 +168,7 @@ def metric_layout(table: pd.DataFrame, labels: Labels, metric: str) -> pd.DataFr
 
 
 def metric_notes(metric: str) -> list[str]:
-    """How a metric is read."""
+    """How to read a metric."""
     better = "Higher" if METRICS[metric].higher_is_better else "Lower"
     return [f"{METRICS[metric].heading}: {better.lower()} is better."]
 
@@ -174,8 +176,8 @@ def metric_notes(metric: str) -> list[str]:
 def gap_table(table: pd.DataFrame) -> pd.DataFrame:
     """How far each trained model is below the standard teacher of its setting.
 
-    Columns `gap_psnr_db` and `gap_ssim` are the teacher's mean less the model's, so that a
-    negative gap is a model above the teacher.
+    Columns `gap_psnr_db` and `gap_ssim` are the teacher's mean minus the model's, so that a
+    negative gap means that the model is above the teacher.
     """
     rows = []
     for (dataset, acceleration), cells in table.groupby(["dataset", "acceleration"], sort=False):
@@ -209,7 +211,7 @@ def gap_layout(gaps: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 
 def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
-    """What a reader must know of the table: whose images, which patients, how many seeds."""
+    """What a reader must know about the table: which images, which patients, how many seeds."""
     kinds = {
         True: "synthetic (drawn phantoms)",
         False: "measured images",
@@ -234,7 +236,9 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
 
 
 def _sampling_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
-    """How much of k-space the masks sample, which the acceleration gives only about."""
+    """The exact fraction of k-space that the masks sample, which the acceleration gives
+    approximately.
+    """
     known = table.dropna(subset=["sampled"]).drop_duplicates(["dataset", "acceleration"])
     told = [
         f"{labels.title(row['dataset'], row['acceleration'])}: {100 * row['sampled']:.1f} %"
@@ -244,7 +248,7 @@ def _sampling_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
 
 
 def _seed_notes(table: pd.DataFrame) -> list[str]:
-    """How many trainings a cell is the mean of; nothing where there is no trained model."""
+    """How many trainings a cell is the mean of; empty if there is no trained model."""
     trained = table[table["training"] != "none"]
     known = trained.loc[trained["seeds"] > 0, "seeds"]
     notes = []
@@ -252,5 +256,7 @@ def _seed_notes(table: pd.DataFrame) -> list[str]:
         spread = "; ± is the standard deviation over seeds" if known.max() > 1 else ""
         notes.append(f"{counted(known, 'seed')} per model{spread}.")
     if len(known) < len(trained):
-        notes.append(f"Of {len(trained) - len(known)} of {len(trained)} models no seed is known.")
+        notes.append(
+            f"The seed of {len(trained) - len(known)} of {len(trained)} models is unknown."
+        )
     return notes

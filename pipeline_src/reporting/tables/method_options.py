@@ -1,4 +1,4 @@
-"""One line that says which reading of the method ran."""
+"""Writes one line that says which variant of the method ran."""
 
 from __future__ import annotations
 

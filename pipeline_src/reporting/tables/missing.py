@@ -1,4 +1,4 @@
-"""What is missing in metrics, told below the tables that go without it."""
+"""Writes notes about missing metrics below the tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = 3
 
 
 def note_of(what: str, names: Sequence[str]) -> list[str]:
-    """A note with the count of what is missing and the first of it; none where nothing is."""
+    """A note with the number of missing items and the first few; none if nothing is missing."""
     if not names:
         return []
     more = "; ..." if len(names) > EXAMPLES else ""
@@ -26,7 +26,9 @@ def note_of(what: str, names: Sequence[str]) -> list[str]:
 
 
 def measured_notes(volumes: pd.DataFrame, labels: Labels) -> list[str]:
-    """Volumes and seeds that other models of the same setting were measured on, and one was not."""
+    """Volumes and seeds with which a model was not measured although others of the same setting
+    were.
+    """
     names = []
     for (dataset, acceleration, _), here in volumes.groupby(
         ["dataset", "acceleration", "part"], dropna=False, sort=False
@@ -37,9 +39,9 @@ def measured_notes(volumes: pd.DataFrame, labels: Labels) -> list[str]:
 
 
 def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
-    """By model and seed; a seed that a model lacks altogether is one."""
+    """What is missing, by model and seed; a seed that a model lacks altogether counts as one."""
     wanted = _scans(setting)
-    # Where each seed has a split of its own, it has patients of its own.
+    # If each seed has its own split, it has its own patients.
     own_split = own_splits(setting)
     seeds = list(setting.loc[setting["training"] != "none", "seed"].dropna().unique())
     for (model, training, variant), own in setting.groupby(MODEL, dropna=False, sort=False):
@@ -62,8 +64,9 @@ def _scans(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:
-    """Volumes without a value of a metric whose model has it for others; where none has a value,
-    the table shows a dash."""
+    """Volumes without a value of a metric that their model has for others; if no volume has a
+    value, the table shows a dash.
+    """
     notes = []
     for metric in metrics:
         gaps = volumes[metric].isna()
@@ -92,7 +95,7 @@ def gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
 
 
 def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
-    """Methods of the main table with one recipe alone, in settings where others have both."""
+    """Methods of the main table with only one recipe, in settings where others have both."""
     names = []
     distilled = table[table["training"].isin(PAPER_RECIPES)]
     for (dataset, acceleration), cells in distilled.groupby(
@@ -110,16 +113,16 @@ def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
 
 
 def comparison_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
-    """Comparisons of the table of differences that one setting has and another has not."""
+    """Comparisons of the table of differences that exist in one setting but not in another."""
     kinds = ["first_title", "second_title"]
     keys = ["dataset", "acceleration", *kinds]
     have = set(table[keys].itertuples(index=False, name=None))
     settings = table[keys[:2]].drop_duplicates().itertuples(index=False, name=None)
     asked = list(table[kinds].drop_duplicates().itertuples(index=False, name=None))
     names = [
-        f"{labels.title(*setting)} {first} less {second}"
+        f"{labels.title(*setting)} {first} minus {second}"
         for setting in settings
         for first, second in asked
         if (*setting, first, second) not in have
     ]
-    return note_of("Compared in other settings alone, since a model is missing", names)
+    return note_of("Compared only in other settings, since a model is missing", names)

@@ -1,4 +1,4 @@
-"""Every number of a study in long form."""
+"""Writes every number of a study in long form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.results import KEYS, SOURCE
 from pipeline_src.tabular import write_rows
 
-#: Columns that tell one number from another, besides `metric`.
+#: Columns that, together with `metric`, identify a number.
 IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
 
 
@@ -19,12 +19,12 @@ def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
     """Every number in long form: the columns of `IDENTITY` and `SOURCE`, then `metric`, `value`.
 
     One row per volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
-    as in `METRICS`. `seed` is a whole number, empty for zero filling; `variant`, `frame` and `data`
-    are empty text where there is none, `sampled` is NaN where it is not known. PSNR is in dB, the
-    others have no unit. Values are unrounded; NaN is a metric that a volume does not have.
+    as in `METRICS`. `seed` is an integer, empty for zero filling; `variant`, `frame` and `data` are
+    empty text if there is none, `sampled` is NaN if it is not known. PSNR is in dB, the others have
+    no unit. Values are not rounded; NaN is a metric that a volume does not have.
 
     Raises:
-        InputError: a number is there twice, or a seed or value is none.
+        InputError: a number appears twice, or a seed or value is not a number.
     """
     table = volumes.reset_index(drop=True)
     for column in ("variant", "frame", "data", "mask"):
@@ -36,7 +36,7 @@ def tidy_numbers(volumes: pd.DataFrame) -> pd.DataFrame:
         long = table.melt([*IDENTITY, *SOURCE], list(METRICS), "metric", "value")
         long["value"] = long["value"].astype("float64")
     except (TypeError, ValueError) as error:
-        raise InputError(f"metrics: a seed or a value is no number ({error})") from None
+        raise InputError(f"metrics: a seed or a value is not a number ({error})") from None
     twice = long[long.duplicated([*IDENTITY, "metric"])]
     if len(twice):
         where = ", ".join(str(v) for v in twice.iloc[0][IDENTITY] if not pd.isna(v) and v != "")
@@ -53,9 +53,9 @@ def _sortable(column: pd.Series) -> pd.Series:
 
 
 def write_tidy(volumes: pd.DataFrame, output: Path) -> None:
-    """Write `tidy_numbers` as CSV for programs; every id and value reads back as it was.
+    """Write `tidy_numbers` as CSV for programs; every id and value can be read back exactly.
 
     Raises:
-        InputError: a number is there twice, or a seed or value is none.
+        InputError: a number appears twice, or a seed or value is not a number.
     """
     write_rows(output, tidy_numbers(volumes))

@@ -1,4 +1,4 @@
-"""Beside the paper: its values and claims, and what came out here."""
+"""Compares the study with the paper's values and claims."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pipeline_src.reporting.tables.labels import Labels, of_setting
 from pipeline_src.tabular import read_rows
 
 NO_GAP = "no gap to close: the teacher is not shown to be better than the student"
-#: A cell agrees with the paper where it differs by no more; most of the paper's effects are
-#: smaller than this.
+#: A cell agrees with the paper if it differs by no more; most of the paper's effects are smaller
+#: than this.
 TOLERANCES = {"psnr_db": 0.3, "ssim": 0.003}
 NOT_COMPARABLE = "not comparable"
 CLAIM_COLUMNS = ["dataset", "acceleration", "claim", "text", "paper", "here", "effects_db"]
@@ -34,10 +34,10 @@ CLAIMS = {
 
 
 def read_paper(path: Path) -> pd.DataFrame:
-    """The paper's main table, `config/paper_results.csv`.
+    """Read the paper's main table, `config/paper_results.csv`.
 
     Raises:
-        InputError: the file cannot be read, lacks a column or has a value that is no number.
+        InputError: the file cannot be read, lacks a column or has a value that is not a number.
     """
     table = read_rows(path, "the paper's results", tuple(TOLERANCES), comment="#")
     missing = sorted({*KEYS, *TOLERANCES} - set(table.columns))
@@ -47,10 +47,10 @@ def read_paper(path: Path) -> pd.DataFrame:
 
 
 def cell_table(table: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell of the main table: ours, the paper's, difference and verdict.
+    """One row per cell of the main table: our value, the paper's, difference and verdict.
 
-    Values stand side by side only where the data set is the paper's; elsewhere the verdict is
-    `not comparable` and the paper's columns are empty.
+    Values are compared only if the data set is the paper's; otherwise the verdict is `not
+    comparable` and the paper's columns are empty.
     """
     rows = []
     known = {tuple(row[key] for key in KEYS): row for _, row in paper.iterrows()}
@@ -64,7 +64,7 @@ def cell_table(table: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> pd.D
             theirs = known[key][metric] if key in known else float("nan")
             cell[f"{metric}_paper"] = theirs
             cell[f"{metric}_difference"] = row[metric] - theirs
-            # Rounded, since 40.35 - 40.05 is above 0.3 in binary.
+            # Rounded, since 40.35 - 40.05 is more than 0.3 in floating point.
             agree.append(round(abs(row[metric] - theirs), 9) <= tolerance)
         if key not in known:
             cell["verdict"] = NOT_COMPARABLE if of_paper is None else "not in the paper"
@@ -103,12 +103,12 @@ def cell_layout(cells: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 def claim_table(
     table: pd.DataFrame, differences: pd.DataFrame, labels: Labels, paper: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per setting and claim: how often it went that way in the paper and here, by PSNR.
+    """One row per setting and claim: how often it held in the paper and here, by PSNR.
 
-    Directions are compared whatever the data set; `shown` counts the comparisons here that the
-    tests show to be better, `opposed` those shown to be worse, `untold` those that they cannot
-    tell. A gap is closed only where there is one: where the tests show the teacher to be better
-    than the student.
+    Directions are compared for every data set; `shown` counts the comparisons here that the tests
+    show to be better, `opposed` those shown to be worse, `untold` those without a verdict. Whether
+    a gap is closed is asked only if there is one: if the tests show the teacher to be better than
+    the student.
     """
     rows = []
     tested = differences[differences["metric"] == "psnr_db"]
@@ -145,10 +145,10 @@ def claim_table(
 
 
 def claim_effects(claim: str, cells: pd.DataFrame) -> list[float]:
-    """Differences in dB by which a claim goes its way (more than 0) in one setting.
+    """Differences in dB in one setting; a claim holds where they are more than 0.
 
-    That of the gap is the mean over methods of SFT-KD-Recon less Std-KD: the teacher, which both
-    gaps are measured from, drops out. A student above the teacher counts as it is.
+    For the gap it is the mean over methods of SFT-KD-Recon minus Std-KD: the teacher, from which
+    both gaps are measured, cancels out. A student above the teacher counts as it is.
     """
     psnr = cells.set_index(["model", "training"])["psnr_db"]
     teacher = psnr.get(("teacher", "standard"))
@@ -193,7 +193,7 @@ def _verdict(effects: list[float]) -> str:
 
 
 def claim_layout(claims: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """A setting and claim a row."""
+    """One row per setting and claim."""
     rows: dict[str, dict[str, str]] = {}
     for _, row in claims.iterrows():
         title = f"{labels.title(row['dataset'], row['acceleration'])}: {row['text']}"
@@ -222,10 +222,10 @@ def claim_notes(labels: Labels) -> list[str]:
     """How to read the claims."""
     notes = [
         "Directions by mean PSNR: a count is of comparisons that went the paper's way (more than "
-        "0); whether chance explains them, the tests tell. The paper has one training per cell and "
+        "0); the tests say whether chance explains them. The paper has one training per cell and "
         "no test.",
         "Closing the gap: mean over methods of how far a student stays below the standard teacher, "
-        "Std-KD less SFT-KD-Recon; asked only where the tests show the teacher to be better than "
+        "Std-KD minus SFT-KD-Recon; asked only if the tests show the teacher to be better than "
         "the student.",
     ]
     other = [d.title for d in labels.datasets.values() if d.paper is None]

@@ -1,4 +1,4 @@
-"""All tables of a study, from its metrics alone."""
+"""Writes all tables of a study from its metrics alone."""
 
 from __future__ import annotations
 
@@ -61,12 +61,11 @@ def write_study_tables(
     """Write every table of `TABLES` and of the ablations, in all formats, and the numbers behind
     them in long form (`all_numbers.csv`); returns the files.
 
-    ``cost`` is a measurement of the `cost` command, for a table of its own. Without ``study`` the
-    metrics speak for themselves: data sets go by their names, and there are
-    no ablations.
+    ``cost`` is a measurement of the `cost` command, for its own table. Without ``study``, only the
+    metrics are used: data sets are shown by their names, and there are no ablations.
 
     Raises:
-        InputError: a file is unusable, or the metrics are of another study.
+        InputError: a file is unusable, or the metrics belong to another study.
     """
     volumes = read_metrics(metrics)
     labels = Labels.of_metrics(volumes) if study is None else Labels.of_study(study)
@@ -76,7 +75,7 @@ def write_study_tables(
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
     if cost is not None:
         tables["cost"] = cost_table(cost)
-    # First, since it refuses what is there twice.
+    # First, since it refuses duplicates.
     numbers = folder / "all_numbers.csv"
     write_tidy(volumes, numbers)
     written = []
@@ -86,7 +85,7 @@ def write_study_tables(
 
 
 def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> dict[str, Table]:
-    """Each of `TABLES`: tidy, in its layout, and the notes below it."""
+    """Each of the `TABLES`: tidy, in its layout, and the notes below it."""
     main = main_table(volumes, labels)
     own = volumes[volumes["variant"] == ""]
     lacking = measured_notes(own, labels)
@@ -137,10 +136,10 @@ def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) ->
 
 
 GAP_NOTES = [
-    "The standard teacher's mean less the model's; negative: above the teacher. The paper gives "
+    "The standard teacher's mean minus the model's; negative: above the teacher. The paper gives "
     "0.53 dB for Std-KD FitNets and -0.03 dB for SFT-KD-Recon FitNets (MRBrainS, 4x)."
 ]
 PAPER_NOTES = [
-    "Ours and the main table of Matcha et al., MIDL 2023. A cell agrees where it differs by at "
+    "Ours and the main table of Matcha et al., MIDL 2023. A cell agrees if it differs by at "
     "most 0.3 dB and 0.003 SSIM; most of the paper's own effects are smaller."
 ]

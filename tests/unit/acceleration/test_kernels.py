@@ -19,7 +19,7 @@ from pipeline_src.acceleration import compiled
 from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import CompilationError, kinds_here
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import DCCNN, Cascade, use_kernels
 
 Layers = list[tuple[Tensor, Tensor]]

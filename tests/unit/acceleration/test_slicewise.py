@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline_src.acceleration import slicewise
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import Cascade
 
 # What is added up tap by tap is added up in single precision.

@@ -25,7 +25,7 @@ from benchmarks.gpu.scale import TOY
 from benchmarks.gpu.study import archive, cost_of, count_slices, template, with_plan
 from benchmarks.gpu.summary import MOST_LINES, paper_minutes, summary
 from pipeline_src.config import check_study
-from pipeline_src.config.method import available_methods
+from pipeline_src.config.distillation import available_methods
 
 COST = Cost(
     step_seconds=[0.002] * 25,

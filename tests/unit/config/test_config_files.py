@@ -18,7 +18,7 @@ from pipeline_src.errors import InputError
     ("text", "fragment"),
     [
         ("study: a\nstudy: b\n", "a second time in line 2"),
-        ("? [1, 2]\n: y\n", "is no text"),
+        ("? [1, 2]\n: y\n", "is not text"),
         ("[" * 20_000, "deeper than"),
         ("study: " + "[" * 60 + "]" * 60, "deeper than"),
         (

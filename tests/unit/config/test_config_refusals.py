@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,8 @@ WRONG_VALUE: list[Case] = [
     ("training.epochs", "many", ("training.epochs", "'many'", "integer")),
     ("training.epochs", 1.5, ("training.epochs", "1.5", "integer")),
     ("training.epochs", 0, ("training.epochs", "0", "greater than or equal to 1")),
-    ("training.epochs", True, ("training", "epochs: True is given", "no number")),
-    ("seeds", [True], ("seeds: [True] is given", "no number")),
+    ("training.epochs", True, ("training", "epochs: True is given", "neither a number nor text")),
+    ("seeds", [True], ("seeds: [True] is given", "neither a number nor text")),
     ("training.learning_rate", float("inf"), ("training.learning_rate", "inf", "finite")),
     ("datasets.heads.source.patients", 10**9, ("patients", "less than or equal to 100000")),
     ("networks.teacher.cascades", 10**8, ("networks.teacher.cascades", "equal to 100")),
@@ -123,6 +124,9 @@ WRONG_VALUE: list[Case] = [
     ("seeds", 0, ("seeds", "0", "list")),
     ("seeds", [-1], ("seeds", "-1", "0 or more")),
     ("seeds", [1 << 63], ("seeds", str(1 << 63), "less than 2 to the 63")),
+    ("training.epochs", 1 << 63, ("training: epochs: 9223372036854775808", "2 to the 63")),
+    ("distillation.teacher_cache_mib", 10**400, ("teacher_cache_mib: a number of", "2 to the 63")),
+    ("datasets.heads.preparation.matrix", [16, -(10**19)], ("preparation: matrix", "2 to the 63")),
     ("title", "half of a pair \ud800", ("title", r"\ud800", "plain text")),
     ("study", "My Study", ("study", "'My Study'", "^[a-z][a-z0-9_]{0,63}$")),
     ("accelerations", [0], ("accelerations", "acceleration 0", "2 or more")),
@@ -139,6 +143,15 @@ WRONG_VALUE: list[Case] = [
     ("datasets.heads.source", {"kind": "acdc"}, ("datasets.heads.source.path", "missing")),
     ("datasets.heads.preparation.matrix", 16, ("datasets.heads.preparation.matrix", "16")),
     ("datasets.heads.masks", {5: "m.npy"}, ("datasets.heads.masks", "5", "accelerations (4)")),
+    (
+        "datasets.heads.masks",
+        {4: "a.npy", "4": "b.npy"},
+        ("datasets.heads.masks", "one factor is given twice among 4, '4'"),
+    ),
+    ("datasets.heads.source", "nifti", ("datasets.heads.source.kind", "is missing", "nifti")),
+    ("datasets.heads.source.kind", None, ("datasets.heads.source.kind", "is missing", "nifti")),
+    ("title", date(2020, 1, 2), ("title", "is not text", "quotes")),
+    ("datasets.heads.split.train", ["a", False], ("train: ['a', False]", "write text in quotes")),
     ("methods", {"att": {}}, ("methods", "'att'", "did you mean 'at'")),
     ("methods", {"crd": {}}, ("methods", "'crd'", "fitnets")),
     (
@@ -262,6 +275,17 @@ def test_missing_mask_is_refused_before_any_job(tiny_study: dict[str, Any], tmp_
     put(tiny_study, "datasets.heads.masks", {4: str(mask)})
     with pytest.raises(InputError, match=r"nowhere\.npy: mask cannot be read"):
         check_files(check_study(tiny_study))
+
+
+def test_text_that_yaml_takes_for_a_sign_is_told_to_be_quoted(
+    tiny_study: dict[str, Any], write_config: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(tiny_study)
+    assert main(["check", "--config", str(path), "--set", "title=*.nii"]) == 2
+    said = capsys.readouterr().err
+    assert """as in KEY='"*.nii"'""" in said
+    assert said.count("\n") == 1
+    assert main(["check", "--config", str(path), "--set", 'title="*.nii"']) == 0
 
 
 @pytest.mark.parametrize(("number", "taken"), [("010", 8), ("1:30", 90), ("-010", -8)])

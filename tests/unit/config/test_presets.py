@@ -13,7 +13,7 @@ from pipeline_src.config.presets import PRESETS
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.tables.method_options import method_options
 
-PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
+METHODS = ["fitnets", "at", "cc", "fsp", "sp", "imitation"]
 #: Form of the losses, imitation, protocol, start, selection, padding of teacher and student.
 AUTHORS = ("authors", "numel", "two_stage", "sft_trained", "best", 5, 5)
 PAPER = ("original", "mean", "joint", "recipe", "best", 0, 0)
@@ -53,7 +53,7 @@ def test_a_preset_sets_every_option_for_all_methods(
 ) -> None:
     study = check_study(tiny_study | {"preset": preset})
     assert study.preset == preset
-    assert list(study.methods) == PAPER_METHODS
+    assert list(study.methods) == METHODS
     assert options_of(study) == expected
 
 

@@ -275,7 +275,7 @@ def one_plane(path: Path) -> None:
     ("damage", "said"),
     [
         (without_volfs, "has no key 'volfs' (keys: img_volus_4x, kspace_volus_4x)"),
-        (complex_volfs, "volfs is no array of real numbers"),
+        (complex_volfs, "volfs is not an array of real numbers"),
         (one_plane, "volfs is 2-D; a 3-D volume is needed"),
     ],
 )

@@ -45,9 +45,9 @@ def test_good_hdf5_files_are_prepared(
         (lambda p: rewrite(p, volfs=GOOD.astype(np.complex64)), "volfs"),
         (lambda p: rewrite(p, volfs=with_pixel(np.nan)), "holds 1 NaN"),
         (lambda p: rewrite(p, volfs=np.zeros_like(GOOD)), "is zero everywhere"),
-        (lambda p: p.write_text("Not an image."), "is truncated or no HDF5 file"),
+        (lambda p: p.write_text("Not an image."), "is truncated or not an HDF5 file"),
         (lambda p: p.write_bytes(b""), "is empty (0 bytes)"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "is truncated or no HDF5 file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "is truncated or not an HDF5 file"),
     ],
     ids=[
         "other keys",

@@ -42,33 +42,34 @@ def flip_a_byte_of_the_data(whole: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("suffix", "damage", "fragment"),
     [
-        (".nii", cut_to(0.95), "is truncated or no NIfTI file"),
-        (".nii", cut_to(0.5), "is truncated or no NIfTI file"),
-        (".nii", lambda whole: whole[:352], "is truncated or no NIfTI file"),
-        (".nii", cut_to(0.1), "is truncated or no NIfTI file"),
-        (".nii.gz", cut_to(0.9), "is truncated or no NIfTI file"),
-        (".nii.gz", cut_to(0.5), "is truncated or no NIfTI file"),
-        (".nii.gz", lambda whole: whole[:12], "is truncated or no NIfTI file"),
+        (".nii", cut_to(0.95), "is truncated or not a NIfTI file"),
+        (".nii", cut_to(0.5), "is truncated or not a NIfTI file"),
+        (".nii", lambda whole: whole[:352], "is truncated or not a NIfTI file"),
+        (".nii", cut_to(0.1), "is truncated or not a NIfTI file"),
+        (".nii.gz", cut_to(0.9), "is truncated or not a NIfTI file"),
+        (".nii.gz", cut_to(0.5), "is truncated or not a NIfTI file"),
+        (".nii.gz", lambda whole: whole[:12], "is truncated or not a NIfTI file"),
         (".nii", lambda _: b"", "is empty (0 bytes)"),
         (".nii.gz", lambda _: b"", "is empty (0 bytes)"),
-        (".nii", lambda _: b"Not an image. " * 100, "is truncated or no NIfTI file"),
-        (".nii.gz", lambda _: b"Not an image. " * 100, "is truncated or no NIfTI file"),
+        (".nii", lambda _: b"Not an image. " * 100, "is truncated or not a NIfTI file"),
+        (".nii.gz", lambda _: b"Not an image. " * 100, "is truncated or not a NIfTI file"),
         (
             ".nii",
             lambda whole: whole[:70] + b"\xff\x7f" + whole[72:],  # the header's data type
-            "is truncated or no NIfTI file",
+            "is truncated or not a NIfTI file",
         ),
         (
             ".nii",
             lambda whole: whole[:70] + b"\x02" + whole[71:],  # the data type alone
-            "is truncated or no NIfTI file (its header says datatype uint8 of 8 bits, but bitpix",
+            "is truncated or not a NIfTI file (its header says datatype uint8 of 8 bits, but "
+            "bitpix",
         ),
         (
             ".nii",
             lambda whole: whole[:72] + b"\x08" + whole[73:],  # the bits of a value alone
-            "is truncated or no NIfTI file (its header says datatype float32 of 32 bits",
+            "is truncated or not a NIfTI file (its header says datatype float32 of 32 bits",
         ),
-        (".nii.gz", flip_a_byte_of_the_data, "is truncated or no NIfTI file"),
+        (".nii.gz", flip_a_byte_of_the_data, "is truncated or not a NIfTI file"),
     ],
     ids=[
         "nii, last pixels missing",

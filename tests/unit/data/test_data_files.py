@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.inspection import inspect_dataset
 from pipeline_src.data.preparation import prepare
 from pipeline_src.data.sources import list_volumes
@@ -133,7 +133,9 @@ def test_patients_without_content_may_be_left_out_of_the_split(
     assert len(prepare(dataset.model_copy(update={"split": split}), tmp_path).volumes) == 4
 
 
-@pytest.mark.parametrize("ending", [".part", ".crdownload", ".PARTIAL", ".aria2"])
+@pytest.mark.parametrize(
+    "ending", [".part", ".crdownload", ".PARTIAL", ".aria2", ".tmp", ".opdownload", ".!qB"]
+)
 def test_unfinished_download_is_named(
     ending: str,
     kind: str,
@@ -147,6 +149,30 @@ def test_unfinished_download_is_named(
     with pytest.raises(InputError, match="is still being downloaded; wait") as caught:
         look(dataset_of(kind), tmp_path)
     assert str(unfinished) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["nifti", "nifti, no wildcard"], indirect=True)
+def test_download_that_has_no_name_yet_is_named(
+    kind: str, files: list[Path], look: Callable[[Dataset, Path], Any], tmp_path: Path
+) -> None:
+    unfinished = files[2].with_name("Unconfirmed 4711.crdownload")
+    unfinished.touch()
+    with pytest.raises(InputError, match="is still being downloaded; wait") as caught:
+        look(dataset_of(kind), tmp_path)
+    assert str(unfinished) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["nifti", "nifti, no wildcard", "authors_hdf5"], indirect=True)
+def test_file_of_which_there_is_the_note_of_dvc_alone(
+    kind: str, files: list[Path], look: Callable[[Dataset, Path], Any], tmp_path: Path
+) -> None:
+    for path in files:
+        path.with_name(f"{path.name}.dvc").write_text("outs: []\n")
+    look(dataset_of(kind), tmp_path)
+    files[2].unlink()
+    with pytest.raises(InputError, match="use `dvc pull`") as caught:
+        look(dataset_of(kind), tmp_path)
+    assert str(files[2]) in str(caught.value)
 
 
 def test_control_file_beside_a_file_tells_that_it_is_unfinished(
@@ -167,7 +193,8 @@ def test_hidden_and_system_files_are_not_looked_at(
     root = files[0].relative_to(tmp_path / "data").parts
     depth = {"acdc": 1, "mrbrains": 1, "authors_hdf5": 2}.get(kind, 0)
     beside = (tmp_path / "data").joinpath(*root[:depth])
-    for name in (".sub-9", "@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "#recycle"):
+    names = ("__MACOSX", "lost+found", "$RECYCLE.BIN", "#recycle", "#snapshot", "@Recycle")
+    for name in (".sub-9", "@eaDir", *names):
         for path in files[:2]:
             copy = beside / name / Path(*root[depth:])
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from preparation_helpers import never_read
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data import inspection, nifti_files
 from pipeline_src.data.inspection import Inspection, inspect_dataset
 from pipeline_src.data.preparation import prepare
@@ -140,7 +140,7 @@ def test_header_that_claims_no_volume_is_refused(
     ("size", "said"),
     [
         (6 * 7 * 3 * 4 + 2**22, "unpacks to more than"),
-        (6 * 7 * 3 * 4 - 8, "is truncated or no NIfTI file .1040 bytes of the 1048"),
+        (6 * 7 * 3 * 4 - 8, "is truncated or not a NIfTI file .1040 bytes of the 1048"),
     ],
 )
 def test_stream_that_is_not_of_the_size_that_its_header_tells(
@@ -203,6 +203,53 @@ def test_same_image_within_a_part_is_said(root: Path) -> None:
     for look in (inspect_dataset, prepare):
         (sentence,) = look(dataset(), root).repeated
         assert said in sentence
+
+
+# --- pairs of a header and its pixels ----------------------------------------------------
+
+
+@pytest.fixture
+def pairs(root: Path) -> Dataset:
+    """The same patients as pairs of `.hdr` and `.img`; all headers are alike."""
+    for path in (root / "data").glob("*.nii"):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Pair(image.get_fdata(), np.eye(4)), path.with_suffix(".hdr"))
+        path.unlink()
+    return dataset(source={"kind": "nifti", "path": "data", "pattern": "*.hdr"})
+
+
+def test_pairs_are_the_same_where_their_pixels_are(pairs: Dataset, root: Path) -> None:
+    for look in (inspect_dataset, prepare):
+        assert look(pairs, root).repeated == []
+    (root / "data/sub-6.img").write_bytes((root / "data/sub-1.img").read_bytes())
+    for look in (inspect_dataset, prepare):
+        with pytest.raises(InputError, match="'6' of test has the same image as patient '1'"):
+            look(pairs, root)
+
+
+@pytest.mark.parametrize(
+    ("leave", "said"),
+    [
+        (lambda path: path.symlink_to("../.git/annex/objects/0q/x"), "`datalad get`"),
+        (
+            lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+            "lfs pull",
+        ),
+        (lambda path: path.touch(), "is empty"),
+        (lambda path: None, "does not exist"),
+    ],
+    ids=["annexed link", "LFS pointer", "empty", "missing"],
+)
+def test_pixels_of_a_pair_that_are_there_by_name_only(
+    leave: Any, said: str, pairs: Dataset, root: Path
+) -> None:
+    pixels = root / "data/sub-5.img"
+    pixels.unlink()
+    leave(pixels)
+    for look in (inspect_dataset, prepare):
+        with pytest.raises(InputError, match=said) as caught:
+            look(pairs, root)
+        assert str(caught.value).startswith(f"{pixels}: ")
 
 
 def test_frames_of_one_patient_may_be_equal(tmp_path: Path, write_nifti: Any) -> None:

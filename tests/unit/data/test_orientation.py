@@ -11,7 +11,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.inspection import inspect_dataset
 from pipeline_src.data.preparation import PreparedData, prepare
 from pipeline_src.errors import InputError
@@ -98,6 +98,35 @@ def test_header_without_orientation_is_unknown_and_not_different(
     with pytest.raises(InputError, match="its header gives no orientation; set orientation") as e:
         prepare(dataset(orientation="RAS"), tmp_path)
     assert str(path) in str(e.value)
+
+
+def thick(root: Path, number: int, *sizes: float) -> Path:
+    """An image whose voxels have these sizes."""
+    path = root / f"sub-{number}.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(image_of(number), np.diag([*sizes, 1.0])), path)
+    return path
+
+
+def test_thick_slices_along_another_axis_are_named(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        thick(tmp_path, number, 0.9, 0.9, 4)
+    assert inspect_dataset(dataset(), tmp_path).patients == 4
+    odd = thick(tmp_path, 4, 4, 0.9, 0.9)
+    for look in (prepare, inspect_dataset):
+        with pytest.raises(InputError) as caught:
+            look(dataset(), tmp_path)
+        for text in (f"{odd} (axis 0): has thick slices along another axis", "(axis 2)", "RAS"):
+            assert text in str(caught.value)
+        assert "sub-1" not in str(caught.value)
+        for orientation in ("RAS", "as_stored"):
+            look(dataset(orientation=orientation), tmp_path)
+
+
+def test_voxels_of_about_one_size_have_no_thick_axis(tmp_path: Path) -> None:
+    sizes = ((1, 1, 1.2), (1.2, 1, 1), (1, 1, 3), (2, 2, 1))
+    for number, size in enumerate(sizes, start=1):
+        thick(tmp_path, number, *size)
+    assert inspect_dataset(dataset(), tmp_path).patients == 4
 
 
 @pytest.mark.parametrize("value", ["RAX", "RRS", "RA", "RASL", "ras", ""])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline_src.config.data import Dataset, NiftiSource
+from pipeline_src.config.datasets import Dataset, NiftiSource
 from pipeline_src.data.preparation import prepare
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.splits import split_patients

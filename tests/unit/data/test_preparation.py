@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from preparation_helpers import make_dataset, preparation
 
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.split import Split
 from pipeline_src.data.preparation import (
     center_crop_or_pad,

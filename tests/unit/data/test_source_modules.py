@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline_src.config.data import Source
+from pipeline_src.config.datasets import Source
 from pipeline_src.data.sources import check_source, describe_source, display_quarter_turns
 from pipeline_src.errors import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline_src.config.data import Source
+from pipeline_src.config.datasets import Source
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.volume import VolumeReference
 from pipeline_src.errors import InputError

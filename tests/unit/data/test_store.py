@@ -16,7 +16,7 @@ import pytest
 from unit_helpers import GOOD, rewrite
 
 from pipeline_src.acceleration.compiled import CompilationError, find_compiler
-from pipeline_src.config.data import Dataset
+from pipeline_src.config.datasets import Dataset
 from pipeline_src.data.preparation import (
     PreparedData,
     prepare,
@@ -152,17 +152,17 @@ def not_written(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "fragment"),
     [
-        (lambda p: overwrite(p, b""), "is damaged or no volume store"),
-        (lambda p: overwrite(p, b"not a store"), "is damaged or no volume store"),
-        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is damaged or no volume store"),
-        (lambda p: overwrite(p, p.read_bytes()[:500]), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "images", None), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", None), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", 3), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "slices", "[" * 20000), "is damaged or no volume store"),
-        (lambda p: replace_dataset(p, "images", np.ones((2, 2))), "is damaged or no volume store"),
-        (another_pixel, "is damaged or no volume store (it is not as it was written"),
+        (lambda p: overwrite(p, b""), "is damaged or not a volume store"),
+        (lambda p: overwrite(p, b"not a store"), "is damaged or not a volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:-200]), "is damaged or not a volume store"),
+        (lambda p: overwrite(p, p.read_bytes()[:500]), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "images", None), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "slices", None), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "slices", 3), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "slices", "[" * 20000), "is damaged or not a volume store"),
+        (lambda p: replace_dataset(p, "images", np.ones((2, 2))), "damaged or not a volume store"),
+        (another_pixel, "is damaged or not a volume store (it is not as it was written"),
         (not_written, "images: claims a shape of 1024x1024x512, but only 0 bytes"),
         (foreign_file, "is not a volume store; make one with the prepare command"),
         (other_format, "is not a volume store; make one with the prepare command"),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.models.taps import Tap
 from pipeline_src.training.objectives import sft_losses
@@ -29,7 +30,7 @@ def fixed(phase: float) -> Arrays:
     """Features of five cascades; sines, so that no random stream shapes them."""
     features = {}
     for k in range(1, 6):
-        for place, channels in (("mid", CHANNELS), ("out", 1)):
+        for place, channels in (("mid", CHANNELS), ("out", 1), ("image", 1)):
             count = BATCH * channels * ROWS * COLUMNS
             wave = np.sin(1.7 * np.arange(count) + phase + 0.6 * k)
             wave = wave.reshape(BATCH, channels, ROWS, COLUMNS)
@@ -161,6 +162,8 @@ GOLDEN = {
     ("fsp", "original"): flow("mid", lambda feature: feature),
     ("sp", "authors"): over("out", range(1, 5), similarity),
     ("sp", "original"): over("mid", range(1, 5), similarity),
+    ("imitation", "authors"): over("image", [5], lambda s, t: np.mean(np.abs(s - t))),
+    ("imitation", "original"): over("image", [5], lambda s, t: np.mean(np.abs(s - t))),
 }
 
 

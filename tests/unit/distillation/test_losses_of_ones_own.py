@@ -12,8 +12,7 @@ import pytest
 import torch
 from training_helpers import Files, history, leave_at, state, std_inputs, study_with, train
 
-from pipeline_src.config.method import Network
-from pipeline_src.config.networks import Networks
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.config.study import Study
 from pipeline_src.distillation.base import DistillationLoss, build_loss
 from pipeline_src.errors import InputError, Interrupted

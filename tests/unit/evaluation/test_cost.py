@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from training_helpers import SIZE, Files
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import cost
 from pipeline_src.evaluation.cost import (

@@ -138,7 +138,7 @@ def test_a_manifest_that_is_none_is_one_line(
 ) -> None:
     (model / "manifest.json").write_text(text)
     assert evaluate(str(model), data=files.store, mask=files.mask) == 2
-    assert "no manifest of a training" in one_line(capsys.readouterr().err)
+    assert "not a manifest of a training" in one_line(capsys.readouterr().err)
 
 
 def test_masks_of_the_same_number_of_lines_are_told_apart(
@@ -176,7 +176,7 @@ def test_store_and_mask_of_two_repeats_are_refused(
     files: Files, tmp_path: Path, capsys: Output
 ) -> None:
     mask, folder = written(tmp_path, seed=1, repeat=1), tmp_path / "zero"
-    for repeat, said in ((7, "are those of seeds 1 and 7"), ("x", "'x', which is no seed")):
+    for repeat, said in ((7, "are those of seeds 1 and 7"), ("x", "'x', which is not a seed")):
         data = repeated_store(tmp_path, repeat)
         assert evaluate("--zero-filled", str(folder), data=data, mask=mask) == 2
         assert said in one_line(capsys.readouterr().err)

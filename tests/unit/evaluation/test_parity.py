@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from unit_helpers import needs_vectors, read_vectors
 
-from pipeline_src.config.method import Method, Network, Networks
+from pipeline_src.config.distillation import Method
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
 from pipeline_src.models.dccnn import DCCNN

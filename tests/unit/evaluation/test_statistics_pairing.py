@@ -48,7 +48,7 @@ def paired_differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -
 
 
 def test_differences_are_the_mean_over_a_patients_volumes() -> None:
-    # First less second is 1, 2, 3, 4 with seed 0 and 5, 6, 7, 8 with seed 1.
+    # First minus second is 1, 2, 3, 4 with seed 0 and 5, 6, 7, 8 with seed 1.
     matrix = paired_differences(FIRST, SECOND, "psnr_db")
     expected = pd.DataFrame(
         [[1.5, 3.5], [5.5, 7.5]],
@@ -123,12 +123,12 @@ def without(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
         (
             FIRST.assign(psnr_db=[math.inf] + [30.0] * 7),
             SECOND,
-            "at sft_kd: psnr_db is no finite number: seed 0, patient p1, frame ED",
+            "at sft_kd: psnr_db is not a finite number: seed 0, patient p1, frame ED",
         ),
         (
             FIRST,
             SECOND.assign(frame="", patient=list("abcdefgh"), psnr_db=[1.0] * 7 + [math.nan]),
-            "at std_kd: psnr_db is no finite number: seed 1, patient h",
+            "at std_kd: psnr_db is not a finite number: seed 1, patient h",
         ),
         (FIRST, SECOND.assign(seed=math.nan), "at std_kd: has no seed"),
         (FIRST, SECOND.drop(columns="psnr_db"), "no metric 'psnr_db'"),

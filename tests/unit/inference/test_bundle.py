@@ -22,7 +22,7 @@ from unit_helpers import one_line
 
 from pipeline_src import inference
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.evaluation.evaluate import through
 from pipeline_src.inference import card
 from pipeline_src.models.dccnn import DCCNN
@@ -55,6 +55,22 @@ def sign(folder: Path) -> None:
     names = sorted(p.name for p in folder.iterdir() if p.name != "SHA256SUMS")
     sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
     (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def test_the_sample_of_a_bundle_is_reconstructed_as_it_expects(
+    bundle: Path, tmp_path: Path, capsys: Output
+) -> None:
+    words = ["reconstruct", "--model", str(bundle), "--output", str(tmp_path / "out")]
+    assert main([*words, str(bundle / "sample.safetensors")]) == 0
+    capsys.readouterr()
+    expected = load_file(bundle / "sample.safetensors")["expected"]
+    np.testing.assert_allclose(np.load(tmp_path / "out/sample.npy"), expected[0, 0], atol=1e-6)
+    assert (tmp_path / "out/sample.png").exists()
+
+    save_file({"image": np.zeros((2, 3), np.float32)}, tmp_path / "sample.safetensors")
+    assert main([*words, str(tmp_path / "sample.safetensors")]) == 2
+    said = one_line(capsys.readouterr().err)
+    assert "holds no image of shape (1, 1, rows, columns)" in said
 
 
 @pytest.mark.parametrize("depth", [2, 3, 5])
@@ -159,27 +175,27 @@ def _other_expectation(folder: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "changed card": (_changed("README.md", lambda b: b + b"!"), "is not as it was written"),
     "missing mask": (lambda f: (f / "mask.safetensors").unlink(), "mask.safetensors is missing"),
-    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is no part of the bundle"),
+    "added file": (lambda f: (f / "extra.py").touch(), "extra.py is not part of the bundle"),
     "truncated weights": (
         _resigned(_changed("model.safetensors", lambda b: b[: len(b) // 2])),
         "weights cannot be read",
     ),
     "truncated mask": (
         _resigned(_changed("mask.safetensors", lambda b: b[:40])),
-        "no safetensors file",
+        "not a safetensors file",
     ),
     "pickle": (
         _resigned(_changed("model.safetensors", lambda _: pickle.dumps({"a": 1}))),
         "weights cannot be read",
     ),
-    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "no whole bundle"),
-    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "no list of SHA-256 digests"),
+    "no sums": (lambda f: (f / "SHA256SUMS").unlink(), "not a complete bundle"),
+    "empty sums": (_changed("SHA256SUMS", lambda _: b""), "not a list of SHA-256 digests"),
     "other format": (_of_config(format="other"), "its format is 'other'"),
     "unknown key": (_of_config(colour=3), "colour"),
     "other matrix": (_of_config(matrix=[8, 8]), "its mask is of 16x16"),
     "huge network": (
         _of_config(network={"depth": 3, "cascades": 99, "features": 4096, "padding": 0}),
-        "make the bundle anew",
+        "make the bundle again",
     ),
     "other expectation": (_resigned(_other_expectation), "differs from the expected one by 0.001"),
     "not JSON": (_resigned(_changed("config.json", lambda b: b[:20])), "not valid JSON"),

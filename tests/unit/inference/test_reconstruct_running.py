@@ -14,8 +14,8 @@ from inference_helpers import SIZE, blobs, facts, trained
 from system_fixtures import run_on_small_disk
 from unit_helpers import one_line
 
-from pipeline_src.inference.run import OVERVIEW
 from pipeline_src.inference.volumes import Scratch, Volume
+from pipeline_src.planning.places import RECONSTRUCTIONS
 
 pytest_plugins = ["system_fixtures"]
 Output = pytest.CaptureFixture[str]
@@ -37,7 +37,7 @@ def written(folder: Path) -> dict[str, int]:
     return {
         p.relative_to(folder).as_posix(): p.stat().st_mtime_ns
         for p in folder.rglob("*")
-        if p.is_file() and p.name != OVERVIEW
+        if p.is_file() and not p.name.startswith("reconstructions.")
     }
 
 
@@ -52,9 +52,9 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
         for suffix in (".json", ".nii.gz", ".png")
     ]
     assert model.reconstruct(out, tmp_path / "bids") == 0
-    assert "0 reconstructed, 2 were there already" in capsys.readouterr().out
+    assert "0 reconstructed, 2 existed already" in capsys.readouterr().out
     assert written(out) == first
-    glance = json.loads((out / OVERVIEW).read_text())
+    glance = json.loads((out / RECONSTRUCTIONS).read_text())
     assert [one["image"] for one in glance] == sorted(name for name in first if "nii" in name)
     words = ("--pattern", "sub-1/**/*_T1w.nii.gz", "--scale", "2")
     assert model.reconstruct(out, tmp_path / "bids", *words) == 0
@@ -64,9 +64,21 @@ def test_a_tree_comes_out_as_a_tree_and_once(tmp_path: Path, capsys: Output) -> 
 
 def test_results_inside_the_input_folder_are_no_inputs(tmp_path: Path, capsys: Output) -> None:
     model, bids = trained(tmp_path), tree(tmp_path)
-    for said in ("2 reconstructed;", "0 reconstructed, 2 were there already"):
+    for said in ("2 reconstructed;", "0 reconstructed, 2 existed already"):
         assert model.reconstruct(bids / "derivatives/out", bids) == 0
         assert said in capsys.readouterr().out
+
+
+def test_results_of_another_model_that_stay_are_told(tmp_path: Path, capsys: Output) -> None:
+    bids, out = tree(tmp_path), tmp_path / "out"
+    model = trained(tmp_path)
+    assert model.reconstruct(out, bids) == 0
+    assert "look:" not in capsys.readouterr().err
+    facts = out / "sub-1/anat/sub-1_T1w.json"
+    told = json.loads(facts.read_text())
+    facts.write_text(json.dumps(told | {"model": told["model"] | {"weights_sha256": "0"}}))
+    assert model.reconstruct(out, bids / "sub-2") == 0
+    assert "also holds 1 that other weights made (sub-1/anat/sub-1_T1w)" in capsys.readouterr().err
 
 
 def test_a_damaged_result_is_made_anew(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_axes_of_the_training_are_taken(model: Model, tmp_path: Path) -> Non
         ({"inputs": {}}, "--trained-mask"),
         ({"inputs": {"mask": {"path": "gone.npz", "sha256": "0" * 64}}}, "gone.npz"),
         ({"mask": {"kind": "drawn", "seed": 9}}, "trained under another mask"),
-        ({"settings": 3}, "no manifest of a training"),
+        ({"settings": 3}, "not a manifest of a training"),
     ],
 )
 def test_a_manifest_that_does_not_lead_there(

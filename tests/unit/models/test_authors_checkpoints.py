@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline_src.cli import main
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.models.authors import authors_name, export_checkpoint, import_checkpoint
 from pipeline_src.models.checkpoints import read_checkpoint_tensors

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.models.base import count_parameters
 from pipeline_src.models.dccnn import DCCNN, Cascade
 from pipeline_src.models.sft import SFTNetwork
@@ -119,13 +119,13 @@ def test_network_alternates_cascades_and_data_fidelity(
 
 @pytest.mark.parametrize(("depth", "middle"), [(2, 1), (3, 2), (4, 2), (5, 3), (7, 4)])
 @pytest.mark.parametrize("padding", [0, 2])
-def test_taps_take_the_middle_relu_and_the_last_convolution(
+def test_taps_take_the_middle_relu_the_last_convolution_and_the_image(
     depth: int, middle: int, padding: int, fidelity: LineDataFidelity, zero_filled: Tensor
 ) -> None:
     network = DCCNN(Network(depth=depth, cascades=2, features=3, padding=padding))
-    taps = [Tap(place, k) for place in ("mid", "out") for k in (1, 2)]
+    taps = [Tap(place, k) for place in ("mid", "out", "image") for k in (1, 2)]
     with tapped(network, taps) as features:
-        network(zero_filled, fidelity)
+        whole = network(zero_filled, fidelity)
 
     image = zero_filled
     for k in (1, 2):
@@ -139,6 +139,8 @@ def test_taps_take_the_middle_relu_and_the_last_convolution(
         torch.testing.assert_close(features[Tap("out", k)], x)
         assert x.shape[-2:] == (SIZE + 2 * padding, SIZE + 2 * padding)
         image = fidelity(x[..., padding : SIZE + padding, padding : SIZE + padding], zero_filled)
+        torch.testing.assert_close(features[Tap("image", k)], image)
+    assert features[Tap("image", 2)] is whole
 
 
 def test_taps_are_gone_once_closed_even_after_an_error(

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.method import Network, StudentFriendly
+from pipeline_src.config.distillation import StudentFriendly
+from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline_src.config.method import Network
+from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import (

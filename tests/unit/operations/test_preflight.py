@@ -63,7 +63,18 @@ def test_data_that_does_not_fit_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "ids", [("p1_v1", "p1_v2"), ("s-7/ses-a", "s-7/ses-b"), ("Anna", "anna"), ("007", "7")]
+    "ids",
+    [
+        ("p1_v1", "p1_v2"),
+        ("s-7/ses-a", "s-7/ses-b"),
+        ("Anna", "anna"),
+        ("007", "7"),
+        ("p1/baseline", "p1/followup"),
+        ("p1_20190101", "p1_20200203"),
+        ("p1-pre", "p1-post"),
+        ("day0/p1", "day30/p1"),
+        ("P001a", "P001b"),
+    ],
 )
 def test_ids_that_may_be_visits_are_pointed_out(
     ids: tuple[str, str], nifti_study: dict[str, Any], write_config: Any, capsys: Output,
@@ -84,6 +95,26 @@ def test_ids_that_may_be_visits_are_pointed_out(
     said = capsys.readouterr().out
     assert "1 group of ids may be visits of one person" in said
     assert all(repr(patient) in said for patient in ids)
+
+
+@pytest.mark.parametrize("ids", [("post", "pre"), ("KKI-01", "NYU-01"), ("a", "b"), ("Pre1", "1")])
+def test_ids_that_no_visit_explains_are_not_pointed_out(
+    ids: tuple[str, str], nifti_study: dict[str, Any], write_config: Any, capsys: Output,
+    tmp_path: Path, write_nifti: Any,
+) -> None:  # fmt: skip
+    shutil.rmtree(tmp_path / "data")
+    for number, patient in enumerate((*ids, "other"), start=1):
+        path = tmp_path / "data" / f"{patient}/scan.nii"
+        path.parent.mkdir(parents=True)
+        write_nifti(path, GOOD**number)
+    nifti_study["datasets"]["heads"]["source"] = {
+        "kind": "nifti",
+        "path": "data",
+        "pattern": "*/scan.nii",
+        "patient_pattern": "^(.+)/scan",
+    }
+    assert check(write_config, nifti_study) == 0
+    assert "warning:" not in capsys.readouterr().out
 
 
 def test_ids_of_different_people_are_not_pointed_out(

@@ -16,12 +16,12 @@ from training_helpers import Files, std_inputs, study_with, train
 from pipeline_src.config import Study
 from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json, write_json
-from pipeline_src.operations.status import reading, saved_state
+from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.reading import trainings
+from pipeline_src.planning.places import STATE
 from pipeline_src.running import state as state_module
 from pipeline_src.running.lock import NAME as LOCK
 from pipeline_src.running.progress import Progress
-from pipeline_src.running.state import NAME, PREVIOUS
 from pipeline_src.training.engine import Epoch
 
 pytest_plugins = ["shared_fixtures", "status_fixtures"]
@@ -102,16 +102,12 @@ def test_a_training_stopped_half_way_is_stopped_and_runs_under_a_lock(
         running = one(study, results)
     assert running.state == "running"
     assert running.position == found.position
-    history = state_module.read_state(folder / NAME).facts["histories"]["reconstruction"]
+    history = state_module.read_state(folder / STATE).facts["histories"]["reconstruction"]
     assert running.validation_loss == history[-1]["validation_loss"]
     assert running.validation_psnr_db == history[-1]["validation_psnr_db"]
     median = sorted(row["seconds"] for row in history)[1]
     assert running.seconds_left == pytest.approx(median * 5)
     assert one(study, results).state == "stopped"
-
-
-def test_names_of_state_files_are_those_of_training(study: Study) -> None:
-    assert saved_state.STATE_FILES == (NAME, PREVIOUS)
 
 
 @pytest.mark.parametrize(

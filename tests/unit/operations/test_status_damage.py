@@ -13,9 +13,10 @@ import pytest
 from status_helpers import facts, folder_of, held, one, save_state
 
 from pipeline_src.config import Study
-from pipeline_src.operations.status import reading, saved_state
+from pipeline_src.files import read_json, write_json
+from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.showing import plain_table
-from pipeline_src.running.state import NAME, PREVIOUS
+from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
 
 pytest_plugins = ["status_fixtures"]
 
@@ -30,73 +31,79 @@ def test_a_manifest_that_tells_nothing(text: str, study: Study, results: Path) -
     assert found.note == ("" if "best" in text else "its manifest.json cannot be read")
 
 
-def test_a_cut_state_falls_back_to_the_one_before(study: Study, results: Path) -> None:
+def test_progress_cut_short_is_said_and_the_state_still_counts(study: Study, results: Path) -> None:
     folder = folder_of(results, "std_kd_at")
-    save_state(folder, position={"epoch": 2, "batch": 0, "epochs": 8, "batches": 3})
     save_state(folder)
-    whole = (folder / NAME).read_bytes()
-    for size in (0, 20, 35, 60, 500, len(whole) - 1):
-        (folder / NAME).write_bytes(whole[:size])
+    whole = (folder / PROGRESS).read_bytes()
+    for size in (0, 1, 60, len(whole) - 3):
+        (folder / PROGRESS).write_bytes(whole[:size])
         found = one(study, results)
-        assert (found.state, found.epochs_done) == ("stopped", 9), size
-    (folder / PREVIOUS).write_bytes(b"")
-    found = one(study, results)
-    assert (found.state, found.note) == ("waiting", "its saved state is damaged: begins anew")
+        assert (found.state, found.position) == ("stopped", None), size
+        assert "cannot be read from progress.json; the same command goes on there" in found.note
     with held(folder):
-        assert one(study, results).state == "running"
+        running = one(study, results)
+    assert (running.state, running.seconds_left) == ("running", None)
+    assert "cannot be read from progress.json" in running.note
+
+
+def test_progress_without_a_state_tells_nothing(study: Study, results: Path) -> None:
+    folder = folder_of(results, "std_kd_at")
+    save_state(folder)
+    save_state(folder)
+    (folder / STATE).unlink()
+    assert one(study, results).state == "stopped"
+    (folder / PREVIOUS_STATE).unlink()
+    assert one(study, results).state == "waiting"
 
 
 def test_altered_bytes_never_raise(study: Study, results: Path) -> None:
     folder, draw = folder_of(results, "std_kd_at"), random.Random("bits")
     save_state(folder)
-    whole = (folder / NAME).read_bytes()
+    whole = (folder / PROGRESS).read_bytes()
     for _ in range(200):
-        at = draw.randrange(32, len(whole) - 200)
+        at = draw.randrange(len(whole))
         flipped = bytes([whole[at] ^ (1 << draw.randrange(8))])
-        (folder / NAME).write_bytes(whole[:at] + flipped + whole[at + 1 :])
+        (folder / PROGRESS).write_bytes(whole[:at] + flipped + whole[at + 1 :])
         found = one(study, results)
-        assert found.state in ("stopped", "waiting")
+        assert found.state == "stopped"
         assert "std_kd_at" in plain_table([found])
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("key", "value"),
     [
-        {"position": {"epoch": 1, "batch": 0, "epochs": 8, "batches": 0}},
-        {"position": {"epoch": 0, "batch": 0, "epochs": 8, "batches": 3}},
-        {"position": {"epoch": 1, "batch": 4, "epochs": 8, "batches": 3}},
-        {"position": None},
-        {"position": {}},
-        {"stage_number": -1},
-        {"histories": []},
-        {"histories": {"reconstruction": [{"seconds": "long"}]}},
-        {"runs": 3},
+        ("position", None),
+        ("position", {}),
+        ("epoch", 0),
+        ("epoch", 9),
+        ("batch", 4),
+        ("batches", 0),
+        ("number", 3),
+        ("stage", 1),
+        ("seconds", "long"),
+        ("seconds", 10**400),
+        ("seconds", float("inf")),
+        ("epoch_seconds", -1.0),
+        ("validation_loss", float("nan")),
+        ("training_sha256", 7),
     ],
 )
-def test_impossible_facts_are_damage(changes: dict[str, Any], study: Study, results: Path) -> None:
-    save_state(folder_of(results, "std_kd_at"), **changes)
-    assert one(study, results).note == "its saved state is damaged: begins anew"
-
-
-def test_state_moved_away_between_two_looks(
-    study: Study, results: Path, monkeypatch: pytest.MonkeyPatch
+def test_impossible_progress_is_not_shown(
+    key: str, value: Any, study: Study, results: Path
 ) -> None:
-    """A training saves by moving the current state to `previous` first: there is always one."""
     folder = folder_of(results, "std_kd_at")
     save_state(folder)
-    (folder / NAME).rename(folder / PREVIOUS)
-    assert one(study, results).state == "stopped"
+    progress = read_json(folder / PROGRESS)
+    (progress["position"] if key in progress["position"] else progress)[key] = value
+    write_json(folder / PROGRESS, progress)
+    assert "cannot be read from progress.json" in one(study, results).note
 
-    save_state(folder)
-    read = saved_state._read_state
 
-    def moving(path: Path, stages: int) -> Any:
-        if path.name == NAME and path.exists():
-            path.rename(folder / PREVIOUS)
-        return read(path, stages)
-
-    monkeypatch.setattr(saved_state, "_read_state", moving)
-    assert one(study, results).state == "stopped"
+def test_numbers_that_json_has_not_are_left_out(study: Study, results: Path) -> None:
+    rows = [{"validation_loss": float("inf"), "validation_psnr_db": float("nan"), "seconds": 1.0}]
+    save_state(folder_of(results, "std_kd_at"), histories={"reconstruction": rows})
+    found = one(study, results)
+    assert (found.state, found.validation_loss, found.validation_psnr_db) == ("stopped", None, None)
 
 
 def test_files_replaced_all_the_time_are_read_whole(study: Study, results: Path) -> None:
@@ -106,11 +113,13 @@ def test_files_replaced_all_the_time_are_read_whole(study: Study, results: Path)
     code = (
         "import json, sys; from pathlib import Path; import torch\n"
         "facts = json.loads(sys.argv[2])\n"
+        "from pipeline_src.running.progress_file import progress_of\n"
         "from pipeline_src.running.state import Saved, StateFiles\n"
         "files = StateFiles(Path(sys.argv[1]), 'this')\n"
         "print('going', flush=True)\n"
         "for n in range(10**9):\n"
-        "    files.save(Saved({'w': torch.zeros(n % 3000)}, facts))\n"
+        "    saved = Saved({'w': torch.zeros(n % 3000)}, facts)\n"
+        "    files.save(saved, progress_of('this', facts))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(folder), json.dumps(facts())], stdout=subprocess.PIPE

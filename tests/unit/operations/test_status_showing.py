@@ -21,8 +21,8 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import write_json, write_text
 from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.reading import TrainingStatus, trainings
-from pipeline_src.operations.status.saved_state import Position
 from pipeline_src.operations.status.showing import Counted, arranged, plain_table, show, view
+from pipeline_src.running.progress_file import Position
 
 pytest_plugins = ["status_fixtures"]
 
@@ -291,7 +291,9 @@ def test_the_command_prints_once_when_piped(
 
 
 def test_what_a_state_or_log_holds_moves_no_cursor() -> None:
-    at = Position("\x1b[2Jfeat\tures", 1, 2, 1, 4, 0, 8)
+    at = Position(
+        stage="\x1b[2Jfeat\tures", number=1, stages=2, epoch=1, epochs=4, batch=0, batches=8
+    )
     found = TrainingStatus(
         "heads", "4x", 0, "student", "stopped", 0.0, 8, at, note="why\x1b]0;title\x07\r\nmore"
     )

@@ -234,7 +234,7 @@ def test_commands_ask_for_the_repeat(
 def test_check_says_which_design_runs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"--config={config}", "--set", "seeds=[0, 1, 2]"]) == 0
     said = capsys.readouterr().out
-    assert "each seed has masks and splits of the patients of its own" in said
+    assert "each seed has its own masks and splits of the patients" in said
     assert "warning: data set heads: 3 seeds test some of 2 folds more often" in said
     assert main(["check", f"--config={config}", "--set", "datasets.heads.split.folds=4"]) == 0
     assert "2 seeds test 2 of 4 folds; 4 seeds test every patient" in capsys.readouterr().out
@@ -246,12 +246,12 @@ def test_the_design_is_told(tiny_study: Given) -> None:
         return list(limitations(study, Records()))[1]
 
     assert told() == (
-        "One mask per setting and one split per data set for all 3 seeds: intervals tell nothing "
-        "of other masks and splits."
+        "One mask per setting and one split per data set for all 3 seeds: intervals say nothing "
+        "about other masks and splits."
     )
     assert told("split") == (
         "One mask per setting for all 3 seeds; each has splits of the patients of its own: "
-        "intervals tell nothing of other masks."
+        "intervals say nothing about other masks."
     )
     assert told("mask", "split").startswith("Each of the 3 seeds has masks and splits")
     study = study_of(tiny_study, split=FOLDS, seeds=[0, 1, 2], repeat_over=ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from training_helpers import study_with
 
 from pipeline_src.config.reference import source_kinds
 from pipeline_src.modules import locate
-from pipeline_src.planning.code import PACKAGE, is_neutral, sources
+from pipeline_src.planning.code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import (
     cost_step,
@@ -20,6 +21,7 @@ from pipeline_src.planning.steps import (
     figure_step,
     mask_step,
     prepare_step,
+    reconstruct_step,
     report_step,
     tables_step,
     training_code,
@@ -35,6 +37,7 @@ STEPS = {
     "distil fsp": training_code(training_plan(STUDY, "std_kd_fsp", 0)),
     "evaluate": evaluate_step("test").code,
     "cost": cost_step().code,
+    "reconstruct": reconstruct_step({}, []).code,
     "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
     "report": report_step(STUDY, PACKAGE.parent / "config/paper.yaml").code,
     **{f"figure {kind}": figure_step(kind, "").code for kind in KINDS},
@@ -43,7 +46,7 @@ TRAININGS = {"train", "distil at", "distil fsp"}
 FIGURES = {name for name in STEPS if name.startswith("figure")}
 NAMING_METRICS = FIGURES - {"figure mask", "figure networks"}
 #: Steps that compute with networks.
-NETWORKS = {*TRAININGS, "evaluate", "cost"}
+NETWORKS = {*TRAININGS, "evaluate", "cost", "reconstruct"}
 
 
 def steps_of(module: str) -> set[str]:
@@ -58,20 +61,24 @@ def steps_of(module: str) -> set[str]:
         ("training/engine.py", TRAININGS),
         ("training/step.py", TRAININGS),
         ("training/stages.py", TRAININGS),
-        ("training/device.py", {*TRAININGS, "cost"}),
+        ("training/device.py", {*TRAININGS, "cost", "reconstruct"}),
         ("models/dccnn.py", NETWORKS),
         ("acceleration/cascade.c", NETWORKS),
         ("acceleration/vectors.h", NETWORKS),
         ("sampling/masks.py", {*NETWORKS, "mask", "figure mask", "report"}),
-        ("sampling/effective.py", {"report"}),
+        ("sampling/effective.py", {"report", "reconstruct"}),
         ("data/store.py", {*NETWORKS, "prepare", "figure contact_sheet", "report"}),
-        ("data/preparation.py", {"prepare"}),
+        ("data/preparation.py", {"prepare", "reconstruct"}),
         ("data/sources/phantom.py", {"prepare", "report"}),
         ("distillation/losses/at.py", {"distil at"}),
         ("distillation/losses/fsp.py", {"distil fsp"}),
         # It also says what metrics are called.
-        ("evaluation/metrics.py", {"evaluate", "tables", "report", *NAMING_METRICS}),
-        ("reporting/style.py", FIGURES),
+        ("evaluation/metrics.py", {"evaluate", "reconstruct", "tables", "report", *NAMING_METRICS}),
+        ("reporting/style.py", {*FIGURES, "reconstruct"}),
+        ("inference/fitting.py", {"reconstruct"}),
+        ("inference/kspace.py", {"reconstruct"}),
+        ("inference/nifti_kind.py", {"reconstruct"}),
+        ("inference/sheet.py", {"reconstruct"}),
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
         ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
@@ -106,7 +113,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "planning/steps.py",
         "planning/code.py",
         "config/study.py",
-        "config/method.py",
+        "config/distillation.py",
         "provenance/manifest.py",
         "files.py",
         "npz_files.py",
@@ -139,6 +146,7 @@ def test_an_edit_of_any_module_is_decided_on() -> None:
     known = {"distillation/losses", "models/kinds"}
     single = {"__main__.py", "evaluation/parity.py", "models/authors.py"}
     single |= {"models/checkpoints.py", "models/pickle_scan.py", "provenance/crate_content.py"}
+    single |= {"inference/bundle.py", "inference/card.py", "inference/onnx_export.py"}
     left = {name for name in others if str(Path(name).parent) not in known} - single
     assert {name for name in left if (PACKAGE / name).read_text().strip()} == set()
 
@@ -226,3 +234,65 @@ def test_a_loss_of_ones_own_brings_its_helpers(
     assert folder / "unused.py" not in found
     with pytest.raises(ModuleNotFoundError):
         sources("own_losses.nowhere")
+
+
+PLAIN = b"""import os
+
+TEXT = "# no comment"
+
+
+class A:
+    def f(self, x):
+        return f"{x}#" + '''#
+text'''
+"""
+COMMENTED = b'''"""A module."""
+
+import os  # for nothing
+TEXT = "# no comment"
+
+
+class A:
+    """A class.
+
+    # more of it, \xc3\xa9
+    """
+
+    def f(self, x):
+        """A function."""
+        # It returns.
+
+        return f"{x}#" + \'\'\'#
+text\'\'\'  # the end
+'''
+
+
+def test_comments_and_docstrings_are_no_code() -> None:
+    assert code_of(COMMENTED) == code_of(PLAIN)
+    assert code_of(PLAIN) != code_of(PLAIN.replace(b"no comment", b"a comment"))
+    assert code_of(b"x = 1\n") != code_of(b"x = 2\n")
+    assert code_of(b"def f():\n    '''All.'''\n") == "def f():"
+
+
+def test_every_module_is_reduced_to_its_code() -> None:
+    """What is cut out changes nothing of what a module means."""
+    files, unread = sorted(PACKAGE.rglob("*.py")), 0
+    for path in files:
+        kept = code_of(path.read_bytes())
+        whole = ast.parse(path.read_bytes())
+        for node in ast.walk(whole):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module) and (
+                ast.get_docstring(node) is not None
+            ):
+                node.body[0] = ast.Pass()
+        plain = [n for n in ast.walk(whole) if not isinstance(n, ast.Pass)]
+        try:
+            again = ast.parse(kept)
+        except IndentationError:  # a class or function that is nothing but its docstring
+            unread += 1
+            continue
+        others = [n for n in ast.walk(again) if not isinstance(n, ast.Pass)]
+        assert [type(n) for n in plain] == [type(n) for n in others], path
+        texts = [[n.value for n in all_ if isinstance(n, ast.Constant)] for all_ in (plain, others)]
+        assert texts[0] == texts[1], path
+    assert unread < len(files) / 4

@@ -331,7 +331,7 @@ def test_a_manifest_that_lacks_something(key: str, results: Path) -> None:
     del content[key]
     path.write_text(json.dumps(content))
     line = refused(results)
-    assert f"{path}: is no manifest of this pipeline" in line
+    assert f"{path}: is not a manifest of this pipeline" in line
     assert key in line
 
 

@@ -30,7 +30,7 @@ from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 STD_SP, SFT_SP = ("sp", "std_kd"), ("sp", "sft_kd")
 ZERO = ("zero_filled", "none")
-#: The mean over methods of SFT-KD-Recon less Std-KD.
+#: The mean over methods of SFT-KD-Recon minus Std-KD.
 MEAN_STD, MEAN_SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
 PRIMARY = (MEAN_SFT, MEAN_STD)
 #: As metrics may happen to list them.
@@ -203,7 +203,7 @@ def test_a_pair_not_measured_alike_is_told_and_the_others_are_compared() -> None
         (rows[~(sft_at & (rows["seed"] == 2))], of_seed),
         (
             rows.assign(psnr_db=rows["psnr_db"].where(~lacking)),
-            "at sft_kd: psnr_db is no finite number: seed 1, patient p03",
+            "at sft_kd: psnr_db is not a finite number: seed 1, patient p03",
         ),
     ):
         table = difference_table(left, ONE_SETTING)
@@ -215,7 +215,7 @@ def test_a_pair_not_measured_alike_is_told_and_the_others_are_compared() -> None
         assert (other["verdict"], other["p_holm"]) == ("better", pytest.approx(2 / 2**8))
         assert f"Cannot tell: {reason}." in difference_notes(table)
         layout = difference_layout(table, ONE_SETTING)["PSNR (dB)"]
-        shown = layout.loc["SFT-KD-Recon AT less Std-KD AT"].tolist()
+        shown = layout.loc["SFT-KD-Recon AT minus Std-KD AT"].tolist()
         assert shown == ["\N{EN DASH}"] * 3 + ["cannot tell"]
 
 

@@ -63,7 +63,9 @@ def test_a_row_a_comparison_below_the_heading_of_its_family(methods: tuple[str, 
     figure = forest(table)
     axis = figure.axes[0]
     found = rows_from_the_top(axis)
-    assert [name.partition(" less ")[0] for name in found] == list(of_metric["first_title"])
+    assert [name.partition(" \N{MINUS SIGN} ")[0] for name in found] == list(
+        of_metric["first_title"]
+    )
     assert len(markers(axis)) == len(intervals(axis)) == len(of_metric)
     bold = [text for text in axis.texts if text.get_weight() == "bold"]
     assert [text.get_text() for text in bold] == list(FAMILIES.values())
@@ -214,7 +216,7 @@ def test_setting_is_picked_from_a_file_of_several(tmp_path: Path) -> None:
     figure = from_files([tmp_path / "both.csv"], "", "psnr_db", ("brain", "4x"))
     assert len(markers(figure.axes[0])) == len(other) // 2
     assert heading(figure).startswith("Brain 4x: ")
-    with pytest.raises(InputError, match="several settings, tell which: heart 4x, brain 4x"):
+    with pytest.raises(InputError, match="several settings; name one of: heart 4x, brain 4x"):
         from_files([tmp_path / "both.csv"], "", "psnr_db")
 
 
@@ -228,7 +230,7 @@ def test_file_of_one_setting_needs_no_choice(tmp_path: Path) -> None:
 def test_file_that_is_no_table_of_differences_is_refused(tmp_path: Path) -> None:
     table = differences(("at",))
     table.drop(columns=["low", "reason"]).to_csv(tmp_path / "short.csv", index=False)
-    with pytest.raises(InputError, match=r"short\.csv: is no file of differences; .* low, reason"):
+    with pytest.raises(InputError, match=r"short\.csv: is not a file of diff.* low, reason"):
         from_files([tmp_path / "short.csv"], "", "psnr_db")
     table.assign(verdict="splendid").to_csv(tmp_path / "odd.csv", index=False)
     with pytest.raises(InputError, match="unknown verdict: splendid"):
@@ -261,5 +263,5 @@ def test_the_title_is_the_settings_whatever_the_models_are_called() -> None:
 
 def test_rows_of_one_first_model_tell_the_second() -> None:
     labels = [label.get_text() for label in forest(differences(METHODS)).axes[0].get_yticklabels()]
-    assert "SFT-KD-Recon less SFT start alone" in labels
-    assert "SFT-KD-Recon less SFT teacher alone" in labels
+    assert "SFT-KD-Recon \N{MINUS SIGN} SFT start alone" in labels
+    assert "SFT-KD-Recon \N{MINUS SIGN} SFT teacher alone" in labels

@@ -126,7 +126,7 @@ def test_notes_count_trainings_only_where_there_are_some() -> None:
     assert "seed" not in " ".join(notes)
     unknown = measured({STUDENT: 20.0}, seeds=(0,)).assign(seed=float("nan"))
     notes = table_notes(main_table(unknown, ONE_SETTING), ONE_SETTING)
-    assert notes[-1] == "Of 1 of 1 models no seed is known."
+    assert notes[-1] == "The seed of 1 of 1 models is unknown."
     notes = table_notes(
         main_table(pd.concat([zero, measured({STUDENT: 1.0})]), ONE_SETTING), ONE_SETTING
     )

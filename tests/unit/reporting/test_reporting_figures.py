@@ -135,6 +135,6 @@ def test_setting_is_picked_where_a_file_has_several_and_refused_elsewhere(tmp_pa
     draw_figure("forest", inputs, "", tmp_path / "out.png", ("heart", "4x"))
     with pytest.raises(InputError, match=r"no differences .* of brain 4x; there are: heart 4x"):
         draw_figure("forest", inputs, "", tmp_path / "other.png", ("brain", "4x"))
-    with pytest.raises(InputError, match=r"figure mask: .* no setting can be picked"):
+    with pytest.raises(InputError, match=r"figure mask: .* no setting can be chosen"):
         draw_figure("mask", mask_inputs(tmp_path), "", tmp_path / "other.png", ("heart", "4x"))
     assert not (tmp_path / "other.png").exists()

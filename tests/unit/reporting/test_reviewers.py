@@ -110,13 +110,13 @@ def test_what_trainings_took_of_gpus_is_told_by_gpu(tmp_path: Path) -> None:
         ("Abaca", "3", "2.0 GiB", "4 Wh in 2 of 3"),
         ("Sisal", "1", "512 MiB", "not measured"),
     ]
-    assert first.lead.endswith("and stand by themselves below.")
+    assert first.lead.endswith("and listed separately below.")
 
 
 def test_without_a_gpu_nothing_is_told_of_one(results: Path) -> None:
     first, *others = parts_of(STUDY, results)["compute"].tables
     assert len(others) == 1
-    assert first.lead.endswith("GPUs are not in it.")
+    assert first.lead.endswith("GPUs are not included.")
 
 
 def test_without_records_nothing_is_told_of_them() -> None:
@@ -305,7 +305,7 @@ def test_an_index_is_read_without_the_images_and_a_file_of_others_is_refused(
     assert (index.volumes, index.slices, index.dropped) == (6, 6, {"too small": 2})
     assert index.patients == PATIENTS
     path.write_bytes(b"no store")
-    with pytest.raises(InputError, match=r"volumes\.h5: is damaged or no volume store"):
+    with pytest.raises(InputError, match=r"volumes\.h5: is damaged or not a volume store"):
         read_index(path)
 
 

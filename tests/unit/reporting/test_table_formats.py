@@ -105,7 +105,7 @@ def test_minus_and_less_than_are_mathematics_in_latex(tmp_path: Path) -> None:
     """As text, a minus is a hyphen, and LaTeX's first font encoding has no sign for less."""
     body = texts(tmp_path / "t", layout_of(SPECIAL, ["r", "s"]), [])["tex"]
     assert r"s & $-$0.03 / $-$0.0100 & $<$ 0.001 \\" in body
-    # What is no number keeps its hyphen.
+    # What is not a number keeps its hyphen.
     hyphened = layout_of({("A", "Std-KD"): ["4x-5x"]}, ["SFT-KD-Recon"])
     assert r"SFT-KD-Recon & 4x-5x \\" in texts(tmp_path / "u", hyphened, [])["tex"]
 
@@ -228,12 +228,12 @@ def test_layout_has_a_comparison_a_row_and_both_metrics_beside_each_other() -> N
     table = difference_table(rows, ONE_SETTING)
     layout = difference_layout(table, ONE_SETTING)
     assert list(layout.index) == [
-        "mean over methods, SFT-KD-Recon less Std-KD",
-        "SFT-KD-Recon AT less Std-KD AT",
-        "Std-KD AT less Student",
-        "SFT-KD-Recon AT less Student",
+        "mean over methods, SFT-KD-Recon minus Std-KD",
+        "SFT-KD-Recon AT minus Std-KD AT",
+        "Std-KD AT minus Student",
+        "SFT-KD-Recon AT minus Student",
     ]
-    assert layout.loc["SFT-KD-Recon AT less Std-KD AT"].to_dict() == {
+    assert layout.loc["SFT-KD-Recon AT minus Std-KD AT"].to_dict() == {
         ("PSNR (dB)", "difference"): "-0.50",
         ("PSNR (dB)", "95 % interval"): "-0.50 to -0.50",
         ("PSNR (dB)", "p (Holm)"): "0.008",
@@ -243,7 +243,7 @@ def test_layout_has_a_comparison_a_row_and_both_metrics_beside_each_other() -> N
         ("SSIM", "p (Holm)"): "0.008",
         ("SSIM", "verdict"): "worse",
     }
-    student = layout.loc["SFT-KD-Recon AT less Student", "PSNR (dB)"]
+    student = layout.loc["SFT-KD-Recon AT minus Student", "PSNR (dB)"]
     assert student.tolist() == ["+0.00", "+0.00 to +0.00", "1.000", "equivalent"]
 
 
@@ -253,10 +253,10 @@ def test_rows_name_their_setting_where_there_are_several() -> None:
     rows = [measured(models, acceleration=a) for a in labels.accelerations]
     layout = difference_layout(difference_table(pd.concat(rows), labels), labels)
     assert list(layout.index) == [
-        "Heart 4x: mean over methods, SFT-KD-Recon less Std-KD",
-        "Heart 4x: SFT-KD-Recon AT less Std-KD AT",
-        "Heart 5x: mean over methods, SFT-KD-Recon less Std-KD",
-        "Heart 5x: SFT-KD-Recon AT less Std-KD AT",
+        "Heart 4x: mean over methods, SFT-KD-Recon minus Std-KD",
+        "Heart 4x: SFT-KD-Recon AT minus Std-KD AT",
+        "Heart 5x: mean over methods, SFT-KD-Recon minus Std-KD",
+        "Heart 5x: SFT-KD-Recon AT minus Std-KD AT",
     ]
     # 2 in 2^12.
     assert set(layout["PSNR (dB)", "p (Holm)"]) == {"< 0.001"}

@@ -13,6 +13,7 @@ from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.progress_file import TrainingProgress
 from pipeline_src.running.state import Saved, StateFiles, flattened
 from pipeline_src.training.builder import fresh_network
 from pipeline_src.training.engine import Stage
@@ -70,12 +71,15 @@ def test_saving_after_short_epochs_takes_a_small_share_of_the_time(
     monkeypatch.setattr("pipeline_src.running.checkpointing.time.monotonic", lambda: clock[0])
 
     class NotedFiles(StateFiles):
-        def save(self, saved_state: Saved) -> None:
+        def save(self, saved_state: Saved, progress: TrainingProgress | None = None) -> None:
+            assert progress is not None
             saved.append(saved_state.facts["stage"])
             clock[0] += 0.1
 
     stage = stage_like(files)
-    keeping = Checkpointer(NotedFiles(tmp_path, ""), None, Interruption(), 30, dict)
+    keeping = Checkpointer(
+        NotedFiles(tmp_path, ""), None, Interruption(), 30, lambda: {"stages": 1, "runs": []}
+    )
     for _ in range(100):
         clock[0] += 1
         keeping(stage, epoch_over=True)

@@ -89,27 +89,27 @@ def npy_header(text: str) -> bytes:
         ("m.npy", np.full(8, 0.5), "values other than 0 and 1"),
         ("m.npy", np.full(8, np.nan), "values other than 0 and 1"),
         ("m.npy", np.full(8, -1), "values other than 0 and 1"),
-        ("m.npy", b"", "is no mask"),
-        ("m.npy", b"not an array", "is no mask"),
-        ("m.npy", np.array([None] * 8, dtype=object), "is no mask"),
+        ("m.npy", b"", "is not a mask"),
+        ("m.npy", b"not an array", "is not a mask"),
+        ("m.npy", np.array([None] * 8, dtype=object), "is not a mask"),
         ("m.csv", "line\n0\n8\n", "line 8 is outside the 8 lines"),
         ("m.csv", "line\n-1\n2\n", "line -1 is outside the 8 lines"),
         ("m.csv", "line\n", "samples nothing"),
-        ("m.csv", "line\n0.5\n1\n", "is no mask"),
-        ("m.csv", "line\nfirst\n", "is no mask"),
-        ("m.csv", "line\nTrue\nFalse\n", "is no mask"),
-        ("m.csv", "line\n0,7\n1,7\n", "is no mask"),
+        ("m.csv", "line\n0.5\n1\n", "is not a mask"),
+        ("m.csv", "line\nfirst\n", "is not a mask"),
+        ("m.csv", "line\nTrue\nFalse\n", "is not a mask"),
+        ("m.csv", "line\n0,7\n1,7\n", "is not a mask"),
         ("m.csv", "line,line\n0,7\n1,7\n", "two columns 'line'"),
-        ("m.npy", npy_header("-" * 9000 + "1"), "is no mask (its header"),
-        ("m.npy", npy_header("'''"), "is no mask (its header"),
-        ("m.npy", b"PK\x03\x04", "is no mask"),
-        ("m.csv", "", "is no mask"),
-        ("m.csv", b"\x80\x81\x82", "is no mask"),
+        ("m.npy", npy_header("-" * 9000 + "1"), "is not a mask (its header"),
+        ("m.npy", npy_header("'''"), "is not a mask (its header"),
+        ("m.npy", b"PK\x03\x04", "is not a mask"),
+        ("m.csv", "", "is not a mask"),
+        ("m.csv", b"\x80\x81\x82", "is not a mask"),
         ("m.csv", "row\n0\n", "needs a column 'line'"),
         ("m.csv", TABLE + "5x,8x6,0 1\n", "0 masks of 8x6 at 4x"),
         ("m.csv", TABLE + "4x,8x6,0 1\n4x,8x6,2 3\n", "2 masks of 8x6 at 4x"),
         ("m.csv", TABLE + "4x,8x6,0 8\n", "line 8 is outside the 8 lines"),
-        ("m.csv", TABLE + "4x,8x6,0 x\n", "is no mask"),
+        ("m.csv", TABLE + "4x,8x6,0 x\n", "is not a mask"),
         ("m.csv", TABLE + "4x,8x6,\n", "mask samples nothing"),
         ("m.txt", "0 1 2", "a mask is a .npy or a .csv file"),
         ("m.npy", None, "mask cannot be read (No such file or directory)"),
@@ -148,7 +148,7 @@ def test_unusable_mask_file_gives_one_line_with_its_name(
 def test_archive_named_npy_is_no_mask(tmp_path: Path) -> None:
     np.savez(tmp_path / "m.npz", LINES)
     path = (tmp_path / "m.npz").rename(tmp_path / "m.npy")
-    with pytest.raises(InputError, match=r"m\.npy: is no mask"):
+    with pytest.raises(InputError, match=r"m\.npy: is not a mask"):
         mask_from_file(path, MATRIX, 2)
 
 
@@ -203,7 +203,7 @@ def test_damaged_mask_is_named(damage: Any, tmp_path: Path) -> None:
     path = tmp_path / "mask.npz"
     write_mask(path, drawn_mask((16, 12), 4, 0, 2))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"mask\.npz: is damaged or no mask"):
+    with pytest.raises(InputError, match=r"mask\.npz: is damaged or not a mask"):
         read_mask(path)
 
 
@@ -211,7 +211,7 @@ def test_array_or_other_archive_is_no_mask(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=1)
     array = save_npy(tmp_path / "m.npy", LINES).rename(tmp_path / "array.npz")
     for path in (tmp_path / "other.npz", array):
-        with pytest.raises(InputError, match=r"\.npz: is damaged or no mask"):
+        with pytest.raises(InputError, match=r"\.npz: is damaged or not a mask"):
             read_mask(path)
 
 

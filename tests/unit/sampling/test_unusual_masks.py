@@ -154,7 +154,7 @@ def test_array_that_claims_more_than_its_file_holds_is_refused(tmp_path: Path) -
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"(48,), }" + b" " * 12, b"(48000000000000,), }"))
     assert path.read_bytes() != whole
-    assert "is no mask" in refusal(path)
+    assert "is not a mask" in refusal(path)
 
 
 def study_of(path: str, tiny_study: dict[str, Any], **keys: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from pipeline_src.config.section import PathText, Section
 from pipeline_src.config.split import AnySplit, Folds
 from pipeline_src.modules import PACKAGE, source_of_module
 
-# A configuration or a header that claims more is a slip or ill will.
+# A configuration or a header with a larger number is a mistake or an attack.
 LARGEST_SIDE = 2**14
 AXES = ("LR", "PA", "IS")
 
@@ -47,8 +48,7 @@ class NiftiSource(Section):
     path: PathText = Field(description="folder of the files, relative to data_root")
     pattern: str = Field(
         default="sub-*/anat/*_T1w.nii.gz",
-        description="glob below path that finds the volumes; hidden files and folders are not "
-        "looked at",
+        description="glob below path that finds the volumes; hidden files and folders are ignored",
     )
     patient_pattern: str = Field(
         default=r"sub-([A-Za-z0-9]+)",
@@ -83,7 +83,7 @@ class NiftiSource(Section):
         try:
             regex.compile(value or "")
         except regex.error as error:
-            raise ValueError(f"is no regular expression ({error})") from None
+            raise ValueError(f"is not a regular expression ({error})") from None
         return value
 
     @field_validator("orientation")
@@ -93,7 +93,7 @@ class NiftiSource(Section):
             return value
         if len(value) != 3 or not all(sum(c in axis for c in value) == 1 for axis in AXES):
             raise ValueError(
-                "is no orientation; give one letter each of LR, PA and IS, such as RAS, or "
+                "is not an orientation; give one letter each of LR, PA and IS, such as RAS, or "
                 "as_stored"
             )
         return value
@@ -138,7 +138,7 @@ class AuthorsHdf5Source(Section):
 
 
 class OwnSource(Section):
-    """Volumes that a module of one's own finds and reads."""
+    """Volumes that a user's own module finds and reads."""
 
     kind: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,63}$", description="what the source is called, of your choice"
@@ -158,7 +158,7 @@ class OwnSource(Section):
         return source_of_module(self.module, f"datasets.{dataset}.source.module")
 
 
-#: How pydantic calls a source of one's own.
+#: Pydantic's tag for a user's own source.
 OWN = "another"
 
 
@@ -166,8 +166,8 @@ def _source_tag(data: Any) -> str | None:
     if isinstance(data, dict):
         if "module" in data:
             return OWN
-        return str(data["kind"]) if "kind" in data else None
-    return OWN if isinstance(data, OwnSource) else str(getattr(data, "kind", ""))
+        return str(data["kind"]) if data.get("kind") is not None else None
+    return OWN if isinstance(data, OwnSource) else getattr(data, "kind", None)
 
 
 Source = Annotated[
@@ -240,6 +240,15 @@ class Dataset(Section):
         description="take given masks that do not sample the lowest frequencies, have another "
         "share of lines than 1/R, or sample whole lines along axis 1",
     )
+
+    @field_validator("masks", mode="wrap")
+    @classmethod
+    def _factors_are_given_once(cls, masks: Any, read: Callable[[Any], Any]) -> Any:
+        factors = read(masks)
+        # 4 and '4' are two keys of YAML, of which the second would win.
+        if isinstance(masks, dict) and len(factors) < len(masks):
+            raise ValueError(f"one factor is given twice among {', '.join(map(repr, masks))}")
+        return factors
 
     @model_validator(mode="after")
     def _something_to_report(self) -> Dataset:

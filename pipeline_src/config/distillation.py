@@ -1,4 +1,4 @@
-"""Configuration of the method: sampling, SFT, distillation, training."""
+"""Configuration of student-friendly training and of distillation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pydantic import (
     PositiveInt,
 )
 
-from pipeline_src.config.networks import Network as Network
-from pipeline_src.config.networks import Networks as Networks
 from pipeline_src.config.recipes import RecipeName
 from pipeline_src.config.section import Section
 from pipeline_src.modules import source_of_module
@@ -25,15 +23,6 @@ LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losse
 def available_methods() -> list[str]:
     """Names of the distillation methods: one module of `distillation/losses` each."""
     return sorted(p.stem for p in LOSSES_FOLDER.glob("*.py") if not p.stem.startswith("_"))
-
-
-class Sampling(Section):
-    """Cartesian masks of whole phase-encode lines, with the kt-FOCUSS density of DC-CNN."""
-
-    seed: NonNegativeInt = Field(default=0, description="seed of the drawn lines")
-    center_lines: NonNegativeInt = Field(
-        default=10, description="lowest frequencies that are always sampled"
-    )
 
 
 class StudentFriendly(Section):
@@ -83,8 +72,8 @@ class Method(Section):
     weight: PositiveFloat | Literal["auto"] = Field(
         default="auto",
         description="weight of the feature loss beside the reconstruction loss in the joint "
-        "protocol; auto: balanced at the start to `distillation.gradient_ratio`, and told in the "
-        "manifest",
+        "protocol; auto: balanced at the start to `distillation.gradient_ratio`, and recorded in "
+        "the manifest",
     )
 
     options: dict[str, Any] = Field(
@@ -135,77 +124,5 @@ class Distillation(Section):
     teacher_cache_mib: NonNegativeInt = Field(
         default=2048,
         description="memory for what the loss needs of the frozen teacher; beyond it the "
-        "teacher runs anew for each batch",
-    )
-
-
-class Training(Section):
-    """One stage of training, the same for every model: Adam with StepLR on mini-batches."""
-
-    epochs: int = Field(default=150, ge=1, le=1_000_000, description="epochs per stage")
-    batch_size: PositiveInt = Field(default=4, description="slices a batch")
-    learning_rate: PositiveFloat = Field(default=1e-3, description="Adam's initial rate")
-    lr_step: PositiveInt = Field(default=40, description="epochs between reductions of the rate")
-    lr_factor: float = Field(default=0.1, gt=0, le=1, description="factor of each reduction")
-    precision: Literal["fp32", "tf32", "bf16"] = Field(
-        default="fp32",
-        description="arithmetic of the convolutions in training: fp32; tf32 (CUDA only); bf16, "
-        "faster where the hardware has it. Weights, data fidelity, losses and all evaluation are "
-        "fp32",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto: a CUDA device where one is seen, else the CPU"
-    )
-    convolutions: Literal["auto", "compiled", "library"] = Field(
-        default="auto",
-        description="of trainings on the CPU: compiled: the project's own kernels, which need a "
-        "C compiler and AVX2 or AVX-512 (bf16: AVX-512 BF16); library: torch's; auto: compiled "
-        "where that is possible; for a study, settled when it is first started. Part of what "
-        "defines a run",
-    )
-    threads: PositiveInt = Field(
-        default=2,
-        description="CPU threads of one training; part of what defines a run, since sums are "
-        "split among threads",
-    )
-
-
-class Margins(Section):
-    """Differences that do not matter, per metric in its unit: what lies within is equivalent."""
-
-    psnr_db: PositiveFloat | None = Field(default=0.05, description="PSNR (dB)")
-    ssim: PositiveFloat | None = Field(default=0.0005, description="SSIM")
-    hfn: PositiveFloat | None = Field(default=None, description="HFN; null: not tested")
-    vif: PositiveFloat | None = Field(default=None, description="VIF; null: not tested")
-    nmse: PositiveFloat | None = Field(default=None, description="NMSE; null: not tested")
-
-
-class ExpectedSpread(Section):
-    """How far the difference between two models is expected to vary, for the effect that a study of
-    this size can detect."""
-
-    between_seeds_db: PositiveFloat = Field(
-        default=0.1, description="standard deviation between seeds, of the patients' mean (dB)"
-    )
-    between_patients_db: PositiveFloat = Field(
-        default=0.1, description="standard deviation between patients, of the seeds' mean (dB)"
-    )
-
-
-class Evaluation(Section):
-    """How differences are judged, and what is shown of the reconstructions."""
-
-    margins: Margins = Field(
-        default=Margins(),
-        description="margins of equivalence, fixed before the results are known",
-    )
-    expected_spread: ExpectedSpread = Field(
-        default=ExpectedSpread(), description="for the detectable effect that `estimate` tells"
-    )
-
-    panel_methods: list[str] | None = Field(
-        default=None,
-        min_length=1,
-        description="methods whose students are shown in panels, curves and schemes; null: the "
-        "first, and in curves attention transfer where there is one, as in the paper",
+        "teacher runs again for each batch",
     )

@@ -1,0 +1,51 @@
+"""Configuration of how differences are judged and what is shown."""
+
+from __future__ import annotations
+
+from pydantic import (
+    Field,
+    PositiveFloat,
+)
+
+from pipeline_src.config.section import Section
+
+
+class Margins(Section):
+    """Differences that do not matter, per metric in its unit: what lies within is equivalent."""
+
+    psnr_db: PositiveFloat | None = Field(default=0.05, description="PSNR (dB)")
+    ssim: PositiveFloat | None = Field(default=0.0005, description="SSIM")
+    hfn: PositiveFloat | None = Field(default=None, description="HFN; null: not tested")
+    vif: PositiveFloat | None = Field(default=None, description="VIF; null: not tested")
+    nmse: PositiveFloat | None = Field(default=None, description="NMSE; null: not tested")
+
+
+class ExpectedSpread(Section):
+    """How far the difference between two models is expected to vary, for the effect that a study of
+    this size can detect."""
+
+    between_seeds_db: PositiveFloat = Field(
+        default=0.1, description="standard deviation between seeds, of the patients' mean (dB)"
+    )
+    between_patients_db: PositiveFloat = Field(
+        default=0.1, description="standard deviation between patients, of the seeds' mean (dB)"
+    )
+
+
+class Evaluation(Section):
+    """How differences are judged, and what is shown of the reconstructions."""
+
+    margins: Margins = Field(
+        default=Margins(),
+        description="margins of equivalence, fixed before the results are known",
+    )
+    expected_spread: ExpectedSpread = Field(
+        default=ExpectedSpread(), description="for the detectable effect in `estimate`"
+    )
+
+    panel_methods: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="methods whose students are shown in panels, curves and schemes; null: the "
+        "first, and in curves attention transfer where there is one, as in the paper",
+    )

@@ -1,0 +1,41 @@
+"""Finds the error at the end of a step's log."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pipeline_src.files import open_regular
+from pipeline_src.text import one_line
+
+
+def error_line(log: Path, since: float = 0.0) -> str:
+    """The last line of a step's log if that is an error, or the line of a traceback that names it;
+    empty if there is neither.
+
+    A log last written before ``since``, in seconds since 1970, belongs to an earlier attempt.
+    """
+    try:
+        with open_regular(log) as stream:
+            about = os.fstat(stream.fileno())
+            stream.seek(max(0, about.st_size - 16384))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or about.st_mtime < since:
+        return ""
+    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
+    return one_line(line)
+
+
+def _exception(lines: list[str]) -> str:
+    """The line that names the exception of the last traceback, whose message may have more."""
+    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call")]
+    # Python goes on after an exception that it says it ignores.
+    if not starts or (starts[-1] and lines[starts[-1] - 1].startswith("Exception ignored")):
+        return ""
+    named = next((line for line in lines[starts[-1] + 1 :] if not line.startswith(" ")), "")
+    # Interrupted before it could note signals: it did not fail, it has not begun.
+    return "" if named.startswith("KeyboardInterrupt") else named
