@@ -20,7 +20,12 @@ from pipeline_src.files import open_regular
 
 #: What a damaged header of an `.npy`, which is Python's text, raises besides OSError, EOFError and
 #: ValueError.
-NPY_HEADER_ERRORS = (TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError)
+NPY_HEADER_ERRORS = (
+    *(TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError),
+    OverflowError,
+)
+#: How NumPy packs. Other ways pack zeros a million to one.
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def map_npy(path: Path) -> NDArray[Any]:
@@ -49,6 +54,8 @@ def reading_npz(path: Path, otherwise: str) -> Iterator[Mapping[str, NDArray[Any
     """
     try:
         with open_regular(path) as stream, np.load(stream) as file:
+            if any(part.compress_type not in PACKED for part in file.zip.infolist()):
+                raise ValueError("packed as NumPy does not; save it anew with numpy.savez")
             yield file
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist") from None
@@ -60,6 +67,8 @@ def reading_npz(path: Path, otherwise: str) -> Iterator[Mapping[str, NDArray[Any
         KeyError,
         TypeError,
         ValueError,
+        AttributeError,
+        OverflowError,
         RuntimeError,
         zipfile.BadZipFile,
         zlib.error,

@@ -25,6 +25,8 @@ from pipeline_src.files import open_regular, write_text
 _NO_NUMBER = frozenset(
     ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
 )
+#: What pandas would unpack, to any size.
+PACKED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")
 #: A text that a spreadsheet runs, whatever apostrophes are before it; signed numbers are none.
 _FORMULA = re.compile(r"'*(?![-+.\d ]*\Z)[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
@@ -53,6 +55,8 @@ def read_rows(
         InputError: the file cannot be read, has a column twice, or something in a column of numbers
             is none.
     """
+    if path.suffix in PACKED:
+        raise InputError(f"{path}: {what} is compressed; unpack it first")
     try:
         with open_regular(path) as stream:
             heading = stream.readline()
@@ -63,6 +67,7 @@ def read_rows(
             table = pd.read_csv(
                 path,
                 dtype=str,
+                compression=None,
                 na_filter=False,
                 index_col=False,
                 comment=comment,

@@ -10,6 +10,11 @@ import unicodedata
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 #: What turns the direction of the text that follows it, so that a line reads as what it is not.
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: Characters that begin a tag, reference, link, emphasis, code or escape in Markdown.
+_MARKDOWN = re.compile(
+    r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
+    r"|(?<![^\W_])_|_(?![^\W_])"
+)
 _BREAKS = re.compile(r"\s*[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -32,3 +37,15 @@ def one_line(text: str) -> str:
     escaped.
     """
     return printable(_BREAKS.sub(" ", text).strip())
+
+
+def markdown(text: object) -> str:
+    """Text within a line or a table's cell of Markdown, with no more escaped than it would obey; a
+    break in it is written as its reference, which shows as a space."""
+    escaped = _MARKDOWN.sub(_markdown_escape, str(text))
+    return printable(re.sub(r"[\n\r\t]", lambda found: f"&#{ord(found[0])};", escaped))
+
+
+def _markdown_escape(found: re.Match[str]) -> str:
+    sign = found[0]
+    return {"<": "&lt;", "&": "&amp;"}.get(sign, f"\\{sign}")

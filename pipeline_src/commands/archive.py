@@ -34,6 +34,12 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     sub.add_argument("folder", type=Path, help="folder of the records, such as docs/studies/demo")
     sub.add_argument("--output", type=Path, help="results folder (default: results/{name})")
+    sub.add_argument(
+        "--import",
+        dest="run_modules",
+        action="store_true",
+        help="also of a study that names modules outside this project (their code runs)",
+    )
 
 
 def crate(options: argparse.Namespace) -> Made:
@@ -60,10 +66,11 @@ def restore(options: argparse.Namespace) -> int:
     the one in the archive.
     """
     from pipeline_src.cli import main
-    from pipeline_src.provenance.archive import changed_tables, remake, unpack
+    from pipeline_src.provenance.restoring import changed_tables, remake, unpack
 
     results = options.output or Path("results") / options.folder.resolve().name
-    remake(unpack(options.folder, results), results, main)
+    study = unpack(options.folder, results, run_modules=options.run_modules)
+    remake(study, results, main)
     changed = changed_tables(options.folder, results)
     if changed:
         print(

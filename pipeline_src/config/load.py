@@ -46,6 +46,7 @@ class _UniqueKeys(yaml.SafeLoader):
         number: int | float
         if node.tag.endswith(":int"):
             number = self.construct_yaml_int(node)
+            str(number)  # Refuses those of more digits than Python shows.
         else:
             number = self.construct_yaml_float(node)
         if re.match(r"[-+]?0[0-9_]|.*:", node.value) and number != 0:
@@ -84,16 +85,17 @@ def _load_yaml(text: str) -> Any:
     """
     if len(text) > LARGEST_FILE:
         raise yaml.YAMLError(f"is larger than {LARGEST_FILE >> 20} MiB")
-    loader = _UniqueKeys(text)
     try:
+        loader = _UniqueKeys(text)
         node = loader.get_single_node()
         if node is None:
             return None
         if _unfolded(node, {}, 0) > MOST_NODES:
             raise yaml.YAMLError(f"its aliases unfold to more than {MOST_NODES} values")
         return loader.construct_document(node)
-    finally:
-        loader.dispose()
+    # What PyYAML's own constructors raise of a value that is not of its tag, such as `!!bool x`.
+    except (LookupError, AttributeError, TypeError, OverflowError) as error:
+        raise yaml.YAMLError(f"a value is not of the kind that its tag says ({error})") from None
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 AS_STORED = "as_stored"
 # Bytes that a compressed file may hold beyond what its header tells.
 SPARE_BYTES = 1 << 20
+# More than any file's extensions take, which are read into memory.
+MOST_EXTENSIONS = 1 << 26
 # So many times as long as along each other axis, a voxel is along the axis of the slices.
 THICK = 1.5
 
@@ -129,6 +132,7 @@ def open_nifti(path: Path) -> Any:
     with open_regular(path) as stream:
         if not stream.read(1):
             raise InputError(f"{path}: is empty (0 bytes), not a NIfTI volume")
+    _refuse_by_header(path)
     image: Any = nibabel.load(path)
     if image.get_data_dtype().kind not in "iuf":
         kind = "complex" if image.get_data_dtype().kind == "c" else "colour"
@@ -136,6 +140,43 @@ def open_nifti(path: Path) -> Any:
     if isinstance(image, nibabel.Nifti1Image):
         _refuse_two_types(path, image)
     return image
+
+
+def _refuse_by_header(path: Path) -> None:
+    """Look at a header before nibabel does, which reads into memory what lies between a header and
+    the pixels, however much a compressed file unpacks to, and parses the XML of CIFTI.
+
+    Raises:
+        InputError: it is of another kind than NIfTI, or there is too much in between.
+    """
+    if "".join(path.suffixes[-2:]).lower().removesuffix(".gz").endswith((".mnc", ".gii")):
+        raise InputError(f"{path}: is no NIfTI file; convert it, as with nibabel")
+    with ImageOpener(str(path)) as stream:
+        start = stream.read(544).ljust(544, b"\0")
+        order = "<" if int.from_bytes(start[:4], "little") in (348, 540) else ">"
+
+        def told(kind: str, place: int) -> Any:
+            return struct.unpack_from(order + kind, start, place)[0]
+
+        size = told("i", 0)
+        if size == 540 and 3000 <= told("i", 504) < 3100:
+            raise InputError(f"{path}: is a CIFTI file; a 3-D NIfTI volume is needed")
+        if size not in (348, 540) or not start[size]:
+            return
+        pixels = told("q", 168) if size == 540 else told("f", 108)
+        end = pixels if b"n+" in (start[344:346], start[4:6]) else math.inf
+        at = stream.seek(size + 4)
+        while at < end and len(head := stream.read(8)) == 8:
+            length = struct.unpack(f"{order}i", head[:4])[0]
+            if length < 8:
+                return  # which nibabel refuses
+            at += length
+            if at > MOST_EXTENSIONS:
+                raise InputError(
+                    f"{path}: has more than {MOST_EXTENSIONS >> 20} MiB of extensions before its "
+                    "pixels; save it anew without them"
+                )
+            stream.seek(at)
 
 
 def _refuse_two_types(path: Path, image: Any) -> None:

@@ -63,7 +63,7 @@ class Subject:
                 name = str(manifest.get("name", plan["model"]))
                 split_model_name(name)
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
-            except (InputError, KeyError, TypeError, ValueError) as error:
+            except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(f"{place}: is not a manifest of a training ({error!r})") from None
             return cls(folder, name, seed, threads, manifest)
         try:

@@ -31,6 +31,8 @@ CODE, ONNX, CARD, METADATA, SUMS = (
     "SHA256SUMS",
 )
 FORMAT: Literal["sft-kd-recon bundle 1"] = "sft-kd-recon bundle 1"
+#: More would end the process where there is no room for them.
+MOST_THREADS = 1024
 
 
 class Origin(Section):
@@ -56,7 +58,7 @@ class BundleConfig(Section):
     matrix: tuple[PositiveInt, PositiveInt] = Field(description="rows and columns of a slice")
     dataset: str = Field(default="", description="it was trained on")
     acceleration: str = Field(default="", description="such as 4x")
-    threads: PositiveInt = Field(default=1, description="of its training")
+    threads: int = Field(default=1, ge=1, le=MOST_THREADS, description="of its training")
     origin: Origin = Field(default=Origin(), description="what its slices were")
 
 
@@ -102,7 +104,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; the bundle is not whole") from None
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+    # TypeError: of numbers that NumPy does not have, such as bfloat16.
+    except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is damaged or not a safetensors file ({error})") from None
 
 

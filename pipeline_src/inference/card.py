@@ -18,7 +18,7 @@ from pipeline_src.inference.trained import Trained
 from pipeline_src.models.base import count_parameters
 from pipeline_src.models.registry import describe_network
 from pipeline_src.provenance.manifest import Manifest
-from pipeline_src.text import one_line
+from pipeline_src.text import markdown, one_line
 
 #: Metrics on the card.
 SHOWN = [METRICS[name] for name in ("psnr_db", "ssim", "nmse")]
@@ -80,10 +80,10 @@ def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool
     factor = config.origin.downscale
     return environment.get_template("card.md.j2").render(
         header=_header(trained, found, licence),
-        title=title(trained),
+        title=markdown(title(trained)),
         what=_what(config.model),
         sampled=f"{trained.mask.samples.mean():.1%}",
-        acceleration=one_line(config.acceleration) or UNKNOWN,
+        acceleration=_told(config.acceleration) or UNKNOWN,
         rows=rows,
         columns=columns,
         onnx=onnx,
@@ -93,15 +93,25 @@ def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool
         parameters=f"{count_parameters(trained.network):,}",
         downscaled=f", averaged over {factor} x {factor} pixels first" if factor > 1 else "",
         mask=_mask(trained),
-        seed=trained.made.get("seed", UNKNOWN),
+        seed=_told(trained.made.get("seed", UNKNOWN)),
         weights_sha256=trained.told["weights_sha256"],
         data=_data(trained),
-        licence=one_line(licence) or f"{UNKNOWN}; ask whose data it was trained on",
+        licence=_told(licence) or f"{UNKNOWN}; ask whose data it was trained on",
         metrics=metrics,
         patients=found.get("patients", 0),
         compute=_compute(trained.made),
         synthetic=config.origin.synthetic,
     )
+
+
+def _told(text: object) -> str:
+    """What a file tells, within a line of the card."""
+    return markdown(one_line(str(text)))
+
+
+def _code(text: str) -> str:
+    """The same within backquotes, which alone end there."""
+    return one_line(text).replace("`", "'")
 
 
 def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
@@ -153,21 +163,21 @@ def _mask(trained: Trained) -> str:
     if told.get("kind") == "drawn":
         lines = trained.mask.samples[:, 0]
         return (
-            f"{int(lines.sum())} of {len(lines)} lines, drawn with seed {told.get('seed')}, the "
-            f"{told.get('center_lines')} lowest frequencies always among them"
+            f"{int(lines.sum())} of {len(lines)} lines, drawn with seed {_told(told.get('seed'))}, "
+            f"the {_told(told.get('center_lines'))} lowest frequencies always among them"
         )
-    return one_line(f"given as the file {told.get('file', UNKNOWN)}")
+    return f"given as the file {_told(told.get('file', UNKNOWN))}"
 
 
 def _data(trained: Trained) -> str:
-    origin, dataset = trained.config.origin, one_line(trained.config.dataset)
-    kind = "drawn (synthetic) phantoms" if origin.synthetic else origin.kind
+    origin, dataset = trained.config.origin, _code(trained.config.dataset)
+    kind = "drawn (synthetic) phantoms" if origin.synthetic else _told(origin.kind)
     said = f"Data set `{dataset or UNKNOWN}`" + (f" ({kind})." if kind else ".")
     if origin.patients:
-        told = ", ".join(f"{part} {count}" for part, count in origin.patients.items())
+        told = ", ".join(f"{_told(part)} {count}" for part, count in origin.patients.items())
         said += f" Patients: {told}."
     digest = trained.made.get("data_digest")
-    return said + (f" Digest of its slices: `{digest}`." if isinstance(digest, str) else "")
+    return said + (f" Digest of its slices: `{_code(digest)}`." if isinstance(digest, str) else "")
 
 
 def _compute(made: Manifest) -> str:
@@ -176,9 +186,9 @@ def _compute(made: Manifest) -> str:
         return "Not recorded."
     best = made.get("best_epoch")
     known = isinstance(best, dict) and "epoch" in best
-    epoch = f"; weights of epoch {best['epoch']}" if known else ""
-    on = one_line(made.runs[-1].processor or "")
-    return f"{made.seconds / 60:.1f} minutes on {one_line(made.device or '')} ({on}){epoch}."
+    epoch = f"; weights of epoch {_told(best['epoch'])}" if known else ""
+    on = _told(made.runs[-1].processor or "")
+    return f"{made.seconds / 60:.1f} minutes on {_told(made.device or '')} ({on}){epoch}."
 
 
 def metadata(trained: Trained, found: dict[str, Any], licence: str) -> dict[str, Any]:

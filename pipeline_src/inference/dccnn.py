@@ -190,7 +190,7 @@ def load(folder: str | Path) -> Reconstructor:
     if shapes != {name: value.shape for name, value in weights.items()}:
         raise ValueError(f"{folder / 'model.safetensors'}: weights do not fit config.json")
     for name, value in weights.items():
-        if not value.is_floating_point() or not value.isfinite().all():
+        if not value.is_floating_point() or not value.float().isfinite().all():
             raise ValueError(f"{folder / 'model.safetensors'}: {name} holds no weights")
     network = Reconstructor(config["network"], samples, config)
     network.load_state_dict(weights)
@@ -199,6 +199,7 @@ def load(folder: str | Path) -> Reconstructor:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
+        _refuse_endless(path)
         config: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
@@ -218,8 +219,15 @@ def _config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
+def _refuse_endless(path: Path) -> None:
+    """Of a pipe or a device, reading might never end."""
+    if path.exists() and not path.is_file():
+        raise OSError("is no regular file")
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
+        _refuse_endless(path)
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(

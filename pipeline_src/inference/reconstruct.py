@@ -225,7 +225,10 @@ class _Work:
                     ordered = kspace.in_fft_order(np.ascontiguousarray(block), self.options.order)
                     yield indices, ordered
                 else:
-                    yield indices, np.ascontiguousarray(block, dtype=np.float32)
+                    # What is too large becomes infinite, which the survey refuses.
+                    with np.errstate(over="ignore"):
+                        planes = np.ascontiguousarray(block, dtype=np.float32)
+                    yield indices, planes
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """The same blocks, divided by the scale and fitted to the network's size."""

@@ -121,7 +121,7 @@ class Run:
                 raise InputError(
                     f"--output {self._output}: {path} is the input itself; give another folder"
                 )
-        *_, facts = self._paths(volume)
+        *made, facts = self._paths(volume)
         for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
             if facts == self._output / own:
                 raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
@@ -130,6 +130,13 @@ class Run:
             if not isinstance(told, dict) or told.get("format") != FORMAT:
                 raise InputError(
                     f"--output {self._output}: {facts} is of something else; give another folder"
+                )
+            return
+        for path in made:
+            if path.exists() or path.is_symlink():
+                raise InputError(
+                    f"--output {self._output}: {path} lies there and {facts.name} beside it, which "
+                    "tells of a reconstruction, does not; remove it, or give another folder"
                 )
 
     def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
@@ -236,12 +243,16 @@ class Run:
         recorder = RunRecorder()
         scratch = Scratch(image.parent)
         result = reconstruct(one, self._trained, self._options, scratch, self._device, advance)
-        # Nothing counts as done until the facts are written.
-        facts.unlink(missing_ok=True)
-        with atomic_path(image) as temporary, temporary.open("r+b") as stream:
-            one.volume.save(result.image, stream)
-        self._write_sheet(sheet, one, result)
-        write_json(facts, self._facts(one, asked, result, recorder, [image, sheet]))
+        # Until all facts are there, nothing counts as done; what lies there is known as made here.
+        write_json(facts, {"format": FORMAT})
+        try:
+            with atomic_path(image) as temporary, temporary.open("r+b") as stream:
+                one.volume.save(result.image, stream)
+            self._write_sheet(sheet, one, result)
+            write_json(facts, self._facts(one, asked, result, recorder, [image, sheet]))
+        finally:
+            if not image.exists() and not sheet.exists():
+                facts.unlink(missing_ok=True)
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
         from pipeline_src.inference.sheet import write_sheet

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline_src.data.hdf5_files import reading_hdf5
 from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
@@ -17,6 +19,7 @@ from pipeline_src.evaluation.evaluate import Subject
 from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import (
     CONFIG,
+    MOST_THREADS,
     WEIGHTS,
     BundleConfig,
     Origin,
@@ -135,7 +138,7 @@ def _from_training(folder: Path, given: Path | None) -> Trained:
         matrix=(mask.samples.shape[0], mask.samples.shape[1]),
         dataset=str(subject.made.get("dataset", mask.description.get("dataset", ""))),
         acceleration=str(subject.made.get("acceleration", acceleration and f"{acceleration}x")),
-        threads=subject.threads,
+        threads=_threads(subject),
         origin=_origin(_named_input(subject, "store")),
     )
     return Trained(folder, weights, network, mask, config, subject.made)
@@ -147,6 +150,14 @@ def _named_input(subject: Subject, role: str) -> Path | None:
     return subject.folder / given.path if given else None
 
 
+def _threads(subject: Subject) -> int:
+    if not 1 <= subject.threads <= MOST_THREADS:
+        raise InputError(
+            f"{subject.folder}: its manifest tells of {subject.threads} threads; it is damaged"
+        )
+    return subject.threads
+
+
 def _origin(store: Path | None) -> Origin:
     """What the store of a training says about its slices; empty if it no longer exists or is
     damaged, since no image is read from it.
@@ -156,19 +167,19 @@ def _origin(store: Path | None) -> Origin:
     try:
         with reading_hdf5(store) as file:
             described = json.loads(file.attrs["description"])
-            source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
+        source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
         patients = read_index(store).patients
-    except InputError:
+        return Origin(
+            kind=str(source.get("kind", "")),
+            synthetic=bool(described.get("synthetic", False)),
+            slice_axis=source.get("slice_axis", 2),
+            orientation=source.get("orientation"),
+            downscale=preparation.get("downscale", 1),
+            display_quarter_turns=described.get("display_quarter_turns", 0),
+            patients={part: len(ids) for part, ids in patients.items()},
+        )
+    except (InputError, AttributeError, RecursionError, ValidationError):
         return Origin()
-    return Origin(
-        kind=str(source.get("kind", "")),
-        synthetic=bool(described.get("synthetic", False)),
-        slice_axis=source.get("slice_axis", 2),
-        orientation=source.get("orientation"),
-        downscale=preparation.get("downscale", 1),
-        display_quarter_turns=described.get("display_quarter_turns", 0),
-        patients={part: len(ids) for part, ids in patients.items()},
-    )
 
 
 def _size(shape: tuple[int, ...]) -> str:

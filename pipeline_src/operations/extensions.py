@@ -43,37 +43,48 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
     # Imported late: it brings torch.
     from pipeline_src.models.trial import trial
 
-    told: set[str] = set()
     for study in models.studies:
         unseen = {} if run_modules else {r: n for r, n in study.networks.others.items() if n.module}
         for role, network in study.networks.others.items():
-            if role in unseen:
-                told.add(f"network {role}: {network.source(role)}")
-            else:
+            if role not in unseen:
                 trial(network, *_size(study))
-        told |= set(_check_sources(study, run_modules=run_modules))
-        told |= set(_check_losses(study, run_modules=run_modules, networks_seen=not unseen))
-    for line in sorted(told):
-        yield f"{line}, which a run imports; --import does it now"
+        for dataset in study.datasets.values():
+            if isinstance(dataset.source, OwnSource) and run_modules:
+                source_options(dataset.source)
+        _check_losses(study, run_modules=run_modules, networks_seen=not unseen)
+    if not run_modules:
+        for line in named_modules(models):
+            yield f"{line}, which a run imports; --import does it now"
 
 
-def _check_sources(study: Study, *, run_modules: bool) -> Iterator[str]:
-    for name, dataset in study.datasets.items():
-        if not isinstance(dataset.source, OwnSource):
-            continue
-        if run_modules:
-            source_options(dataset.source)
-        else:
-            yield f"data set {name}: {dataset.source.source(name)}"
+def named_modules(models: Models) -> list[str]:
+    """The modules outside this project that a study or its variants name, each as a line of whose
+    it is and the file that it is in; none is imported.
+
+    Raises:
+        InputError: there is no such module.
+    """
+    found = set()
+    for study in models.studies:
+        for role, network in study.networks.others.items():
+            if network.module:
+                found.add(f"network {role}: {network.source(role)}")
+        for name, method in study.methods.items():
+            if method.module:
+                found.add(f"method {name}: {method.source(name)}")
+        for name, dataset in study.datasets.items():
+            if isinstance(dataset.source, OwnSource):
+                found.add(f"data set {name}: {dataset.source.source(name)}")
+    return sorted(found)
 
 
-def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> Iterator[str]:
+def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> None:
     from pipeline_src.distillation.base import build_loss, loss_options
 
     for name, method in study.methods.items():
         if method.module is not None and not run_modules:
-            yield f"method {name}: {method.source(name)}"
-        elif networks_seen:
+            continue
+        if networks_seen:
             build_loss(name, method, study.networks)
         else:
             loss_options(name, method)

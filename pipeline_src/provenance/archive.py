@@ -7,20 +7,17 @@ import json
 import lzma
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from pipeline_src.config import Study, load_study
-from pipeline_src.errors import InputError
 from pipeline_src.files import (
     atomic_path,
-    is_in_use,
     open_regular,
     sha256_file,
-    whole_folder,
     write_text,
 )
 from pipeline_src.planning.places import (
@@ -28,7 +25,6 @@ from pipeline_src.planning.places import (
     COST,
     MANIFEST,
     MASK,
-    REPORT,
     ROBUSTNESS,
     TABLE_FOLDER,
     VOLUMES,
@@ -36,22 +32,21 @@ from pipeline_src.planning.places import (
     manifest_of,
 )
 from pipeline_src.planning.reported import Figure, Reported, of_study
-from pipeline_src.planning.results import figure_words
 from pipeline_src.provenance.crate_content import (
     check_digests,
+    check_inside,
     read_action,
     require_file,
     required_files,
 )
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import KINDS
+from pipeline_src.text import markdown
 
 #: The records themselves, in an archive's folder.
 RECORDS = "records.tar.xz"
 #: Folder of the input data in archived paths.
 DATA_ROOT = "data"
-#: Largest size of an archive's unpacked content, in bytes.
-LARGEST = 2 << 30
 
 
 def recorded_files(study: Study) -> list[str]:
@@ -99,13 +94,15 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     Raises:
         InputError: the study is unfinished, or a file is not what its manifest says.
     """
+    require_file(results, CONFIG)
     study = load_study(results / CONFIG)
-    tables = _tables(results, of_study(study))
+    tables = study_tables(results, of_study(study))
     names = recorded_files(study)
     for name in names:
         require_file(results, name)
+        check_inside(results, name)
     contents = {name: _content(results, name, Path(study.data_root)) for name in names}
-    _check(results, names)
+    check_records(results, names)
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
     for path in tables:
@@ -118,14 +115,20 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     ]
 
 
-def _tables(results: Path, reported: Reported) -> list[Path]:
+def study_tables(results: Path, reported: Reported) -> list[Path]:
+    """A study's tables as Markdown.
+
+    Raises:
+        InputError: one is missing, or is a link that leaves the results.
+    """
     names = [f"{TABLE_FOLDER}/{name}.md" for name in reported.tables]
     for name in names:
         require_file(results, name)
+        check_inside(results, name)
     return [results / name for name in names]
 
 
-def _check(results: Path, names: Sequence[str]) -> None:
+def check_records(results: Path, names: Sequence[str]) -> None:
     """Check that recorded files are those that the recorded manifests describe.
 
     Raises:
@@ -178,7 +181,7 @@ def _pack(path: Path, contents: dict[str, bytes]) -> None:
 
 def _page(study: Study, folder: Path, tables: Sequence[Path]) -> str:
     listed = "\n".join(f"- [{path.stem}](tables/{path.name})" for path in tables)
-    title = study.title or study.study
+    title = markdown(study.title or study.study)
     return f"""# {title}
 
 The records of the study `{study.study}`: configuration, metrics of every slice and volume, learning
@@ -193,111 +196,3 @@ which also tells whether the tables below are still what the code makes of the r
 
 {listed}
 """
-
-
-def unpack(folder: Path, results: Path) -> Study:
-    """Unpack a study's records into a folder that does not exist yet.
-
-    Only plain files at paths that a study has are accepted.
-
-    Raises:
-        InputError: the archive is damaged or contains something else, or the folder is in use.
-    """
-    path = folder / RECORDS
-    if is_in_use(results):
-        raise InputError(f"{results}: is in use; give another folder with --output, or remove it")
-    with whole_folder(results) as unpacked:
-        held = set()
-        try:
-            for name, content in _members(path):
-                held.add(name)
-                place = unpacked / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
-        except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-            raise InputError(f"{path}: is damaged ({error}); fetch it again") from None
-        study = load_study(unpacked / CONFIG)
-        names = recorded_files(study)
-        for name in names:
-            if name not in held:
-                raise InputError(
-                    f"{path}: lacks {name}; fetch it again, or archive the study again"
-                )
-        if more := sorted(held - set(names)):
-            raise InputError(f"{path}: {more[0]!r:.80} in it is no record of the study")
-        _check(unpacked, names)
-    return study
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    left = LARGEST
-    try:
-        file = open_regular(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    with (
-        file,
-        lzma.open(file) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as packed,
-    ):
-        for entry in packed:
-            place = PurePosixPath(entry.name)
-            plain = entry.isfile() and not place.is_absolute() and ".." not in place.parts
-            left -= entry.size
-            content = packed.extractfile(entry) if plain and left >= 0 else None
-            if content is None:
-                problem = "larger than a study's records" if plain else "no plain file"
-                raise InputError(f"{path}: {entry.name!r:.80} in it is {problem}")
-            yield place.as_posix(), content.read()
-
-
-def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None:
-    """Make tables, figures and report from records.
-
-    Args:
-        study: as configured.
-        results: the unpacked records.
-        run: runs one command of the command line; returns its exit status.
-
-    Raises:
-        InputError: a command failed; it has printed why.
-    """
-    reported, config = of_study(study), str(results / CONFIG)
-    figures = drawable(reported)
-
-    def made(*words: str) -> None:
-        if run(list(words)):
-            raise InputError(f"{results}: could not be made again; see the line above")
-
-    def here(paths: Sequence[str]) -> list[str]:
-        return [str(results / path) for path in paths]
-
-    tried = here(Places(study).under_shifts())
-    made(
-        *("tables", *here(reported.metrics()), "--config", config),
-        *(["--robustness", *tried] if tried else []),
-        *("--cost", str(results / COST), "--output", str(results / TABLE_FOLDER)),
-    )
-    for figure in figures:
-        shown = here(shown_by(reported, figure))
-        setting = (figure.dataset, figure.acceleration)
-        words = figure_words(
-            reported.title(figure.kind, *setting),
-            setting if KINDS[figure.kind].picks_setting else None,
-        )
-        output = str(results / f"{figure.place}.png")
-        made("figure", figure.kind, *(shown or [config]), *words, "--output", output)
-    made(
-        *("report", "--config", config),
-        *("--tables", *here([f"{TABLE_FOLDER}/{name}.html" for name in reported.tables])),
-        *("--figures", *here([f"{figure.place}.png" for figure in figures])),
-        *("--results", str(results), "--output", str(results / REPORT)),
-    )
-
-
-def changed_tables(folder: Path, results: Path) -> list[str]:
-    """Names of the tables that differ from those stored with the records."""
-    study = load_study(results / CONFIG)
-    kept = {path.name: path.read_bytes() for path in (folder / TABLE_FOLDER).glob("*.md")}
-    made = {path.name: path.read_bytes() for path in _tables(results, of_study(study))}
-    return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))

@@ -220,7 +220,7 @@ def read_results(results: Path) -> Content:
         require_file(results, name)
     included, actions = [], []
     for name in _described_files(results, study):
-        _check_inside(results, name)
+        check_inside(results, name)
         if name.endswith(MANIFEST):
             action = read_action(results, name)
             if action.command == "crate":
@@ -247,9 +247,12 @@ def require_file(results: Path, name: str) -> None:
         raise InputError(f"{results / name}: is missing; finish the study with the workflow first")
 
 
-def _check_inside(results: Path, name: str) -> None:
-    """Refuse a link out of the results: it may lead to any file of this machine, and a crate is
-    published.
+def check_inside(results: Path, name: str) -> None:
+    """Refuse a link out of the results: it may lead to any file of this machine, and crates and
+    archives are published.
+
+    Raises:
+        InputError: the file is such a link.
     """
     place = (results / name).resolve()
     if not place.is_relative_to(results.resolve()):

@@ -135,9 +135,13 @@ def _inputs(
         yield role, source, given.sha256
 
 
+#: Folders above a file by which it is looked for.
+DEEPEST = 64
+
+
 def _moved(name: str, sha256: str, places: Sequence[Path]) -> Path | None:
     """A file with this digest whose path in one of these folders ends like the recorded one."""
-    parts = [part for part in Path(name).parts if part != os.pardir]
+    parts = [part for part in Path(name).parts if part != os.pardir][-DEEPEST:]
     ends = [Path(*parts[number:]) for number in range(len(parts))]
     files = (place / end for place in places for end in ends)
     return next((file for file in files if file.is_file() and sha256_file(file) == sha256), None)

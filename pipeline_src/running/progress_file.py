@@ -20,6 +20,9 @@ from pipeline_src.planning.places import PROGRESS
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[Number, Field(ge=0)]
+#: More than a training counts, and few enough to be divided.
+MOST = 10**12
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class _Part(BaseModel):
@@ -36,12 +39,12 @@ class Position(_Part):
     """
 
     stage: str
-    number: Annotated[int, Field(ge=1)]
-    stages: Annotated[int, Field(ge=1)]
-    epoch: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch: Annotated[int, Field(ge=0)]
-    batches: Annotated[int, Field(ge=1)]
+    number: Count
+    stages: Count
+    epoch: Count
+    epochs: Count
+    batch: Annotated[int, Field(ge=0, le=MOST)]
+    batches: Count
 
     @model_validator(mode="after")
     def _within(self) -> Position:

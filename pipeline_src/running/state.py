@@ -23,9 +23,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, leftovers
+from pipeline_src.files import atomic_path, leftovers, open_regular
 from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
 from pipeline_src.running.progress_file import TrainingProgress, write_progress
+from pipeline_src.text import printable
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,17 @@ def read_state(path: Path) -> Saved:
         InputError: it cannot be read, or is not what was written.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as stream:
+            content = stream.read()
     except OSError as error:
         raise InputError(f"{path}: state cannot be read ({error.strerror})") from None
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         raise InputError(f"{path}: state is damaged (its digest does not fit)")
     try:
         facts = json.loads(_metadata(content[32:])["facts"])
+        _check(facts)
         return Saved(load(content[32:]), facts)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: is not a training state ({error})") from None
 
 
@@ -157,9 +160,14 @@ def _metadata(content: bytes) -> dict[str, str]:
     return metadata
 
 
+def _check(facts: Any) -> None:
+    if not isinstance(facts["digest"], str) or not isinstance(facts.get("gpu", {}), dict):
+        raise TypeError("it does not say what it is a state of")
+
+
 def _described(gpu: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in gpu.items()) or "no GPU"
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

@@ -14,7 +14,8 @@ import yaml
 from conftest import Checkout
 
 from pipeline_src.errors import InputError
-from pipeline_src.provenance.archive import RECORDS, changed_tables, unpack
+from pipeline_src.provenance.archive import RECORDS
+from pipeline_src.provenance.restoring import changed_tables, unpack
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.doctor_slurm import examine_plugin, examine_slurm
 from pipeline_src.operations.cluster.findings import Finding, Severity
 from pipeline_src.operations.cluster.slurm import lines_of
+from pipeline_src.operations.extensions import named_modules
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.planning.models import Models
 from pipeline_src.provenance.environment import commit_problem
@@ -33,6 +34,7 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     if not on_cluster:
         yield from _convolutions(study)
     yield from _data(study)
+    yield from _modules(study)
     yield from _disk()
     problem = commit_problem()
     if problem:
@@ -112,7 +114,7 @@ def _data(study: Study) -> Iterator[Finding]:
         check_files(study)
     except InputError as error:
         yield Finding("error", str(error))
-    for name, found in inspect_data(study):
+    for name, found in inspect_data(study, run_modules=False):
         if isinstance(found, InputError):
             yield Finding(
                 "error", f"data set {name}: {found}", "give --set data_root=/path/to/data"
@@ -121,6 +123,16 @@ def _data(study: Study) -> Iterator[Finding]:
         said, *more = describe_data(name, found)
         warned = any(line.startswith("  warning:") for line in more)
         yield Finding("warning" if warned else "ok", "\n         ".join([said, *more]))
+
+
+def _modules(study: Study) -> Iterator[Finding]:
+    """Modules outside this project, which are not imported here."""
+    try:
+        named = named_modules(Models(study))
+    except InputError:
+        return  # `check_files` has told.
+    for line in named:
+        yield Finding("ok", line, "`check --import` imports it and looks at what it registers")
 
 
 def _disk() -> Iterator[Finding]:

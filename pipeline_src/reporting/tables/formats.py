@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
 from pipeline_src.tabular import csv_text
-from pipeline_src.text import one_line, printable
+from pipeline_src.text import markdown, one_line
 
 #: Formats of every table, by suffix.
 FORMATS = ("csv", "md", "tex", "html")
@@ -27,11 +27,6 @@ MATHEMATICS = {
     "<": "$<$",
     ">": "$>$",
 }
-#: Characters that begin a tag, reference, link, emphasis, code or escape in Markdown.
-MARKDOWN = re.compile(
-    r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[\[\]*`|]|\\(?=[!-/:-@\[-`{-~])|~(?=~)"
-    r"|(?<![^\W_])_|_(?![^\W_])"
-)
 SORTING = PACKAGE / "reporting" / "tables" / "sortable.js"
 
 
@@ -64,22 +59,9 @@ def _flat(layout: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
-    flat = _flat(layout).map(_markdown_text).rename(index=_markdown_text, columns=_markdown_text)
+    flat = _flat(layout).map(markdown).rename(index=markdown, columns=markdown)
     table = flat.to_markdown(disable_numparse=True)
-    return table + "\n\n" + "\n".join(f"- {_markdown_text(note)}" for note in notes) + "\n"
-
-
-def _markdown_text(text: object) -> str:
-    """Text within a cell or a line; a line break is written as a character reference, which is
-    shown as a space.
-    """
-    escaped = MARKDOWN.sub(_markdown_escape, str(text))
-    return printable(re.sub(r"[\n\r\t]", lambda found: f"&#{ord(found[0])};", escaped))
-
-
-def _markdown_escape(found: re.Match[str]) -> str:
-    sign = found[0]
-    return {"<": "&lt;", "&": "&amp;"}.get(sign, f"\\{sign}")
+    return table + "\n\n" + "\n".join(f"- {markdown(note)}" for note in notes) + "\n"
 
 
 def _latex(layout: pd.DataFrame, notes: list[str]) -> str:

@@ -57,7 +57,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "objects": ("a.npy", lambda p: saved(p, np.array([{}, 1])), "not a NumPy array"),
     "text array": ("a.npy", lambda p: saved(p, np.full((SIZE, SIZE), "a")), "type <U1"),
     "other keys": ("a.h5", lambda p: _hdf5(p, slices=np.ones(3)), "keys: slices"),
-    "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "no HDF5"),
+    "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "not an HDF5"),
     "unknown": ("a.dcm", lambda p: _written(p, b"DICM"), "an unknown kind"),
     "pointer": (
         "a.nii",
@@ -124,6 +124,36 @@ def test_a_file_of_others_is_never_overwritten(tmp_path: Path, capsys: Output) -
         assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
         assert str(tmp_path / "out/a.json") in one_line(capsys.readouterr().err)
         assert (tmp_path / "out/a.json").read_text() == content
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.png"])
+def test_a_result_that_was_not_made_here_is_never_overwritten(
+    name: str, tmp_path: Path, capsys: Output
+) -> None:
+    path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
+    assert f"{name} lies there" in one_line(capsys.readouterr().err)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
+def npy_header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize("shape", ["(-1, 16, 16)", "(10**30, 16)".replace("10**30", "9" * 30)])
+def test_sizes_that_cannot_be_are_one_line(shape: str, tmp_path: Path, capsys: Output) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n"
+    (tmp_path / "a.npy").write_bytes(npy_header(header))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", tmp_path / "a.npy") == 2
+    assert "a.npy" in one_line(capsys.readouterr().err)
+
+
+def test_numbers_beyond_those_of_the_network_are_one_line(tmp_path: Path, capsys: Output) -> None:
+    np.save(tmp_path / "a.npy", np.full((SIZE, SIZE, 1), 1e300))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", tmp_path / "a.npy") == 2
+    assert "NaN or infinite" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(
     real = nibabel.Nifti1Image.to_stream
 
     def stop(image: Any, stream: Any, **options: Any) -> None:
-        if list(out.rglob("*.json")):
+        if list(out.rglob("*.png")):
             stream.write(b"half")
             raise KeyboardInterrupt
         real(image, stream, **options)
