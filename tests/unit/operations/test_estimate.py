@@ -192,7 +192,7 @@ def test_overhead_of_jobs_is_added_to_each(study: Study) -> None:
         estimate(study, even_speed(study), slices, gpus=[1], gpu=False, job_overhead=seconds)
         for seconds in (0, 10)
     )
-    # Fifteen trainings one after another, then the evaluation.
+    # Seventeen trainings one after another, then the evaluation.
     assert slow.walls[1].median - plain.walls[1].median == pytest.approx(180, abs=1)
 
 
