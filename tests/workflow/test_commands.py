@@ -18,7 +18,7 @@ def trainings(output: str) -> int:
 def test_a_bare_dry_run_plans_the_demo(fresh: Checkout) -> None:
     done = fresh.snakemake("-n")
     assert done.returncode == 0, done.stderr
-    assert trainings(done.stdout + done.stderr) == 2 * 2 * 15 + 5  # with those of the ablations
+    assert trainings(done.stdout + done.stderr) == 2 * 2 * 17 + 5  # with those of the ablations
     assert not (fresh.root / "results").exists()
 
 
