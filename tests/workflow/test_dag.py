@@ -35,8 +35,8 @@ PANELS = [
     "Figure: teachers' reconstructions of heart at 4x",
 ]
 SCHEMES = ["Figure: the networks", "Figure: the recipes of distillation"]
-#: Kinds of figure of a study without ablations.
-MADE = [kind for kind in KINDS if kind != "panel_domain"]
+#: Kinds of figure of a study without ablations and shifts.
+MADE = [kind for kind in KINDS if kind not in ("panel_domain", "robustness")]
 
 
 @contextmanager
