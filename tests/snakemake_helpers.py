@@ -36,8 +36,8 @@ while not os.path.exists(address):
 os.set_inheritable(server.servers[0].stdin.fileno(), True)
 os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
 """
-#: Long enough to be hit in the middle: more than a second.
-EPOCHS = 80
+#: Long enough to be hit in the middle, after two states were saved: some seconds.
+EPOCHS = 160
 #: Seconds after which a test takes what it waits for to hang.
 PATIENCE = 600
 
@@ -127,7 +127,9 @@ class Study:
     def start_and_catch(self, *arguments: str, target: str = WEIGHTS) -> tuple[Run, int]:
         """Snakemake with its training half-way, and the training's process."""
         run = self.start(*arguments, target=target)
-        wait_for(lambda: (self.teacher / "training.state.previous").exists(), "the second state")
+        second = self.teacher / "training.state.previous"
+        wait_for(lambda: second.exists() or run.process.poll() is not None, "the second state")
+        assert second.exists(), f"ended before its second state: {run.said()}"
         return run, self.training()
 
     def training(self) -> int:

@@ -101,7 +101,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         open_regular(path).close()
         with safe_open(path, framework="np") as file:
             described = json.loads((file.metadata() or {}).get("description", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, tensor in tensors.items():
+            # Where another package has taught NumPy of them, they come as void.
+            if tensor.dtype.kind not in "biuf":
+                raise TypeError(f"{name} is of type {tensor.dtype}")
+        return tensors, described
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; the bundle is not whole") from None
     # TypeError: of numbers that NumPy does not have, such as bfloat16.

@@ -256,7 +256,7 @@ def test_numbers_that_are_no_weights_are_refused(
     tensors = {name: change(t).contiguous() for name, t in network.state_dict().items()}
     told = {"network": json.dumps(network.network.model_dump())}
     save_file(tensors, tmp_path / "w.safetensors", told)
-    with pytest.raises(InputError, match="are no weights"):
+    with pytest.raises(InputError, match="are not weights"):
         load_network(tmp_path / "w.safetensors")
 
 
@@ -311,8 +311,8 @@ def test_slices_smaller_than_the_window_of_ssim_are_one_line(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("kind", "content", "named"),
     [
-        ("curves", '{"settings": {"model": "student"}, "histories": []}', "is no manifest"),
-        ("curves", '{"settings": {"model": "student"}, "histories": [5]}', "is no manifest"),
+        ("curves", '{"settings": {"model": "student"}, "histories": []}', "is not a manifest"),
+        ("curves", '{"settings": {"model": "student"}, "histories": [5]}', "is not a manifest"),
         ("curves", '{"settings": {"model": "student"}, "histories": ["/dev/zero"]}', "a device"),
         ("curves", '{"settings": {"model": "student"}, "histories": ["h.csv"]}', "can be drawn"),
         ("mask", "", "does not say kind"),

@@ -49,7 +49,7 @@ def check_what_makes_it_anew(fresh: Checkout) -> None:
     (fresh.root / "scans/b3.npy").unlink()
     assert fresh.planned("reconstructions") == []
     code = fresh.root / "pipeline_src/inference/fitting.py"
-    code.write_text(code.read_text() + "\n# edited\n")
+    code.write_text(code.read_text() + "\nEDITED = True\n")
     assert fresh.planned("reconstructions") == ["Reconstructing: hospital"]
 
 

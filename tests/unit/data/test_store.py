@@ -161,7 +161,10 @@ def not_written(path: Path) -> None:
         (lambda p: replace_dataset(p, "slices", "[{"), "is damaged or not a volume store"),
         (lambda p: replace_dataset(p, "slices", 3), "is damaged or not a volume store"),
         (lambda p: replace_dataset(p, "slices", "[" * 20000), "is damaged or not a volume store"),
-        (lambda p: replace_dataset(p, "images", np.ones((2, 2))), "damaged or not a volume store"),
+        (
+            lambda p: replace_dataset(p, "images", np.ones((2, 2))),
+            "is damaged or not a volume store",
+        ),
         (another_pixel, "is damaged or not a volume store (it is not as it was written"),
         (not_written, "images: claims a shape of 1024x1024x512, but only 0 bytes"),
         (foreign_file, "is not a volume store; make one with the prepare command"),

@@ -57,7 +57,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "objects": ("a.npy", lambda p: saved(p, np.array([{}, 1])), "not a NumPy array"),
     "text array": ("a.npy", lambda p: saved(p, np.full((SIZE, SIZE), "a")), "type <U1"),
     "other keys": ("a.h5", lambda p: _hdf5(p, slices=np.ones(3)), "keys: slices"),
-    "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "no HDF5"),
+    "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "not an HDF5"),
     "unknown": ("a.dcm", lambda p: _written(p, b"DICM"), "an unknown kind"),
     "pointer": (
         "a.nii",

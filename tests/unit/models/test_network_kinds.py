@@ -192,7 +192,7 @@ def test_weights_have_no_module_imported(tmp_path: Path, whole: dict[str, Any]) 
     [
         (
             UNETS | {"kind": "unet_cascades"},
-            r"networks.teacher: kind: 'unet_cascades' is no kind "
+            r"networks.teacher: kind: 'unet_cascades' is not a kind "
             r"of network; did you mean 'unet_cascade'\?",
         ),
         (UNETS | {"depth": 3}, r"networks.teacher: depth: is a key of dc_cnn; .*`options`"),

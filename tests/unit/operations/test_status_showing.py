@@ -253,7 +253,7 @@ def test_a_list_with_too_many_notable_ones_shows_the_first_by_state() -> None:
     [
         ("nowhere", r"nowhere: no such folder or configuration; .*results/STUDY"),
         ("empty", r"empty: holds no config\.yaml, which a run writes there; .*--config"),
-        ("not.yaml", r"not\.yaml: holds no mapping"),
+        ("not.yaml", r"not\.yaml: is not a mapping"),
         ("bad.yaml", r"bad\.yaml: datasets: "),
     ],
 )

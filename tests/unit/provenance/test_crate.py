@@ -337,7 +337,7 @@ def test_a_manifest_that_lacks_something(key: str, results: Path) -> None:
 
 def test_a_manifest_that_is_no_mapping(results: Path) -> None:
     path = put(results / FOLDER / "student/manifest.json", "[1, 2]")
-    assert f"{path}: is no manifest" in refused(results)
+    assert f"{path}: is not a manifest" in refused(results)
     put(path, "{")
     assert f"{path}: is not valid JSON" in refused(results)
 

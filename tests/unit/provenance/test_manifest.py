@@ -70,7 +70,9 @@ def test_a_damaged_part_leaves_the_others(damage: Any, path: Path) -> None:
     alter(path, inputs=damage)
     manifest = Manifest.read(path, "command", "outputs")
     assert manifest.inputs == {}
-    with pytest.raises(InputError, match=r"manifest\.json: is no manifest .*\(inputs.*: ") as error:
+    with pytest.raises(
+        InputError, match=r"manifest\.json: is not a manifest .*\(inputs.*: "
+    ) as error:
         manifest.require("outputs", "inputs")
     assert "run the workflow again" in str(error.value)
 

@@ -74,7 +74,7 @@ BOMBS = {
     "one name twice": (header("a") * 2, "holds 'a' twice"),
     "a hole": (header(kind=tarfile.GNUTYPE_SPARSE), "no plain file"),
     "a hole of terabytes": (extended(GNU_sparse_size="9" * 20, GNU_sparse_map="0,1"), "no plain"),
-    "a size below nothing": (extended(size="-5"), "config.yaml: holds no mapping"),
+    "a size below nothing": (extended(size="-5"), "config.yaml: is not a mapping"),
     "a name with an end": (extended(path="a\0b"), "lacks config.yaml"),
     "deep folders": (
         header("x", len(DEEP), tarfile.GNUTYPE_LONGNAME) + DEEP.ljust(3584, b"\0") + header(),

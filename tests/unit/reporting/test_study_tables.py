@@ -243,7 +243,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     "variants": (SMALL.assign(variant="a.b"), ["variants"]),
     "twice": (pd.concat([SMALL, SMALL]), ["measured more than once"]),
     "zero filling twice": (pd.concat([SMALL, ZERO, ZERO]), ["there twice"]),
-    "half a seed": (SMALL.assign(seed=SMALL["seed"] + 0.5), ["seed", "no number"]),
+    "half a seed": (SMALL.assign(seed=SMALL["seed"] + 0.5), ["seed", "not a seed"]),
     "parts": (
         pd.concat([SMALL, SMALL.assign(part="validation")]),
         ["of one part", "test and validation"],

@@ -22,7 +22,7 @@ from training_helpers import (
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
 from pipeline_src.models.weights import load_network
-from pipeline_src.planning.code import PACKAGE
+from pipeline_src.planning.code import PACKAGE, digests
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.sampling.masks import read_mask
 
@@ -83,13 +83,13 @@ def test_manifest_says_what_was_trained_from_what(
     assert manifest["acceleration"] == "4x"
     assert manifest["data_digest"] == read_store(files.store).digest
     assert manifest["mask"] == read_mask(files.mask).description
-    digests = {"store": sha256_file(files.store), "mask": sha256_file(files.mask)}
+    given_digests = {"store": sha256_file(files.store), "mask": sha256_file(files.mask)}
     teacher = "sft_teacher" if run.startswith("sft_kd") else "teacher"
     if "kd" in run:
-        digests["teacher"] = sha256_file(runs[teacher] / "weights.safetensors")
+        given_digests["teacher"] = sha256_file(runs[teacher] / "weights.safetensors")
     if run.startswith("sft_kd"):
-        digests["warm_start"] = sha256_file(runs[teacher] / "student_weights.safetensors")
-    assert {role: given["sha256"] for role, given in manifest["inputs"].items()} == digests
+        given_digests["warm_start"] = sha256_file(runs[teacher] / "student_weights.safetensors")
+    assert {role: given["sha256"] for role, given in manifest["inputs"].items()} == given_digests
     for given in manifest["inputs"].values():
         assert sha256_file(runs[run] / given["path"]) == given["sha256"]
     assert manifest["histories"] == [f"history_{stage}.csv" for stage in RUNS[run]]
@@ -98,7 +98,7 @@ def test_manifest_says_what_was_trained_from_what(
         assert digest == sha256_file(runs[run] / name)
     assert ("distillation/losses/at.py" in manifest["code"]) == ("kd" in run)
     engine = PACKAGE / "training/engine.py"
-    assert manifest["code"]["training/engine.py"] == sha256_file(engine)
+    assert manifest["code"]["training/engine.py"] == digests([engine])["training/engine.py"]
     [recorded] = manifest["runs"]
     assert recorded["seconds"] > 0
     assert recorded["processor"]
