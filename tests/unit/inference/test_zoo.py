@@ -1,0 +1,30 @@
+"""Released weights are whole, and give what they gave when they were released."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_src.inference.bundle import check_bundle
+from pipeline_src.inference.bundle_files import read_config
+
+ZOO = Path(__file__).resolve().parents[3] / "zoo"
+BUNDLES = sorted(path.parent for path in ZOO.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_a_released_bundle_is_whole_and_computes_its_sample(bundle: Path) -> None:
+    found = check_bundle(bundle)
+    assert any(line.startswith("torch ") for line in found)
+    assert sum(path.stat().st_size for path in bundle.iterdir()) < 2 << 20
+    card = (bundle / "README.md").read_text()
+    assert "CC-BY-NC-SA-4.0" in card
+    assert "PSNR (dB)" in card
+
+
+def test_the_zoo_has_a_teacher_and_students() -> None:
+    depths = [read_config(bundle).network.depth for bundle in BUNDLES]
+    assert sorted(depths) == [3, 3, 5]
+    # Not drawn phantoms.
+    assert not any(read_config(bundle).origin.synthetic for bundle in BUNDLES)
