@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pipeline_src.acceleration.compiled import CompilationError
 from pipeline_src.errors import InputError
 from pipeline_src.files import (
     atomic_path,
@@ -25,7 +24,6 @@ from pipeline_src.files import (
 from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reconstruct
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volumes import Scratch, Volume
-from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.planning.code import digests
 from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 from pipeline_src.planning.steps import reconstruct_step
@@ -33,44 +31,8 @@ from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
-from pipeline_src.training.device import set_convolution_precision
 
 FORMAT = "sft-kd-recon reconstruction 1"
-
-
-def place(wanted: str, threads: int) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`, set up so that runs are reproducible to the bit.
-
-    Raises:
-        InputError: CUDA is requested but there is none.
-    """
-    torch.set_num_threads(threads)
-    seen = torch.cuda.is_available()
-    if wanted == "cuda" and not seen:
-        raise InputError("--device cuda: torch sees no CUDA device; give --device cpu")
-    device = torch.device("cuda" if wanted != "cpu" and seen else "cpu")
-    if device.type == "cuda":
-        set_convolution_precision("ieee")
-    return device
-
-
-def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
-    """Use torch's convolutions (`library`), as in the evaluation, or the compiled ones.
-
-    Raises:
-        InputError: the compiled ones are not available.
-    """
-    if kind == "library":
-        return
-    if device.type != "cpu":
-        raise InputError("--convolutions compiled: these are for the CPU; give --device cpu")
-    try:
-        use_kernels(trained.network, "fp32")
-    except CompilationError as error:
-        raise InputError(
-            f"--convolutions compiled: they cannot be made here ({error}); give --convolutions "
-            "library"
-        ) from None
 
 
 def _upright(volume: Volume, trained: Trained) -> Volume:

@@ -248,8 +248,7 @@ def require_file(results: Path, name: str) -> None:
 
 
 def check_inside(results: Path, name: str) -> None:
-    """Refuse a link out of the results: it may lead to any file of this machine, and crates and
-    archives are published.
+    """Refuse a link out of the results, since crates and archives are published.
 
     Raises:
         InputError: the file is such a link.

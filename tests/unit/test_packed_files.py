@@ -19,7 +19,7 @@ from reporting_helpers import write_chain
 from safetensors.torch import save
 from unit_helpers import GOOD
 
-from pipeline_src.config.load import parse_value
+from pipeline_src.config.load import read_yaml
 from pipeline_src.data import nifti_files
 from pipeline_src.data.nifti_files import read_nifti
 from pipeline_src.errors import InputError
@@ -92,9 +92,10 @@ def test_other_kinds_are_not_opened(suffix: str, tmp_path: Path) -> None:
     ],
     ids=lambda text: text[:12],
 )
-def test_values_that_are_not_of_their_tag(text: str) -> None:
-    with pytest.raises(InputError, match=r"--set a: the value is not valid YAML"):
-        parse_value(text, "--set a")
+def test_values_that_are_not_of_their_tag(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"study: {text}\n")
+    with pytest.raises(InputError, match=r"a\.yaml: is not valid YAML"):
+        read_yaml(tmp_path / "a.yaml")
 
 
 def test_packed_tables_are_not_unpacked(tmp_path: Path) -> None:
