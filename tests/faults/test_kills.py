@@ -12,7 +12,7 @@ from fault_helpers import KILLED, KINDS, Start, Uninterrupted, assert_same_resul
 from fault_worker import Job
 
 from pipeline_src.files import leftovers
-from pipeline_src.running.state import NAME
+from pipeline_src.planning.places import STATE
 
 pytest_plugins = ["shared_fixtures"]
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +45,7 @@ def test_killed_at_random_instants(
                 break
             assert status == KILLED, log(output)
             killed += 1
-            in_a_save += bool(leftovers(output / NAME))
+            in_a_save += bool(leftovers(output / STATE))
         else:
             assert finish(start(job(kind, output))) == 0, log(output)
         resumed += log(output).count("goes on after")

@@ -30,8 +30,9 @@ from fault_worker import Job
 from training_helpers import SIZE, Files, prepared_data
 
 from pipeline_src.data.store import write_store
+from pipeline_src.planning.places import PREVIOUS_STATE, STATE
 from pipeline_src.running.lock import is_locked
-from pipeline_src.running.state import NAME, PREVIOUS, read_state
+from pipeline_src.running.state import read_state
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -53,9 +54,9 @@ def stopped(job: Make, start: Start, tmp_path: Path) -> Path:
     """The folder of a training that was killed half-way."""
     output = tmp_path / "stopped"
     # Between the two renames of a save there is only the state before: then a little further.
-    while not (output / NAME).exists():
+    while not (output / STATE).exists():
         process = start(job(KIND, output))
-        wait_for(lambda: (output / PREVIOUS).exists() and (output / NAME).exists())
+        wait_for(lambda: (output / PREVIOUS_STATE).exists() and (output / STATE).exists())
         process.kill()
         assert finish(process) == KILLED
     (tmp_path / "stopped.log").unlink()
@@ -74,7 +75,7 @@ def test_signal_saves_and_exits_with_its_own_status(
     output = tmp_path / "out"
     # Nothing but the signal makes it save within an epoch.
     process = start(replace(job(KIND, output), save_every=1e9))
-    wait_for(lambda: (output / NAME).exists())
+    wait_for(lambda: (output / STATE).exists())
     assert process.pid is not None
     os.kill(process.pid, number)
     assert finish(process) == INTERRUPTED, log(output)
@@ -101,10 +102,10 @@ def test_full_disk_at_the_end_keeps_the_state(
     stopped: Path, job: Make, start: Start, uninterrupted: Uninterrupted, seen: Seen
 ) -> None:
     """Too small for the weights: one line, and nothing of what was trained is lost."""
-    before = (stopped / NAME).read_bytes()
+    before = (stopped / STATE).read_bytes()
     assert finish(start(job(KIND, stopped, largest_file=2500))) == INPUT_ERROR
     assert "weights.safetensors: cannot be written (" in log(stopped).splitlines()[-1]
-    assert (stopped / NAME).read_bytes() == before
+    assert (stopped / STATE).read_bytes() == before
     assert not (stopped / "weights.safetensors").exists()
     assert finish(start(job(KIND, stopped))) == 0
     assert_same_result(stopped, uninterrupted(KIND)[0])
@@ -115,7 +116,7 @@ def test_damaged_state_falls_back_to_the_one_before(
     stopped: Path, job: Make, start: Start, uninterrupted: Uninterrupted, kills: int, seen: Seen
 ) -> None:
     draw = random.Random("bytes")
-    current, previous = stopped / NAME, stopped / PREVIOUS
+    current, previous = stopped / STATE, stopped / PREVIOUS_STATE
     good = {path: path.read_bytes() for path in (current, previous)}
     for _ in range(kills):
         for path, content in good.items():
@@ -137,7 +138,7 @@ def test_damaged_state_falls_back_to_the_one_before(
 def test_both_states_damaged_starts_anew(
     stopped: Path, job: Make, start: Start, uninterrupted: Uninterrupted
 ) -> None:
-    for name in (NAME, PREVIOUS):
+    for name in (STATE, PREVIOUS_STATE):
         (stopped / name).write_bytes(b"")
     assert finish(start(job(KIND, stopped))) == 0
     assert "goes on after" not in log(stopped)
@@ -150,7 +151,7 @@ def test_state_of_another_training_is_refused_with_a_line(
     other = job(KIND, stopped)
     configuration = {**TWO_STAGE, "training": {**TWO_STAGE["training"], "learning_rate": 0.01}}
     assert finish(start(replace(other, configuration=configuration))) == 0
-    assert f"{stopped / NAME}: not resumed, it is the state of another training" in log(stopped)
+    assert f"{stopped / STATE}: not resumed, it is the state of another training" in log(stopped)
     assert "goes on after" not in log(stopped)
     assert not list(stopped.glob("training.*"))
     seen("state of another configuration", KIND, 1, "refused with a line; trained anew")
@@ -169,7 +170,7 @@ def test_loss_that_is_no_number_names_the_batch_and_keeps_the_last_good_state(
     [line] = [text for text in log(bad.output).splitlines() if text.startswith("error: ")]
     assert "stage reconstruction, epoch 1, training batch " in line
     assert "b)" in line
-    state = bad.output / NAME
+    state = bad.output / STATE
     if state.exists():  # of the batches before
         for name, tensor in read_state(state).tensors.items():
             assert tensor.isfinite().all(), name
@@ -198,7 +199,7 @@ def test_diverging_training_keeps_the_last_good_state(
     assert finish(start(wanted)) == INPUT_ERROR, log(wanted.output)
     last = log(wanted.output).splitlines()[-1]
     assert "stage joint, epoch " in last
-    saved = read_state(wanted.output / NAME)
+    saved = read_state(wanted.output / STATE)
     assert all(tensor.isfinite().all() for tensor in saved.tensors.values())
     assert saved.facts["position"]["epoch"] > 1
     # Started again it goes on from there, and stops at the same place with the same words.
@@ -212,7 +213,7 @@ def two_at_once(job: Make, start: Start, output: Path) -> list[ForkServerProcess
     first = start(job(KIND, output, kill_at=40, kill_by=signal.SIGSTOP))
     status = Path(f"/proc/{first.pid}/stat")
     wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
-    assert (output / NAME).exists()
+    assert (output / STATE).exists()
     second = start(job(KIND, output))
     wait_for(lambda: "waiting for process" in log(output))
     return [first, second]
