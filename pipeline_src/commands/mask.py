@@ -14,6 +14,7 @@ from pipeline_src.commands import (
     dataset_of,
     study_of_repeat,
 )
+from pipeline_src.config.setting import acceleration_factor
 from pipeline_src.planning.steps import mask_step
 
 
@@ -47,8 +48,7 @@ def mask(options: argparse.Namespace) -> Made:
 
 
 def _factor(text: str) -> int:
-    digits = text.removesuffix("x")
-    factor = int(digits) if digits.isdecimal() else 0
-    if factor < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is impossible; it must be 2x or more")
-    return factor
+    try:
+        return acceleration_factor(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is impossible; it must be 2x or more") from None

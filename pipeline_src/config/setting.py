@@ -10,6 +10,19 @@ def acceleration_name(factor: int) -> str:
     return f"{factor}x"
 
 
+def acceleration_factor(name: str) -> int:
+    """The factor of an acceleration such as `4x` or `4`.
+
+    Raises:
+        ValueError: it is not a whole number of 2 or more.
+    """
+    digits = name.removesuffix("x")
+    factor = int(digits) if digits.isascii() and digits.isdecimal() else 0
+    if factor < 2:
+        raise ValueError(f"{name!r} is not an acceleration such as 4x")
+    return factor
+
+
 class Setting(NamedTuple):
     """A setting of a study.
 

@@ -143,22 +143,13 @@ def refuse_mixed_orientations(volumes: list[VolumeReference]) -> None:
     Raises:
         InputError: they do; the files of the rarer orientations are named.
     """
-    found: dict[str, list[VolumeReference]] = defaultdict(list)
-    for volume in volumes:
-        orientation = volume.header().orientation
-        if orientation is not None:
-            found[orientation].append(volume)
-    if len(found) < 2:
-        return
-    usual, *others = sorted(found, key=lambda axes: len(found[axes]), reverse=True)
-    odd = [f"{volume.label} ({axes})" for axes in others for volume in found[axes]]
-    more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
-    raise InputError(
-        f"{', '.join(odd[:EXAMPLES])}{more}: axes point another way than those of the other "
-        f"{len(found[usual])} volumes ({usual}), so slices would be of different planes or turned; "
-        f"set orientation: {usual} (every file is turned) or orientation: as_stored of a source of "
-        "kind: nifti"
-    )
+    if mixed := _mixed([(volume.header().orientation, volume) for volume in volumes]):
+        usual, count, odd = mixed
+        raise InputError(
+            f"{odd}: axes point another way than those of the other {count} volumes ({usual}), so "
+            f"slices would be of different planes or turned; set orientation: {usual} (every file "
+            "is turned) or orientation: as_stored of a source of kind: nifti"
+        )
 
 
 def refuse_mixed_axes(volumes: list[VolumeReference]) -> None:
@@ -167,22 +158,31 @@ def refuse_mixed_axes(volumes: list[VolumeReference]) -> None:
     Raises:
         InputError: some were; those along the rarer axes are named.
     """
-    found: dict[int, list[VolumeReference]] = defaultdict(list)
-    for volume in volumes:
-        axis = volume.header().thick_axis
-        if axis is not None:
-            found[axis].append(volume)
-    if len(found) < 2:
-        return
-    usual, *others = sorted(found, key=lambda axis: len(found[axis]), reverse=True)
-    odd = [f"{volume.label} (axis {axis})" for axis in others for volume in found[axis]]
+    axes = [(volume.header().thick_axis, volume) for volume in volumes]
+    if mixed := _mixed([(None if a is None else f"axis {a}", volume) for a, volume in axes]):
+        usual, count, odd = mixed
+        raise InputError(
+            f"{odd}: has thick slices along another axis than the other {count} volumes ({usual}), "
+            "so one of both would be cut across; leave them out, or set orientation: RAS (planes "
+            "alike, whatever the slices were) or orientation: as_stored of a source of kind: nifti"
+        )
+
+
+def _mixed(found: list[tuple[str | None, VolumeReference]]) -> tuple[str, int, str] | None:
+    """What most volumes are, how many these are, and the others in words; None where all are alike.
+
+    Volumes of which it is not known, None, do not count.
+    """
+    groups: dict[str, list[VolumeReference]] = defaultdict(list)
+    for what, volume in found:
+        if what is not None:
+            groups[what].append(volume)
+    if len(groups) < 2:
+        return None
+    usual, *others = sorted(groups, key=lambda what: len(groups[what]), reverse=True)
+    odd = [f"{volume.label} ({what})" for what in others for volume in groups[what]]
     more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
-    raise InputError(
-        f"{', '.join(odd[:EXAMPLES])}{more}: has thick slices along another axis than the other "
-        f"{len(found[usual])} volumes (axis {usual}), so one of both would be cut across; leave "
-        "them out, or set orientation: RAS (planes alike, whatever the slices were) or "
-        "orientation: as_stored of a source of kind: nifti"
-    )
+    return usual, len(groups[usual]), f"{', '.join(odd[:EXAMPLES])}{more}"
 
 
 def equal_files(chosen: Chosen) -> list[str]:

@@ -114,6 +114,8 @@ class Evaluator:
             )
         require_labels(labels, self._store, self._mask, [store, mask])
         self._part, self._labels = part, labels
+        # Further columns, of those who measure under other conditions.
+        self._conditions: dict[str, str] = {}
         self._images, self._rows = self._store.part(part)
         if self._rows.empty:
             there = ", ".join(f"{name} {count}" for name, count in self._store.patients.items())
@@ -209,15 +211,28 @@ class Evaluator:
         """
         torch.set_num_threads(subject.threads)
         reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
-        slices = slice_metrics(self._images, reconstructions, self._data_range)
-        slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
-        volumes = volume_metrics(self._images, reconstructions, slices, self._data_range)
-        identity = {**self._labels, **subject.labels, "part": self._part, **self._source}
+        slices, volumes = self._measured(reconstructions)
         for name, table in ((SLICES, slices), (VOLUMES, volumes)):
-            named = pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
-            write_rows(output / name, named)
+            write_rows(output / name, self._named(subject, table))
         self._write_panel(subject, output, reconstructions, slices)
         return [output / name for name in (VOLUMES, SLICES, PANEL)]
+
+    def _measured(self, reconstructions: NDArray[np.float32]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """All metrics of reconstructions `(slices, rows, columns)`, per slice and per volume."""
+        slices = slice_metrics(self._images, reconstructions, self._data_range)
+        slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
+        return slices, volume_metrics(self._images, reconstructions, slices, self._data_range)
+
+    def _named(self, subject: Subject, table: pd.DataFrame) -> pd.DataFrame:
+        """Metrics with the columns that say what they are of."""
+        identity: dict[str, str | int | float] = {
+            **self._labels,
+            **self._conditions,
+            **subject.labels,
+            "part": self._part,
+            **self._source,
+        }
+        return pd.concat([pd.DataFrame([identity] * len(table)), table], axis=1)
 
     def _write_panel(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_src.config.shifts import Shift
+from pipeline_src.config.setting import acceleration_factor
+from pipeline_src.config.shifts import Family, Shift
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import BATCH, Evaluator, Subject, through
-from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
 from pipeline_src.evaluation.results import DATA_DIGITS
 from pipeline_src.models.weights import load_network
 from pipeline_src.sampling.data_fidelity import data_fidelity
@@ -24,7 +24,7 @@ from pipeline_src.sampling.families import draw_samples
 from pipeline_src.sampling.masks import Mask, described_mask, read_mask
 
 #: What is drawn for shifts; each has a stream of its own. The order must stay.
-STREAMS = ("seed", "acceleration", "noise", "equispaced", "uniform", "gaussian", "poisson_disc")
+STREAMS = ("seed", "acceleration", "noise", *get_args(Family))
 SHIFT = "shift"
 
 
@@ -110,9 +110,12 @@ class ShiftedEvaluator(Evaluator):
         of_data = {"dataset": shift.value} if shift.kind == "data" else {}
         super().__init__(store, mask, part, labels | of_data)
         self._shift, self._seed, self._trained = shift, seed, read_mask(mask)
-        self._labels = labels
+        self._labels, self._conditions = labels, {SHIFT: shift.name}
         if shift.draws_mask:
-            factor = _factor(labels["acceleration"])
+            try:
+                factor = acceleration_factor(labels["acceleration"])
+            except ValueError as error:
+                raise InputError(f"--acceleration: {error}") from None
             self._mask = shifted_mask(shift, self._trained, seed, center_lines, factor)
             self._fidelity = data_fidelity(self._mask)
             self._source |= {
@@ -150,14 +153,8 @@ class ShiftedEvaluator(Evaluator):
         tables = []
         for subject in subjects:
             torch.set_num_threads(subject.threads)
-            images = self._reconstructions(subject)
-            slices = slice_metrics(self._images, images, self._data_range)
-            slices = pd.concat([self._rows[["patient", "frame", "volume"]], slices], axis=1)
-            measured = volume_metrics(self._images, images, slices, self._data_range)
-            identity: dict[str, Any] = {**self._labels, SHIFT: self._shift.name, **subject.labels}
-            identity |= {"part": self._part, **self._source}
-            named = pd.DataFrame([identity] * len(measured))
-            tables.append(pd.concat([named, measured], axis=1))
+            _, measured = self._measured(self._reconstructions(subject))
+            tables.append(self._named(subject, measured))
         return pd.concat(tables, ignore_index=True)
 
     @torch.no_grad()
@@ -178,15 +175,3 @@ class ShiftedEvaluator(Evaluator):
             image = through(network, zero_filled * scale, self._fidelity)
             found.append(image / scale)
         return torch.cat(found)[:, 0].numpy()
-
-
-def _factor(acceleration: str) -> int:
-    """The number in `4x`.
-
-    Raises:
-        InputError: there is none.
-    """
-    number = acceleration.removesuffix("x")
-    if not (number.isascii() and number.isdigit() and 0 < int(number) <= 10**4):
-        raise InputError(f"--acceleration {acceleration}: is none; give such as 4x")
-    return int(number)

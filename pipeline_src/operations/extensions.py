@@ -12,18 +12,15 @@ from pipeline_src.planning.models import Models
 
 def has_extensions(models: Models) -> bool:
     """Whether a study has networks, losses or options that can only be checked with torch."""
-    return any(
-        study.networks.others
-        or any(m.module or m.options for m in study.methods.values())
-        or any(isinstance(d.source, OwnSource) for d in study.datasets.values())
+    return bool(models.named_modules()) or any(
+        study.networks.others or any(method.options for method in study.methods.values())
         for study in models.studies
     )
 
 
 def network_modules(models: Models) -> list[str]:
     """Modules outside this project that register networks of a study or of its variants."""
-    found = {n.module for study in models.studies for n in study.networks.others.values()}
-    return sorted(module for module in found if module is not None)
+    return sorted({one.module for one in models.named_modules() if one.kind == "network"})
 
 
 def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
@@ -53,28 +50,18 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
                 source_options(dataset.source)
         _check_losses(study, run_modules=run_modules, networks_seen=not unseen)
     if not run_modules:
-        for line in named_modules(models):
+        for line in module_lines(models):
             yield f"{line}, which a run imports; --import does it now"
 
 
-def named_modules(models: Models) -> list[str]:
+def module_lines(models: Models) -> list[str]:
     """The modules outside this project that a study or its variants name, each as a line of whose
     it is and the file that it is in; none is imported.
 
     Raises:
         InputError: there is no such module.
     """
-    found = set()
-    for study in models.studies:
-        for role, network in study.networks.others.items():
-            if network.module:
-                found.add(f"network {role}: {network.source(role)}")
-        for name, method in study.methods.items():
-            if method.module:
-                found.add(f"method {name}: {method.source(name)}")
-        for name, dataset in study.datasets.items():
-            if isinstance(dataset.source, OwnSource):
-                found.add(f"data set {name}: {dataset.source.source(name)}")
+    found = {f"{one.kind} {one.name}: {one.source()}" for one in models.named_modules()}
     return sorted(found)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline_src.config.datasets import OwnSource
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
+from pipeline_src.planning.given_files import source_files_of
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
@@ -161,43 +162,6 @@ def gpu_wanted(study: Study, elsewhere: bool = False) -> bool:
     device = study.training.device
     seen = elsewhere or not why_no_gpu()
     return device == "cuda" or (device == "auto" and seen)
-
-
-def source_files_of(study: Study, dataset: str) -> list[str]:
-    """The data files of a data set, so that it is prepared again when one has changed.
-
-    Empty if the data does not exist (yet): a plan can be shown without it, and the preparation then
-    says what is missing.
-    """
-    from pipeline_src.data.sources import list_volumes
-
-    try:
-        # However its folder is spelled, a file is the same.
-        volumes = list_volumes(study.datasets[dataset].source, Path(study.data_root).resolve())
-    except InputError:
-        return []
-    return [str(path) for volume in volumes for path in volume.files]
-
-
-def reconstructed_files(study: Study, name: str, output: str) -> list[str]:
-    """The files of an entry of `reconstruct`, so that changed ones are reconstructed anew.
-
-    Those that it lists where they are not (all) there, which the command then says.
-    """
-    from pipeline_src.inference.inputs import list_inputs
-
-    asked = study.reconstruct[name]
-    given = asked.paths(str(Path(study.data_root).resolve()))
-    try:
-        return [str(path) for path, _ in list_inputs(given, asked.pattern, Path(output))]
-    except InputError:
-        return given
-
-
-def source_folder(study: Study, dataset: str) -> Path | None:
-    """The folder of a data set's files; None where it is drawn."""
-    path = getattr(study.datasets[dataset].source, "path", None)
-    return Path(study.data_root, path) if path else None
 
 
 def voxels_of_largest(study: Study, dataset: str) -> int:

@@ -102,18 +102,15 @@ def code_of(source: bytes) -> str:
     another way.
     """
     lines = [bytearray(line) for line in source.splitlines()]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if first is not None and ast.get_docstring(node, clean=False) is not None:
-                assert first.end_lineno is not None
-                assert first.end_col_offset is not None
-                for number in range(first.lineno - 1, first.end_lineno):
-                    begin = first.col_offset if number == first.lineno - 1 else 0
-                    last = number == first.end_lineno - 1
-                    end = first.end_col_offset if last else len(lines[number])
-                    # Blanks, so that what stands behind it keeps its place.
-                    lines[number][begin:end] = b" " * (end - begin)
+    for docstring in _docstrings(ast.parse(source)):
+        assert docstring.end_lineno is not None
+        first, last = docstring.lineno - 1, docstring.end_lineno - 1
+        for number in range(first, last + 1):
+            begin = docstring.col_offset if number == first else 0
+            end = docstring.end_col_offset if number == last else len(lines[number])
+            assert end is not None
+            # Blanks, so that what stands behind it keeps its place.
+            lines[number][begin:end] = b" " * (end - begin)
     blanked = [line.decode() for line in lines]
     text = "\n".join(blanked) + "\n"
     go_on: set[int] = set()  # rows whose end is within a string
@@ -126,6 +123,13 @@ def code_of(source: bytes) -> str:
     rows = enumerate(blanked, start=1)
     kept = [(row, line) for row, line in rows if line.strip() or row - 1 in go_on]
     return "\n".join(line if row in go_on else line.rstrip() for row, line in kept)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.stmt]:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            yield node.body[0]
 
 
 def package_digest() -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
+from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.load import check_study
 from pipeline_src.config.presets import preset_values
 from pipeline_src.config.recipes import RECIPES
@@ -11,8 +14,33 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.errors import InputError
+from pipeline_src.modules import source_of_module
 from pipeline_src.planning.names import split_model_name, split_variant
 from pipeline_src.planning.plans import TrainingPlan, training_plan
+
+
+class NamedModule(NamedTuple):
+    """A module outside this project that a study names.
+
+    Attributes:
+        kind: of what it registers: `network`, `method` or `data set`.
+        name: what the study calls that.
+        module: its import path.
+        key: of the configuration that names it.
+    """
+
+    kind: str
+    name: str
+    module: str
+    key: str
+
+    def source(self) -> Path:
+        """Its file; nothing of it is imported.
+
+        Raises:
+            InputError: there is no such module.
+        """
+        return source_of_module(self.module, self.key)
 
 
 class Models:
@@ -65,6 +93,24 @@ class Models:
     def studies(self) -> list[Study]:
         """The study, and each of its variants."""
         return list(self._studies.values())
+
+    def named_modules(self) -> list[NamedModule]:
+        """The modules outside this project that the study or its variants name, each once."""
+        found = set()
+        for study in self.studies:
+            for role, network in study.networks.others.items():
+                if network.module:
+                    key = f"networks.{role}.module"
+                    found.add(NamedModule("network", role, network.module, key))
+            for name, method in study.methods.items():
+                if method.module:
+                    key = f"methods.{name}.module"
+                    found.add(NamedModule("method", name, method.module, key))
+            for name, dataset in study.datasets.items():
+                if isinstance(dataset.source, OwnSource):
+                    key = f"datasets.{name}.source.module"
+                    found.add(NamedModule("data set", name, dataset.source.module, key))
+        return sorted(found)
 
     def study_of(self, name: str) -> Study:
         """The study, with the changes of the name's variant.

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
-from pipeline_src.operations.preflight import reconstructed_files
 from pipeline_src.planning import steps
+from pipeline_src.planning.given_files import reconstructed_files
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     COST,

@@ -23,6 +23,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.code import digests, sources
+from pipeline_src.planning.given_files import source_files_of
 from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.provenance.manifest import Manifest
@@ -47,8 +48,6 @@ class Step:
 
 def prepare_step(study: Study, dataset: str) -> Step:
     """A data set's store."""
-    from pipeline_src.operations.preflight import source_files_of
-
     chosen = study.datasets[dataset]
     settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
     volumes = [Path(path) for path in source_files_of(study, dataset)]

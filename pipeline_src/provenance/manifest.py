@@ -29,11 +29,13 @@ FORMER_NAMES = {"runs": "sittings", "settings": "plan"}
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a record, whose values are what they are declared to be."""
+
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class Given(_Part):
+class Given(Part):
     """An input file: its path from the manifest's folder, and its state when it was read.
 
     `size` is in bytes, `modified` in nanoseconds since 1970.
@@ -45,7 +47,7 @@ class Given(_Part):
     sha256: str
 
 
-class Run(_Part):
+class Run(Part):
     """One process's share of a result; see `RunRecorder.so_far`. Unknown values are None."""
 
     started: str | None = None
@@ -63,7 +65,7 @@ class Run(_Part):
     system: str | None = None
 
 
-class MadeBy(_Part):
+class MadeBy(Part):
     """The code and the packages that made a result; see `environment.record`."""
 
     version: str = ""
@@ -72,7 +74,7 @@ class MadeBy(_Part):
     packages: dict[str, str] = {}
 
 
-class BestEpoch(_Part):
+class BestEpoch(Part):
     """The epoch whose weights a training kept."""
 
     validation_loss: float | None = None

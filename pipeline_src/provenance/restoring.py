@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline_src.config import Study, load_study
-from pipeline_src.config.datasets import OwnSource
 from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, whole_folder
 from pipeline_src.planning.models import Models
@@ -71,9 +70,10 @@ def unpack(folder: Path, results: Path, *, run_modules: bool = False) -> Study:
         except InputError as error:
             said = str(error).removeprefix(f"{unpacked}/")
             raise InputError(f"{path}: in it, {said}") from None
-        if not run_modules and (modules := _outside_modules(study)):
+        modules = [] if run_modules else [one.module for one in Models(study).named_modules()]
+        if modules:
             raise InputError(
-                f"{path}: its study names the module {modules[0]}, whose code figures and report "
+                f"{path}: its study names the module {min(modules)}, whose code figures and report "
                 "run; if you trust it, give --import"
             )
         names = recorded_files(study)
@@ -97,17 +97,6 @@ def _write(place: Path, entry: tarfile.TarInfo, packed: tarfile.TarFile) -> None
     assert content is not None
     with content, place.open("wb") as target:
         shutil.copyfileobj(content, target)
-
-
-def _outside_modules(study: Study) -> list[str]:
-    """Modules outside this project that a study or its variants name."""
-    found: set[str | None] = set()
-    for each in Models(study).studies:
-        found |= {network.module for network in each.networks.others.values()}
-        found |= {method.module for method in each.methods.values()}
-        sources = (dataset.source for dataset in each.datasets.values())
-        found |= {source.module for source in sources if isinstance(source, OwnSource)}
-    return sorted(module for module in found if module is not None)
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:

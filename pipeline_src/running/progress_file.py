@@ -12,24 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
 from pipeline_src.planning.places import PROGRESS
+from pipeline_src.provenance.manifest import Amount, Part
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Amount = Annotated[Number, Field(ge=0)]
 #: More than a training counts, and few enough to be divided.
 MOST = 10**12
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class Position(_Part):
+class Position(Part):
     """How far an unfinished training is, according to its last saved state.
 
     Attributes:
@@ -66,7 +62,7 @@ class Position(_Part):
         )
 
 
-class TrainingProgress(_Part):
+class TrainingProgress(Part):
     """What is known about an unfinished training at its last saved state.
 
     Attributes:

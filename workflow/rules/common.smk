@@ -19,16 +19,18 @@ from pipeline_src.operations.estimate.work import slices_of_store
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
+from pipeline_src.planning.given_files import (
+    reconstructed_files,
+    source_files_of,
+    source_folder,
+)
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.reported import Reported
 from pipeline_src.planning.results import Results, figure_options, shift_options
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
-    reconstructed_files,
     refuse_unplannable,
-    source_files_of,
-    source_folder,
     voxels_of_largest,
 )
 from pipeline_src.provenance.crate_content import required_files

@@ -17,7 +17,7 @@ from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.doctor_slurm import examine_plugin, examine_slurm
 from pipeline_src.operations.cluster.findings import Finding, Severity
 from pipeline_src.operations.cluster.slurm import lines_of
-from pipeline_src.operations.extensions import named_modules
+from pipeline_src.operations.extensions import module_lines
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.planning.models import Models
 from pipeline_src.provenance.environment import commit_problem
@@ -128,7 +128,7 @@ def _data(study: Study) -> Iterator[Finding]:
 def _modules(study: Study) -> Iterator[Finding]:
     """Modules outside this project, which are not imported here."""
     try:
-        named = named_modules(Models(study))
+        named = module_lines(Models(study))
     except InputError:
         return  # `check_files` has told.
     for line in named:

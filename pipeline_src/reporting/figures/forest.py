@@ -200,6 +200,11 @@ def p_value(value: float) -> str:
 
 def _draw_heading(axis: Axes, y: float, heading: str) -> None:
     axis.axhspan(y - 0.5, y + 0.5, facecolor="0.92", edgecolor="none", zorder=2)
+    write_heading(axis, y, heading)
+
+
+def write_heading(axis: Axes, y: float, heading: str) -> None:
+    """Write a heading between rows, at the left edge of an axis."""
     axis.annotate(
         heading,
         xy=(0, y),

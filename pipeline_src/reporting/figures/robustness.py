@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from pipeline_src.config.shifts import KINDS
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting.figures.forest import limits, pick
+from pipeline_src.reporting.figures.forest import limits, pick, write_heading
 from pipeline_src.reporting.names import counted
 from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, SMALL, head
 from pipeline_src.tabular import read_rows
@@ -119,17 +119,7 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
             axis.axhspan(
                 y - HEADING / 2, y + HEADING / 2, facecolor="0.92", edgecolor="none", zorder=0.5
             )
-        left.annotate(
-            heading,
-            xy=(0, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            weight="bold",
-            fontsize=SMALL,
-            zorder=3,
-        )
+        write_heading(left, y, heading)
     left.set(
         yticks=list(places.values()),
         yticklabels=[one_line(titles[shift]) for shift in places],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tracemalloc
 from pathlib import Path
@@ -14,6 +15,8 @@ from inference_helpers import SIZE, blobs, facts, trained
 from system_fixtures import run_on_small_disk
 from unit_helpers import one_line
 
+from pipeline_src.commands import reconstruct as command
+from pipeline_src.config.reconstruction import SHAPING
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.planning.places import RECONSTRUCTIONS
 
@@ -184,3 +187,16 @@ def test_the_facts_of_a_run(tmp_path: Path) -> None:
     assert told["seconds_per_slice"] > 0
     assert set(told["outputs"]) == {"a.npy", "a.png"}
     assert told["input"]["path"] == "../a.npy"
+
+
+def test_every_option_is_said_to_shape_the_result_or_not() -> None:
+    """One that is forgotten would change results that count as made."""
+    parser = argparse.ArgumentParser()
+    subcommands = parser.add_subparsers()
+    command.add_parsers(subcommands)
+    options = vars(parser.parse_args(["reconstruct", "--model", "m", "--output", "o", "i"]))
+    others = {"inputs", "model", "output", "anyway", "trained_mask"}
+    known = [*SHAPING, *command.MORE_SHAPING, *others]
+    assert len(known) == len(set(known))
+    given = {name for name, value in options.items() if not callable(value)}
+    assert given - {"command_name"} == set(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,29 @@ def test_data_that_does_not_fit_is_one_line(
     assert check(write_config, nifti_study, "--no-data") == 0
 
 
+@pytest.fixture
+def with_patients(
+    nifti_study: dict[str, Any], tmp_path: Path, write_nifti: Any
+) -> Callable[..., dict[str, Any]]:
+    """The study with a volume of each patient, in a folder of that name, and of another."""
+
+    def study(*patients: str) -> dict[str, Any]:
+        shutil.rmtree(tmp_path / "data")
+        for number, patient in enumerate((*patients, "other"), start=1):
+            path = tmp_path / "data" / f"{patient}/scan.nii"
+            path.parent.mkdir(parents=True)
+            write_nifti(path, GOOD**number)
+        nifti_study["datasets"]["heads"]["source"] = {
+            "kind": "nifti",
+            "path": "data",
+            "pattern": "**/scan.nii",
+            "patient_pattern": "^(.+)/scan",
+        }
+        return nifti_study
+
+    return study
+
+
 @pytest.mark.parametrize(
     "ids",
     [
@@ -77,21 +101,10 @@ def test_data_that_does_not_fit_is_one_line(
     ],
 )
 def test_ids_that_may_be_visits_are_pointed_out(
-    ids: tuple[str, str], nifti_study: dict[str, Any], write_config: Any, capsys: Output,
-    tmp_path: Path, write_nifti: Any,
+    ids: tuple[str, str], with_patients: Callable[..., dict[str, Any]], write_config: Any,
+    capsys: Output,
 ) -> None:  # fmt: skip
-    shutil.rmtree(tmp_path / "data")
-    for number, patient in enumerate((*ids, "other"), start=1):
-        path = tmp_path / "data" / f"{patient}/scan.nii"
-        path.parent.mkdir(parents=True)
-        write_nifti(path, GOOD**number)
-    nifti_study["datasets"]["heads"]["source"] = {
-        "kind": "nifti",
-        "path": "data",
-        "pattern": "**/scan.nii",
-        "patient_pattern": "^(.+)/scan",
-    }
-    assert check(write_config, nifti_study) == 0
+    assert check(write_config, with_patients(*ids)) == 0
     said = capsys.readouterr().out
     assert "1 group of ids may be visits of one person" in said
     assert all(repr(patient) in said for patient in ids)
@@ -99,21 +112,10 @@ def test_ids_that_may_be_visits_are_pointed_out(
 
 @pytest.mark.parametrize("ids", [("post", "pre"), ("KKI-01", "NYU-01"), ("a", "b"), ("Pre1", "1")])
 def test_ids_that_no_visit_explains_are_not_pointed_out(
-    ids: tuple[str, str], nifti_study: dict[str, Any], write_config: Any, capsys: Output,
-    tmp_path: Path, write_nifti: Any,
+    ids: tuple[str, str], with_patients: Callable[..., dict[str, Any]], write_config: Any,
+    capsys: Output,
 ) -> None:  # fmt: skip
-    shutil.rmtree(tmp_path / "data")
-    for number, patient in enumerate((*ids, "other"), start=1):
-        path = tmp_path / "data" / f"{patient}/scan.nii"
-        path.parent.mkdir(parents=True)
-        write_nifti(path, GOOD**number)
-    nifti_study["datasets"]["heads"]["source"] = {
-        "kind": "nifti",
-        "path": "data",
-        "pattern": "*/scan.nii",
-        "patient_pattern": "^(.+)/scan",
-    }
-    assert check(write_config, nifti_study) == 0
+    assert check(write_config, with_patients(*ids)) == 0
     assert "warning:" not in capsys.readouterr().out
 
 
