@@ -212,7 +212,7 @@ def _train(run: Run, plan: TrainingPlan, files: Files, looks: int) -> tuple[str,
     for sittings in range(1, 100):
         states, interruption = StateFiles(folder, "checked"), _After(looks)
         saved = states.load()
-        keeping = Checkpointer(states, saved, interruption, 10**9, dict)
+        keeping = Checkpointer(states, saved, interruption, 10**9, len(plan.stages), dict)
         progress = Progress(plan.model)
         try:
             with contextlib.redirect_stderr(io.StringIO()):

@@ -141,7 +141,7 @@ def _save(run: Run, files: Files) -> None:
         took.append(time.perf_counter() - began)
     # What is asked after every step that saves nothing.
     with Interruption(os.getppid()) as interruption:
-        keeping = Checkpointer(states, None, interruption, 10**9, dict)
+        keeping = Checkpointer(states, None, interruption, 10**9, 1, dict)
         began = time.perf_counter()
         for _ in range(100):
             keeping(None, epoch_over=False)  # type: ignore[arg-type]

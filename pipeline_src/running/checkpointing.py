@@ -22,9 +22,9 @@ class Checkpointer:
     After an epoch it is saved unless saving would take more than `SHARE` of the time: on a GPU an
     epoch can be shorter than ten saves.
 
-    ``saved`` is the state to resume from, if there is one; ``every`` is in seconds; ``facts``
-    returns what a state records besides how far the training is: at least its `runs` and its number
-    of `stages`.
+    ``saved`` is the state to resume from, if there is one; ``every`` is in seconds; ``stages`` is
+    the number of the training's stages; ``facts`` returns what a state records besides how far the
+    training is, such as its `runs`.
     """
 
     #: The largest share of a training's time that may be spent on saving.
@@ -36,10 +36,11 @@ class Checkpointer:
         saved: Saved | None,
         interruption: Interruption,
         every: float,
+        stages: int,
         facts: Callable[[], dict[str, Any]],
     ) -> None:
         self._files, self._interruption, self._every = files, interruption, every
-        self._facts = facts
+        self._stages, self._facts = stages, facts
         self._last, self._took = time.monotonic(), 0.0
         self._histories: dict[str, list[Epoch]] = {}
         self._saved = saved
@@ -96,6 +97,6 @@ class Checkpointer:
         random = {RANDOM + kind: state for kind, state in random_states().items()}
         began = time.monotonic()
         saved = Saved({**stage.tensors(), **random}, facts)
-        self._files.save(saved, progress_of(self._files.digest, facts))
+        self._files.save(saved, progress_of(self._files.digest, self._stages, facts))
         self._last = time.monotonic()
         self._took = self._last - began

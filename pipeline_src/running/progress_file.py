@@ -88,21 +88,24 @@ class TrainingProgress(Part):
         return None if self.epoch_seconds is None else self.epoch_seconds * left
 
 
-def progress_of(training_sha256: str, facts: Mapping[str, Any]) -> TrainingProgress:
-    """The progress according to the facts of a state; see `Checkpointer`."""
+def progress_of(training_sha256: str, stages: int, facts: Mapping[str, Any]) -> TrainingProgress:
+    """The progress of a training of so many stages, by the facts of a state; see `Checkpointer`.
+
+    A run whose time is not recorded counts as none.
+    """
     saved, stage = facts["position"], facts["stage"]
     over = saved["epoch"] > saved["epochs"]  # between the last epoch and the next stage
     position = Position(
         stage=stage,
         number=facts["stage_number"] + 1,
-        stages=facts["stages"],
+        stages=stages,
         epoch=min(saved["epoch"], saved["epochs"]),
         epochs=saved["epochs"],
         batch=saved["batches"] if over else saved["batch"],
         batches=saved["batches"],
     )
     newest: Mapping[str, Any] = (facts["histories"][stage] or [{}])[-1]
-    seconds = sum(run["seconds"] for run in facts["runs"])
+    seconds = sum(shown_number(run.get("seconds")) or 0.0 for run in facts.get("runs", ()))
     return TrainingProgress(
         training_sha256=training_sha256,
         position=position,

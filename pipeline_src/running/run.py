@@ -85,13 +85,8 @@ def run_training(
             saved,
             interruption,
             save_every,
-            lambda: {
-                "model": plan.model,
-                "seed": plan.seed,
-                **labels,
-                "stages": len(plan.stages),
-                "runs": runs(),
-            },
+            len(plan.stages),
+            lambda: {"model": plan.model, "seed": plan.seed, **labels, "runs": runs()},
         )
         if reason:
             print(f"convolutions: torch's; {reason}", file=sys.stderr)

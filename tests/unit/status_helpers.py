@@ -48,7 +48,6 @@ def facts(**changes: Any) -> dict[str, Any]:
         "acceleration": "4x",
         "stage": "reconstruction",
         "stage_number": 1,
-        "stages": 2,
         "position": {"epoch": 5, "batch": 2, "epochs": 8, "batches": 3, "best_loss": 0.25},
         "histories": {
             "features": [{**row, "seconds": 7.0} for row in rows],
@@ -62,7 +61,7 @@ def facts(**changes: Any) -> dict[str, Any]:
 def save_state(folder: Path, digest: str = "this", **changes: Any) -> None:
     told = facts(**changes)
     saved = Saved({"weights/w": torch.zeros(50)}, told)
-    StateFiles(folder, digest).save(saved, progress_of(digest, told))
+    StateFiles(folder, digest).save(saved, progress_of(digest, 2, told))
 
 
 def one(study: Study, results: Path, model: str = "std_kd_at") -> TrainingStatus:

@@ -46,3 +46,9 @@ def test_the_catalog_is_told_what_the_workflow_has(project_root: Path) -> None:
     assert usage["software-stack-deployment"]["conda"] == ("conda:" in rules)
     assert usage["software-stack-deployment"]["apptainer"] == ("container:" in snakefile)
     assert usage["report"] == ("report(" in rules)
+
+
+def test_names_of_test_files_are_unique(project_root: Path) -> None:
+    """pytest imports them by their names alone: of two with one name it takes neither."""
+    names = [path.name for path in (project_root / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

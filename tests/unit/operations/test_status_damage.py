@@ -119,7 +119,7 @@ def test_files_replaced_all_the_time_are_read_whole(study: Study, results: Path)
         "print('going', flush=True)\n"
         "for n in range(10**9):\n"
         "    saved = Saved({'w': torch.zeros(n % 3000)}, facts)\n"
-        "    files.save(saved, progress_of('this', facts))\n"
+        "    files.save(saved, progress_of('this', 2, facts))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(folder), json.dumps(facts())], stdout=subprocess.PIPE

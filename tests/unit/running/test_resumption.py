@@ -77,9 +77,7 @@ def test_saving_after_short_epochs_takes_a_small_share_of_the_time(
             clock[0] += 0.1
 
     stage = stage_like(files)
-    keeping = Checkpointer(
-        NotedFiles(tmp_path, ""), None, Interruption(), 30, lambda: {"stages": 1, "runs": []}
-    )
+    keeping = Checkpointer(NotedFiles(tmp_path, ""), None, Interruption(), 30, 1, dict)
     for _ in range(100):
         clock[0] += 1
         keeping(stage, epoch_over=True)
