@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ pytest.register_assert_rewrite(
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if not torch.cuda.is_available():
+    # The GPU's kernels are run by Triton's interpreter, which must be chosen before its import.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WriteNifti = Callable[[Path, ArrayLike], Path]
 WriteConfig = Callable[[dict[str, Any]], Path]

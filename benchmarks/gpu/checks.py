@@ -60,9 +60,12 @@ def run(run: Run) -> None:
             run.guarded(PHASE, "failed capture", work, name=name)
     if not run.device.graphs:
         run.lines.add(PHASE, "failed capture", ok=None, reason="no graphs on this device")
-    _resume_all(run, files)
+    _resume_all(run, files, {})
     if run.left() > 0:
         run.guarded(PHASE, "killed process", lambda: _killed(run, files))
+    if run.device.graphs:
+        joint = {"protocol": "joint", "imitation_weight": 1.0}
+        _resume_all(run, files, {"distillation": joint})
     for kind in rest:
         _compare(run, kind, files, "fp32")
     for precision in ("bf16", "tf32") if run.device.graphs else ("bf16",):
@@ -103,6 +106,7 @@ def _compare(run: Run, kind: Kind, files: Files, precision: str) -> None:
             two_runs_equal=repeats,
             equal_to_eager=equal,
             validation_equal=same_look,
+            convolutions=first[2].convolutions,
             captured=graphs,
             largest_difference=float((first[1] - eager[1]).abs().max()),
         )
@@ -178,28 +182,25 @@ class _After(Interruption):
         return "" if self._looks >= 0 else "SIGTERM"
 
 
-def _resume_all(run: Run, files: Files) -> None:
-    """Every model of a study, stopped every few steps and taken up by new objects each time."""
-    joint: dict[str, Any] = {"distillation": {"protocol": "joint", "imitation_weight": 1.0}}
-    for settings in ({}, joint) if run.device.graphs else ({},):
-        methods = available_methods()[: run.scale.methods]
-        layer = {"methods": {name: {} for name in methods}, **settings}
-        study = study_of(run.scale, run.scale.compared, layer, device=run.device.name)
-        for model in study.model_names():
-            plan = training_plan(study, model, 0)
-            if run.left() <= 0:
-                return
-            if settings and plan.distillation is None:
-                continue
-            labels = {"model": model, "stages": plan.stages}
+def _resume_all(run: Run, files: Files, settings: dict[str, Any]) -> None:
+    """Every model of a study that the settings change, stopped every few steps and taken up by new
+    objects each time."""
+    methods = available_methods()[: run.scale.methods]
+    layer = {"methods": {name: {} for name in methods}, **settings}
+    study = study_of(run.scale, run.scale.compared, layer, device=run.device.name)
+    for model in study.model_names():
+        plan = training_plan(study, model, 0)
+        if run.left() <= 0:
+            return
+        if settings and plan.distillation is None:
+            continue
+        labels = {"model": model, "stages": plan.stages}
 
-            def work(plan: TrainingPlan = plan, labels: dict[str, Any] = labels) -> None:
-                whole, pieces = _train(run, plan, files, 10**9), _train(run, plan, files, 5)
-                run.lines.add(
-                    PHASE, "resumed", **labels, ok=whole[0] == pieces[0], sittings=pieces[1]
-                )
+        def work(plan: TrainingPlan = plan, labels: dict[str, Any] = labels) -> None:
+            whole, pieces = _train(run, plan, files, 10**9), _train(run, plan, files, 5)
+            run.lines.add(PHASE, "resumed", **labels, ok=whole[0] == pieces[0], sittings=pieces[1])
 
-            run.guarded(PHASE, "resumed", work, **labels)
+        run.guarded(PHASE, "resumed", work, **labels)
 
 
 def _train(run: Run, plan: TrainingPlan, files: Files, looks: int) -> tuple[str, int]:

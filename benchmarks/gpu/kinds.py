@@ -22,9 +22,9 @@ from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import described_mask, drawn_mask, read_mask, write_mask
 from pipeline_src.training.builder import Builder, Inputs, fresh_network
 from pipeline_src.training.data import Slices
-from pipeline_src.training.device import set_up_device
 from pipeline_src.training.optimiser import BETAS, Adam
 from pipeline_src.training.seeding import batch_order
+from pipeline_src.training.stages import set_up
 from pipeline_src.training.step import EpochLosses, plain_step, training_step
 
 #: The kinds that a study of the paper is made of come first, since time may run out.
@@ -97,10 +97,8 @@ def study_of(scale: Scale, matrix: int, settings: dict[str, Any], **training: An
         "sampling": {"center_lines": max(2, matrix // 15)},
         "networks": {"teacher": networks, "student": networks},
         "methods": {name: {} for name in available_methods()},
-        # The project's own kernels are no part of what runs on a GPU.
         "training": {
-            **{"batch_size": scale.batch, "epochs": 2, "lr_step": 1},
-            **{"threads": scale.threads, "convolutions": "library"},
+            **{"batch_size": scale.batch, "epochs": 2, "lr_step": 1, "threads": scale.threads},
             **training,
         },
     }
@@ -161,6 +159,7 @@ class Trainee:
         step: the pipeline's step on this device.
         plain: the same step, never captured.
         objective, losses, slices: what it is made of.
+        library: why torch's convolutions are used; empty with the project's own.
     """
 
     def __init__(
@@ -173,10 +172,13 @@ class Trainee:
         precision: str = "fp32",
         *,
         double: bool = False,
+        convolutions: str = "auto",
     ) -> None:
-        study = study_of(scale, matrix, kind.settings, precision=precision, device=device)
+        wanted = "library" if double else convolutions
+        training = {"precision": precision, "device": device, "convolutions": wanted}
+        study = study_of(scale, matrix, kind.settings, **training)
         plan = training_plan(study, kind.model, 0)
-        self.device = set_up_device(plan.training)
+        self.device, self.library = set_up(plan)
         dtype = torch.float64 if double else torch.float32
         fidelity = data_fidelity(read_mask(files.mask(kind.points))).to(self.device)
         store = read_store(files.store)
@@ -186,7 +188,13 @@ class Trainee:
             part.target, part.zero_filled = part.target.to(dtype), part.zero_filled.to(dtype)
             part.data_range = part.data_range.to(dtype)
         fidelity.to(dtype)
-        builder = Builder(plan, files.inputs(plan, points=kind.points), fidelity, self.device)
+        builder = Builder(
+            plan,
+            files.inputs(plan, points=kind.points),
+            fidelity,
+            self.device,
+            compiled=not self.library,
+        )
         (builder.sft or builder.network).to(dtype)
         before = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
@@ -202,6 +210,11 @@ class Trainee:
         made = (self.objective, self.adam, self.slices, self.losses)
         self.step, self.plain = training_step(*made), plain_step(*made)
         self._batch = scale.batch
+
+    @property
+    def convolutions(self) -> str:
+        """Whose are used: `compiled` (the project's own) or `library`."""
+        return "library" if self.library else "compiled"
 
     def batches(self) -> Iterator[Tensor]:
         """Indices without end, epoch by epoch, the last of each as small as it is."""

@@ -20,6 +20,7 @@ from benchmarks.gpu.lines import Lines
 from benchmarks.gpu.pack import ARCHIVE
 from benchmarks.gpu.phase import Run
 from benchmarks.gpu.scale import Scale
+from benchmarks.gpu.sharing import sharing
 from benchmarks.gpu.study_commands import (
     DATASET,
     PROJECT,
@@ -42,6 +43,8 @@ from pipeline_src.provenance.archive import write_archive
 from pipeline_src.provenance.manifest import Manifest
 
 PHASE = "study"
+#: Of the study on a GPU, where that is the fastest.
+PRECISION = "bf16"
 #: Where nothing was measured: guesses for a GPU, on the slow side.
 STEP_SECONDS, START_SECONDS = 0.01, 8.0
 #: Models are measured on the CPU: a few patients, and seconds for each of their slices and models,
@@ -59,7 +62,8 @@ def run(run: Run) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     values = template(run.scale, run.settings.data, run.device.name)
     study = check_study(values)
-    cost = cost_of(study, run.lines, run.scale)
+    together = run.scale.together[-1] if run.device.graphs else 1
+    cost = cost_of(study, run.lines, run.scale, together)
     room = (1 - RESERVE) * run.left()
     plan = plan_study(room, cost, run.scale.most_epochs)
     values = with_plan(values, plan)
@@ -83,7 +87,10 @@ def run(run: Run) -> None:
         # Snakemake looks for the GPU's files before it starts; a training asks torch.
         obstacle = "it would not start a study on a GPU that has no file"
     if not obstacle:
-        ended = bounded(snakemake(folder, config, "tables"), until, folder)
+        with sharing(run.settings.work / "mps", wanted=run.device.graphs) as shared:
+            run.lines.add(PHASE, "shared", mps=shared, trainings_at_once=together)
+            command = snakemake(folder, config, "tables", at_once=together if shared else 1)
+            ended = bounded(command, until, folder)
     else:
         instead = "its commands, one after the other"
         run.lines.add(PHASE, "no snakemake", reason=obstacle, instead=instead)
@@ -165,7 +172,7 @@ def template(scale: Scale, data: Path | None, device: str) -> dict[str, Any]:
             "batch_size": scale.batch,
             "device": device,
             "threads": 1,
-            "convolutions": "library",
+            "precision": PRECISION if device == "cuda" else "fp32",
         },
     }
 
@@ -180,19 +187,17 @@ def with_plan(values: dict[str, Any], plan: StudyPlan) -> dict[str, Any]:
     return {**values, "datasets": {DATASET: dataset}, "training": training}
 
 
-def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
-    """What the study takes, from the lines of the phase before."""
-    steps = {
-        line["kind"]: line["milliseconds"] / 1000
+def cost_of(study: Study, lines: Lines, scale: Scale, together: int = 1) -> Cost:
+    """What the study takes with so many trainings at once, from the lines of the phase before."""
+    measured = [
+        line
         for line in lines.read("timing", "step")
-        if line.get("precision") == "fp32" and line.get("form") != "eager"
-    }
-    if not steps:
-        steps = {
-            line["kind"]: line["milliseconds"] / 1000
-            for line in lines.read("timing", "step")
-            if line.get("precision") == "fp32" and "milliseconds" in line
-        }
+        if line.get("precision") == study.training.precision and "milliseconds" in line
+    ]
+    # The form and the convolutions that the study will have come first among the lines.
+    steps = {line["kind"]: line["milliseconds"] / 1000 for line in reversed(measured)}
+    faster = together_faster(lines)
+    steps = {kind: seconds / faster for kind, seconds in steps.items()}
     default = mean_or(steps, STEP_SECONDS)
     models = Models(study)
     stages = [
@@ -213,7 +218,7 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
     return Cost(
         step_seconds=stages,
         validation_seconds=(validation or [default / 3])[0],
-        starts=len(models.names()),
+        starts=-(-len(models.names()) // together),
         start_seconds=(starts or [START_SECONDS])[0],
         slices=counted["train"],
         validation_slices=counted["validation"],
@@ -221,6 +226,16 @@ def cost_of(study: Study, lines: Lines, scale: Scale) -> Cost:
         rest_seconds=(25.0 if scale.methods is None else 5.0)
         + counted["test"] * (len(models.names()) + 1) * EVALUATION_SECONDS / at_once(study),
     )
+
+
+def together_faster(lines: Lines) -> float:
+    """How many times as many steps per second trainings do that share the GPU as one alone."""
+    each = {
+        line["trainings"]: line["milliseconds_each"]
+        for line in lines.read("timing", "processes")
+        if line.get("mps") and "trainings" in line
+    }
+    return each[min(each)] / each[max(each)] if each else 1.0
 
 
 def count_slices(study: Study) -> dict[str, int]:

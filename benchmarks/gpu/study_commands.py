@@ -14,11 +14,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 DATASET, SEED = "cardiac", 0
 
 
-def snakemake(folder: Path, config: Path, target: str) -> list[str]:
-    """Snakemake on the study, with its results in a folder."""
+def snakemake(folder: Path, config: Path, target: str, *, at_once: int = 1) -> list[str]:
+    """Snakemake on the study, with its results in a folder, and so many trainings at once on the
+    GPU."""
     return [
         *(sys.executable, "-m", "snakemake", target, "--directory", str(folder)),
         *("--snakefile", str(PROJECT / "Snakefile"), "--configfile", str(config)),
+        *(("--resources", f"gpu={at_once}") if at_once > 1 else ()),
     ]
 
 

@@ -121,6 +121,8 @@ def _steps(lines: Lines) -> list[str]:
     for line in lines.read("timing", "step"):
         if "milliseconds" in line:
             form = "" if line["form"] == "graph" else " eager"
+            if line.get("convolutions") == "library":
+                form = f" library{form}"
             times.setdefault(line["kind"], {})[line["precision"] + form] = line["milliseconds"]
     columns = list(dict.fromkeys(column for row in times.values() for column in row))
     found = [
@@ -158,11 +160,13 @@ def paper_minutes(times: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def _together(lines: Lines) -> list[str]:
     found = []
-    for what in ("streams", "processes"):
-        of = [line for line in lines.read("timing", what) if "trainings" in line]
+    for what, mps in (("streams", None), ("processes", True), ("processes", False)):
+        read = lines.read("timing", what)
+        of = [line for line in read if "trainings" in line and line.get("mps") is mps]
         if of:
             each = ", ".join(f"{line['trainings']}: {line['milliseconds_each']:.3g}" for line in of)
-            found.append(f"student steps at once on {what}, ms for each: {each}")
+            how = f"{what} under MPS" if mps else what
+            found.append(f"student steps at once on {how}, ms for each: {each}")
     return found
 
 

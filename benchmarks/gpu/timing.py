@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,29 +35,32 @@ def run(run: Run) -> None:
     def add(what: str, work: Callable[[], object]) -> None:
         parts.append((what, work))
 
+    def add_steps(of: Sequence[Kind], *precisions: str, **options: Any) -> None:
+        for precision in precisions:
+            for kind in of:
+                add("step", partial(_step, run, kind, files, precision, **options))
+
     add("start", partial(start_of_a_training, run))
-    for precision in ("fp32", "bf16"):
-        for kind in first:
-            add("step", partial(_step, run, kind, files, precision))
+    add_steps(first, "fp32", "bf16")
     add("validation", partial(_validation, run, files))
     add("save", partial(_save, run, files))
-    for kind in rest if run.device.graphs else rest[:3]:
-        add("step", partial(_step, run, kind, files, "fp32"))
-    for number in run.scale.together:
-        add("streams", partial(_streams, run, files, number))
+    for mps in (True, False):
+        for number in run.scale.together:
+            add("processes", partial(processes, run, number, "bf16", mps=mps))
+    on_gpu = run.device.graphs
+    if on_gpu:
+        add_steps(first, "tf32")
+        add_steps(first, "fp32", "tf32", "bf16", convolutions="library")
+    add_steps(rest if on_gpu else rest[:3], "fp32")
     for kind in first:
         add("kernels", partial(_kernels, run, kind, files))
-    add("layout", partial(_layout, run, files))
     for number in run.scale.together:
-        add("processes", partial(processes, run, number))
-    for kind in known if run.device.graphs else ():
-        for precision in ("fp32", "tf32", "bf16"):
-            for plain in (False, True):
-                done = not plain and (
-                    (kind in first and precision != "tf32") or precision == "fp32"
-                )
-                if not done:
-                    add("step", partial(_step, run, kind, files, precision, plain))
+        add("streams", partial(_streams, run, files, number))
+    add("layout", partial(_layout, run, files))
+    if on_gpu:
+        add_steps(rest, "bf16", "tf32")
+        add_steps(rest, "fp32", convolutions="library")
+        add_steps(known, "fp32", "bf16", "tf32", plain=True)
     for kind in rest if run.device.graphs else ():
         add("kernels", partial(_kernels, run, kind, files))
     for number, (what, work) in enumerate(parts):
@@ -67,15 +71,24 @@ def run(run: Run) -> None:
     run.lines.add(PHASE, "complete", parts=len(parts))
 
 
-def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = False) -> None:
+def _step(
+    run: Run,
+    kind: Kind,
+    files: Files,
+    precision: str,
+    *,
+    plain: bool = False,
+    convolutions: str = "auto",
+) -> None:
     run.device.clear_peak()
     began = time.perf_counter()
-    made = ready(run, kind, files, precision)
+    made = ready(run, kind, files, precision, convolutions)
     again = repeated(run, made, plain=plain)
     ready_seconds = time.perf_counter() - began
-    # Counted on the plain step: a replay shows no operations.
+    # Counted on the plain step of torch's own operations: no others show theirs.
+    counted = ready(run, kind, files, precision, "library")
     with FlopCounterMode(display=False) as flops:
-        made.plain(next(made.batches()))
+        counted.plain(next(counted.batches()))
     took = run.device.seconds(again, run.scale.replays)
     run.lines.add(
         PHASE,
@@ -83,6 +96,7 @@ def _step(run: Run, kind: Kind, files: Files, precision: str, plain: bool = Fals
         kind=kind.name,
         precision=precision,
         form="eager" if plain else run.device.form,
+        convolutions=made.convolutions,
         batch=run.scale.batch,
         matrix=run.scale.matrix,
         replays=len(took),
@@ -174,7 +188,7 @@ def _layout(run: Run, files: Files) -> None:
     """A teacher's step with its weights in either layout; images have one channel."""
     kind = next(k for k in kinds(run.scale) if k.name == "teacher")
     for layout in (torch.channels_last, torch.contiguous_format):
-        made = ready(run, kind, files)
+        made = ready(run, kind, files, convolutions="library")
         module: nn.Module = made.objective.trained
         module.to(memory_format=layout)  # type: ignore[call-overload]
         took = run.device.seconds(repeated(run, made), run.scale.replays)

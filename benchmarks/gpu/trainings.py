@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.gpu.kinds import Files, Kind, Trainee, kinds
 from benchmarks.gpu.lines import Lines, OutOfTimeError
 from benchmarks.gpu.phase import Run, Settings
+from benchmarks.gpu.sharing import sharing
 
 PHASE = "timing"
 WARM_UP = 5
@@ -32,9 +33,19 @@ os._exit(0)
 """
 
 
-def ready(run: Run, kind: Kind, files: Files, precision: str = "fp32") -> Trainee:
+def ready(
+    run: Run, kind: Kind, files: Files, precision: str = "fp32", convolutions: str = "auto"
+) -> Trainee:
     """A training at the scale that is timed."""
-    return Trainee(kind, files, run.scale, run.scale.matrix, run.device.name, precision)
+    return Trainee(
+        kind,
+        files,
+        run.scale,
+        run.scale.matrix,
+        run.device.name,
+        precision,
+        convolutions=convolutions,
+    )
 
 
 def repeated(run: Run, made: Trainee, *, plain: bool = False) -> Callable[[], None]:
@@ -93,8 +104,17 @@ def first_step(text: str) -> None:
     ready(run, kind, Files(run.settings.work / "timed")).train(1)
 
 
-def processes(run: Run, number: int) -> None:
-    """Several students, each in a process of its own; they start their clocks together."""
+def processes(run: Run, number: int, precision: str, *, mps: bool) -> None:
+    """Several students, each in a process of its own; they start their clocks together. With
+    ``mps`` they share the GPU by its service for that."""
+    with sharing(run.settings.work / "mps", wanted=mps) as shared:
+        if mps and not shared:
+            run.lines.add(PHASE, "processes", ok=None, reason="no MPS here", mps=True)
+            return
+        _at_once(run, number, precision, mps=mps)
+
+
+def _at_once(run: Run, number: int, precision: str, *, mps: bool) -> None:
     gate = run.settings.work / f"gate_{number}"
     gate.mkdir(exist_ok=True)
     for old in gate.iterdir():
@@ -102,7 +122,7 @@ def processes(run: Run, number: int) -> None:
     lines = (
         "import sys; from benchmarks.gpu.trainings import steps_behind; steps_behind(*sys.argv[1:])"
     )
-    command = [sys.executable, "-c", lines, run.settings.text(), str(gate)]
+    command = [sys.executable, "-c", lines, run.settings.text(), str(gate), precision]
     processes = [
         subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True)
         for n in range(number)
@@ -124,16 +144,18 @@ def processes(run: Run, number: int) -> None:
         PHASE,
         "processes",
         kind="student",
+        precision=precision,
+        mps=mps,
         trainings=number,
         milliseconds_each=1000 * statistics.median(found) / number,
     )
 
 
-def steps_behind(text: str, gate: str, name: str) -> None:
+def steps_behind(text: str, gate: str, precision: str, name: str) -> None:
     """Print the seconds that a step takes while the others step too."""
     folder, run = Path(gate), Run(Settings.read(text), Lines(Path(os.devnull)))
     kind = next(k for k in kinds(run.scale) if k.name == "student")
-    again = repeated(run, ready(run, kind, Files(run.settings.work / "timed")))
+    again = repeated(run, ready(run, kind, Files(run.settings.work / "timed"), precision))
     (folder / f"ready_{name}").touch()
     while not (folder / "open").exists():
         time.sleep(0.001)

@@ -51,6 +51,8 @@ class Kernels:
         CompilationError: the kernels cannot be built or run here.
     """
 
+    device = "cpu"
+
     def __init__(self, features: int, precision: str = "fp32", kind: str | None = None) -> None:
         if features % 16:
             raise CompilationError(f"they need a multiple of 16 features, and there are {features}")

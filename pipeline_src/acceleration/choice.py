@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import torch
 
-from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.acceleration.kernels import kernels_for
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.planning.models import Models
@@ -18,15 +18,12 @@ def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:
     """Why a training uses torch's convolutions; empty if it uses the compiled kernels.
 
     Raises:
-        InputError: the configuration requires the kernels, the device is the CPU, and they cannot
-            be used.
+        InputError: the configuration requires the kernels, and they cannot be used.
     """
     wanted = plan.training.convolutions
     if wanted == "library":
         return "training.convolutions: library"
-    if device.type != "cpu":
-        return f"the kernels are for the CPU, and the device is {device.type}"
-    reason = _obstacle(plan)
+    reason = _obstacle(plan, device.type)
     if reason and wanted == "compiled":
         raise InputError(
             f"training.convolutions: 'compiled' asked for, but {reason}; use auto or library"
@@ -39,25 +36,26 @@ def why_none_compiled(models: Models) -> str:
     can.
     """
     seed = models.study.seeds[0]
-    reasons = (_obstacle(models.plan(name, seed)) for name in models.names())
+    reasons = (_obstacle(models.plan(name, seed), "cpu") for name in models.names())
     return next(filter(None, reasons), "")
 
 
-def described(plan: TrainingPlan, reason: str) -> str:
+def described(plan: TrainingPlan, reason: str, device: torch.device) -> str:
     """The kind of kernels, or why torch's convolutions are used, for the manifest."""
     if reason or not isinstance(plan.network, Network):
         return f"library: {reason}"
-    return f"compiled: {Kernels(plan.network.features, plan.training.precision).kind}"
+    kernels = kernels_for(plan.network.features, plan.training.precision, device.type)
+    return f"compiled: {kernels.kind}"
 
 
-def _obstacle(plan: TrainingPlan) -> str:
+def _obstacle(plan: TrainingPlan, device: str) -> str:
     try:
         for network in plan.networks.values():
             if isinstance(network, OtherNetwork):
                 return f"the kernels are for networks of kind dc_cnn, not {network.kind}"
             if network.depth < 2:
                 return "the kernels need two convolutions per cascade at least"
-            Kernels(network.features, plan.training.precision)
+            kernels_for(network.features, plan.training.precision, device)
     except CompilationError as error:
         return f"the kernels cannot be used: {error}"
     return ""

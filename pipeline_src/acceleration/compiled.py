@@ -87,8 +87,7 @@ def load(features: int, kind: str) -> ctypes.CDLL:
         digest.update(path.read_bytes())
     name = f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
     try:
-        library = user_cache_path("sft-kd-recon", appauthor=False) / name
-        _make_private(library.parent)
+        library = private_cache() / name
         handle = _open_own(library)
         if handle is None:
             compiler = find_compiler()
@@ -105,6 +104,19 @@ def load(features: int, kind: str) -> ctypes.CDLL:
     # platformdirs raises RuntimeError for a user without a home.
     except (InputError, OSError, RuntimeError) as error:
         raise CompilationError(str(error)) from error
+
+
+def private_cache() -> Path:
+    """This user's cache folder, in which no other user can have written.
+
+    Raises:
+        CompilationError: it belongs to another user, or is a link.
+        OSError, InputError: it cannot be made.
+        RuntimeError: the user has no home.
+    """
+    folder = user_cache_path("sft-kd-recon", appauthor=False)
+    _make_private(folder)
+    return folder
 
 
 def _make_private(folder: Path) -> None:
@@ -125,8 +137,8 @@ def _make_private(folder: Path) -> None:
         )
     if status.st_mode & OTHERS_WRITE:
         folder.chmod(0o700)
-        for library in folder.glob("*.so"):
-            library.unlink()
+        for written in folder.iterdir():
+            shutil.rmtree(written) if written.is_dir() else written.unlink()
     elif status.st_mode & OTHERS:
         with suppress(OSError):  # on a read-only disk it may stay readable for all
             folder.chmod(0o700)

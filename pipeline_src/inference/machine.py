@@ -35,10 +35,8 @@ def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
     """
     if kind == "library":
         return
-    if device.type != "cpu":
-        raise InputError("--convolutions compiled: these are for the CPU; give --device cpu")
     try:
-        use_kernels(trained.network, "fp32")
+        use_kernels(trained.network, "fp32", device.type)
     except CompilationError as error:
         raise InputError(
             f"--convolutions compiled: they cannot be made here ({error}); give --convolutions "

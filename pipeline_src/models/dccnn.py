@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline_src.acceleration.cascade import Kernels
+from pipeline_src.acceleration.kernels import kernels_for
 from pipeline_src.config.networks import DC_CNN, Network
 from pipeline_src.models.base import CascadeNetwork, FeaturePoint, register_network
 from pipeline_src.models.convolution import Convolution
@@ -90,12 +90,14 @@ class DCCNN(CascadeNetwork):
             cascade.fast.arithmetic = arithmetic
 
 
-def use_kernels(module: nn.Module, precision: str) -> None:
-    """Compute the cascades in ``module`` with the compiled kernels, in `fp32` or `bf16`.
+def use_kernels(module: nn.Module, precision: str, device: str = "cpu") -> None:
+    """Compute the cascades in ``module`` with the compiled kernels on a device, `cpu` or `cuda`.
+
+    The precision is `fp32` or `bf16`, or on a GPU `tf32`.
 
     Raises:
         CompilationError: the kernels cannot be built or loaded here.
     """
     for cascade in module.modules():
         if isinstance(cascade, Cascade):
-            cascade.fast.kernels = Kernels(cascade.features, precision)
+            cascade.fast.kernels = kernels_for(cascade.features, precision, device)

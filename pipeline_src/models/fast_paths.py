@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.acceleration.cascade import Kernels
+from pipeline_src.acceleration.kernels import AnyKernels
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.models.convolution import Convolution
 
@@ -21,20 +21,20 @@ class Convolved(NamedTuple):
 
 
 class FastPaths:
-    """Computes a cascade's convolutions on the CPU without calling its modules one by one.
+    """Computes a cascade's convolutions without calling its modules one by one.
 
     Hooks on those convolutions do not run then.
 
     Attributes:
         arithmetic: number format of the convolutions; None: that of the image. Weights keep their
             own format.
-        kernels: compiled convolutions for images in single precision on the CPU; None: torch's are
-            used.
+        kernels: this project's convolutions, for images in single precision on the kernels' device;
+            None: torch's are used.
     """
 
     def __init__(self) -> None:
         self.arithmetic: torch.dtype | None = None
-        self.kernels: Kernels | None = None
+        self.kernels: AnyKernels | None = None
 
     def cast(self, image: Tensor) -> Tensor:
         """Convert an image of any shape to the convolutions' number format; the shape stays the
@@ -53,11 +53,13 @@ class FastPaths:
             middle: the layer, counted from 0, whose features are returned too.
 
         Returns:
-            None if the modules must be called instead: on a GPU, and if no gradients are needed and
-                there are no kernels.
+            None if the modules must be called instead: without kernels, on a GPU or if no gradients
+                are needed.
         """
         on_cpu = x.device.type == "cpu"
-        compiled = self.kernels if on_cpu and x.dtype == torch.float32 else None
+        compiled = self.kernels
+        if compiled and (x.device.type != compiled.device or x.dtype != torch.float32):
+            compiled = None
         if not compiled and not (on_cpu and torch.is_grad_enabled()):
             return None
         layers = []

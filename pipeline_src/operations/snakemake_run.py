@@ -244,6 +244,8 @@ def share_gpus_asked_for(workflow: Any) -> None:
     if workflow.non_local_exec or workflow.remote_exec:
         return
     asked = workflow.resource_settings.resources.get("gpu")
+    # A number, or since Snakemake 9.27 an object that holds it.
+    asked = getattr(asked, "value", asked)
     if isinstance(asked, int) and (line := share_gpus(asked)):
         _tell_once(line)
 

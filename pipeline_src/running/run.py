@@ -126,7 +126,7 @@ def run_training(
                 "best_epoch": asdict(min(final, key=lambda row: row.validation_loss)),
                 "device": str(device),
                 **gpu,
-                "convolutions": described(plan, reason),
+                "convolutions": described(plan, reason, device),
                 # The last bits of torch's sums depend on the kind of vector unit.
                 "vector_unit": torch.backends.cpu.get_cpu_capability(),
             },

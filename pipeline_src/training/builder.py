@@ -103,7 +103,7 @@ class Builder:
     def _set_convolutions(self, module: nn.Module) -> None:
         precision = self.plan.training.precision
         if self._compiled:
-            use_kernels(module, precision)
+            use_kernels(module, precision, self.device.type)
         elif precision == "bf16":
             for network in module.modules():
                 if isinstance(network, ReconstructionNetwork):

@@ -83,12 +83,24 @@ def test_the_library_can_be_asked_for() -> None:
     assert reason == "training.convolutions: library"
 
 
-@pytest.mark.parametrize("convolutions", ["auto", "compiled"])
-def test_kernels_are_not_for_gpus(convolutions: str) -> None:
-    plan = training_plan(study_with(training={"convolutions": convolutions}), "student", 0)
-    assert why_not_compiled(plan, torch.device("cuda")) == (
-        "the kernels are for the CPU, and the device is cuda"
-    )
+def test_a_gpu_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def why_not(features: int, precision: str) -> str:
+        asked.append((features, precision))
+        return "there is no Triton"
+
+    monkeypatch.setattr("pipeline_src.acceleration.kernels.why_not_here", why_not)
+    gpu = torch.device("cuda")
+    plan = training_plan(study_with(training={"precision": "bf16"}), "student", 0)
+    assert why_not_compiled(plan, gpu) == "the kernels cannot be used: there is no Triton"
+    assert set(asked) == {(16, "bf16")}
+    # What was asked for and cannot be had is an error there too.
+    plan = training_plan(study_with(training={"convolutions": "compiled"}), "student", 0)
+    with pytest.raises(InputError, match="there is no Triton"):
+        why_not_compiled(plan, gpu)
+    plan = training_plan(study_with(training={"convolutions": "library"}), "student", 0)
+    assert why_not_compiled(plan, gpu) == "training.convolutions: library"
 
 
 @needs_kernels

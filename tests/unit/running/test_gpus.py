@@ -116,9 +116,12 @@ def test_one_card_is_shared_by_as_many_as_asked_for(monkeypatch: pytest.MonkeyPa
 
 def test_snakemake_is_asked_for_what_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
     import snakemake.api  # noqa: F401  # its modules cannot be imported in another order
+    from snakemake.resources import Resources
     from snakemake.settings.types import ResourceSettings
 
-    settings = ResourceSettings(cores=2, resources={"gpu": 6})
+    # As the command line is read; an object that holds the number, not the number itself.
+    given = Resources.parser_factory(allow_expressions=False)(["gpu=6"])
+    settings = ResourceSettings(cores=2, resources=given)
     workflow = SimpleNamespace(resource_settings=settings, non_local_exec=True, remote_exec=False)
     share_gpus_asked_for(workflow)
     assert SHARED_BY not in os.environ
