@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
+from importlib import metadata
 from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ class GpuKernels:
         self.features = features
         self.dtype, self.product, self.launches = PRECISIONS[precision]
         self.code = _code()
-        self.kind = f"triton-{precision}"
+        self.kind = f"triton {version_of_triton()}, {precision}"
 
     def convolve(
         self, image: Tensor, layers: Pairs, middle: int | None = None
@@ -106,6 +107,11 @@ class GpuKernels:
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
         out, found = _Convolutions.apply(self, wanted, middle, image, *flat)
         return out, found
+
+
+def version_of_triton() -> str:
+    """The version of the compiler, on which the last bits may depend."""
+    return metadata.version("triton")
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pipeline_src.acceleration.choice import described
+from pipeline_src.acceleration.gpu_cascade import version_of_triton
 from pipeline_src.data.store import read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.base import count_parameters
@@ -141,11 +142,15 @@ def training_fingerprint(
 ) -> dict[str, Any]:
     """All that affects the numbers: a state is resumed only if this is the same."""
     versions = package_versions()
+    names = ["python", "torch", "numpy"]
+    if compiled and device.type == "cuda":
+        versions["triton"] = version_of_triton()
+        names.append("triton")
     return {
         "plan": plan.model_dump(mode="json"),
         "inputs": {role: sha256_file(path) for role, path in inputs.files().items()},
         "code": digests(training_code(plan)),
-        "packages": {name: versions[name] for name in ("python", "torch", "numpy")},
+        "packages": {name: versions[name] for name in names},
         "device": device.type,
         "convolutions": "compiled" if compiled else "library",
     }

@@ -122,6 +122,17 @@ def test_it_is_part_of_what_defines_a_training(files: Files) -> None:
     assert set(ours["code"]) >= {*acceleration, "models/dccnn.py"}
 
 
+def test_on_a_gpu_the_compiler_is_part_of_it_too(files: Files) -> None:
+    pytest.importorskip("triton", reason="no Triton for this system")
+    plan, gpu = training_plan(study_with(), "student", 0), torch.device("cuda")
+    ours, theirs = (
+        training_fingerprint(plan, files.inputs(), gpu, compiled=compiled)
+        for compiled in (True, False)
+    )
+    assert set(ours["packages"]) - set(theirs["packages"]) == {"triton"}
+    assert "acceleration/gpu_kernels.py" in ours["code"]
+
+
 @needs_kernels
 def test_both_ways_learn_the_same_but_for_rounding(files: Files, tmp_path: Path) -> None:
     reached = {}
