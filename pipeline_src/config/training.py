@@ -28,9 +28,9 @@ class Training(Section):
     )
     convolutions: Literal["auto", "compiled", "library"] = Field(
         default="auto",
-        description="of trainings on the CPU: compiled: the project's own kernels, which need a "
-        "C compiler and AVX2 or AVX-512 (bf16: AVX-512 BF16); library: torch's; auto: compiled "
-        "where that is possible; for a study, settled when it is first started. Part of what "
+        description="compiled: the project's own kernels, which need a C compiler and AVX2 or "
+        "AVX-512 (bf16: AVX-512 BF16), or on a GPU Triton; library: torch's; auto: compiled where "
+        "that is possible; for a study on the CPU, settled when it is first started. Part of what "
         "defines a run",
     )
     threads: PositiveInt = Field(

@@ -91,7 +91,7 @@ def _convolutions(study: Study) -> Iterator[Finding]:
     models = Models(study)
     try:
         device = choose_device(study.training.device)
-        if device.type != "cpu" or study.training.precision == "tf32":
+        if device.type == "cpu" and study.training.precision == "tf32":
             return
         reasons = {
             why_not_compiled(models.plan(name, study.seeds[0]), device)
@@ -102,11 +102,12 @@ def _convolutions(study: Study) -> Iterator[Finding]:
         yield Finding("error", str(error))
         return
     advice = "compiled ones are faster; see training.convolutions in config/README.md"
+    where, built_for = ("CPU", "processor") if device.type == "cpu" else ("GPU", "GPU")
     for reason in sorted(reasons):
         if reason:
-            yield Finding("warning", f"convolutions on the CPU: torch's; {reason}", advice)
+            yield Finding("warning", f"convolutions on the {where}: torch's; {reason}", advice)
         else:
-            yield Finding("ok", "convolutions on the CPU: compiled for this processor")
+            yield Finding("ok", f"convolutions on the {where}: compiled for this {built_for}")
 
 
 def _data(study: Study) -> Iterator[Finding]:
