@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline_src.acceleration import gpu_cascade
+from pipeline_src.acceleration import gpu_cascade, gpu_launches
 from pipeline_src.acceleration.compiled import CompilationError
-from pipeline_src.acceleration.gpu_cascade import PRECISIONS, SHARES, GpuKernels, why_not_here
+from pipeline_src.acceleration.gpu_cascade import GpuKernels, why_not_here
+from pipeline_src.acceleration.gpu_launches import PRECISIONS, SHARES
 from pipeline_src.acceleration.kernels import kernels_for
 
 ON_GPU = torch.cuda.is_available()
@@ -30,7 +31,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     pytest.importorskip("triton", reason="no Triton for this system")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     # Fewer programs, since the interpreter takes a tenth of a second for a few of them.
-    monkeypatch.setattr(gpu_cascade, "SHARES", SHARES if ON_GPU else 16)
+    monkeypatch.setattr(gpu_launches, "SHARES", SHARES if ON_GPU else 16)
     yield
     os.environ.pop("TRITON_CACHE_DIR", None)
     gpu_cascade._code.cache_clear()
