@@ -15,7 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.kinds import FIRST, Files, Kind, kinds, write_files
 from benchmarks.gpu.phase import Run
-from benchmarks.gpu.trainings import WARM_UP, processes, ready, repeated, start_of_a_training
+from benchmarks.gpu.trainings import (
+    WARM_UP,
+    compile_beforehand,
+    processes,
+    ready,
+    repeated,
+    start_of_a_training,
+)
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.state import Saved, StateFiles
@@ -40,6 +47,9 @@ def run(run: Run) -> None:
             for kind in of:
                 add("step", partial(_step, run, kind, files, precision, **options))
 
+    on_gpu = run.device.graphs
+    if on_gpu:
+        add("compiled", partial(compile_beforehand, run))
     add("start", partial(start_of_a_training, run))
     add_steps(first, "fp32", "bf16")
     add("validation", partial(_validation, run, files))
@@ -47,7 +57,6 @@ def run(run: Run) -> None:
     for mps in (True, False):
         for number in run.scale.together:
             add("processes", partial(processes, run, number, "bf16", mps=mps))
-    on_gpu = run.device.graphs
     if on_gpu:
         add_steps(first, "tf32")
         add_steps(first, "fp32", "tf32", "bf16", convolutions="library")

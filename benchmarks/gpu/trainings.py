@@ -17,6 +17,9 @@ from benchmarks.gpu.sharing import sharing
 
 PHASE = "timing"
 WARM_UP = 5
+#: Of the phase's time, for compiling beforehand.
+SHARE_TO_COMPILE = 0.3
+PRECISIONS = ("fp32", "bf16", "tf32")
 FORKED_START = """
 import importlib, os, sys, time
 from pipeline_src.acceleration.fork_server import LOADED
@@ -62,6 +65,43 @@ def repeated(run: Run, made: Trainee, *, plain: bool = False) -> Callable[[], No
         again()
     run.device.wait()
     return again
+
+
+def compile_beforehand(run: Run) -> None:
+    """Let processes compile the kernels of every kind and precision at once, which takes seconds
+    for each; what is timed afterwards finds them compiled."""
+    count = max(1, len(os.sched_getaffinity(0)) - 1)
+    lines = (
+        "import sys; from benchmarks.gpu.trainings import compile_share; "
+        "compile_share(*sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", lines, run.settings.text()]
+    began = time.perf_counter()
+    processes = [
+        subprocess.Popen([*command, str(n), str(count)], stderr=subprocess.DEVNULL)
+        for n in range(count)
+    ]
+    end = time.time() + SHARE_TO_COMPILE * run.left()
+    try:
+        while time.time() < end and any(process.poll() is None for process in processes):
+            time.sleep(0.05)
+    finally:
+        finished = sum(process.poll() == 0 for process in processes)
+        for process in processes:
+            process.kill()
+            process.wait()
+    seconds = time.perf_counter() - began
+    run.lines.add(PHASE, "compiled", seconds=seconds, processes=count, finished=finished)
+
+
+def compile_share(text: str, number: str, count: str) -> None:
+    """Train once with each of a share of the kinds and precisions."""
+    run = Run(Settings.read(text), Lines(Path(os.devnull)))
+    files = Files(run.settings.work / "timed")
+    # Those that are timed first come first.
+    pairs = [(kind, precision) for precision in PRECISIONS for kind in kinds(run.scale)]
+    for kind, precision in pairs[int(number) :: int(count)]:
+        ready(run, kind, files, precision).train(1, plain=True)
 
 
 def start_of_a_training(run: Run) -> None:
