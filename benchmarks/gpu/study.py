@@ -68,7 +68,8 @@ def run(run: Run) -> None:
     plan = plan_study(room, cost, run.scale.most_epochs)
     values = with_plan(values, plan)
     study = check_study(values)
-    source = "drawn, synthetic phantoms" if run.settings.data is None else str(run.settings.data)
+    drawn = run.settings.data is None
+    source = "drawn, synthetic phantoms" if drawn else study.datasets[DATASET].title
     run.lines.add(PHASE, "plan", data=source, room=room, **vars(plan), **vars(cost))
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from pipeline_src.acceleration.compiled import KINDS, CompilationError, kinds_here, load
+from pipeline_src.acceleration.convolver import Convolver
 
-Pairs = Sequence[tuple[Tensor, Tensor]]
 TORCH_LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 _Pointer = ctypes.c_void_p
 
@@ -35,7 +36,7 @@ class _Cascade(ctypes.Structure):
     )
 
 
-class Kernels:
+class Kernels(Convolver):
     """The kernels for cascades with a given number of features, run by torch's threads.
 
     Every sum has one fixed order: the result depends, to the last bit, neither on the number of
@@ -70,25 +71,9 @@ class Kernels:
             self._scratch[name] = getattr(library, f"{name}_scratch")
             self._scratch[name].restype = ctypes.c_long
 
-    def convolve(
-        self, image: Tensor, layers: Pairs, middle: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Apply the convolutions one after the other, with ReLU after each but the last.
-
-        Args:
-            image: `(batch, 1, rows, columns)`, in single precision on the CPU.
-            layers: weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, of
-                each of at least two convolutions.
-            middle: the layer, counted from 0, whose features are returned too.
-
-        Returns:
-            The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
-                ``middle`` `(batch, features, rows, columns)`, or None if it is not asked for.
-        """
-        flat = [tensor for layer in layers for tensor in layer]
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
-        out, found = _Convolutions.apply(self, wanted, middle, image, *flat)
-        return out, found
+    @property
+    def _function(self) -> type[Function]:
+        return _Convolutions
 
     def run(self, name: str, cascade: _Cascade) -> None:
         """Run `forward` or `backward` in every thread."""
@@ -100,7 +85,7 @@ class Kernels:
         self._team.run(self._work[name], ctypes.byref(cascade), threads, 0)
 
 
-class _Convolutions(torch.autograd.Function):
+class _Convolutions(Function):
     @staticmethod
     def forward(
         ctx: Any, kernels: Kernels, wanted: bool, middle: int | None, image: Tensor, *flat: Tensor

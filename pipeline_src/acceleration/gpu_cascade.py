@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from itertools import pairwise
@@ -12,18 +11,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from pipeline_src.acceleration.compiled import CompilationError, private_cache
+from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.acceleration.gpu_launches import PRECISIONS, CascadeRun, Chosen
 from pipeline_src.errors import InputError
 
-Pairs = Sequence[tuple[Tensor, Tensor]]
 #: Numbers of features: more need more registers than a GPU has.
 WIDTHS = (16, 32, 64)
 
 
-class GpuKernels:
+class GpuKernels(Convolver):
     """The kernels for cascades with a given number of features, on the current GPU.
 
     Every sum has one fixed order: on the same kind of GPU, two runs give the same bits.
@@ -46,25 +46,9 @@ class GpuKernels:
         self.chosen = Chosen(_code(), features, *PRECISIONS[precision])
         self.kind = f"triton {version_of_triton()}, {precision}"
 
-    def convolve(
-        self, image: Tensor, layers: Pairs, middle: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Apply the convolutions one after the other, with ReLU after each but the last.
-
-        Args:
-            image: `(batch, 1, rows, columns)`, in single precision on the GPU.
-            layers: weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, of
-                each of at least two convolutions.
-            middle: the layer, counted from 0, whose features are returned too.
-
-        Returns:
-            The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
-                ``middle`` `(batch, features, rows, columns)`, or None if it is not asked for.
-        """
-        flat = [tensor for layer in layers for tensor in layer]
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
-        out, found = _Convolutions.apply(self, wanted, middle, image, *flat)
-        return out, found
+    @property
+    def _function(self) -> type[Function]:
+        return _Convolutions
 
 
 def version_of_triton() -> str:
@@ -124,7 +108,7 @@ def why_not_here(features: int, precision: str) -> str:
     return ""
 
 
-class _Convolutions(torch.autograd.Function):
+class _Convolutions(Function):
     @staticmethod
     def forward(
         ctx: Any,

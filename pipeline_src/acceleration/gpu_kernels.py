@@ -26,6 +26,32 @@ def _neighbours(pixels, tap, total, ROWS: tl.constexpr, COLUMNS: tl.constexpr, F
 
 
 @triton.jit
+def _image_under(
+    image, pixels, tap, total, ROWS: tl.constexpr, COLUMNS: tl.constexpr, FLIP: tl.constexpr
+):
+    """An image at the pixels under a tap, zero outside the slice."""
+    near, inside = _neighbours(pixels, tap, total, ROWS, COLUMNS, FLIP)
+    return tl.load(image + near, mask=inside, other=0.0)
+
+
+@triton.jit
+def _features_under(
+    features,
+    pixels,
+    tap,
+    total,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    FLIP: tl.constexpr,
+):
+    """Features at the pixels under a tap, zero outside the slice."""
+    near, inside = _neighbours(pixels, tap, total, ROWS, COLUMNS, FLIP)
+    places = near[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
+    return tl.load(features + places, mask=inside[:, None], other=0.0)
+
+
+@triton.jit
 def _finish(sums, places, kept, gate, added, GATED: tl.constexpr, ADDED: tl.constexpr):
     """Features from sums: with ReLU; or gradients, which pass where the feature ``gate`` is
     positive."""
@@ -65,8 +91,7 @@ def expand(
     if not GATED:
         sums += tl.load(bias + channels)[None, :]
     for tap in tl.static_range(9):
-        near, inside = _neighbours(pixels, tap, total, ROWS, COLUMNS, FLIP)
-        values = tl.load(image + near, mask=inside, other=0.0)
+        values = _image_under(image, pixels, tap, total, ROWS, COLUMNS, FLIP)
         row = tl.load(weight + tap * tap_stride + channels * channel_stride)
         sums += values[:, None] * row[None, :]
     places, kept = pixels[:, None] * CHANNELS + channels[None, :], (pixels < total)[:, None]
@@ -107,9 +132,7 @@ def mix(
         taps = channels[:, None] + channels[None, :] * (9 * CHANNELS)
     sums = tl.zeros((BLOCK, CHANNELS), tl.float32)
     for tap in tl.range(9, num_stages=STAGES):
-        near, inside = _neighbours(pixels, tap, total, ROWS, COLUMNS, GATED)
-        places = near[:, None] * CHANNELS + channels[None, :]
-        values = tl.load(features + places, mask=inside[:, None], other=0.0)
+        values = _features_under(features, pixels, tap, total, ROWS, COLUMNS, CHANNELS, GATED)
         matrix = tl.load(weight + tap * CHANNELS + taps)
         sums = tl.dot(values, matrix, sums, input_precision=PRECISION)
     if not GATED:
@@ -140,9 +163,7 @@ def gather(
     channels = tl.arange(0, CHANNELS)
     sums = tl.zeros((BLOCK, CHANNELS), tl.float32)
     for tap in tl.static_range(9):
-        near, inside = _neighbours(pixels, tap, total, ROWS, COLUMNS, FLIP)
-        places = near[:, None] * CHANNELS + channels[None, :]
-        values = tl.load(features + places, mask=inside[:, None], other=0.0)
+        values = _features_under(features, pixels, tap, total, ROWS, COLUMNS, CHANNELS, FLIP)
         row = tl.load(weight + tap * tap_stride + channels * channel_stride)
         sums += values.to(tl.float32) * row[None, :]
     found = tl.sum(sums, axis=1)
@@ -182,17 +203,17 @@ def mix_weights(
         places = pixels[:, None] * CHANNELS + channels[None, :]
         of_out = tl.load(gradient + places, mask=(pixels < total)[:, None], other=0.0)
         turned = tl.trans(of_out)
-        near, inside = _neighbours(pixels, 3 * tap_row, total, ROWS, COLUMNS, False)
-        places = near[:, None] * CHANNELS + channels[None, :]
-        values = tl.load(features + places, mask=inside[:, None], other=0.0)
+        values = _features_under(
+            features, pixels, 3 * tap_row, total, ROWS, COLUMNS, CHANNELS, False
+        )
         left = tl.dot(turned, values, left, input_precision=PRECISION)
-        near, inside = _neighbours(pixels, 3 * tap_row + 1, total, ROWS, COLUMNS, False)
-        places = near[:, None] * CHANNELS + channels[None, :]
-        values = tl.load(features + places, mask=inside[:, None], other=0.0)
+        values = _features_under(
+            features, pixels, 3 * tap_row + 1, total, ROWS, COLUMNS, CHANNELS, False
+        )
         middle = tl.dot(turned, values, middle, input_precision=PRECISION)
-        near, inside = _neighbours(pixels, 3 * tap_row + 2, total, ROWS, COLUMNS, False)
-        places = near[:, None] * CHANNELS + channels[None, :]
-        values = tl.load(features + places, mask=inside[:, None], other=0.0)
+        values = _features_under(
+            features, pixels, 3 * tap_row + 2, total, ROWS, COLUMNS, CHANNELS, False
+        )
         right = tl.dot(turned, values, right, input_precision=PRECISION)
         biases += of_out.to(tl.float32)
     row = partial + share * width
@@ -235,13 +256,12 @@ def thin_weights(
         pixels = (share * BLOCKS + block) * BLOCK + tl.arange(0, BLOCK)
         places, kept = pixels[:, None] * CHANNELS + channels[None, :], pixels < total
         values = tl.load(features + places, mask=kept[:, None], other=0.0).to(tl.float32)
-        near, inside = _neighbours(pixels, 3 * tap_row, total, ROWS, COLUMNS, FLIP)
-        left += tl.load(image + near, mask=inside, other=0.0)[:, None] * values
-        near, inside = _neighbours(pixels, 3 * tap_row + 1, total, ROWS, COLUMNS, FLIP)
-        here = tl.load(image + near, mask=inside, other=0.0)
+        beside = _image_under(image, pixels, 3 * tap_row, total, ROWS, COLUMNS, FLIP)
+        left += beside[:, None] * values
+        here = _image_under(image, pixels, 3 * tap_row + 1, total, ROWS, COLUMNS, FLIP)
         middle += here[:, None] * values
-        near, inside = _neighbours(pixels, 3 * tap_row + 2, total, ROWS, COLUMNS, FLIP)
-        right += tl.load(image + near, mask=inside, other=0.0)[:, None] * values
+        beside = _image_under(image, pixels, 3 * tap_row + 2, total, ROWS, COLUMNS, FLIP)
+        right += beside[:, None] * values
         if FLIP:
             bias += here
         else:
@@ -262,6 +282,7 @@ def thin_weights(
 def add_shares(partial, out, width, wanted, SHARES: tl.constexpr, BLOCK: tl.constexpr):
     """Sum the rows of ``partial``, `(SHARES, width)`, into the first ``wanted`` numbers of
     ``out``."""
+    tl.static_assert(SHARES % 16 == 0)
     columns = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     rows = tl.arange(0, 16)
     sums = tl.zeros((16, BLOCK), tl.float32)

@@ -72,7 +72,9 @@ class Chosen(NamedTuple):
 class CascadeRun:
     """Runs the kernels of a cascade on images of one size.
 
-    Features are `(pixels, channels)`; a gradient with respect to features is one too.
+    Features are `(pixels, channels)`, images `(batch, 1, rows, columns)`, weights `(channels_out,
+    channels_in, 3, 3)`, biases `(channels_out,)`, shares `(SHARES, numbers)`. A gradient has the
+    shape of what it is with respect to.
     """
 
     def __init__(self, kernels: Chosen, shape: torch.Size) -> None:

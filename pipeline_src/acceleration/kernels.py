@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.acceleration.gpu_cascade import GpuKernels, why_not_here
 
-AnyKernels = Kernels | GpuKernels
 
-
-def kernels_for(features: int, precision: str, device: str) -> AnyKernels:
+def kernels_for(features: int, precision: str, device: str) -> Convolver:
     """The kernels for cascades with a number of features on a device, `cpu` or `cuda`.
 
     Raises:

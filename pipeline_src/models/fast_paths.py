@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.acceleration.kernels import AnyKernels
+from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.models.convolution import Convolution
 
@@ -34,7 +34,7 @@ class FastPaths:
 
     def __init__(self) -> None:
         self.arithmetic: torch.dtype | None = None
-        self.kernels: AnyKernels | None = None
+        self.kernels: Convolver | None = None
 
     def cast(self, image: Tensor) -> Tensor:
         """Convert an image of any shape to the convolutions' number format; the shape stays the

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from kernel_helpers import by_the_library, gradients, some_layers
 from torch import Tensor
 
 from pipeline_src.acceleration import gpu_cascade, gpu_launches
@@ -21,7 +19,6 @@ from pipeline_src.acceleration.kernels import kernels_for
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
-Layers = list[tuple[Tensor, Tensor]]
 needs_gpu = pytest.mark.skipif(not ON_GPU, reason="no CUDA device here")
 
 
@@ -35,48 +32,6 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     yield
     os.environ.pop("TRITON_CACHE_DIR", None)
     gpu_cascade._code.cache_clear()
-
-
-def some_layers(depth: int, features: int) -> Layers:
-    torch.manual_seed(0)
-    channels = [1, *[features] * (depth - 1), 1]
-    return [
-        (
-            torch.randn(after, before, 3, 3).div(3 * before**0.5).to(DEVICE).requires_grad_(),
-            torch.randn(after).to(DEVICE).requires_grad_(),
-        )
-        for before, after in pairwise(channels)
-    ]
-
-
-def by_the_library(
-    image: Tensor, layers: Layers, middle: int | None
-) -> tuple[Tensor, Tensor | None]:
-    """In double precision."""
-    x, feature = image.double(), None
-    for number, (weight, bias) in enumerate(layers):
-        x = F.conv2d(x, weight.double(), bias.double(), padding=1)
-        if number < len(layers) - 1:
-            x = x.relu()
-        if number == middle:
-            feature = x
-    return x, feature
-
-
-def gradients(
-    values: tuple[Tensor, Tensor | None], used: list[int], image: Tensor, layers: Layers
-) -> list[Tensor | None]:
-    torch.manual_seed(1)
-    given = [value for number, value in enumerate(values) if number in used and value is not None]
-    upstream = [torch.randn(value.shape).to(value) for value in given]
-    found: Any = torch.autograd.grad(
-        given,
-        [image, *(tensor for layer in layers for tensor in layer)],
-        upstream,
-        retain_graph=True,
-        allow_unused=True,
-    )
-    return list(found)
 
 
 def far(found: Tensor, right: Tensor) -> float:
@@ -96,7 +51,7 @@ def far(found: Tensor, right: Tensor) -> float:
 def test_values_and_gradients_are_the_librarys(
     depth: int, features: int, size: tuple[int, int], middle: int | None
 ) -> None:
-    layers = some_layers(depth, features)
+    layers = some_layers(depth, features, DEVICE)
     image = torch.randn(2, 1, *size).to(DEVICE).requires_grad_()
     expected = by_the_library(image, layers, middle)
     ours = GpuKernels(features).convolve(image, layers, middle)
@@ -120,7 +75,7 @@ def test_values_and_gradients_are_the_librarys(
 
 
 def test_gradients_lie_in_memory_as_the_weights_do() -> None:
-    layers = some_layers(3, 16)
+    layers = some_layers(3, 16, DEVICE)
     for weight, _ in layers:
         weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     image = torch.randn(1, 1, 4, 5).to(DEVICE)
@@ -132,7 +87,7 @@ def test_gradients_lie_in_memory_as_the_weights_do() -> None:
 
 
 def test_without_gradients_the_values_are_the_same_bits() -> None:
-    layers, image = some_layers(3, 16), torch.randn(2, 1, 5, 4).to(DEVICE)
+    layers, image = some_layers(3, 16, DEVICE), torch.randn(2, 1, 5, 4).to(DEVICE)
     with torch.no_grad():
         alone = GpuKernels(16).convolve(image, layers, 1)
     both = GpuKernels(16).convolve(image, layers, 1)
@@ -146,7 +101,7 @@ def test_without_gradients_the_values_are_the_same_bits() -> None:
 @needs_gpu
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_two_runs_give_the_same_bits(precision: str) -> None:
-    layers, image = some_layers(5, 32), torch.randn(4, 1, 150, 150).to(DEVICE)
+    layers, image = some_layers(5, 32, DEVICE), torch.randn(4, 1, 150, 150).to(DEVICE)
     runs = []
     for _ in range(2):
         values = GpuKernels(32, precision).convolve(image.requires_grad_(), layers, 2)

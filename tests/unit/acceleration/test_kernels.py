@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from kernel_helpers import needs_bf16_kernels, needs_kernels
+from kernel_helpers import (
+    FEATURES,
+    by_the_library,
+    gradients,
+    needs_bf16_kernels,
+    needs_kernels,
+    some_layers,
+)
 from torch import Tensor
 
 from pipeline_src.acceleration import cascade as kernel_calls
@@ -21,48 +26,6 @@ from pipeline_src.acceleration.compiled import CompilationError, kinds_here
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import DCCNN, Cascade, use_kernels
-
-Layers = list[tuple[Tensor, Tensor]]
-FEATURES = 16
-
-
-def some_layers(depth: int, features: int = FEATURES) -> Layers:
-    torch.manual_seed(0)
-    channels = [1, *[features] * (depth - 1), 1]
-    return [
-        (
-            torch.randn(after, before, 3, 3).div(3 * before**0.5).requires_grad_(),
-            torch.randn(after).requires_grad_(),
-        )
-        for before, after in pairwise(channels)
-    ]
-
-
-def by_the_library(image: Tensor, layers: Layers, middle: int) -> tuple[Tensor, Tensor]:
-    """In double precision."""
-    x = feature = image.double()
-    for number, (weight, bias) in enumerate(layers):
-        x = F.conv2d(x, weight.double(), bias.double(), padding=1)
-        if number < len(layers) - 1:
-            x = x.relu()
-        if number == middle:
-            feature = x
-    return x, feature
-
-
-def gradients(
-    values: tuple[Tensor, Tensor | None], used: list[int], image: Tensor, layers: Layers
-) -> list[Tensor | None]:
-    torch.manual_seed(1)
-    upstream = [torch.randn(value.shape).to(value.dtype) for value in values if value is not None]
-    found: Any = torch.autograd.grad(
-        [values[i] for i in used],
-        [image, *(tensor for layer in layers for tensor in layer)],
-        [upstream[i] for i in used],
-        retain_graph=True,
-        allow_unused=True,
-    )
-    return list(found)
 
 
 @needs_kernels

@@ -1,0 +1,52 @@
+"""What this project's convolution kernels have in common, whatever device they are for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+Pairs = Sequence[tuple[Tensor, Tensor]]
+
+
+class Convolver(ABC):
+    """Computes a cascade's convolutions with compiled kernels.
+
+    Attributes:
+        device: the type of device that they are for, by torch's name.
+        kind: which kernels they are, for the manifest.
+    """
+
+    device: ClassVar[str]
+    kind: str
+
+    @property
+    @abstractmethod
+    def _function(self) -> type[Function]:
+        """Called with these kernels, whether gradients are wanted, the middle layer, the image, and
+        each layer's weight and bias.
+        """
+
+    def convolve(
+        self, image: Tensor, layers: Pairs, middle: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Apply the convolutions one after the other, with ReLU after each but the last.
+
+        Args:
+            image: `(batch, 1, rows, columns)`, in single precision on the kernels' device.
+            layers: weight `(channels_out, channels_in, 3, 3)` and bias, shape `(channels_out,)`, of
+                each of at least two convolutions.
+            middle: the layer, counted from 0, whose features are returned too.
+
+        Returns:
+            The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
+                ``middle`` `(batch, features, rows, columns)`, or None if it is not asked for.
+        """
+        flat = [tensor for layer in layers for tensor in layer]
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
+        out, found = self._function.apply(self, wanted, middle, image, *flat)
+        return out, found
