@@ -11,8 +11,8 @@ from pathlib import Path
 from pipeline_src import commands
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
-from pipeline_src.planning.code import digests
 from pipeline_src.planning.places import manifest_of
+from pipeline_src.planning.step_code import digests
 from pipeline_src.provenance.manifest import refuse_manifest_of_other, write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
 

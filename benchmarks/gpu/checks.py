@@ -31,7 +31,7 @@ from pipeline_src.planning.plans import TrainingPlan, training_plan
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress import Progress
-from pipeline_src.running.state import StateFiles
+from pipeline_src.running.resume_state import StateFiles
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.data import Batch
 from pipeline_src.training.objectives import ReconstructionObjective

@@ -38,7 +38,7 @@ from pipeline_src.config.distillation import available_methods
 from pipeline_src.data.inspection import choose_volumes, chosen_slices
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.archive import write_archive
 from pipeline_src.provenance.manifest import Manifest
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline_src.config import Study
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATASET, SEED = "cardiac", 0

@@ -10,8 +10,8 @@ from pipeline_src.acceleration.compiled import CompilationError
 from pipeline_src.acceleration.kernels import kernels_for
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.study_models import Models
 
 
 def why_not_compiled(plan: TrainingPlan, device: torch.device) -> str:

@@ -36,7 +36,7 @@ def check(options: argparse.Namespace) -> None:
         inspect_data,
         missing_gpu,
     )
-    from pipeline_src.reporting.design import folds_tested, repeated_text
+    from pipeline_src.reporting.study_design import folds_tested, repeated_text
 
     study = study_of(options)
     models = check_files(study)

@@ -21,7 +21,7 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Check what a study needs; exit status 1 if something will not run."""
-    from pipeline_src.operations.cluster.doctor import examine
+    from pipeline_src.operations.doctor.machine import examine
 
     paths = options.config or [PACKAGE.parent / "config" / "config.yaml"]
     errors = 0

@@ -8,9 +8,9 @@ from pathlib import Path
 from pipeline_src.commands import Made, Subcommands, add_command, numbered
 from pipeline_src.config import load_study
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import manifest_of
 from pipeline_src.planning.steps import figure_step
+from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.figures.kinds import KINDS
 
 

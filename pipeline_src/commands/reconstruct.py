@@ -127,10 +127,10 @@ MORE_SHAPING = ("mask", "kspace_order", "scale", "threads", "device", "convoluti
 def reconstruct(options: argparse.Namespace) -> Made:
     """Reconstruct files."""
     from pipeline_src.evaluation.evaluate import BATCH
+    from pipeline_src.inference.batch import Run
     from pipeline_src.inference.inputs import list_inputs, open_input
     from pipeline_src.inference.machine import place, use_convolutions
     from pipeline_src.inference.reconstruct import Options
-    from pipeline_src.inference.run import Run
     from pipeline_src.inference.trained import load_trained
 
     for name, least in (("batch", 1), ("threads", 1)):

@@ -15,8 +15,8 @@ from pipeline_src.commands import (
     study_of,
 )
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import MANIFEST
+from pipeline_src.planning.study_models import Models
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -44,7 +44,7 @@ def train(options: argparse.Namespace) -> None:
     from pipeline_src.running.gpus import one_gpu
     from pipeline_src.running.interruption import parent_process
     from pipeline_src.running.memory import explaining_shortage
-    from pipeline_src.running.run import run_training
+    from pipeline_src.running.training_run import run_training
     from pipeline_src.training.builder import Inputs
 
     study = study_of(options)

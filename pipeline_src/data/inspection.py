@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src.config.datasets import Dataset, Preparation
-from pipeline_src.data.files import refuse_absent
+from pipeline_src.data.data_files import refuse_absent
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.data.splits import PARTS, split_patients
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 

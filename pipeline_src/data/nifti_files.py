@@ -28,7 +28,7 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from pipeline_src.data.volume import Header, VolumeReference, volume_shape
+from pipeline_src.data.volume_reference import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from pipeline_src.config.split import Folds, Split
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 
 PARTS = ("train", "validation", "test")

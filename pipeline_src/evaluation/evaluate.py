@@ -14,12 +14,12 @@ from torch import Tensor
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
-from pipeline_src.evaluation.results import DATA_DIGITS, REPEATS
+from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metrics_files import DATA_DIGITS, REPEATS
 from pipeline_src.files import atomic_path
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
-from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.places import MANIFEST, MASK, PANEL, SLICES, STORE, VOLUMES, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity

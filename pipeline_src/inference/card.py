@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.inference.onnx_export import OPSET
 from pipeline_src.inference.trained import Trained

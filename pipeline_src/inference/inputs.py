@@ -6,7 +6,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline_src.data.files import is_hidden, matching, refuse_absent, refuse_unfinished
+from pipeline_src.data.data_files import is_hidden, matching, refuse_absent, refuse_unfinished
 from pipeline_src.errors import InputError
 from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input, sample_input
 from pipeline_src.inference.bundle_files import SAMPLE

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from pipeline_src.data.nifti_files import as_slices, open_nifti, read_through, reading_nifti
-from pipeline_src.data.volume import volume_shape
+from pipeline_src.data.volume_reference import volume_shape
 from pipeline_src.inference.volumes import Allocate, Array, Volume
 
 #: Number of slices that are read at once.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.files import atomic_path
 from pipeline_src.inference.reconstruct import Plan, Result
-from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
 
 #: Inches: the heading, a column's title, between tiles, at the left for a slice's number, below for
 #: the scale of grey values, and from that scale to the edge.

@@ -15,8 +15,8 @@ from torch import Tensor
 from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
-from pipeline_src.models.checkpoints import read_checkpoint_tensors
 from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.pickled_tensors import read_checkpoint_tensors
 from pipeline_src.models.weights import (
     SFT_STUDENT,
     build_network,
@@ -24,7 +24,7 @@ from pipeline_src.models.weights import (
     read_metadata,
     save_weights,
 )
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 

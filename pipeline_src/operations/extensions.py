@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import source_options
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 
 
 def has_extensions(models: Models) -> bool:

@@ -13,9 +13,9 @@ from pipeline_src.config.datasets import OwnSource
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.given_files import source_files_of
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.planning.study_models import Models
 from pipeline_src.running.gpus import VISIBLE, torch_knows_gpus, visible_gpus
 from pipeline_src.running.interruption import PARENT_VARIABLE
 from pipeline_src.sampling.given_masks import study_mask

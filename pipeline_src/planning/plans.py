@@ -12,7 +12,7 @@ from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.section import Section
 from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.config.training import Training
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
 
 
 class SFTPlan(Section):

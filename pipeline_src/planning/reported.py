@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline_src.config.study import Study
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     FIGURE_FOLDER,
     MANIFEST,
@@ -23,8 +22,9 @@ from pipeline_src.planning.shown import (
     shown_models,
     shows_recipes,
 )
+from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.names import TABLES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
 from pipeline_src.planning import steps
 from pipeline_src.planning.given_files import reconstructed_files
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     COST,
     FIGURE_FOLDER,
@@ -26,6 +25,7 @@ from pipeline_src.planning.places import (
 )
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.reported import Reported
+from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.figures.kinds import KINDS
 
 #: What defines a result, its manifest and its first file.

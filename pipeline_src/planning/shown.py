@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.study import Study
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 
 #: Method whose learning curves the paper shows (its figure 4b).
 CURVES_METHOD = "at"

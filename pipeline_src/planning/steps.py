@@ -22,10 +22,10 @@ from pipeline_src.config.shifts import Shift
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.code import digests, sources
 from pipeline_src.planning.given_files import source_files_of
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.step_code import digests, sources
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import figure_kind
 from pipeline_src.reporting.tables.method_options import method_options
@@ -186,7 +186,7 @@ def report_step(study: Study, paper: Path) -> Step:
 def reconstruct_step(settings: Mapping[str, Any], files: list[Path]) -> Step:
     """Reconstructions of files by a trained model; ``files`` are those, and the weights."""
     there = all(file.exists() for file in files)
-    code = sources("inference.run", "inference.inputs", "inference.machine")
+    code = sources("inference.batch", "inference.inputs", "inference.machine")
     return Step(settings, code, files if there else None)
 
 

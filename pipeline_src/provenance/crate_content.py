@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import (
     CONFIG,
     FIGURE_FOLDER,
@@ -30,6 +29,7 @@ from pipeline_src.planning.places import (
     Places,
     history,
 )
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
 #: Descriptions of the files in a crate: the first pattern that a path in the results matches.

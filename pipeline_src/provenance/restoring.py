@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, whole_folder
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import CONFIG, COST, REPORT, TABLE_FOLDER, Places
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.results import figure_words
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.archive import (
     RECORDS,
     check_records,

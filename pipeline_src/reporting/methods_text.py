@@ -11,8 +11,8 @@ from pipeline_src.config.setting import acceleration_name
 from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
-from pipeline_src.reporting.design import folds_text, repeated_text
-from pipeline_src.reporting.names import RECIPE_TITLES, model_title
+from pipeline_src.reporting.display_names import RECIPE_TITLES, model_title
+from pipeline_src.reporting.study_design import folds_text, repeated_text
 
 #: What each control is trained for.
 CONTROLS = {

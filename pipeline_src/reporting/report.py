@@ -18,11 +18,11 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.modules import PACKAGE
-from pipeline_src.planning.code import package_digest
+from pipeline_src.planning.step_code import package_digest
 from pipeline_src.provenance.environment import record
+from pipeline_src.reporting.display_names import TABLE_TITLES, counted
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.names import TABLE_TITLES, counted
 from pipeline_src.reporting.reviewers.page import TEMPLATE, reviewers_parts
 from pipeline_src.reporting.reviewers.records import read_records
 from pipeline_src.reporting.tables.answers import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress_file import progress_of
-from pipeline_src.running.state import Saved, StateFiles
+from pipeline_src.running.resume_state import Saved, StateFiles
 from pipeline_src.training.engine import Epoch, Stage
 from pipeline_src.training.seeding import random_states, restore_random_states
 

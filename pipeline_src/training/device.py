@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from pipeline_src.acceleration.memory import keep_freed_memory
+from pipeline_src.acceleration.allocator import keep_freed_memory
 from pipeline_src.config.training import Training
 from pipeline_src.errors import InputError
 

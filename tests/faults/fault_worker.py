@@ -18,7 +18,7 @@ import torch
 from pipeline_src.config import check_study
 from pipeline_src.errors import InputError, Interrupted
 from pipeline_src.planning.plans import training_plan
-from pipeline_src.running.run import run_training
+from pipeline_src.running.training_run import run_training
 from pipeline_src.training.builder import Inputs
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 # Imported once, so that no input pays for it.
 import pipeline_src.evaluation.evaluate
-import pipeline_src.running.run  # noqa: F401
+import pipeline_src.running.training_run  # noqa: F401
 from pipeline_src.cli import main
 from pipeline_src.text import printable
 

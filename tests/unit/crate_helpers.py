@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 from training_helpers import CONFIGURATION
 
 from pipeline_src.config import check_study
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import write_manifest
 
 STUDY = check_study(

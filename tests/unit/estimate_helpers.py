@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline_src.config import Study
 from pipeline_src.operations.estimate.speed import Range, Speed, kind_of
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 
 
 def even_speed(study: Study) -> Speed:

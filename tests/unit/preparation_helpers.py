@@ -7,7 +7,7 @@ from typing import Any, Never
 from pipeline_src.config.datasets import Dataset, Preparation
 from pipeline_src.config.split import Split
 from pipeline_src.data.splits import split_patients
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 
 
 def preparation(**options: Any) -> Preparation:

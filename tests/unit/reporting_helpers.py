@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline_src.config import Study, check_study
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.metrics_files import METRICS
 from pipeline_src.provenance.manifest import write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels

@@ -15,7 +15,7 @@ import torch
 from pipeline_src.config import Study
 from pipeline_src.operations.status.reading import TrainingStatus, trainings
 from pipeline_src.running.progress_file import progress_of
-from pipeline_src.running.state import Saved, StateFiles
+from pipeline_src.running.resume_state import Saved, StateFiles
 
 #: Teacher, SFT teacher, student, two controls, and two methods with two recipes.
 MODELS = 9
@@ -75,7 +75,7 @@ def held(folder: Path) -> Iterator[None]:
     code = (
         "import sys; from pathlib import Path\n"
         "from pipeline_src.running.interruption import Interruption\n"
-        "from pipeline_src.running.lock import locked\n"
+        "from pipeline_src.running.folder_lock import locked\n"
         "with Interruption() as i, locked(Path(sys.argv[1]), i):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

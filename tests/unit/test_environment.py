@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline_src.operations.cluster.doctor_slurm import PLUGIN, TESTED
+from pipeline_src.operations.doctor.slurm import PLUGIN, TESTED
 
 #: A version, and for a part of the systems their marker.
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==\d+(\.\d+)+(; sys_platform == '\w+')?")

@@ -26,8 +26,8 @@ from pipeline_src.config.networks import Network
 from pipeline_src.data.store import FORMAT, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Evaluator
+from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.parity import compare_all
-from pipeline_src.evaluation.results import read_metrics
 from pipeline_src.files import LARGEST_JSON, open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network

@@ -26,7 +26,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.npz_files import reading_npz
 from pipeline_src.provenance.lineage import trace
 from pipeline_src.running.progress_file import Position
-from pipeline_src.running.state import StateFiles
+from pipeline_src.running.resume_state import StateFiles
 from pipeline_src.tabular import read_rows
 
 

@@ -20,7 +20,7 @@ from pipeline_src.errors import Interrupted
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.running.checkpointing import Checkpointer
-from pipeline_src.running.run import run_training
+from pipeline_src.running.training_run import run_training
 from pipeline_src.sampling.data_fidelity import LineDataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.builder import Inputs, fresh_network
@@ -171,4 +171,4 @@ def leave_at(
                 places.remove(here)
                 raise Interrupted(str(here))
 
-    monkeypatch.setattr("pipeline_src.running.run.Checkpointer", Leaving)
+    monkeypatch.setattr("pipeline_src.running.training_run.Checkpointer", Leaving)

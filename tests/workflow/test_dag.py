@@ -125,7 +125,7 @@ def test_an_edited_figure_reruns_only_that_figure(
 
 
 def test_the_look_of_figures_reruns_figures_and_no_training(finished: Checkout) -> None:
-    with edited(finished.root / "pipeline_src/reporting/style.py"):
+    with edited(finished.root / "pipeline_src/reporting/figure_style.py"):
         planned = finished.planned()
     assert all(p.startswith(("Figure:", "Report:")) for p in planned)
     assert len(planned) == len(MADE) + 1

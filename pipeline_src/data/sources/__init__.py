@@ -16,7 +16,7 @@ from typing import Any
 from pipeline_src.config.datasets import OwnSource, source_module
 from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section
-from pipeline_src.data.volume import VolumeReference, refuse_duplicates
+from pipeline_src.data.volume_reference import VolumeReference, refuse_duplicates
 from pipeline_src.errors import InputError
 
 

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from pipeline_src.config.datasets import AcdcSource
-from pipeline_src.data.files import (
+from pipeline_src.data.data_files import (
     entries,
     name_when_finished,
     refuse_absent,
@@ -16,7 +16,7 @@ from pipeline_src.data.files import (
     subfolders,
 )
 from pipeline_src.data.nifti_files import nifti_volume, read_nifti_header
-from pipeline_src.data.volume import Header, VolumeReference
+from pipeline_src.data.volume_reference import Header, VolumeReference
 from pipeline_src.errors import InputError
 
 DESCRIPTION = "the ACDC challenge"

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.config.datasets import AuthorsHdf5Source
-from pipeline_src.data.files import (
+from pipeline_src.data.data_files import (
     entries,
     name_when_finished,
     refuse_only_tracked,
     refuse_unfinished,
 )
 from pipeline_src.data.hdf5_files import own_dataset, reading_hdf5
-from pipeline_src.data.volume import Header, VolumeReference, volume_shape
+from pipeline_src.data.volume_reference import Header, VolumeReference, volume_shape
 from pipeline_src.errors import InputError
 
 DESCRIPTION = "the authors' prepared HDF5 volumes"

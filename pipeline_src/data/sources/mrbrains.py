@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline_src.config.datasets import MrbrainsSource
-from pipeline_src.data.files import DOWNLOADS, refuse_two_suffixes, refuse_unfinished, subfolders
+from pipeline_src.data.data_files import (
+    DOWNLOADS,
+    refuse_two_suffixes,
+    refuse_unfinished,
+    subfolders,
+)
 from pipeline_src.data.nifti_files import nifti_volume
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 
 DESCRIPTION = "the MRBrainS challenge"
 DISPLAY_QUARTER_TURNS = 1

@@ -12,9 +12,9 @@ from typing import Any
 import regex
 
 from pipeline_src.config.datasets import NiftiSource
-from pipeline_src.data.files import matching, refuse_two_suffixes, require_folder, subfolders
+from pipeline_src.data.data_files import matching, refuse_two_suffixes, require_folder, subfolders
 from pipeline_src.data.nifti_files import nifti_volume
-from pipeline_src.data.volume import VolumeReference, without_volume
+from pipeline_src.data.volume_reference import VolumeReference, without_volume
 from pipeline_src.errors import InputError
 
 DESCRIPTION = "NIfTI volumes"

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline_src.config.datasets import PhantomSource
 from pipeline_src.data.phantoms import draw_volume
-from pipeline_src.data.volume import Header, VolumeReference, volume_shape
+from pipeline_src.data.volume_reference import Header, VolumeReference, volume_shape
 
 DESCRIPTION = "drawn (synthetic) phantoms"
 

@@ -7,7 +7,7 @@ import math
 from pipeline_src.config import Study
 from pipeline_src.evaluation.comparison import MINIMUM_SEEDS
 from pipeline_src.evaluation.statistics import detectable_effect, patients_needed
-from pipeline_src.reporting.names import counted, value_text
+from pipeline_src.reporting.display_names import counted, value_text
 
 
 def detectable_lines(

@@ -185,7 +185,7 @@ def _short_training(
     plan: TrainingPlan, rows: int, columns: int, folder: Path
 ) -> tuple[Range, float]:
     """Seconds per multiply-add of all epochs but the first, and seconds outside epochs."""
-    from pipeline_src.running.run import run_training
+    from pipeline_src.running.training_run import run_training
     from pipeline_src.sampling.masks import drawn_mask, write_mask
     from pipeline_src.training.builder import Inputs
     from pipeline_src.training.device import choose_device
@@ -243,7 +243,7 @@ def _write_fresh(path: Path, plan: TrainingPlan) -> None:
 def _start_of_a_process() -> float:
     """Seconds from the start of a process to the end of the imports that a training needs."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import pipeline_src.running.run"], check=True)
+    subprocess.run([sys.executable, "-c", "import pipeline_src.running.training_run"], check=True)
     return time.perf_counter() - started
 
 

@@ -22,10 +22,10 @@ from pipeline_src.operations.estimate.work import (
     activation_bytes,
     slices_of_store,
 )
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.planning.study_models import Models
 
 #: Bytes on disk per model besides its weights: panel, metrics, histories, manifests, figures.
 BESIDE_WEIGHTS = 400_000

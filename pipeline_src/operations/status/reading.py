@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.operations.logs import error_line
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STATE, Places
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import Manifest
-from pipeline_src.running.lock import is_locked
+from pipeline_src.running.folder_lock import is_locked
 from pipeline_src.running.progress_file import (
     Position,
     TrainingProgress,

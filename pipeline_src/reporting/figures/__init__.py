@@ -34,7 +34,7 @@ def draw_figure(
     # Imported here, since importing matplotlib is slow and listing the kinds does not need it.
     import matplotlib.pyplot as plt
 
-    from pipeline_src.reporting.style import apply_style, save
+    from pipeline_src.reporting.figure_style import apply_style, save
 
     apply_style()
     options = made.options | ({"setting": setting} if setting else {})

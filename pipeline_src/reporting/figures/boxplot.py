@@ -24,15 +24,15 @@ from matplotlib.lines import Line2D
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.names import (
+from pipeline_src.evaluation.metrics_files import read_metrics
+from pipeline_src.reporting.display_names import (
     RECIPE_TITLES,
     counted,
     full_title,
     model_order,
     model_title,
 )
-from pipeline_src.reporting.style import (
+from pipeline_src.reporting.figure_style import (
     COLORS,
     PAGE_WIDTH,
     TINY,

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.data.store import Store, read_store
-from pipeline_src.reporting.names import counted
-from pipeline_src.reporting.style import PAGE_WIDTH, TINY, head, upright
+from pipeline_src.reporting.display_names import counted
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, TINY, head, upright
 from pipeline_src.text import one_line
 
 COLUMNS = 10

@@ -25,11 +25,11 @@ from matplotlib.ticker import (
 )
 
 from pipeline_src.errors import InputError
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.planning.places import stage_of
 from pipeline_src.provenance.manifest import Manifest
-from pipeline_src.reporting.names import counted, full_title, model_order
-from pipeline_src.reporting.style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, wrap_lines
+from pipeline_src.reporting.display_names import counted, full_title, model_order
+from pipeline_src.reporting.figure_style import COLORS, LINE_HEIGHT, PAGE_WIDTH, head, wrap_lines
 from pipeline_src.tabular import read_rows
 
 #: Markers and dashes, so that curves can be distinguished without colour.

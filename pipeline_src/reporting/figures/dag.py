@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from pipeline_src.config import load_study
-from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_model_name, split_variant
-from pipeline_src.reporting.names import full_title
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, TINY, head, shortened
+from pipeline_src.planning.model_names import split_model_name, split_variant
+from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import full_title
+from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, TINY, head, shortened
 
 #: Positions of the columns and half the width of a box, in units of the page's width.
 COLUMNS = {

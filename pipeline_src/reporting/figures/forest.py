@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting import names
-from pipeline_src.reporting.names import MISSING, counted
-from pipeline_src.reporting.style import (
+from pipeline_src.reporting import display_names
+from pipeline_src.reporting.display_names import MISSING, counted
+from pipeline_src.reporting.figure_style import (
     LINE_HEIGHT,
     PAGE_WIDTH,
     SMALL,
@@ -48,7 +48,8 @@ COLUMNS = (
 NUMBERS = ("effect", "low", "high", "p", "p_holm", "patients", "seeds")
 #: Families in the order of the figure, each with its heading.
 FAMILIES = {
-    family: question[0].upper() + question[1:] for family, question in names.FAMILIES.items()
+    family: question[0].upper() + question[1:]
+    for family, question in display_names.FAMILIES.items()
 }
 # As long as the axes allow.
 FAMILIES |= {

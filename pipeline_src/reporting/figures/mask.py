@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.style import PAGE_WIDTH, head
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, head
 from pipeline_src.sampling.masks import Mask, center_block, line_density, read_mask
 
 #: Lowest magnitude of the point spread that is shown, in dB below its peak.

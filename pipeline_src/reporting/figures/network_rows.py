@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline_src.config.networks import feature_cascades
 from pipeline_src.config.study import Study
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH
+from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH
 
 #: Largest number of cascades that are all drawn; of more, how many first and last ones are.
 MOST_CASCADES, FIRST, LAST = 10, 5, 3

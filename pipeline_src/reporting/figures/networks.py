@@ -15,6 +15,7 @@ from pipeline_src.config import load_study
 from pipeline_src.config.distillation import StudentFriendly
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.config.study import Study
+from pipeline_src.reporting.figure_style import NORMAL, SMALL, fitted, head
 from pipeline_src.reporting.figures.network_rows import (
     BLOCK,
     FIDELITY,
@@ -32,7 +33,6 @@ from pipeline_src.reporting.figures.network_rows import (
     rows_of,
 )
 from pipeline_src.reporting.figures.schematic import arrow, box, canvas, label, path
-from pipeline_src.reporting.style import NORMAL, SMALL, fitted, head
 
 #: Most convolutions that are drawn as bars; for more, their number is printed.
 MOST_BARS = 12

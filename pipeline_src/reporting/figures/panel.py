@@ -23,8 +23,8 @@ from scipy.ndimage import uniform_filter
 
 from pipeline_src.errors import InputError
 from pipeline_src.npz_files import reading_npz
-from pipeline_src.reporting.names import full_title, value_text
-from pipeline_src.reporting.style import PAGE_WIDTH, SMALL, TINY, head, upright
+from pipeline_src.reporting.display_names import full_title, value_text
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, head, upright
 
 Image = NDArray[np.float32]
 

@@ -17,10 +17,12 @@ from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.models.multiply_adds import parameters
-from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.shown import shown_methods
+from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import RECIPE_TITLES, counted, model_title
+from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, SMALL, fitted, head
 from pipeline_src.reporting.figures.schematic import (
     INSIDE,
     LINE,
@@ -30,8 +32,6 @@ from pipeline_src.reporting.figures.schematic import (
     lines_of,
     told_box,
 )
-from pipeline_src.reporting.names import RECIPE_TITLES, counted, model_title
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, SMALL, fitted, head
 
 #: Left edges and widths in inches of the three steps.
 STEPS = {

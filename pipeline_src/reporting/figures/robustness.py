@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from pipeline_src.config.shifts import KINDS
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.reporting.display_names import counted
+from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, SMALL, head
 from pipeline_src.reporting.figures.forest import limits, pick, write_heading
-from pipeline_src.reporting.names import counted
-from pipeline_src.reporting.style import COLORS, PAGE_WIDTH, SMALL, head
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 

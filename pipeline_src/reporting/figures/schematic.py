@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from pipeline_src.reporting.style import LINE_HEIGHT, TINY, fitted
+from pipeline_src.reporting.figure_style import LINE_HEIGHT, TINY, fitted
 
 #: Inches between the edge of a box and its text, and height of a line of the smallest type.
 INSIDE, LINE = 0.05, 0.105

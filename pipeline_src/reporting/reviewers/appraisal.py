@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pipeline_src.config.study import Study
 from pipeline_src.planning.places import Places
 from pipeline_src.provenance.manifest import UNKNOWN
-from pipeline_src.reporting.design import of_seed, reach_text
 from pipeline_src.reporting.reviewers.records import Records
+from pipeline_src.reporting.study_design import of_seed, reach_text
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
 

@@ -13,7 +13,7 @@ from pipeline_src.config.presets import PRESETS
 from pipeline_src.config.split import Folds, PatientChoice
 from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.modules import PACKAGE
-from pipeline_src.reporting.design import folds_text
+from pipeline_src.reporting.study_design import folds_text
 
 #: The paper's study: in comparisons, "the paper" means this configuration.
 PAPER_CONFIG = PACKAGE.parent / "config" / "paper.yaml"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.provenance.manifest import UNKNOWN
-from pipeline_src.reporting.names import counted, full_title
+from pipeline_src.reporting.display_names import counted, full_title
 from pipeline_src.reporting.reviewers.records import Effort, Records
 
 #: For values that were not measured because most machines have no readable counter.

@@ -15,8 +15,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.data.sources import describe_source
 from pipeline_src.planning.places import STORE, Places
 from pipeline_src.provenance.manifest import UNKNOWN
-from pipeline_src.reporting.design import of_seed, repeated_text
-from pipeline_src.reporting.names import MODEL_TITLES, counted
+from pipeline_src.reporting.display_names import MODEL_TITLES, counted
 from pipeline_src.reporting.reviewers.appraisal import DIFFICULT, EASY, limitations
 from pipeline_src.reporting.reviewers.deviations import deviations, options, paper_study, split_text
 from pipeline_src.reporting.reviewers.efforts import (
@@ -26,6 +25,7 @@ from pipeline_src.reporting.reviewers.efforts import (
     model_lines,
 )
 from pipeline_src.reporting.reviewers.records import Records
+from pipeline_src.reporting.study_design import of_seed, repeated_text
 from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.sampling.masks import Mask
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline_src.config.study import Study
-from pipeline_src.evaluation.results import KEYS
-from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_model_name, split_variant
-from pipeline_src.reporting.names import MAIN_HEADING, MISSING, full_title, value_text
+from pipeline_src.evaluation.metrics_files import KEYS
+from pipeline_src.planning.model_names import split_model_name, split_variant
+from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import MAIN_HEADING, MISSING, full_title, value_text
 from pipeline_src.reporting.tables.differences import Groups, compared
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.layout import aggregate, cell_text
+from pipeline_src.reporting.tables.main_table import aggregate, cell_text
 from pipeline_src.reporting.tables.missing import note_of
 
 IDENTITY = [*KEYS, "variant"]

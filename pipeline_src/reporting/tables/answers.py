@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting.names import ALL_METHODS, MISSING, full_title, value_text
+from pipeline_src.reporting.display_names import ALL_METHODS, MISSING, full_title, value_text
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
 METRIC, ALPHA = "psnr_db", 0.05

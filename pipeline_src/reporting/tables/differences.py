@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline_src.evaluation.comparison import Comparison, Scope, compare_family
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
-from pipeline_src.reporting.names import (
+from pipeline_src.reporting.display_names import (
     ALL_METHODS,
     FAMILIES,
     MISSING,

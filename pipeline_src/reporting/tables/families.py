@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline_src.reporting.names import ALL_METHODS, model_order
+from pipeline_src.reporting.display_names import ALL_METHODS, model_order
 
 #: Name and recipe.
 Model = tuple[str, str]

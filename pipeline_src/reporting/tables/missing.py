@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.results import KEYS
-from pipeline_src.reporting.names import PAPER_RECIPES, full_title
+from pipeline_src.evaluation.metrics_files import KEYS
+from pipeline_src.reporting.display_names import PAPER_RECIPES, full_title
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.layout import own_splits
+from pipeline_src.reporting.tables.main_table import own_splits
 
 MODEL = ["model", "training", "variant"]
 #: How many examples a note names.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.results import KEYS, SOURCE
+from pipeline_src.evaluation.metrics_files import KEYS, SOURCE
 from pipeline_src.tabular import write_rows
 
 #: Columns that, together with `metric`, identify a number.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import KEYS
-from pipeline_src.reporting.names import (
+from pipeline_src.evaluation.metrics_files import KEYS
+from pipeline_src.reporting.display_names import (
     MAIN_HEADING,
     MISSING,
     full_title,

@@ -11,9 +11,9 @@ from pipeline_src.config.shifts import Shift
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.comparison import Comparison, compare_family, estimate_mean
 from pipeline_src.evaluation.metrics import MAIN, METRICS
+from pipeline_src.evaluation.metrics_files import NUMBERS, read_metrics
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
-from pipeline_src.evaluation.results import NUMBERS, read_metrics
-from pipeline_src.reporting.names import MISSING, full_title, model_order, value_text
+from pipeline_src.reporting.display_names import MISSING, full_title, model_order, value_text
 from pipeline_src.reporting.tables.differences import (
     FOUND,
     INTERVALS,

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline_src.config.study import Study
 from pipeline_src.evaluation.metrics import MAIN, MORE
-from pipeline_src.evaluation.results import read_metrics
-from pipeline_src.reporting.names import TABLES
+from pipeline_src.evaluation.metrics_files import read_metrics
+from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.tables.ablations import ablation_layout, ablation_notes, ablation_table
 from pipeline_src.reporting.tables.answers import answer_layout, answer_notes, answer_table
 from pipeline_src.reporting.tables.cost import cost_table
@@ -22,7 +22,7 @@ from pipeline_src.reporting.tables.differences import (
 )
 from pipeline_src.reporting.tables.formats import write_table
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.layout import (
+from pipeline_src.reporting.tables.main_table import (
     gap_layout,
     gap_table,
     main_table,

@@ -15,9 +15,9 @@ from training_helpers import Files, study_with, train
 from pipeline_src.acceleration import compiled
 from pipeline_src.acceleration.choice import why_not_compiled
 from pipeline_src.errors import InputError
-from pipeline_src.operations.cluster.doctor import examine
+from pipeline_src.operations.doctor.machine import examine
 from pipeline_src.planning.plans import training_plan
-from pipeline_src.running.run import training_fingerprint
+from pipeline_src.running.training_run import training_fingerprint
 
 pytest_plugins = ["shared_fixtures"]
 CPU = torch.device("cpu")

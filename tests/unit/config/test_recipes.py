@@ -9,8 +9,8 @@ import pytest
 from pipeline_src.config import check_study
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
+from pipeline_src.planning.study_models import Models
 
 CONTROLS = ["student_matched", "student_sft_start", "student_as_long"]
 

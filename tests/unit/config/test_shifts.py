@@ -12,9 +12,9 @@ from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import FAMILIES, Shift
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.reported import of_study
+from pipeline_src.planning.study_models import Models
 
 EVERYTHING: dict[str, Any] = {
     "mask_seeds": 2,

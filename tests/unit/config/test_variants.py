@@ -10,8 +10,8 @@ import pytest
 from pipeline_src.cli import main
 from pipeline_src.config import check_study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
-from pipeline_src.planning.names import split_variant
+from pipeline_src.planning.model_names import split_variant
+from pipeline_src.planning.study_models import Models
 
 CONTROLS = {"student_matched", "student_sft_start"}
 MODELS = [

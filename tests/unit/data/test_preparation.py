@@ -19,7 +19,7 @@ from pipeline_src.data.preparation import (
     prepare,
     take_slices,
 )
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 

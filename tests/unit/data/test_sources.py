@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from pipeline_src.config.datasets import Source
 from pipeline_src.data.sources import list_volumes
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 
 SOURCE: TypeAdapter[Any] = TypeAdapter(Source)

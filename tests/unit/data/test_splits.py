@@ -15,7 +15,7 @@ from pipeline_src.data.preparation import (
     prepare,
 )
 from pipeline_src.data.splits import PARTS
-from pipeline_src.data.volume import VolumeReference
+from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 
 PATIENTS = [f"patient{n:03d}" for n in range(1, 13)]

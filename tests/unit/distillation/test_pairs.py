@@ -14,7 +14,7 @@ from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 from pipeline_src.sampling.data_fidelity import LineDataFidelity
 from pipeline_src.training.data import Batch
 from pipeline_src.training.objectives import DistillationObjective, StudentFriendlyObjective

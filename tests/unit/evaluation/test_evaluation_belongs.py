@@ -13,7 +13,7 @@ from unit_helpers import one_line
 from pipeline_src.cli import main
 from pipeline_src.data.store import write_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.sampling.masks import Mask, drawn_mask, write_mask
 
 pytest_plugins = ["shared_fixtures"]

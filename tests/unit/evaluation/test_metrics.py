@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

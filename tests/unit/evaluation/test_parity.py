@@ -13,7 +13,7 @@ from unit_helpers import needs_vectors, read_vectors
 from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
-from pipeline_src.evaluation.measures import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped

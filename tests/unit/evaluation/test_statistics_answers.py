@@ -45,7 +45,7 @@ from pipeline_src.reporting.tables.answers import (
     answer_text,
 )
 from pipeline_src.reporting.tables.differences import difference_table
-from pipeline_src.reporting.tables.layout import main_table
+from pipeline_src.reporting.tables.main_table import main_table
 from pipeline_src.reporting.tables.paper import CLAIM_COLUMNS, NO_GAP, claim_table, read_paper
 
 STD_AT, SFT_AT, STD_SP, SFT_SP = (

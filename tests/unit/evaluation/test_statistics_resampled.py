@@ -28,7 +28,7 @@ from pipeline_src.evaluation.statistics import (
     resampled_interval,
 )
 from pipeline_src.reporting.tables.differences import difference_notes, difference_table
-from pipeline_src.reporting.tables.layout import main_table, table_notes
+from pipeline_src.reporting.tables.main_table import main_table, table_notes
 from pipeline_src.reporting.tables.missing import measured_notes
 
 Array = NDArray[np.float64]

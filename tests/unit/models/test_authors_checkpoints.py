@@ -15,8 +15,8 @@ from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.models.authors import authors_name, export_checkpoint, import_checkpoint
-from pipeline_src.models.checkpoints import read_checkpoint_tensors
 from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.pickled_tensors import read_checkpoint_tensors
 from pipeline_src.models.weights import load_network, save_weights
 
 TEACHER = Network(depth=3, cascades=2, features=4, padding=5)

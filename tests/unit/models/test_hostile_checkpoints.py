@@ -24,8 +24,8 @@ from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
 from pipeline_src.errors import InputError
 from pipeline_src.models.authors import authors_name
-from pipeline_src.models.checkpoints import read_checkpoint_tensors
 from pipeline_src.models.dccnn import DCCNN
+from pipeline_src.models.pickled_tensors import read_checkpoint_tensors
 
 
 class Writes(torch.nn.Module):

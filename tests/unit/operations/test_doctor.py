@@ -12,9 +12,9 @@ import yaml
 
 from pipeline_src.cli import main
 from pipeline_src.config.load import check_study
-from pipeline_src.operations.cluster import doctor_slurm
-from pipeline_src.operations.cluster.doctor import Finding, examine
-from pipeline_src.operations.cluster.doctor_slurm import training_rules
+from pipeline_src.operations.doctor import slurm as doctor_slurm
+from pipeline_src.operations.doctor.machine import Finding, examine
+from pipeline_src.operations.doctor.slurm import training_rules
 
 WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[3]

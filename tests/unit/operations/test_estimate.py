@@ -34,8 +34,8 @@ from pipeline_src.operations.estimate.work import (
     training_bytes,
     training_multiply_adds,
 )
-from pipeline_src.planning.models import Models
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.study_models import Models
 from pipeline_src.training.builder import Inputs
 
 WriteConfig = Callable[[dict[str, Any]], Path]
@@ -262,7 +262,7 @@ def test_a_calibration_on_a_gpu_times_replays_alone(
         rows = "".join(f"{one}\n" for one in seconds)
         (output / "history_reconstruction.csv").write_text(f"seconds\n{rows}")
 
-    monkeypatch.setattr("pipeline_src.running.run.run_training", trained)
+    monkeypatch.setattr("pipeline_src.running.training_run.run_training", trained)
     monkeypatch.setattr(
         "pipeline_src.training.device.choose_device", lambda _wanted: torch.device("cuda")
     )

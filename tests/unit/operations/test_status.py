@@ -19,8 +19,8 @@ from pipeline_src.files import read_json, write_json
 from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.reading import trainings
 from pipeline_src.planning.places import STATE
-from pipeline_src.running import state as state_module
-from pipeline_src.running.lock import NAME as LOCK
+from pipeline_src.running import resume_state
+from pipeline_src.running.folder_lock import NAME as LOCK
 from pipeline_src.running.progress import Progress
 from pipeline_src.training.engine import Epoch
 
@@ -82,7 +82,7 @@ def test_a_training_stopped_half_way_is_stopped_and_runs_under_a_lock(
             if (stage, row.epoch) == ("reconstruction", 3):
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("pipeline_src.running.run.Progress", Stopping)
+    monkeypatch.setattr("pipeline_src.running.training_run.Progress", Stopping)
     folder = folder_of(results, "std_kd_at")
     with pytest.raises(Interrupted) as stopped:
         train(study, "std_kd_at", std_inputs(files, runs), folder)
@@ -102,7 +102,7 @@ def test_a_training_stopped_half_way_is_stopped_and_runs_under_a_lock(
         running = one(study, results)
     assert running.state == "running"
     assert running.position == found.position
-    history = state_module.read_state(folder / STATE).facts["histories"]["reconstruction"]
+    history = resume_state.read_state(folder / STATE).facts["histories"]["reconstruction"]
     assert running.validation_loss == history[-1]["validation_loss"]
     assert running.validation_psnr_db == history[-1]["validation_psnr_db"]
     median = sorted(row["seconds"] for row in history)[1]

@@ -114,7 +114,7 @@ def test_files_replaced_all_the_time_are_read_whole(study: Study, results: Path)
         "import json, sys; from pathlib import Path; import torch\n"
         "facts = json.loads(sys.argv[2])\n"
         "from pipeline_src.running.progress_file import progress_of\n"
-        "from pipeline_src.running.state import Saved, StateFiles\n"
+        "from pipeline_src.running.resume_state import Saved, StateFiles\n"
         "files = StateFiles(Path(sys.argv[1]), 'this')\n"
         "print('going', flush=True)\n"
         "for n in range(10**9):\n"

@@ -64,7 +64,7 @@ SOURCE = '''
 """Squares."""
 import numpy as np
 
-from pipeline_src.data.volume import Header, VolumeReference
+from pipeline_src.data.volume_reference import Header, VolumeReference
 
 DESCRIPTION = "squares"
 
@@ -89,14 +89,14 @@ from pathlib import Path
 import numpy as np
 from pipeline_src.config import check_study
 from pipeline_src.evaluation.evaluate import slice_metrics
-from pipeline_src.evaluation.results import NUMBERS
+from pipeline_src.evaluation.metrics_files import NUMBERS
 from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.extensions import check_extensions
 from pipeline_src.operations.preflight import check_files, inspect_data
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import prepare_step, training_code
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.names import TABLES, TABLE_TITLES, value_text
+from pipeline_src.reporting.display_names import TABLES, TABLE_TITLES, value_text
 from pipeline_src.reporting.tables.differences import TESTED_MORE
 
 study = check_study(json.loads(sys.argv[1]))

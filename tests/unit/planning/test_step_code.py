@@ -13,8 +13,8 @@ from training_helpers import study_with
 from pipeline_src.config.reference import source_kinds
 from pipeline_src.config.shifts import Shift
 from pipeline_src.modules import locate
-from pipeline_src.planning.code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.planning.step_code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.steps import (
     cost_step,
     crate_step,
@@ -82,7 +82,7 @@ def steps_of(module: str) -> set[str]:
             "evaluation/metrics.py",
             {"evaluate", "robustness", "reconstruct", "tables", "report", *NAMING_METRICS},
         ),
-        ("reporting/style.py", {*FIGURES, "reconstruct"}),
+        ("reporting/figure_style.py", {*FIGURES, "reconstruct"}),
         ("inference/fitting.py", {"reconstruct"}),
         ("inference/kspace.py", {"reconstruct"}),
         ("inference/nifti_kind.py", {"reconstruct"}),
@@ -102,24 +102,24 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
     "module",
     [
         "data/sources/acdc.py",
-        "running/run.py",
+        "running/training_run.py",
         "running/progress.py",
-        "running/lock.py",
+        "running/folder_lock.py",
         "running/gpus.py",
         "running/checkpointing.py",
-        "running/state.py",
+        "running/resume_state.py",
         "running/interruption.py",
         "running/finished.py",
         "models/authors.py",
-        "models/checkpoints.py",
+        "models/pickled_tensors.py",
         "models/pickle_scan.py",
         "evaluation/parity.py",
         "planning/plans.py",
         "planning/shown.py",
-        "planning/models.py",
+        "planning/study_models.py",
         "planning/results.py",
         "planning/steps.py",
-        "planning/code.py",
+        "planning/step_code.py",
         "config/study.py",
         "config/distillation.py",
         "provenance/manifest.py",
@@ -153,7 +153,7 @@ def test_an_edit_of_any_module_is_decided_on() -> None:
     }
     known = {"distillation/losses", "models/kinds"}
     single = {"__main__.py", "evaluation/parity.py", "models/authors.py"}
-    single |= {"models/checkpoints.py", "models/pickle_scan.py", "provenance/crate_content.py"}
+    single |= {"models/pickled_tensors.py", "models/pickle_scan.py", "provenance/crate_content.py"}
     single |= {"inference/bundle.py", "inference/card.py", "inference/onnx_export.py"}
     left = {name for name in others if str(Path(name).parent) not in known} - single
     assert {name for name in left if (PACKAGE / name).read_text().strip()} == set()
@@ -166,7 +166,7 @@ def _name(path: Path) -> str:
 
 #: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
 RUNNING = {"__main__", "reporting.figures.kinds", "reporting.tables.method_options"}
-RUNNING |= {"planning.names", "models.multiply_adds", "text"}
+RUNNING |= {"planning.model_names", "models.multiply_adds", "text"}
 
 WATCHED = """
 import sys

@@ -17,7 +17,7 @@ from unit_helpers import one_line
 
 from pipeline_src.cli import main
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.code import PACKAGE, digests
+from pipeline_src.planning.step_code import PACKAGE, digests
 from pipeline_src.provenance.lineage import Step, describe, manifest_of, trace
 from pipeline_src.provenance.manifest import Manifest
 

@@ -16,7 +16,7 @@ from unit_helpers import one_line
 
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
-from pipeline_src.operations.cluster.doctor import examine
+from pipeline_src.operations.doctor.machine import examine
 from pipeline_src.planning.reported import of_study
 from pipeline_src.provenance import restoring
 from pipeline_src.provenance.archive import RECORDS, recorded_files

@@ -31,7 +31,7 @@ from reporting_helpers import (
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
-from pipeline_src.reporting.names import FAMILIES, full_title
+from pipeline_src.reporting.display_names import FAMILIES, full_title
 from pipeline_src.reporting.tables.families import AS_LONG, pairs_of
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 

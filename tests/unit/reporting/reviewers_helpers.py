@@ -12,7 +12,7 @@ from pipeline_src.config import Study
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
 from pipeline_src.files import write_json
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 from pipeline_src.sampling.given_masks import study_mask
 from pipeline_src.sampling.masks import write_mask
 

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline_src.config import check_study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import METRICS
-from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.evaluation.metrics_files import METRICS
+from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.reporting.tables.ablations import ablation_layout, ablation_notes, ablation_table
 
 ABLATION: dict[str, Any] = {

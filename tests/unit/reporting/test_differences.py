@@ -17,7 +17,7 @@ from reporting_helpers import (
 )
 
 from pipeline_src.config.recipes import RECIPES
-from pipeline_src.reporting.names import ALL_METHODS
+from pipeline_src.reporting.display_names import ALL_METHODS
 from pipeline_src.reporting.tables.differences import (
     FAMILIES,
     difference_layout,

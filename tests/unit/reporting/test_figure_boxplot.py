@@ -18,8 +18,8 @@ from matplotlib.patches import PathPatch
 from reporting_helpers import METHODS, VOLUMES, Model
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.boxplot import draw, patient_means, places
-from pipeline_src.reporting.style import apply_style
 
 HEART = VOLUMES[(VOLUMES["dataset"] == "heart") & (VOLUMES["acceleration"] == "4x")]
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from pipeline_src.data.store import read_store
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.contact_sheet import COLUMNS, FRAMES, draw, shortened
-from pipeline_src.reporting.style import apply_style
 
 
 @pytest.fixture(autouse=True)

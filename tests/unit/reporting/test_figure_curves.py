@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.curves import Curve, draw, first_fitted_epoch, from_files
-from pipeline_src.reporting.style import apply_style
 
 TWO_STAGES = {"features": history(4, loss=7.0), "reconstruction": history(3)}
 

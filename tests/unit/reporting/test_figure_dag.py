@@ -13,9 +13,9 @@ from matplotlib.patches import FancyBboxPatch
 from reporting_helpers import study_with
 
 from pipeline_src.config.recipes import RECIPES
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.dag import Node, draw, nodes_of
-from pipeline_src.reporting.style import apply_style
 
 CONTROLS = ["student_matched", "student_sft_start", "student_as_long"]
 

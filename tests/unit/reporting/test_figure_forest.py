@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from reporting_helpers import METHODS, ONE_SETTING, SFT_TEACHER, STUDENT, TEACHER, measured
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.forest import (
     FAMILIES,
     VERDICTS,
@@ -25,7 +26,6 @@ from pipeline_src.reporting.figures.forest import (
     number,
     p_value,
 )
-from pipeline_src.reporting.style import apply_style
 from pipeline_src.reporting.tables import differences as tested
 
 MINUS = "\N{MINUS SIGN}"

@@ -13,10 +13,10 @@ from jinja2 import StrictUndefined, Template
 from matplotlib.colors import to_rgb
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.display_names import counted
+from pipeline_src.reporting.figure_style import COLORS, LINE_LENGTH, wrap_lines
 from pipeline_src.reporting.figures import draw_figure
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
-from pipeline_src.reporting.names import counted
-from pipeline_src.reporting.style import COLORS, LINE_LENGTH, wrap_lines
 
 HEAVY = ("matplotlib", "numpy", "pandas", "seaborn", "torch")
 
@@ -36,7 +36,7 @@ def test_kinds_are_listed_without_loading_what_draws_them(project_root: Path) ->
 
 
 def test_the_look_loads_matplotlib_alone(project_root: Path) -> None:
-    statement = "from pipeline_src.reporting.style import apply_style; apply_style()"
+    statement = "from pipeline_src.reporting.figure_style import apply_style; apply_style()"
     assert loaded_by(statement, project_root) == {"matplotlib", "numpy"}
 
 

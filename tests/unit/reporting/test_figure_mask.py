@@ -10,8 +10,8 @@ import pytest
 from figure_helpers import cut_off, heading, overlapping
 from matplotlib.figure import Figure
 
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.mask import FLOOR_DB, draw, point_spread_db, side_lobe_db
-from pipeline_src.reporting.style import apply_style
 from pipeline_src.sampling.masks import Mask, drawn_mask, line_density, lines_mask
 
 

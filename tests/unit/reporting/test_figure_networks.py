@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from reporting_helpers import study_with
 
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, apply_style
 from pipeline_src.reporting.figures.network_rows import rows_of
 from pipeline_src.reporting.figures.networks import draw, loss_in_words
-from pipeline_src.reporting.style import PAGE_WIDTH, apply_style
 
 LONG = "Knowledge distillation in magnetic resonance imaging of the heart and brain " * 3
 

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from reporting_helpers import METHODS, STUDENT, TEACHER
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.panel import (
     Picture,
     difference_box,
@@ -34,7 +35,6 @@ from pipeline_src.reporting.figures.panel import (
     layout,
     residual_limit,
 )
-from pipeline_src.reporting.style import apply_style
 
 ALL_METHODS = [(m, recipe) for m in METHODS for recipe in ("std_kd", "sft_kd")]
 

@@ -16,8 +16,8 @@ from reporting_helpers import METHODS, study_with
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.recipes import Shown, draw, from_files, shown_recipes
-from pipeline_src.reporting.style import apply_style
 
 ALL = list(RECIPES)
 

@@ -16,8 +16,8 @@ from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
 
 from pipeline_src.config.shifts import FAMILIES
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.robustness import VERDICTS, draw, from_files
-from pipeline_src.reporting.style import apply_style
 from pipeline_src.reporting.tables.robustness import robustness_table
 
 MODELS = [TEACHER, STUDENT, ("at", "std_kd"), ("at", "sft_kd")]

@@ -23,10 +23,10 @@ from reporting_helpers import dataset, study_with
 from pipeline_src.files import write_text
 from pipeline_src.provenance.crate import crate_metadata
 from pipeline_src.provenance.crate_content import read_results
+from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures import draw_figure, mask
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.report import write_report
-from pipeline_src.reporting.style import apply_style
 from pipeline_src.reporting.tables.formats import html_table, write_table
 from pipeline_src.text import one_line
 

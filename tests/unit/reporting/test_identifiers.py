@@ -18,12 +18,12 @@ from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.evaluation import comparison
 from pipeline_src.evaluation.evaluate import Evaluator, Subject
-from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import Array
 from pipeline_src.reporting.figures.boxplot import patient_means
 from pipeline_src.reporting.tables.differences import difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import aggregate, main_table
+from pipeline_src.reporting.tables.main_table import aggregate, main_table
 from pipeline_src.reporting.tables.numbers import IDENTITY
 from pipeline_src.reporting.tables.paper import read_paper
 from pipeline_src.reporting.tables.study_tables import study_tables, write_study_tables

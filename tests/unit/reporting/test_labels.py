@@ -7,7 +7,7 @@ from reporting_helpers import VOLUMES, dataset, measured, study_with
 
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import main_table, table_notes
+from pipeline_src.reporting.tables.main_table import main_table, table_notes
 
 
 def test_a_studys_labels_are_its_titles_kinds_and_order() -> None:

@@ -9,9 +9,9 @@ import pytest
 from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import read_metrics
+from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import main_table, table_notes
+from pipeline_src.reporting.tables.main_table import main_table, table_notes
 from pipeline_src.reporting.tables.numbers import tidy_numbers
 from pipeline_src.tabular import write_rows
 

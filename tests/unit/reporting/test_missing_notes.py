@@ -9,7 +9,7 @@ from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
 
 from pipeline_src.reporting.tables.differences import difference_notes, difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import main_table
+from pipeline_src.reporting.tables.main_table import main_table
 from pipeline_src.reporting.tables.missing import (
     claim_gap_notes,
     comparison_notes,

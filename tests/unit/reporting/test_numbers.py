@@ -10,7 +10,7 @@ import pytest
 from reporting_helpers import VOLUMES, value
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import METRICS, read_metrics
+from pipeline_src.evaluation.metrics_files import METRICS, read_metrics
 from pipeline_src.reporting.tables.numbers import tidy_numbers, write_tidy
 
 LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]

@@ -20,7 +20,7 @@ from reporting_helpers import (
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.tables.differences import difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import main_table
+from pipeline_src.reporting.tables.main_table import main_table
 from pipeline_src.reporting.tables.paper import (
     NO_GAP,
     cell_layout,

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from reporting_helpers import METHODS
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.figure_style import PAGE_WIDTH, TINY, apply_style
 from pipeline_src.reporting.figures import draw_figure
 from pipeline_src.reporting.figures.kinds import KINDS
-from pipeline_src.reporting.style import PAGE_WIDTH, TINY, apply_style
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 
 

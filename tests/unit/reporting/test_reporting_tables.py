@@ -23,9 +23,9 @@ from reporting_helpers import (
     volume_rows,
 )
 
-from pipeline_src.evaluation.results import METRICS
+from pipeline_src.evaluation.metrics_files import METRICS
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.layout import (
+from pipeline_src.reporting.tables.main_table import (
     MISSING,
     gap_layout,
     gap_table,

@@ -14,7 +14,7 @@ from pipeline_src.config import Study, load_study
 from pipeline_src.data.store import read_store
 from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
-from pipeline_src.planning.models import Models
+from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance import manifest as manifest_module
 from pipeline_src.reporting.report import page_environment
 from pipeline_src.reporting.reviewers.deviations import (

@@ -28,9 +28,9 @@ from unit_helpers import one_line
 
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.results import METRICS, read_metrics
+from pipeline_src.evaluation.metrics_files import METRICS, read_metrics
 from pipeline_src.files import sha256_file
-from pipeline_src.reporting.names import TABLES
+from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.tables.formats import FORMATS
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.paper import read_paper

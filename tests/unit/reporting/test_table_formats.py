@@ -17,7 +17,7 @@ from reporting_helpers import ONE_SETTING, STUDENT, VOLUMES, measured, study_wit
 from pipeline_src.reporting.tables.differences import difference_layout, difference_table
 from pipeline_src.reporting.tables.formats import FORMATS, SORTING, html_table, write_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.layout import main_table, paper_layout, table_notes
+from pipeline_src.reporting.tables.main_table import main_table, paper_layout, table_notes
 
 DASH = "\N{EN DASH}"
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")

@@ -12,7 +12,7 @@ import torch
 
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
 from pipeline_src.running.gpus import SHARED_BY
-from pipeline_src.running.state import Saved, StateFiles
+from pipeline_src.running.resume_state import Saved, StateFiles
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

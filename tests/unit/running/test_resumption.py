@@ -14,7 +14,7 @@ from pipeline_src.files import read_json
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress_file import TrainingProgress
-from pipeline_src.running.state import Saved, StateFiles, flattened
+from pipeline_src.running.resume_state import Saved, StateFiles, flattened
 from pipeline_src.training.builder import fresh_network
 from pipeline_src.training.engine import Stage
 from pipeline_src.training.objectives import ReconstructionObjective

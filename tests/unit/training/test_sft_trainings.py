@@ -17,7 +17,7 @@ from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import write_store
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.plans import training_plan
-from pipeline_src.running.run import run_training
+from pipeline_src.running.training_run import run_training
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 from pipeline_src.training.builder import Inputs
 

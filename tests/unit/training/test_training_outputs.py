@@ -22,8 +22,8 @@ from training_helpers import (
 from pipeline_src.data.store import read_store
 from pipeline_src.files import sha256_file
 from pipeline_src.models.weights import load_network
-from pipeline_src.planning.code import PACKAGE, digests
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.planning.step_code import PACKAGE, digests
 from pipeline_src.sampling.masks import read_mask
 
 pytest_plugins = ["shared_fixtures"]

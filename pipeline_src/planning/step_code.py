@@ -40,7 +40,7 @@ NEUTRAL = (
     "running",
 )
 #: Exceptions from these.
-NOT_NEUTRAL = ("planning.names", "provenance.crate_content")
+NOT_NEUTRAL = ("planning.model_names", "provenance.crate_content")
 
 
 @cache

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.results import KEYS
-from pipeline_src.reporting.names import (
+from pipeline_src.evaluation.metrics_files import KEYS
+from pipeline_src.reporting.display_names import (
     COLUMN_OF_TRAINING,
     MAIN_HEADING,
     MISSING,

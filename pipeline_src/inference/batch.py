@@ -24,8 +24,8 @@ from pipeline_src.files import (
 from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reconstruct
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volumes import Scratch, Volume
-from pipeline_src.planning.code import digests
 from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
+from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder

@@ -15,7 +15,7 @@ from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import source_of_module
-from pipeline_src.planning.names import split_model_name, split_variant
+from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.plans import TrainingPlan, training_plan
 
 

@@ -14,21 +14,21 @@ from pipeline_src.acceleration.gpu_cascade import version_of_triton
 from pipeline_src.data.store import read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.base import count_parameters
-from pipeline_src.planning.code import digests
-from pipeline_src.planning.names import split_model_name
+from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.planning.places import MANIFEST, history
 from pipeline_src.planning.plans import TrainingPlan
+from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import training_code
 from pipeline_src.provenance.environment import package_versions
 from pipeline_src.provenance.manifest import write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.finished import is_complete, restore_finished
+from pipeline_src.running.folder_lock import locked
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
 from pipeline_src.running.interruption import Interruption
-from pipeline_src.running.lock import locked
 from pipeline_src.running.progress import Progress
-from pipeline_src.running.state import StateFiles
+from pipeline_src.running.resume_state import StateFiles
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.stages import set_up, train_stages, write_results

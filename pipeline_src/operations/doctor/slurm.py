@@ -17,8 +17,8 @@ from typing import Any
 from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE
-from pipeline_src.operations.cluster.findings import Finding, Severity
 from pipeline_src.operations.cluster.slurm import lines_of
+from pipeline_src.operations.doctor.findings import Finding, Severity
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.study import count_slices, trainings
 from pipeline_src.operations.preflight import gpu_wanted

@@ -1,0 +1,1 @@
+"""Checks that a study can run here, on this machine or on its cluster, before anything is spent."""
