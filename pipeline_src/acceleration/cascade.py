@@ -43,7 +43,8 @@ class Kernels(Convolver):
     threads nor on the processor or the compiler.
 
     Args:
-        features: channels between the first and the last convolution, a multiple of 16.
+        features: channels between the first and the last convolution; the kernels compute the next
+            multiple of 16.
         precision: `fp32`; or `bf16`, in which features are kept and multiplied, while weights,
             images and all sums are in single precision.
         kind: one of the kinds returned by `kinds_here`; None: the first of them.
@@ -55,16 +56,14 @@ class Kernels(Convolver):
     device = "cpu"
 
     def __init__(self, features: int, precision: str = "fp32", kind: str | None = None) -> None:
-        if features % 16:
-            raise CompilationError(f"they need a multiple of 16 features, and there are {features}")
         kinds = [kind] if kind else kinds_here(precision)
         if not kinds:
             wanted = " or ".join(k for k, v in KINDS.items() if v.precision == precision)
             raise CompilationError(f"for {precision} they need a processor with {wanted}")
-        self.features, self.kind = features, kinds[0]
+        self.features, self.kind = -(-features // 16) * 16, kinds[0]
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._team = _openmp()
-        library = load(features, self.kind)
+        library = load(self.features, self.kind)
         self._work, self._scratch = {}, {}
         for name in ("forward", "backward"):
             self._work[name] = ctypes.cast(getattr(library, f"cascade_{name}"), _Pointer)

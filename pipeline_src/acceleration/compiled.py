@@ -81,17 +81,13 @@ def load(features: int, kind: str) -> ctypes.CDLL:
         CompilationError: they are not built yet and cannot be compiled or saved, or their folder is
             not this user's own.
     """
-    options = [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
-    digest = hashlib.sha256("\0".join(options).encode())
-    for path in sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.c")]):
-        digest.update(path.read_bytes())
-    name = f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
     try:
-        library = private_cache() / name
+        library = library_path(features, kind)
         handle = _open_own(library)
         if handle is None:
             compiler = find_compiler()
             with atomic_path(library) as temporary:
+                options = _options(features, kind)
                 _compile([*compiler, *options, "-o", str(temporary), str(SOURCES / "cascade.c")])
                 temporary.chmod(0o600)
             handle = _open_own(library)
@@ -104,6 +100,22 @@ def load(features: int, kind: str) -> ctypes.CDLL:
     # platformdirs raises RuntimeError for a user without a home.
     except (InputError, OSError, RuntimeError) as error:
         raise CompilationError(str(error)) from error
+
+
+def library_path(features: int, kind: str) -> Path:
+    """Where the compiled kernels are kept, under a name that tells their sources and options.
+
+    Raises:
+        CompilationError, OSError, InputError, RuntimeError: as by `private_cache`.
+    """
+    digest = hashlib.sha256("\0".join(_options(features, kind)).encode())
+    for path in sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.c")]):
+        digest.update(path.read_bytes())
+    return private_cache() / f"cascade-{features}-{kind}-{digest.hexdigest()[:16]}.so"
+
+
+def _options(features: int, kind: str) -> list[str]:
+    return [*OPTIONS, *KINDS[kind].options, f"-DFEATURES={features}"]
 
 
 def private_cache() -> Path:

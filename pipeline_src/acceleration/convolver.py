@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -19,10 +20,13 @@ class Convolver(ABC):
     Attributes:
         device: the type of device that they are for, by torch's name.
         kind: which kernels they are, for the manifest.
+        features: channels that they compute between the first and the last convolution. Networks
+            with fewer are widened by channels that are zero.
     """
 
     device: ClassVar[str]
     kind: str
+    features: int
 
     @property
     @abstractmethod
@@ -46,7 +50,22 @@ class Convolver(ABC):
             The last convolution's output `(batch, 1, rows, columns)`, and the ReLU output of layer
                 ``middle`` `(batch, features, rows, columns)`, or None if it is not asked for.
         """
+        features = len(layers[0][1])
+        if features < self.features:
+            layers = _widened(layers, self.features - features)
         flat = [tensor for layer in layers for tensor in layer]
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
         out, found = self._function.apply(self, wanted, middle, image, *flat)
-        return out, found
+        return out, found if found is None else found[:, :features]
+
+
+def _widened(layers: Pairs, spare: int) -> list[tuple[Tensor, Tensor]]:
+    """The same convolutions with ``spare`` more channels between them, which stay zero."""
+    last = len(layers) - 1
+    return [
+        (
+            F.pad(weight, (0, 0, 0, 0, 0, spare if number else 0, 0, spare * (number < last))),
+            F.pad(bias, (0, spare * (number < last))),
+        )
+        for number, (weight, bias) in enumerate(layers)
+    ]

@@ -29,7 +29,8 @@ class GpuKernels(Convolver):
     Every sum has one fixed order: on the same kind of GPU, two runs give the same bits.
 
     Args:
-        features: channels between the first and the last convolution: 16, 32 or 64.
+        features: channels between the first and the last convolution, 64 at most; the kernels
+            compute 16, 32 or 64.
         precision: `fp32`; `tf32`, in which features are multiplied with ten bits; or `bf16`, in
             which features are kept and multiplied. Weights, images and all sums are in single
             precision.
@@ -41,9 +42,12 @@ class GpuKernels(Convolver):
     device = "cuda"
 
     def __init__(self, features: int, precision: str = "fp32") -> None:
-        if features not in WIDTHS:
-            raise CompilationError(f"they need 16, 32 or 64 features, and there are {features}")
-        self.chosen = Chosen(_code(), features, *PRECISIONS[precision])
+        if features > WIDTHS[-1]:
+            raise CompilationError(
+                f"they compute {WIDTHS[-1]} features at most, and there are {features}"
+            )
+        self.features = next(width for width in WIDTHS if width >= features)
+        self.chosen = Chosen(_code(), self.features, *PRECISIONS[precision])
         self.kind = f"triton {version_of_triton()}, {precision}"
 
     @property

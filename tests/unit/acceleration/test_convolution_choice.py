@@ -12,8 +12,10 @@ import torch
 from kernel_helpers import needs_kernels
 from training_helpers import Files, study_with, train
 
-from pipeline_src.acceleration import compiled
+from pipeline_src.acceleration import choice, compiled
 from pipeline_src.acceleration.choice import why_not_compiled
+from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.errors import InputError
 from pipeline_src.operations.doctor.machine import examine
 from pipeline_src.planning.plans import training_plan
@@ -68,11 +70,25 @@ def test_the_doctor_sees_that_there_is_no_compiler() -> None:
     assert "no C compiler found" in finding.what
 
 
+@pytest.fixture
+def at_most_16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the kernels were for 16 features at most."""
+    kernels_for = choice.kernels_for
+
+    def limited(features: int, precision: str, device: str) -> Convolver:
+        if features > 16:
+            raise CompilationError(f"there are {features} features")
+        return kernels_for(features, precision, device)
+
+    monkeypatch.setattr(choice, "kernels_for", limited)
+
+
 @needs_kernels
+@pytest.mark.usefixtures("at_most_16")
 def test_the_doctor_looks_at_every_model() -> None:
     [finding] = [f for f in examine(study_with(), None) if "convolutions" in f.what]
     assert finding.verdict == "ok"
-    mixed = study_with(networks={"student": {"depth": 3, "cascades": 3, "features": 10}})
+    mixed = study_with(networks={"student": {"depth": 3, "cascades": 3, "features": 20}})
     found = [f.verdict for f in examine(mixed, None) if "convolutions" in f.what]
     assert found == ["ok", "warning"]
 
@@ -104,10 +120,11 @@ def test_a_gpu_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_kernels
+@pytest.mark.usefixtures("at_most_16")
 def test_every_network_of_a_training_must_fit_the_kernels() -> None:
-    study = study_with(networks={"teacher": {"depth": 5, "cascades": 3, "features": 10}})
+    study = study_with(networks={"teacher": {"depth": 5, "cascades": 3, "features": 20}})
     for model in ("teacher", "sft_teacher", "std_kd_fsp"):
-        assert "there are 10" in why_not_compiled(training_plan(study, model, 0), CPU)
+        assert "there are 20 features" in why_not_compiled(training_plan(study, model, 0), CPU)
     assert why_not_compiled(training_plan(study, "student", 0), CPU) == ""
 
 

@@ -46,6 +46,7 @@ def far(found: Tensor, right: Tensor) -> float:
         (3, 32, (5, 4), 1),
         (4, 16, (3, 7), 2),
         (3, 64, (2, 3), None),
+        (3, 20, (3, 2), 1),
     ],
 )
 def test_values_and_gradients_are_the_librarys(
@@ -113,9 +114,9 @@ def test_two_runs_give_the_same_bits(precision: str) -> None:
 
 
 def test_what_they_are_not_for_is_said() -> None:
-    assert why_not_here(20, "fp32") == "they need 16, 32 or 64 features, and there are 20"
-    with pytest.raises(CompilationError, match="there are 20"):
-        kernels_for(20, "fp32", "cuda")
+    assert why_not_here(65, "fp32") == "they compute 64 features at most, and there are 65"
+    with pytest.raises(CompilationError, match="there are 65"):
+        kernels_for(65, "fp32", "cuda")
 
 
 @pytest.mark.skipif(ON_GPU, reason="there is a GPU")
