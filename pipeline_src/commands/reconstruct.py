@@ -108,6 +108,12 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     what = sub.add_mutually_exclusive_group(required=True)
     what.add_argument("--output", type=Path, metavar="DIR", help="bundle to write")
+    sub.add_argument(
+        "--int8",
+        type=Path,
+        metavar="STORE",
+        help="add model.int8.onnx, calibrated on the training slices of this store (.h5)",
+    )
     what.add_argument(
         "--check", type=Path, metavar="DIR", help="check that a bundle is complete and works"
     )
@@ -214,6 +220,6 @@ def bundle(options: argparse.Namespace) -> None:
     if options.model is None:
         raise InputError("bundle: the training's folder is missing")
     trained = load_trained(options.model, options.trained_mask)
-    for remark in write_bundle(trained, options.output, options.licence):
+    for remark in write_bundle(trained, options.output, options.licence, options.int8):
         print(printable(f"warning: {remark}"), file=sys.stderr)
     print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

@@ -24,6 +24,7 @@ def add_parsers(subcommands: Subcommands) -> None:
         help="the paper's main table (default: the project's)",
     )
     sub.add_argument("--cost", type=Path, help="measurement of the cost command")
+    sub.add_argument("--runtimes", type=Path, help="measurement of the runtimes command")
     sub.add_argument(
         "--robustness",
         type=Path,
@@ -49,11 +50,13 @@ def tables(options: argparse.Namespace) -> Made:
         options.output,
         options.cost,
         options.robustness,
+        options.runtimes,
     )
     print(f"{len(written)} files in {options.output}")
     inputs = numbered("metrics", options.metrics) | {"paper": options.paper}
     inputs |= numbered("robustness", options.robustness)
-    if options.cost:
-        inputs["cost"] = options.cost
+    for role in ("cost", "runtimes"):
+        if given := getattr(options, role):
+            inputs[role] = given
     facts = {"study": study.study if study else None}
     return Made(inputs, written, tables_step(study, options.paper), facts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, field_validator
 
+from pipeline_src.config.runtimes import RUNTIME_PACKAGES
 from pipeline_src.config.section import Section
 
 
@@ -46,3 +47,21 @@ class Evaluation(Section):
         description="methods whose students are shown in panels, curves and schemes; null: the "
         "first, and in curves attention transfer where there is one, as in the paper",
     )
+
+    runtimes: list[str] = Field(
+        default=[],
+        description="runtimes besides torch in which the first setting's teacher and student are "
+        f"measured, for a table of speed, size and quality: {', '.join(RUNTIME_PACKAGES)}",
+    )
+
+    @field_validator("runtimes")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in RUNTIME_PACKAGES:
+                raise ValueError(
+                    f"{name!r} is not a runtime; there are {', '.join(RUNTIME_PACKAGES)}"
+                )
+        if len(set(names)) < len(names):
+            raise ValueError("a runtime is named twice")
+        return names

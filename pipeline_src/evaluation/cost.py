@@ -205,14 +205,14 @@ def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> flo
     libc.malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the memory in use
-        before = _status_kib("VmRSS")
+        before = status_kib("VmRSS")
         call()
-        return max(0, _status_kib("VmHWM") - before) / 1024
+        return max(0, status_kib("VmHWM") - before) / 1024
     except OSError:
         return None
 
 
-def _status_kib(field: str) -> int:
+def status_kib(field: str) -> int:
     """A field of Linux's status file of this process, in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.evaluation.metrics_files import DATA_DIGITS, REPEATS
 from pipeline_src.files import atomic_path
 from pipeline_src.models.base import ReconstructionNetwork
@@ -219,9 +219,7 @@ class Evaluator:
 
     def _measured(self, reconstructions: NDArray[np.float32]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """All metrics of reconstructions `(slices, rows, columns)`, per slice and per volume."""
-        slices = slice_metrics(self._images, reconstructions, self._data_range)
-        slices = pd.concat([self._rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
-        return slices, volume_metrics(self._images, reconstructions, slices, self._data_range)
+        return measure(self._images, reconstructions, self._rows, self._data_range)
 
     def _named(self, subject: Subject, table: pd.DataFrame) -> pd.DataFrame:
         """Metrics with the columns that say what they are of."""

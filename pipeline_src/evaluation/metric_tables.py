@@ -9,6 +9,25 @@ from numpy.typing import NDArray
 from pipeline_src.evaluation.metrics import METRICS
 
 
+def measure(
+    targets: NDArray[np.float32],
+    images: NDArray[np.float32],
+    rows: pd.DataFrame,
+    data_range: NDArray[np.float32],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All metrics, per slice and per volume.
+
+    Args:
+        targets: `(slices, rows, columns)`.
+        images: the reconstructions, of the same shape.
+        rows: the index rows of the slices.
+        data_range: `(slices,)`, in the unit of the images.
+    """
+    slices = slice_metrics(targets, images, data_range)
+    slices = pd.concat([rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
+    return slices, volume_metrics(targets, images, slices, data_range)
+
+
 def slice_metrics(
     targets: NDArray[np.float32],
     images: NDArray[np.float32],

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.config.runtimes import refuse_missing_packages
 from pipeline_src.data.phantoms import draw_volume
 from pipeline_src.data.preparation import center_crop_or_pad
+from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import (
     is_in_use,
@@ -39,7 +41,9 @@ from pipeline_src.inference.bundle_files import (
 from pipeline_src.inference.card import measured, metadata, write_card
 from pipeline_src.inference.dccnn import KIND, Reconstructor, load
 from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
+from pipeline_src.inference.onnx_variants import INT8, calibration_slices, write_int8
 from pipeline_src.inference.trained import Trained, load_trained
+from pipeline_src.sampling.masks import require_size
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
 #: Largest difference of a recomputed image from the expected one; other machines round differently.
@@ -47,8 +51,12 @@ TOLERANCE = 1e-5
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
 
 
-def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]:
+def write_bundle(
+    trained: Trained, output: Path, licence: str = "", int8: Path | None = None
+) -> list[str]:
     """Write a bundle, completely or not at all; returns warnings for the user.
+
+    ``int8`` is a store whose training slices calibrate a variant in 8-bit integers.
 
     Raises:
         InputError: something already exists at ``output``, or it cannot be written.
@@ -73,10 +81,18 @@ def write_bundle(trained: Trained, output: Path, licence: str = "") -> list[str]
         write_tensors(
             folder / SAMPLE, {"image": image, "zero_filled": zero_filled, "expected": expected}
         )
-        if reason := why_not():
+        reason = why_not()
+        if reason and int8:
+            raise InputError(f"--int8: {reason}")
+        if reason:
             remarks.append(f"{ONNX} is left out: {reason}")
         else:
             export_onnx(network, folder / ONNX)
+        if int8:
+            refuse_missing_packages(["onnxruntime_int8"])
+            store = read_store(int8, parts=["train"])
+            require_size(trained.mask, trained.folder, store.images.shape[1:], int8)
+            write_int8(folder / ONNX, folder / INT8, calibration_slices(network, store))
         found = measured(trained.folder)
         if not found:
             remarks.append("the card has no metrics; run evaluate on test patients first")

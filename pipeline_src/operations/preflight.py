@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.datasets import OwnSource
+from pipeline_src.config.runtimes import refuse_missing_packages
 from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 from pipeline_src.planning.given_files import source_files_of
@@ -39,13 +40,14 @@ VISIT_IN_ID = (
 
 
 def check_files(study: Study) -> Models:
-    """Refuse masks that do not fit their data set's matrix, losses and sources that are not there
-    or lack what the report needs of them, and ablations that make no study; returns the models of a
-    study that is good.
+    """Refuse runtimes that are not installed, masks that do not fit their data set's matrix,
+    losses and sources that are not there or lack what the report needs of them, and ablations that
+    make no study; returns the models of a study that is good.
 
     Raises:
         InputError: one line about the first that does not.
     """
+    refuse_missing_packages(study.evaluation.runtimes)
     for setting in study.settings():
         study_mask(study, setting.dataset, setting.factor)
     for name, method in study.methods.items():

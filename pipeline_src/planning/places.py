@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pipeline_src.config.study import Study
 
 #: Of a study as a whole.
-CONFIG, COST, REPORT = "config.yaml", "cost.csv", "report.html"
+CONFIG, REPORT = "config.yaml", "report.html"
+COST, RUNTIME_COST = "cost.csv", "runtimes.csv"
 TABLE_FOLDER, FIGURE_FOLDER, LOG_FOLDER = "tables", "figures", "logs"
 #: Of a data set, and of a setting.
 STORE, MASK = "volumes.h5", "mask.npz"

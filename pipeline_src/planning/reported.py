@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from pipeline_src.config.study import Study
 from pipeline_src.planning.places import (
+    COST,
     FIGURE_FOLDER,
     MANIFEST,
     PANEL,
+    RUNTIME_COST,
     SLICES,
     TABLE_FOLDER,
     VOLUMES,
@@ -58,7 +60,13 @@ class Reported:
     def tables(self) -> list[str]:
         """Names of the tables, the main one first."""
         tried = ["robustness"] if self._study.robustness else []
+        tried += ["runtimes"] if self._study.evaluation.runtimes else []
         return [*TABLES, "cost", *tried, *[f"ablation_{name}" for name in self._study.ablations]]
+
+    @property
+    def costs(self) -> list[str]:
+        """Measurements of what the networks cost."""
+        return [COST, *([RUNTIME_COST] if self._study.evaluation.runtimes else [])]
 
     def folders(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
         """Folders of trained models, with all seeds."""

@@ -17,6 +17,7 @@ from pipeline_src.planning.places import (
     RECONSTRUCTED,
     RECONSTRUCTIONS,
     REPORT,
+    RUNTIME_COST,
     TABLE_FOLDER,
     VOLUMES,
     WEIGHTS,
@@ -123,6 +124,12 @@ class Results:
     def cost(self, wildcards: Any) -> Result:
         """What teacher and student cost."""
         return self._named(steps.cost_step(), COST)
+
+    def runtimes(self, wildcards: Any) -> Result:
+        """What the first setting's teacher and student cost in other runtimes."""
+        first = self._study.datasets[next(self._study.settings()).dataset]
+        step = steps.runtimes_step(first.report_on, self._study.evaluation.runtimes)
+        return self._named(step, RUNTIME_COST)
 
     def reconstructions(self, wildcards: Any) -> Result:
         """Files of others, by a model of the study."""

@@ -124,6 +124,11 @@ def cost_step() -> Step:
     return Step({}, sources("evaluation.cost"))
 
 
+def runtimes_step(part: str, runtimes: list[str]) -> Step:
+    """What teacher and student cost in other runtimes."""
+    return Step({"part": part, "runtimes": runtimes}, sources("inference.runtime_cost"))
+
+
 def tables_step(study: Study | None, paper: Path) -> Step:
     """All tables of a study, compared with the paper's values; without a study, from the metrics
     alone.

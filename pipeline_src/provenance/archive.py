@@ -22,7 +22,6 @@ from pipeline_src.files import (
 )
 from pipeline_src.planning.places import (
     CONFIG,
-    COST,
     MANIFEST,
     MASK,
     ROBUSTNESS,
@@ -56,7 +55,9 @@ def recorded_files(study: Study) -> list[str]:
     reconstructed slices that the figures show, but neither weights nor stores.
     """
     places, reported = Places(study), of_study(study)
-    files = [CONFIG, COST, manifest_of(COST)]
+    files = [CONFIG]
+    for cost in reported.costs:
+        files += [cost, manifest_of(cost)]
     for dataset in study.datasets:
         files += [manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
     for name in required_files(study):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, whole_folder
-from pipeline_src.planning.places import CONFIG, COST, REPORT, TABLE_FOLDER, Places
+from pipeline_src.planning.places import CONFIG, COST, REPORT, RUNTIME_COST, TABLE_FOLDER, Places
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.results import figure_words
 from pipeline_src.planning.study_models import Models
@@ -173,7 +173,9 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     made(
         *("tables", *here(reported.metrics()), "--config", config),
         *(["--robustness", *tried] if tried else []),
-        *("--cost", str(results / COST), "--output", str(results / TABLE_FOLDER)),
+        *("--cost", str(results / COST)),
+        *(["--runtimes", str(results / RUNTIME_COST)] if RUNTIME_COST in reported.costs else []),
+        *("--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:
         shown = here(shown_by(reported, figure))

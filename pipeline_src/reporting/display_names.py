@@ -66,6 +66,7 @@ TABLE_TITLES = {
     "paper": "Beside the paper's values",
     **{name: METRICS[name].table for name in MORE},
     "cost": "Cost of teacher and student",
+    "runtimes": "Teacher and student in other runtimes",
     "robustness": "Beyond what was trained for",
 }
 #: The column of the main table for each training; each recipe has its own.

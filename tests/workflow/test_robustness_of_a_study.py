@@ -1,4 +1,5 @@
-"""A study that asks for shifts: what is measured, shown and made anew, and nothing is trained."""
+"""A study that asks for shifts and for another runtime: what is measured, shown and made anew, and
+nothing is trained."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ TRIED = """\
 controls: []
 methods: {at: {}}
 robustness: {noise: [0.05], families: [poisson_disc]}
+evaluation: {runtimes: [compiled]}
 """
 RESULTS = "results/tiny"
 SHIFTS = ("poisson_disc", "noise_0.05")
@@ -34,6 +36,8 @@ def test_shifts_are_measured_shown_and_made_anew_alone(fresh: Checkout) -> None:
     page = (results / "report.html").read_text()
     assert "Beyond what was trained for" in page
     assert "noise of 5 %: SFT-KD-Recon AT minus Std-KD AT" in page
+    assert "Teacher and student in other runtimes" in page
+    assert set(pd.read_csv(results / "tables/runtimes.csv")["runtime"]) == {"torch", "compiled"}
     assert fresh.planned() == []
 
     # A shift that is added is measured, and no other again; nothing is trained.

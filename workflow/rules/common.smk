@@ -127,7 +127,8 @@ evaluate_of = results.metrics
 evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
 robustness_of = results.robustness
-cost_of, tables_of, report_of = results.cost, results.tables, results.report
+cost_of, runtimes_of = results.cost, results.runtimes
+tables_of, report_of = results.tables, results.report
 figure_of, reconstruct_of = results.figure, results.reconstructions
 
 

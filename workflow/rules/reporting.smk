@@ -29,12 +29,50 @@ rule cost:
         "--output {output:q} > {log:q} 2>&1"
 
 
+if study.evaluation.runtimes:
+
+    rule runtimes:
+        """Takes all cores, as the rule above, and for the same reason."""
+        input:
+            data=in_first_setting(rules.prepare.output[0]),
+            mask=in_first_setting(rules.mask.output[0]),
+            models=[
+                in_first_setting(f"{MODEL_OF}/{role}/weights.safetensors")
+                for role in ("teacher", "student")
+            ],
+            code=code(runtimes_of),
+        output:
+            f"{RESULTS}/runtimes.csv",
+        log:
+            f"{RESULTS}/logs/runtimes.log",
+        conda:
+            "../../environment.yaml"
+        threads: study.training.threads if workflow.non_local_exec else workflow.cores
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            settings=settings(runtimes_of),
+            models=lambda wildcards, input: [
+                os.path.dirname(path) for path in input.models
+            ],
+            part=lambda wildcards: settings(runtimes_of)(wildcards)["part"],
+            runtimes=study.evaluation.runtimes,
+        message:
+            "Teacher and student in other runtimes"
+        shell:
+            "python -m pipeline_src runtimes {params.models:q} --data {input.data:q} "
+            "--trained-mask {input.mask:q} --part {params.part:q} --runtimes {params.runtimes:q} "
+            "--threads {threads} --output {output:q} > {log:q} 2>&1"
+
+
 rule study_tables:
     """All tables at once: they read the same metrics, and each takes less than starting a job."""
     input:
         metrics=METRICS,
         paper=ancient(from_here(PAPER)),
         cost=rules.cost.output,
+        runtimes=in_results(reported.costs[1:]),
         robustness=UNDER_SHIFTS,
         code=code(tables_of),
     output:
@@ -65,16 +103,18 @@ rule study_tables:
         config=CONFIG,
         settings=settings(tables_of),
         folder=subpath(output.numbers, parent=True),
-        robustness=lambda wildcards, input: [
-            *(["--robustness"] if input.robustness else []),
-            *input.robustness,
+        measured=lambda wildcards, input: [
+            word
+            for role in ("runtimes", "robustness")
+            if input.get(role)
+            for word in (f"--{role}", *input[role])
         ],
     message:
         "Tables"
     shell:
         "python -m pipeline_src tables {input.metrics:q} --config {params.config:q} "
         "--paper {input.paper:q} --cost {input.cost:q} "
-        "{params.robustness:q} --output {params.folder:q} > {log:q} 2>&1"
+        "{params.measured:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 # A figure shows files of the results, or none: then the configuration, which is frozen when the run

@@ -48,6 +48,7 @@ from pipeline_src.reporting.tables.paper import (
     read_paper,
 )
 from pipeline_src.reporting.tables.robustness import robustness_tables
+from pipeline_src.reporting.tables.runtimes import runtimes_table
 
 Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 
@@ -59,13 +60,14 @@ def write_study_tables(
     folder: Path,
     cost: Path | None = None,
     robustness: Sequence[Path] = (),
+    runtimes: Path | None = None,
 ) -> list[Path]:
     """Write every table of `TABLES` and of the ablations, in all formats, and the numbers behind
     them in long form (`all_numbers.csv`); returns the files.
 
-    ``cost`` is a measurement of the `cost` command, ``robustness`` are those of the `robustness`
-    command, each for its own table. Without ``study``, only the
-    metrics are used: data sets are shown by their names, and there are no ablations.
+    ``cost``, ``runtimes`` and ``robustness`` are measurements of the commands of these names, each
+    for its own table. Without ``study``, only the metrics are used: data sets are shown by their
+    names, and there are no ablations.
 
     Raises:
         InputError: a file is unusable, or the metrics belong to another study.
@@ -78,6 +80,8 @@ def write_study_tables(
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
     if cost is not None:
         tables["cost"] = cost_table(cost)
+    if runtimes is not None:
+        tables["runtimes"] = runtimes_table(runtimes)
     if robustness:
         tables["robustness"] = robustness_tables(robustness, volumes, labels)
     # First, since it refuses duplicates.

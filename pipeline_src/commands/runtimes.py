@@ -1,0 +1,61 @@
+"""The command `runtimes`: measures trained networks in other runtimes than torch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from pipeline_src.commands import Made, Subcommands, add_command, numbered
+from pipeline_src.config.runtimes import RUNTIME_PACKAGES
+from pipeline_src.planning.steps import runtimes_step
+
+
+def add_parsers(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
+    sub = add_command(
+        subcommands,
+        "runtimes",
+        runtimes,
+        "Measure speed, size and quality of trained networks in other runtimes than torch.",
+        study=False,
+    )
+    sub.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL", help="folder of a training, or a bundle"
+    )
+    sub.add_argument("--data", type=Path, required=True, help="volume store (.h5)")
+    sub.add_argument(
+        "--trained-mask", type=Path, help="mask of the trainings (default: by their manifests)"
+    )
+    sub.add_argument("--part", default="test", help="patients for quality (default: %(default)s)")
+    sub.add_argument(
+        "--runtimes",
+        nargs="+",
+        choices=RUNTIME_PACKAGES,
+        required=True,
+        help="runtimes besides torch",
+    )
+    sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
+    sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
+    sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
+
+
+def runtimes(options: argparse.Namespace) -> Made:
+    """Measure trained networks in other runtimes."""
+    from pipeline_src.inference.runtime_cost import write_runtime_cost
+
+    threads = options.threads if options.threads is not None else os.cpu_count() or 1
+    weights = write_runtime_cost(
+        options.models,
+        options.data,
+        options.trained_mask,
+        options.part,
+        options.runtimes,
+        options.output,
+        threads=threads,
+        repeats=options.repeats,
+    )
+    inputs = {"store": options.data, **numbered("weights", weights)}
+    if options.trained_mask:
+        inputs["mask"] = options.trained_mask
+    return Made(inputs, [options.output], runtimes_step(options.part, options.runtimes), {})
