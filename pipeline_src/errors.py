@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pipeline_src.text import printable
 
+#: Characters of a message; longer ones lose their middle.
+LONGEST = 2000
+
 
 class InputError(Exception):
     """An error in what the user gave.
@@ -14,7 +17,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(" ".join(message.split())))
+        super().__init__(printable(_shortened(" ".join(message.split()))))
 
 
 def in_one_line(error: Exception) -> str:
@@ -24,7 +27,14 @@ def in_one_line(error: Exception) -> str:
         text = f"not enough memory ({text})" if text else "not enough memory"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return printable(" ".join(text.split()))
+    return printable(_shortened(" ".join(text.split())))
+
+
+def _shortened(message: str) -> str:
+    """A message that quotes a text of any length, without the middle."""
+    if len(message) <= LONGEST:
+        return message
+    return f"{message[: LONGEST // 2]} ... {message[-LONGEST // 4 :]}"
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

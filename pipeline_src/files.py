@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,8 +18,12 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 
-#: Bytes of a JSON file that is read at most; a manifest of a large study has some hundred thousand.
-LARGEST_JSON = 100_000_000
+#: Bytes of a file that is read at once at most; a manifest of a large study has some hundred
+#: thousand, a figure some million.
+LARGEST_FILE = 100_000_000
+#: Levels of mappings and lists in JSON.
+DEEPEST_JSON = 100
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextmanager
@@ -128,19 +133,50 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EINVAL, "is a pipe or a device, and no regular file", str(path))
 
 
+def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """The content of a file of others, no more than its size says and than ``most`` bytes: some
+    files of the system have no end.
+
+    Raises:
+        InputError: it cannot be read, is no regular file, or is larger.
+    """
+    try:
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > most:
+                raise InputError(f"{path}: is larger than any such file of this pipeline")
+            return stream.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON that others may have written.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, holds half of a surrogate pair, which cannot be
+            written again, or nests deeper than `DEEPEST_JSON`.
+    """
+    value = json.loads(text)
+    if _SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode()
+    level = [value]
+    for _ in range(DEEPEST_JSON):
+        inner = [v for v in level if isinstance(v, dict | list)]
+        level = [c for v in inner for c in (v.values() if isinstance(v, dict) else v)]
+        if not level:
+            return value
+    raise ValueError(f"it nests deeper than {DEEPEST_JSON} levels")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing, larger than `LARGEST_JSON`, no JSON, or nests too deep.
+        InputError: the file is missing, larger than `LARGEST_FILE`, no JSON, or nests too deep.
     """
     try:
-        with open_regular(path) as stream:
-            if os.fstat(stream.fileno()).st_size > LARGEST_JSON:
-                raise InputError(f"{path}: is larger than any JSON file of this pipeline")
-            return json.loads(stream.read().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        return parse_json(read_bytes(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error})") from error
 
@@ -152,8 +188,14 @@ def sha256_file(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
+        digest = hashlib.sha256()
         with open_regular(path) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            # No more than its size says: some files of the system have no end.
+            left = os.fstat(stream.fileno()).st_size
+            while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
+                digest.update(chunk)
+                left -= len(chunk)
+        return digest.hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

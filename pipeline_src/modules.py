@@ -4,11 +4,14 @@ register something.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 from pipeline_src.errors import InputError
@@ -55,6 +58,50 @@ def source_of_module(name: str, key: str) -> Path:
     return found
 
 
+def import_others(path: str, key: str) -> ModuleType:
+    """Import a module that may be a user's own.
+
+    ``key`` names the module in the configuration; the message begins with it.
+
+    Raises:
+        InputError: it cannot be imported, or its code fails or ends the process.
+    """
+    try:
+        return import_module(path)
+    except ImportError as error:
+        raise InputError(f"{key} {path} cannot be imported ({error})") from None
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{key} {path} cannot be imported ({failure(error)})") from error
+
+
+@contextmanager
+def running_others(what: str) -> Iterator[None]:
+    """Turn whatever a user's own code raises into an error of one line, which begins with ``what``.
+
+    Raises:
+        InputError: the code failed.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{what}: its code fails ({failure(error)})") from error
+
+
+def failure(error: BaseException) -> str:
+    """An error of a user's code: what it is, and the line that raised it."""
+    where = next(
+        (
+            f", {frame.filename}:{frame.lineno}"
+            for frame in reversed(traceback.extract_tb(error.__traceback__))
+            if not Path(frame.filename).is_relative_to(PACKAGE)
+        ),
+        "",
+    )
+    return f"{type(error).__name__}: {error}{where}"
+
+
 def import_registered(
     registry: Mapping[str, Registered], name: str, path: str, key: str, what: str
 ) -> Registered:
@@ -72,10 +119,7 @@ def import_registered(
     Raises:
         InputError: the module cannot be imported, or does not register that name.
     """
-    try:
-        import_module(path)
-    except ImportError as error:
-        raise InputError(f"{key} {path} cannot be imported ({error})") from None
+    import_others(path, key)
     found = registry.get(name)
     if found is None or found.__module__ != path:
         raise InputError(f"{key} {path} registers no {what} named {name!r}")

@@ -62,13 +62,12 @@ def reading_npz(path: Path, otherwise: str) -> Iterator[Mapping[str, NDArray[Any
     # Of a damaged part, each way of packing it raises its own; RuntimeError where it is encrypted
     # or packed in a way that is not known.
     except (
+        *NPY_HEADER_ERRORS,
         OSError,
         EOFError,
         KeyError,
-        TypeError,
         ValueError,
         AttributeError,
-        OverflowError,
         RuntimeError,
         zipfile.BadZipFile,
         zlib.error,

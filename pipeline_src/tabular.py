@@ -21,6 +21,8 @@ import pandas as pd
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular, write_text
 
+#: Columns of a CSV file at most, and bytes of its first line.
+MOST_COLUMNS, LONGEST_HEADING = 500, 1 << 20
 #: What stands for a missing number, in files of others too.
 _NO_NUMBER = frozenset(
     ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
@@ -58,8 +60,7 @@ def read_rows(
     if path.suffix in PACKED:
         raise InputError(f"{path}: {what} is compressed; unpack it first")
     try:
-        with open_regular(path) as stream:
-            heading = stream.readline()
+        heading = read_heading(path)
         # Where lines end plainly, a carriage return is a character of an id.
         plain = heading.endswith(b"\n") and not heading.endswith(b"\r\n")
         # Rows of more cells than there are headings would else lose some, with a warning.
@@ -86,6 +87,20 @@ def read_rows(
         elif of_spreadsheet:
             table[column] = [_unguarded(text) for text in table[column]]
     return table
+
+
+def read_heading(path: Path) -> bytes:
+    """The first line of a CSV file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more columns than any file of this pipeline, which would take hours.
+    """
+    with open_regular(path) as stream:
+        heading = stream.readline(LONGEST_HEADING + 1)
+    if len(heading) > LONGEST_HEADING or heading.count(b",") > MOST_COLUMNS:
+        raise ValueError(f"it has more than {MOST_COLUMNS} columns")
+    return heading
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

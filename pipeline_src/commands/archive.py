@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline_src.commands import Made, Subcommands, add_command
 from pipeline_src.planning.places import REPORT
 from pipeline_src.planning.steps import crate_step
+from pipeline_src.text import printable
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -74,9 +75,11 @@ def restore(options: argparse.Namespace) -> int:
     changed = changed_tables(options.folder, results)
     if changed:
         print(
-            f"{options.folder}/tables: this code makes other tables from the records "
-            f"({', '.join(changed)}); to keep those:\n"
-            f"python -m pipeline_src archive {results} --output {options.folder}"
+            printable(
+                f"{options.folder}/tables: this code makes other tables from the records "
+                f"({', '.join(changed)}); to keep those:"
+            )
+            + f"\npython -m pipeline_src archive {results} --output {options.folder}"
         )
     else:
         print(f"{results}/{REPORT}: made again; all tables equal those in {options.folder}/tables")

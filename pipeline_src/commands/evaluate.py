@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_modules, add_setting
 from pipeline_src.errors import InputError
+from pipeline_src.planning.places import WEIGHTS
 from pipeline_src.planning.steps import evaluate_step
 
 
@@ -67,6 +68,11 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     labels = {"dataset": options.dataset, "acceleration": options.acceleration}
     evaluation = Evaluator(options.data, options.mask, options.part, labels)
     if options.zero_filled:
+        if (options.zero_filled / WEIGHTS).exists():
+            raise InputError(
+                f"--zero-filled {options.zero_filled}: is the folder of a trained model; give one "
+                "for the metrics of zero filling"
+            )
         subjects.append(Subject(options.zero_filled, "zero_filled", evaluation.repeat))
     outputs = [s.folder if not options.output else options.output / s.folder.name for s in subjects]
     if len(set(outputs)) < len(outputs):

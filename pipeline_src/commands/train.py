@@ -15,7 +15,7 @@ from pipeline_src.commands import (
     study_of,
 )
 from pipeline_src.errors import InputError
-from pipeline_src.planning.places import MANIFEST
+from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.planning.study_models import Models
 
 
@@ -51,12 +51,17 @@ def train(options: argparse.Namespace) -> None:
     dataset_of(options, study)
     plan = Models(study).plan(options.model, options.seed)
     models = Models(study)
-    for path, model in (
-        (options.teacher, models.teacher(options.model)),
-        (options.warm_start, models.warm_start(options.model)),
+    for path, model, name in (
+        (options.teacher, models.teacher(options.model), WEIGHTS),
+        (
+            options.warm_start,
+            models.warm_start(options.model),
+            models.warm_start_file(options.model),
+        ),
     ):
         if path and model:
-            refuse_other_weights(path, model, options)
+            refuse_other_weights(path, model, str(name), options)
+    refuse_place_of_other(options)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
     labels = {
         "dataset": options.dataset,
@@ -72,9 +77,34 @@ def train(options: argparse.Namespace) -> None:
         run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
 
 
-def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) -> None:
-    """Check that weights belong to the model, seed and setting that a training starts from, as far
-    as a manifest beside them says so.
+def refuse_place_of_other(options: argparse.Namespace) -> None:
+    """Check that the output folder does not hold another training's result.
+
+    Raises:
+        InputError: it does.
+    """
+    from pipeline_src.provenance.manifest import Manifest
+
+    place = options.output / MANIFEST
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"--output {options.output}: is a file; give a folder")
+    try:
+        made = Manifest.read(place) if place.exists() else Manifest()
+    except InputError:
+        return  # a damaged result is made again
+    ours = {"name": options.model, "seed": options.seed}
+    ours |= {"dataset": options.dataset, "acceleration": options.acceleration}
+    for key, value in ours.items():
+        if (theirs := made.get(key, value)) != value:
+            raise InputError(
+                f"--output {options.output}: holds a training of {key} {theirs}, not {value}; "
+                "give another folder"
+            )
+
+
+def refuse_other_weights(path: Path, model: str, name: str, options: argparse.Namespace) -> None:
+    """Check that weights belong to the model, seed and setting that a training starts from, and are
+    its file ``name``, as far as a manifest beside them says so.
 
     Raises:
         InputError: they do not.
@@ -89,6 +119,11 @@ def refuse_other_weights(path: Path, model: str, options: argparse.Namespace) ->
         "dataset": options.dataset,
         "acceleration": options.acceleration,
     }
+    if path.name != name and {path.name, name} <= set(made.outputs):
+        raise InputError(
+            f"{path}: {options.model} needs {name} of that training; are --teacher and "
+            "--warm-start swapped?"
+        )
     for key, value in wanted.items():
         if (theirs := made.get(key, value)) != value:
             raise InputError(

@@ -14,6 +14,10 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from pipeline_src.text import printable
+
+#: Characters of a title.
+LONGEST_TITLE = 1000
 #: Characters that turn the direction of what follows, so that text reads otherwise than it is.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -129,7 +133,7 @@ def unknown_key(key: str, value: Any, known: list[str]) -> PydanticCustomError:
         "unknown_key",
         "unknown key '{key}' (value {value}); {hint}",
         {
-            "key": key,
+            "key": printable(key),
             "value": repr(value),
             "near": near[0] if near else "",
             "hint": f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}",

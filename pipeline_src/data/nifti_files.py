@@ -142,6 +142,10 @@ def open_nifti(path: Path) -> Any:
     return image
 
 
+#: Headers of each length begin, or end, with one of these.
+MAGICS = {348: (b"n+1\0", b"ni1\0"), 540: (b"n+2\0", b"ni2\0")}
+
+
 def _refuse_by_header(path: Path) -> None:
     """Look at a header before nibabel does, which reads into memory what lies between a header and
     the pixels, however much a compressed file unpacks to, and parses the XML of CIFTI.
@@ -161,10 +165,19 @@ def _refuse_by_header(path: Path) -> None:
         size = told("i", 0)
         if size == 540 and 3000 <= told("i", 504) < 3100:
             raise InputError(f"{path}: is a CIFTI file; a 3-D NIfTI volume is needed")
+        # Nibabel goes by the magic, whatever the length.
+        for length, magic in ((348, start[344:348]), (540, start[4:8])):
+            if magic in MAGICS[length] and size != length:
+                raise InputError(
+                    f"{path}: its header says that it is {size} bytes long, and one of NIfTI-"
+                    f"{1 + (length == 540)} is {length}; save it anew"
+                )
         if size not in (348, 540) or not start[size]:
             return
         pixels = told("q", 168) if size == 540 else told("f", 108)
-        end = pixels if b"n+" in (start[344:346], start[4:6]) else math.inf
+        single = b"n+" in (start[344:346], start[4:6])
+        # Where no place of the pixels is told, nibabel reads extensions to the end of the file.
+        end = pixels if single and pixels >= size + 4 else math.inf
         at = stream.seek(size + 4)
         while at < end and len(head := stream.read(8)) == 8:
             length = struct.unpack(f"{order}i", head[:4])[0]

@@ -16,7 +16,7 @@ from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.models.taps import Features, Tap
 from pipeline_src.models.trial import require_comparable
-from pipeline_src.modules import import_registered
+from pipeline_src.modules import import_registered, running_others
 
 Summary = tuple[Tensor, ...]
 #: Channels of a network's features.
@@ -128,8 +128,11 @@ def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
     Raises:
         InputError: the module cannot be imported, or does not register a loss of that name.
     """
-    path = module or f"{LOSSES}.{name}"
-    return import_registered(_LOSSES, name, path, f"methods.{name}.module:", "loss")
+    path, key = module or f"{LOSSES}.{name}", f"methods.{name}.module:"
+    found = import_registered(_LOSSES, name, path, key, "loss")
+    if not (isinstance(found, type) and issubclass(found, DistillationLoss)):
+        raise InputError(f"{key} {path} registers {name!r}, which is no DistillationLoss")
+    return found
 
 
 def loss_options(name: str, method: Method) -> Section:
@@ -151,9 +154,10 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
     kind = loss_class(name, method.module)
     options = loss_options(name, method)
     count = feature_cascades(networks.student)
-    loss = kind(method.form, method.cascades or kind.default_cascades(count))
-    loss.options = options
-    last = max(tap.cascade for tap in loss.taps())
+    with running_others(f"methods.{name}"):
+        loss = kind(method.form, method.cascades or kind.default_cascades(count))
+        loss.options = options
+        last = max(int(tap.cascade) for tap in loss.taps())
     if last > count:
         raise InputError(
             f"methods.{name}.cascades: needs features of cascade {last}, but the networks have "

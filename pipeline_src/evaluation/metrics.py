@@ -9,6 +9,7 @@ more than the methods differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -131,6 +132,7 @@ class Metric:
         of_volume: the same for `(slices, rows, columns)`; None: the mean over the slices.
         table: heading of the metric's own table, with its tests; empty for a metric of the main
             table, which shows the paper's two.
+        possible: smallest and largest value that it can have.
         place: position among the metrics that have their own table, in the order of the report.
     """
 
@@ -143,6 +145,7 @@ class Metric:
     unit: str = ""
     table: str = ""
     place: int = 0
+    possible: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def heading(self) -> str:
@@ -159,7 +162,7 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("psnr_db", "PSNR", 2, True, psnr, psnr, unit="dB"),
-        Metric("ssim", "SSIM", 4, True, ssim),
+        Metric("ssim", "SSIM", 4, True, ssim, possible=(-1, 1)),
         Metric(
             "nmse",
             "NMSE",
@@ -169,9 +172,17 @@ METRICS = {
             _without_range(nmse),
             table="Normalised mean squared error",
             place=3,
+            possible=(0, math.inf),
         ),
         Metric(
-            "hfn", "HFN", 4, False, _without_range(hfn), table="High-frequency error norm", place=1
+            "hfn",
+            "HFN",
+            4,
+            False,
+            _without_range(hfn),
+            table="High-frequency error norm",
+            place=1,
+            possible=(0, math.inf),
         ),
         Metric("vif", "VIF", 4, True, vif, table="Visual information fidelity", place=2),
     )

@@ -24,6 +24,8 @@ REPEATS = ("repeated", "trained_on")
 NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
 #: Seeds are smaller than the first number; absolute values of metrics are at most the second.
 MOST_SEED, LARGEST = 1 << 63, 1e30
+#: By which a value may lie beyond the possible ones.
+ROUNDING = 1e-6
 
 
 def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
@@ -70,10 +72,11 @@ def _check_numbers(path: Path, table: pd.DataFrame) -> None:
     seeds = table["seed"].dropna()
     if len(odd := seeds[~((seeds % 1 == 0) & (seeds.abs() < MOST_SEED))]):
         raise InputError(f"{path}: seed {odd.iloc[0]:g} is not a seed; seeds are whole numbers")
-    for metric in METRICS:
-        values = table[metric]
+    for metric, described in METRICS.items():
+        values, (low, high) = table[metric], described.possible
         # A slice that is reconstructed without error has an infinite PSNR.
-        if len(odd := values[(values.abs() > LARGEST) & (values.abs() != math.inf)]):
+        beyond = (values.abs() > LARGEST) & (values != math.inf)
+        if len(odd := values[beyond | (values < low - ROUNDING) | (values > high + ROUNDING)]):
             raise InputError(f"{path}: {metric} {odd.iloc[0]:g} is beyond what can be measured")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt, ValidationError
@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from pipeline_src.config.networks import AnyNetwork
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, read_json
+from pipeline_src.files import atomic_path, open_regular, parse_json, read_json
 from pipeline_src.sampling.masks import Mask
 
 CONFIG, WEIGHTS, MASK, SAMPLE = (
@@ -33,6 +33,9 @@ CODE, ONNX, CARD, METADATA, SUMS = (
 FORMAT: Literal["sft-kd-recon bundle 1"] = "sft-kd-recon bundle 1"
 #: More would end the process where there is no room for them.
 MOST_THREADS = 1024
+#: Data fidelity of a slice takes memory by its rows squared.
+Size = Annotated[int, Field(ge=1, le=4096)]
+LONGEST_NAME = 500
 
 
 class Origin(Section):
@@ -53,11 +56,13 @@ class BundleConfig(Section):
     any_text: ClassVar[bool] = True
 
     format: Literal["sft-kd-recon bundle 1"] = Field(default=FORMAT, description="of the folder")
-    model: str = Field(description="its name in the study, such as sft_kd_at")
+    model: str = Field(
+        max_length=LONGEST_NAME, description="its name in the study, such as sft_kd_at"
+    )
     network: AnyNetwork = Field(description="cascades, convolutions, features and padding")
-    matrix: tuple[PositiveInt, PositiveInt] = Field(description="rows and columns of a slice")
-    dataset: str = Field(default="", description="it was trained on")
-    acceleration: str = Field(default="", description="such as 4x")
+    matrix: tuple[Size, Size] = Field(description="rows and columns of a slice")
+    dataset: str = Field(default="", max_length=LONGEST_NAME, description="it was trained on")
+    acceleration: str = Field(default="", max_length=LONGEST_NAME, description="such as 4x")
     threads: int = Field(default=1, ge=1, le=MOST_THREADS, description="of its training")
     origin: Origin = Field(default=Origin(), description="what its slices were")
 
@@ -100,7 +105,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         open_regular(path).close()
         with safe_open(path, framework="np") as file:
-            described = json.loads((file.metadata() or {}).get("description", "{}"))
+            described = parse_json((file.metadata() or {}).get("description", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, tensor in tensors.items():
             # Where another package has taught NumPy of them, they come as void.
@@ -110,7 +115,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except FileNotFoundError:
         raise InputError(f"{path}: does not exist; the bundle is not whole") from None
     # TypeError: of numbers that NumPy does not have, such as bfloat16.
-    except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
+    # AttributeError: of 8-bit floating-point numbers.
+    except (
+        *(OSError, SafetensorError, TypeError, ValueError, RecursionError, AttributeError),
+    ) as error:
         raise InputError(f"{path}: is damaged or not a safetensors file ({error})") from None
 
 

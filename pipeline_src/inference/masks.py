@@ -86,6 +86,16 @@ def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
     told = trained.mask.description
     try:
         acceleration, seed, center = (told[k] for k in ("acceleration", "seed", "center_lines"))
+        for name, value, least in (
+            ("acceleration", acceleration, 2),
+            ("seed", seed, 0),
+            ("center_lines", center if center is not None else 0, 0),
+        ):
+            if type(value) is not int or not least <= value < 1 << 63:
+                raise InputError(
+                    f"{trained.folder}: the mask of its training tells of {name} {value!r:.40}, "
+                    "which none is drawn with; give a mask with --mask, or --other-size crop"
+                )
     except KeyError:
         raise InputError(
             f"--other-size redraw: the mask of {trained.folder} was not drawn but given, so none "

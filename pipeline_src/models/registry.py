@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any
 
 from pipeline_src.config.networks import Network, OtherNetwork
@@ -12,7 +11,7 @@ from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.models.base import REGISTERED, CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.dccnn import DCCNN
-from pipeline_src.modules import PACKAGE, import_registered
+from pipeline_src.modules import PACKAGE, import_others, import_registered
 
 
 def network_class(network: Network | OtherNetwork) -> type[ReconstructionNetwork]:
@@ -51,10 +50,7 @@ def import_modules(modules: Iterable[str]) -> None:
         InputError: one cannot be imported, or registers no network.
     """
     for module in modules:
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise InputError(f"--import {module}: cannot be imported ({error})") from None
+        import_others(module, "--import")
         if module not in imported_modules():
             raise InputError(f"--import {module}: registers no network")
 

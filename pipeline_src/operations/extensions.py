@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import source_options
+from pipeline_src.modules import running_others
 from pipeline_src.planning.study_models import Models
 
 
@@ -44,7 +45,8 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
         unseen = {} if run_modules else {r: n for r, n in study.networks.others.items() if n.module}
         for role, network in study.networks.others.items():
             if role not in unseen:
-                trial(network, *_size(study))
+                with running_others(f"networks.{role}"):
+                    trial(network, *_size(study))
         for dataset in study.datasets.values():
             if isinstance(dataset.source, OwnSource) and run_modules:
                 source_options(dataset.source)
@@ -67,12 +69,16 @@ def module_lines(models: Models) -> list[str]:
 
 def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> None:
     from pipeline_src.distillation.base import build_loss, loss_options
+    from pipeline_src.distillation.trial import try_loss
 
     for name, method in study.methods.items():
         if method.module is not None and not run_modules:
             continue
         if networks_seen:
-            build_loss(name, method, study.networks)
+            loss = build_loss(name, method, study.networks)
+            if method.module is not None:
+                with running_others(f"methods.{name}"):
+                    try_loss(loss, study.networks, f"methods.{name}")
         else:
             loss_options(name, method)
 

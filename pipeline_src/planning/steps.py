@@ -226,6 +226,25 @@ def why_outdated(step: Step, manifest: Path) -> str:
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"was made by other code ({changed[0]}{more})"
+    if edited := _edited(made, manifest):
+        return f"was changed after it was made ({edited})"
+    return ""
+
+
+def _edited(made: Manifest, manifest: Path) -> str:
+    """The first file beside a manifest that is not the one that it describes; empty if there is
+    none.
+
+    A manifest is written last, so only a file that is newer is read.
+    """
+    written = manifest.stat().st_mtime_ns
+    for name, sha256 in made.outputs.items():
+        path = manifest.parent / name
+        try:
+            if path.stat().st_mtime_ns > written and sha256_file(path) != sha256:
+                return name
+        except (OSError, InputError):
+            continue  # Snakemake sees what is missing.
     return ""
 
 

@@ -16,6 +16,7 @@ from pipeline_src.config.study import TRAINED_START, Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import source_of_module
 from pipeline_src.planning.model_names import split_model_name, split_variant
+from pipeline_src.planning.places import STUDENT_WEIGHTS, WEIGHTS
 from pipeline_src.planning.plans import TrainingPlan, training_plan
 
 
@@ -151,6 +152,13 @@ class Models:
             return None
         source = TRAINED_START if start == "student" else "sft_teacher"
         return self.resolve(self._beside(source, name))
+
+    def warm_start_file(self, name: str) -> str | None:
+        """The file of that training that a model starts from, if any."""
+        source = self.warm_start(name)
+        if source is None:
+            return None
+        return STUDENT_WEIGHTS if self.plan(source, 0).sft is not None else WEIGHTS
 
     def resolve(self, name: str) -> str:
         """The name under which a model is trained: without its variant if that changes nothing."""

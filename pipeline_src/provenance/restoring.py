@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
-from pipeline_src.files import is_in_use, open_regular, whole_folder
+from pipeline_src.files import is_in_use, open_regular, read_bytes, whole_folder
 from pipeline_src.planning.places import CONFIG, COST, REPORT, RUNTIME_COST, TABLE_FOLDER, Places
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.results import figure_words
@@ -137,7 +137,9 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
                     or place.as_posix() != entry.name
                 ):
                     raise InputError(f"{path}: {entry.name!r:.80} in it is no plain file")
-                if entry.size > LARGEST:  # an extended header tells of another size
+                if "size" in entry.pax_headers:  # another than was counted
+                    left -= entry.size
+                if left < 0:
                     raise InputError(
                         f"{path}: {entry.name!r:.80} in it is larger than {_TOO_LARGE}"
                     )
@@ -197,6 +199,11 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
 def changed_tables(folder: Path, results: Path) -> list[str]:
     """Names of the tables that differ from those stored with the records."""
     study = load_study(results / CONFIG)
-    kept = {path.name: path.read_bytes() for path in (folder / TABLE_FOLDER).glob("*.md")}
     made = {path.name: path.read_bytes() for path in study_tables(results, of_study(study))}
-    return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))
+    stored = {path.name for path in (folder / TABLE_FOLDER).glob("*.md")}
+    same = {
+        name
+        for name in stored & made.keys()
+        if read_bytes(folder / TABLE_FOLDER / name) == made[name]
+    }
+    return sorted((stored | made.keys()) - same)

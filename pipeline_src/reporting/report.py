@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.files import write_text
+from pipeline_src.files import read_bytes, write_text
 from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.step_code import package_digest
 from pipeline_src.provenance.environment import record
@@ -78,9 +78,9 @@ def caption_html(name: str, wildcards: dict[str, str]) -> Markup:
 
 def _text(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {what} cannot be read ({error.strerror})") from None
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {what} cannot be read ({error.reason})") from None
 
 
 def embedded_png(path: Path) -> str:
@@ -89,10 +89,7 @@ def embedded_png(path: Path) -> str:
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    except OSError as error:
-        raise InputError(f"{path}: figure cannot be read ({error.strerror})") from None
+    return "data:image/png;base64," + base64.b64encode(read_bytes(path)).decode()
 
 
 def figure_place(path: Path) -> tuple[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline_src import locks
 from pipeline_src.errors import InputError
 from pipeline_src.running.interruption import Interruption
+from pipeline_src.text import printable
 
 NAME = "training.lock"
 
@@ -31,7 +32,8 @@ def locked(folder: Path, interruption: Interruption, poll: float = 0.5) -> Itera
     while (handle := _take(path)) is None:
         if not waited:
             other = locks.holder(path) or "another process"
-            print(f"{folder}: waiting for {other}, which trains it now", file=sys.stderr)
+            waits = f"{folder}: waiting for {other}, which trains it now"
+            print(printable(waits), file=sys.stderr)
         waited = True
         interruption.leave(f"while waiting for {path}")
         time.sleep(poll)

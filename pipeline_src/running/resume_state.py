@@ -79,8 +79,12 @@ class StateFiles:
             return
         self._failing = False
 
-    def load(self) -> Saved | None:
-        """The newest undamaged state, or None; prints a message for each one that is not used."""
+    def load(self, labels: Mapping[str, Any] | None = None) -> Saved | None:
+        """The newest undamaged state, or None; prints a message for each one that is not used.
+
+        Raises:
+            InputError: a state is of another model, seed or setting than ``labels`` say.
+        """
         for path in self._paths:
             if not path.exists():
                 continue
@@ -89,6 +93,12 @@ class StateFiles:
             except InputError as error:
                 _say(f"{error}; looking for an earlier state")
                 continue
+            for key, value in (labels or {}).items():
+                if (other := saved.facts.get(key, value)) != value:
+                    raise InputError(
+                        f"{path}: is the unfinished training of {key} {other}, not {value}; give "
+                        "another --output, or remove it"
+                    )
             theirs, elsewhere = saved.facts["digest"], saved.facts.get("gpu", {})
             if theirs == self.digest and elsewhere == self.gpu:
                 return saved

@@ -73,7 +73,8 @@ def run_training(
             return
         gpu, use = gpu_facts(device), GpuUse(device)
         files = StateFiles(output, digest, gpu)
-        saved, recorder = files.load(), RunRecorder()
+        saved = files.load({"seed": plan.seed, **labels})
+        recorder = RunRecorder()
         # States of older versions call the runs sittings.
         facts = saved.facts if saved else {}
         earlier = facts.get("runs", facts.get("sittings", []))

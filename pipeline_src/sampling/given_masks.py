@@ -21,6 +21,7 @@ from pipeline_src.modules import PACKAGE
 from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, lines_mask
 from pipeline_src.sampling.unusual_masks import unusual
+from pipeline_src.tabular import read_heading
 
 
 def mask_file(given: str) -> Path:
@@ -107,6 +108,7 @@ def _array_from_npy(path: Path) -> NDArray[Any]:
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
     # Otherwise rows with more cells than headings would shift the columns, or only give a warning.
+    read_heading(path)
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         table = pd.read_csv(path, comment="#", dtype=str, na_filter=False, index_col=False)
     for column in ("line", "acceleration", "matrix_size", "sampled_lines"):

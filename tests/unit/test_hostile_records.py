@@ -28,7 +28,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Evaluator
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.parity import compare_all
-from pipeline_src.files import LARGEST_JSON, open_regular, read_json, sha256_file
+from pipeline_src.files import LARGEST_FILE, open_regular, read_json, sha256_file
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.manifest import Manifest
@@ -153,8 +153,8 @@ def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
     """The file takes no room on the disk."""
     path = tmp_path / "progress.json"
     with path.open("wb") as stream:
-        stream.truncate(LARGEST_JSON + 1)
-    with pytest.raises(InputError, match="larger than any JSON file"):
+        stream.truncate(LARGEST_FILE + 1)
+    with pytest.raises(InputError, match="larger than any such file"):
         read_progress(tmp_path)
 
 
@@ -357,6 +357,9 @@ HEADINGS = "dataset,acceleration,model,training,seed,part,patient,psnr_db,ssim,n
     [
         (HEADINGS, "d,4x,student,standard,0,test,p,3_0,1,0,0,0", "psnr_db has a value"),
         (HEADINGS, "d,4x,student,standard,0,test,p,1e308,1,0,0,0", r"psnr_db 1e\+308 is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,-inf,1,0,0,0", "psnr_db -inf is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,30,1.7,0,0,0", "ssim 1.7 is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,30,1,-3,0,0", "nmse -3 is beyond"),
         (HEADINGS, "d,4x,student,standard,1.5,test,p,30,1,0,0,0", "seed 1.5"),
         (HEADINGS, "d,4x,student,standard,inf,test,p,30,1,0,0,0", "seed inf"),
         (HEADINGS, "d,4x,student,standard,1e30,test,p,30,1,0,0,0", r"seed 1e\+30"),

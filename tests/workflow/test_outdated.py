@@ -46,6 +46,22 @@ def test_outdated_results_can_be_refused(copied: Checkout) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_result_that_was_edited_is_made_anew(copied: Checkout) -> None:
+    """As by hand, in a table or a history that then says what nothing made."""
+    for name, message in (
+        ("teacher/volumes.csv", "Evaluat"),
+        ("student/history_reconstruction.csv", "Training"),
+    ):
+        path = copied.root / "results/tiny/heart/4x/seed0" / name
+        before = path.read_bytes()
+        path.write_bytes(before.replace(b"1", b"2"))
+        planned = copied.planned()
+        assert any(job.startswith(message) for job in planned), planned
+        path.write_bytes(before)
+        # The same bytes at another time are the same result.
+        assert not any(job.startswith(message) for job in copied.planned())
+
+
 def test_other_code_makes_anew(copied: Checkout) -> None:
     engine = copied.root / "pipeline_src/training/engine.py"
     engine.write_text("# A comment.\n" + engine.read_text())

@@ -201,9 +201,7 @@ def warm_start_weights(wildcards):
     source = models.warm_start(wildcards.model)
     if not source:
         return []
-    blocks = models.plan(source, 0).sft is not None
-    name = layout.STUDENT_WEIGHTS if blocks else layout.WEIGHTS
-    return weights_of(wildcards, source, name)
+    return weights_of(wildcards, source, models.warm_start_file(wildcards.model))
 
 
 def names_where(wanted):

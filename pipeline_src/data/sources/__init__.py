@@ -18,6 +18,7 @@ from pipeline_src.config.options import NoOptions, checked_options
 from pipeline_src.config.section import Section
 from pipeline_src.data.volume_reference import VolumeReference, refuse_duplicates
 from pipeline_src.errors import InputError
+from pipeline_src.modules import import_others, running_others
 
 
 def check_source(source: Any) -> ModuleType:
@@ -29,10 +30,8 @@ def check_source(source: Any) -> ModuleType:
     name = source_module(source)
     own = isinstance(source, OwnSource)
     try:
-        module = import_module(name)
+        module = import_others(name, "source.module:") if own else import_module(name)
     except ImportError as error:
-        if own:
-            raise InputError(f"source.module: {name} cannot be imported ({error})") from None
         if not isinstance(error, ModuleNotFoundError) or error.name != name:
             raise
         raise InputError(
@@ -88,7 +87,9 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     module = check_source(source)
     if isinstance(source, OwnSource):
         source = source.model_copy(update={"options": source_options(source)})
-    volumes = refuse_duplicates(module.list_volumes(source, data_root))
+    with running_others(f"source {source.kind}"):
+        listed = module.list_volumes(source, data_root)
+    volumes = refuse_duplicates(listed)
     if not volumes:
         raise InputError(
             f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"

@@ -17,6 +17,7 @@ from pipeline_src.operations.logs import error_line
 from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STATE, Places
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import Manifest
+from pipeline_src.running.finished import is_whole
 from pipeline_src.running.folder_lock import is_locked
 from pipeline_src.running.progress_file import (
     Position,
@@ -189,7 +190,11 @@ def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
         validation_loss=shown_number(best.validation_loss),
         validation_psnr_db=shown_number(best.validation_psnr_db),
         seconds=manifest.seconds if manifest.runs else None,
-        note=f"its {MANIFEST} cannot be read" if manifest.is_empty else "",
+        note=f"its {MANIFEST} cannot be read"
+        if manifest.is_empty
+        else ""
+        if is_whole(planned.folder)
+        else f"its {MANIFEST} does not list its files; the workflow makes it again",
     )
 
 

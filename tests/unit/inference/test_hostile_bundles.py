@@ -21,6 +21,7 @@ from pipeline_src import inference
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
 from pipeline_src.inference.card import write_card
+from pipeline_src.inference.masks import redrawn
 from pipeline_src.inference.trained import load_trained
 
 Output = pytest.CaptureFixture[str]
@@ -97,3 +98,30 @@ def test_a_store_that_tells_nonsense_tells_nothing(description: str, tmp_path: P
     (model.folder / "manifest.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match="10000000 threads"):
         load_trained(model.folder)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"matrix": [5000, 11]}, "matrix.0"),
+        ({"model": "A " * 15_000}, "model"),
+        ({"dataset": "A " * 15_000}, "dataset"),
+    ],
+)
+def test_sizes_and_names_are_bounded(
+    told: dict[str, Any], said: str, bundle: Path, capsys: Output
+) -> None:
+    tell(bundle, **told)
+    assert main(["bundle", "--check", str(bundle)]) == 2
+    assert said in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "told", [{"acceleration": 0}, {"acceleration": "x"}, {"seed": -1}, {"center_lines": 0.5}]
+)
+def test_a_mask_is_not_drawn_by_nonsense(told: dict[str, Any], tmp_path: Path) -> None:
+    model = trained(tmp_path)
+    found = load_trained(model.folder, model.mask_path)
+    found.mask.description.update(told)
+    with pytest.raises(InputError, match=next(iter(told))):
+        redrawn(found, (24, 24))

@@ -191,3 +191,40 @@ def test_no_more_is_unpacked_than_records_have(
     monkeypatch.setattr(restoring, "LARGEST", 1 << 16)
     with pytest.raises(InputError, match="is larger than a study's records"):
         unpack(kept, tmp_path / "out")
+
+
+def test_another_size_in_an_extended_header_counts(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says is what is unpacked."""
+    monkeypatch.setattr(restoring, "LARGEST", 1 << 20)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        for number in range(3):
+            entry = tarfile.TarInfo(f"file{number}")
+            entry.pax_headers = {"size": str(1 << 19)}
+            packed.addfile(entry)
+            stream.write(bytes(1 << 19))
+            packed.offset += 1 << 19
+    write(kept, stream.getvalue())
+    with pytest.raises(InputError, match="'file1' in it is larger than a study's records"):
+        unpack(kept, tmp_path / "out")
+
+
+def test_only_the_studys_tables_are_read_and_names_are_printable(
+    kept: Path, results: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(kept / "tables" / "zz.md")
+    (kept / "tables" / "x\x1b]0;owned\x07.md").touch()
+    assert restoring.changed_tables(kept, results) == ["x\x1b]0;owned\x07.md", "zz.md"]
+    monkeypatch.setattr(restoring, "unpack", lambda *_, **__: STUDY)
+    monkeypatch.setattr(restoring, "remake", lambda *_: None)
+    assert main(["restore", str(kept), "--output", str(results)]) == 1
+    out = capsys.readouterr().out
+    assert "\\x1b]0;owned\\x07.md" in out
+    assert "\x1b" not in out
+    # A pipe under a table's own name is not waited for.
+    (kept / "tables" / "main.md").unlink()
+    os.mkfifo(kept / "tables" / "main.md")
+    with pytest.raises(InputError, match=r"main\.md: cannot be read \(is a pipe"):
+        restoring.changed_tables(kept, results)

@@ -1,0 +1,73 @@
+"""Tries a loss on two slices of random numbers, before anything is trained with it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_src.config.networks import Network, Networks, OtherNetwork
+from pipeline_src.distillation.base import DistillationLoss, Summary
+from pipeline_src.errors import InputError
+from pipeline_src.models.registry import make_network
+from pipeline_src.models.taps import Tap, tapped
+from pipeline_src.models.trial import SIDE
+
+#: A loss of equal summaries may differ from zero by rounding.
+ROUNDING = 1e-3
+
+
+class _NoFidelity(nn.Module):
+    """Replaces data fidelity: changes nothing."""
+
+    def forward(self, image: Tensor, _zero_filled: Tensor) -> Tensor:
+        return image
+
+
+def try_loss(loss: DistillationLoss, networks: Networks, what: str) -> None:
+    """Compute a loss once, as a training does.
+
+    Args:
+        loss: as built for the networks.
+        networks: teacher and student.
+        what: names the loss; the message begins with it.
+
+    Raises:
+        InputError: its value is not one finite number with gradients, or, of a loss without parts
+            of its own, not zero for a student whose features are the teacher's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        student, of_student = _summary(loss, networks.student)
+        with torch.no_grad():
+            teacher, of_teacher = _summary(loss, networks.teacher)
+        loss.parts = loss.make_parts(of_teacher, of_student)
+        value = loss.compare(student, teacher)
+        same = loss.compare(student, tuple(part.detach() for part in student))
+        parts, loss.parts = loss.parts, None
+    if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+        shape = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise InputError(
+            f"{what}: compare returns {shape:.60}, where one number as a tensor is due"
+        )
+    if not value.requires_grad:
+        raise InputError(
+            f"{what}: compare returns a number without gradients; keep the student's tensors "
+            "attached"
+        )
+    if not value.isfinite():
+        raise InputError(f"{what}: compare returns {value.item()} for features of random networks")
+    if parts is None and not abs(same.item()) <= ROUNDING * max(1.0, abs(value.item())):
+        raise InputError(
+            f"{what}: compare returns {same.item():.3g} for a student whose features are the "
+            "teacher's, where a loss is zero"
+        )
+
+
+def _summary(
+    loss: DistillationLoss, network: Network | OtherNetwork
+) -> tuple[Summary, dict[Tap, int]]:
+    """What a loss needs of a network with new weights, and the channels of its features."""
+    made = make_network(network)
+    with tapped(made, loss.taps()) as features:
+        made(torch.rand(2, 1, SIDE, SIDE), _NoFidelity())
+    return loss.summarise(features), {tap: found.shape[1] for tap, found in features.items()}

@@ -1,0 +1,113 @@
+"""A loss of one's own that is broken is told in one line by `check --import`, before anything is
+trained with it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from training_helpers import study_with
+
+from pipeline_src.errors import InputError
+from pipeline_src.operations.extensions import check_extensions
+from pipeline_src.planning.study_models import Models
+
+GOOD = """\
+import torch
+
+from pipeline_src.distillation.base import DistillationLoss, register_loss
+from pipeline_src.models.taps import Tap
+
+
+@register_loss("own")
+class Own(DistillationLoss):
+    @classmethod
+    def default_cascades(cls, count):
+        return [1]
+
+    def taps(self):
+        return [Tap("mid", k) for k in self.cascades]
+
+    def summarise(self, features):
+        return tuple(features[tap] for tap in self.taps())
+
+    def compare(self, student, teacher):
+        return (student[0] - teacher[0]).square().mean()
+"""
+RETURNED = "return (student[0] - teacher[0]).square().mean()"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("own_loss", None)
+
+
+def check(folder: Path, source: str | bytes) -> None:
+    content = source.encode() if isinstance(source, str) else source
+    (folder / "own_loss.py").write_bytes(content)
+    study = study_with(methods={"own": {"module": "own_loss"}})
+    assert list(check_extensions(Models(study), run_modules=True)) == []
+
+
+def test_a_good_loss_passes(folder: Path) -> None:
+    check(folder, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "import torch\n",
+            "import sys; sys.exit(0)\n",
+            r"own_loss cannot be imported \(SystemExit",
+        ),
+        (
+            "import torch\n",
+            "raise ZeroDivisionError('x')\n",
+            r"\(ZeroDivisionError: x.*own_loss.py:1",
+        ),
+        ("import torch\n", "def (:\n", r"cannot be imported \(SyntaxError"),
+        ("class Own(DistillationLoss)", "class Own", r"registers 'own', which is no Distillation"),
+        ("    def taps(self)", "    def tap(self)", r"methods\.own: its code fails \(TypeError"),
+        ("[Tap(", "None and [Tap(", r"methods\.own: its code fails \(TypeError: 'None"),
+        ("return [1]", "return 'ab'", r"methods\.own: its code fails"),
+        ("return [1]", "raise RuntimeError('boom')", r"RuntimeError: boom, .*own_loss.py:11"),
+        ('Tap("mid", k)', 'Tap("middle", k)', r"middle"),
+        (RETURNED, "return 1.5", r"compare returns 1\.5, where one number as a tensor"),
+        (RETURNED, "return None", r"compare returns None"),
+        (RETURNED, "return student[0]", r"of shape \(2, "),
+        (RETURNED, "return student[0].detach().mean()", r"without gradients"),
+        (RETURNED, "return student[0].mean() / 0", r"compare returns -?(inf|nan)"),
+        (RETURNED, "return student[0].square().mean() + 1", r"where a loss is zero"),
+        (RETURNED, "return 1 / 0", r"ZeroDivisionError: division by zero, .*own_loss.py:20"),
+        (
+            "compare(self, student, teacher)",
+            "compare(self, student)",
+            r"its code fails \(TypeError",
+        ),
+    ],
+)
+def test_what_is_broken_is_one_line(old: str, new: str, said: str, folder: Path) -> None:
+    assert GOOD.count(old) == 1
+    with pytest.raises(InputError) as caught:
+        check(folder, GOOD.replace(old, new))
+    assert re.search(said, str(caught.value)), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_is_no_text_is_one_line(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"own_loss cannot be imported \(SyntaxError"):
+        check(folder, b"\xe4\n" + GOOD.encode())
+
+
+def test_the_trial_draws_nothing_from_the_sequence_of_others(folder: Path) -> None:
+    import torch
+
+    before = torch.get_rng_state()
+    check(folder, GOOD)
+    assert torch.equal(torch.get_rng_state(), before)
