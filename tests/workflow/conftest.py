@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -102,10 +103,24 @@ def copy_project(root: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The tiny study, complete. Tests must leave it as they found it."""
+    """The tiny study, complete. Tests must leave it as they found it.
+
+    Of several processes of tests the first runs it, and the others take a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    once = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made, whole = once / "study-of-all", once / "study-of-all.whole"
+    with (once / "study-of-all.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            done = copy_project(made).tiny()
+            assert done.returncode == 0, done.stdout + done.stderr
+            whole.touch()
     checkout = copy_project(tmp_path_factory.mktemp("finished"))
-    done = checkout.tiny()
-    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("results", ".snakemake"):
+        shutil.copytree(made / name, checkout.root / name, symlinks=True)
     return checkout
 
 
