@@ -75,7 +75,9 @@ def add_study(sub: argparse.ArgumentParser, required: bool = True, each: bool = 
         action="extend",
         required=required,
         metavar="FILE",
-        help="configuration file; several are merged, and later ones override earlier ones",
+        help="configuration file; several"
+        + (", each after its own --config," if each else "")
+        + " are merged, and later ones override earlier ones",
     )
     sub.add_argument(
         "--set",

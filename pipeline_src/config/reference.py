@@ -137,7 +137,7 @@ REFERENCE_HEADING = """# Configuration
 runs real data at a scale that two CPU cores finish in about an hour; `ablations.yaml` measures
 what each choice of the method does on a synthetic phantom; `robustness.yaml` tries models beyond
 what they were trained for. A file given with
-`--configfile` stands alone; single keys are laid over it with `--config key=value`.
+`--configfile` stands alone; single keys of it are overridden with `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
 run imports the modules under `methods.NAME.module`, `networks.ROLE.module` and

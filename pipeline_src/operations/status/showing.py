@@ -93,11 +93,11 @@ _COLUMNS = {
     "seed": ">",
     "state": "<",
     "epoch": ">",
-    "psnr_db": ">",
+    "val_psnr_db": ">",
     "left": ">",
     "stage": "<",
     "batch": ">",
-    "loss": ">",
+    "val_loss": ">",
     "time": ">",
 }
 #: How many of them identify the training and its state.

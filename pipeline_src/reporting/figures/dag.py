@@ -86,19 +86,25 @@ def nodes_of(models: Models) -> list[Node]:
     )
     nodes += [replace(node, column="first") for node in first]
     nodes += [node for node in trained if node not in first]
-    variants = len(models.names()) - len(own)
+    variants = [name for name in models.names() if name not in own]
     if variants:
-        text = f"{variants} more for ablations"
-        teachers = tuple(name for name in ("teacher", "sft_teacher") if name in own)
-        nodes.append(Node("variants", text, "second", teachers))
+        text = f"{len(variants)} more for ablations"
+        needed = {
+            s for v in variants for s in (models.teacher(v), models.warm_start(v)) if s in own
+        }
+        needs = tuple(name for name in own if name in needed)
+        column = "second" if needs else "first"
+        nodes.append(Node("variants", text, column, needs or ("prepare", "mask")))
     # Students with the same sources are kept together, so that few lines cross; all models are
-    # evaluated, including those in the first column.
+    # evaluated, and a line shows it for those that nothing else depends on.
     place = {node.key: number for number, node in enumerate(nodes)}
     second = [node for node in nodes if node.column == "second"]
     second.sort(key=lambda n: (sum(place[key] for key in n.needs) / len(n.needs), n.training))
     nodes = [n for n in nodes if n.column != "second"] + second
+    depended_on = {source for node in nodes for source in node.needs}
+    last = tuple(n.key for n in nodes if n.column != "data" and n.key not in depended_on)
     nodes += [
-        Node("evaluate", "evaluate\nall models", "evaluation", tuple(n.key for n in second)),
+        Node("evaluate", "evaluate\nall models", "evaluation", last),
         Node("tables", "tables", "output", ("evaluate",)),
         Node("figures", "figures", "output", ("evaluate",)),
         Node("page", "report", "report", ("tables", "figures")),
