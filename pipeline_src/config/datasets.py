@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline_src.config.section import LONGEST_TITLE, PathText, Section
+from pipeline_src.config.section import PathText, Section, Title
 from pipeline_src.config.split import AnySplit, Folds
 from pipeline_src.modules import PACKAGE, source_of_module
 
@@ -215,9 +215,8 @@ class Preparation(Section):
 class Dataset(Section):
     """One data set of the study."""
 
-    title: str = Field(
+    title: Title = Field(
         default="",
-        max_length=LONGEST_TITLE,
         description="name in tables and figures; empty: the key",
     )
     source: Source = Field(description="where the volumes come from, chosen by `kind`")

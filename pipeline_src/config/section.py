@@ -122,6 +122,14 @@ def _expanded(path: str) -> str:
     return expanded
 
 
+def _bounded(title: str) -> str:
+    if len(title) > LONGEST_TITLE:
+        raise ValueError(f"has {len(title)} characters; {LONGEST_TITLE} at most are shown")
+    return title
+
+
+#: A title; not by pydantic's own limit, which refuses halves of pairs with another message.
+Title = Annotated[str, AfterValidator(_bounded)]
 #: A folder or file; `~` and environment variables in it are expanded.
 PathText = Annotated[str, AfterValidator(_expanded)]
 

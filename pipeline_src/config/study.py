@@ -23,7 +23,7 @@ from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
 from pipeline_src.config.robustness import Robustness, refuse_impossible_shifts
 from pipeline_src.config.sampling import Sampling
-from pipeline_src.config.section import LONGEST_TITLE, PathText, Section, refuse_repeats
+from pipeline_src.config.section import PathText, Section, Title, refuse_repeats
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study_checks import (
     NAME_PATTERN,
@@ -50,9 +50,7 @@ class Study(Section):
     """A study: data sets x accelerations x models x seeds."""
 
     study: str = Field(pattern=NAME_PATTERN, description="name; results go to results/{study}")
-    title: str = Field(
-        default="", max_length=LONGEST_TITLE, description="heading of the report; empty: the name"
-    )
+    title: Title = Field(default="", description="heading of the report; empty: the name")
     preset: Literal["authors", "paper"] | None = Field(
         default=None,
         description="authors: every option as in the published code; paper: as in its text; "

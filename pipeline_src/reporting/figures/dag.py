@@ -89,10 +89,8 @@ def nodes_of(models: Models) -> list[Node]:
     variants = [name for name in models.names() if name not in own]
     if variants:
         text = f"{len(variants)} more for ablations"
-        needed = {
-            s for v in variants for s in (models.teacher(v), models.warm_start(v)) if s in own
-        }
-        needs = tuple(name for name in own if name in needed)
+        of_variants = {s for v in variants for s in (models.teacher(v), models.warm_start(v))}
+        needs = tuple(name for name in own if name in of_variants)
         column = "second" if needs else "first"
         nodes.append(Node("variants", text, column, needs or ("prepare", "mask")))
     # Students with the same sources are kept together, so that few lines cross; all models are

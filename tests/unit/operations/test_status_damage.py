@@ -28,7 +28,9 @@ def test_a_manifest_that_tells_nothing(text: str, study: Study, results: Path) -
     (folder / "manifest.json").write_text(text)
     found = one(study, results)
     assert (found.state, found.validation_psnr_db, found.seconds) == ("done", None, None)
-    assert found.note == ("" if "best" in text else "its manifest.json cannot be read")
+    assert found.note.startswith(
+        "its manifest.json does not list" if "best" in text else "its manifest.json cannot be read"
+    )
 
 
 def test_progress_cut_short_is_said_and_the_state_still_counts(study: Study, results: Path) -> None:

@@ -71,8 +71,10 @@ def no_sleep(_seconds: float) -> None:
 def mixed(study: Study, results: Path) -> Iterator[Path]:
     """A results folder with a training in each state."""
     best = {"validation_loss": 0.0125, "validation_psnr_db": 31.5}
-    done = {"best_epoch": best, "runs": [{"seconds": 3600}, {"seconds": 61.6}]}
+    done: dict[str, object] = {"best_epoch": best, "runs": [{"seconds": 3600}, {"seconds": 61.6}]}
+    done["outputs"] = {"weights.safetensors": ""}
     write_json(folder_of(results, "teacher") / "manifest.json", done)
+    (folder_of(results, "teacher") / "weights.safetensors").touch()
     write_log(results, "sft_teacher", "error: [red]bad[/red]\n")
     save_state(folder_of(results, "std_kd_at"))
     save_state(folder_of(results, "std_kd_fsp"))
