@@ -35,9 +35,11 @@ test: install
 	python -m pytest --numprocesses auto --dist loadfile --ignore tests/cluster
 	python -m pytest tests/cluster
 
-# Training steps against the textbook's, in turns; about twenty minutes on a quiet machine.
+# Training steps against the textbook's, and reconstruction in every runtime that is installed (OpenVINO
+# is asked for by: pip install openvino), in turns; about twenty-five minutes on a quiet machine.
 bench: install
 	python -m benchmarks
+	python -m benchmarks.inference
 
 # The tests of faults at their full length: 50 kills of each kind of training at random instants, and
 # about as many at places drawn between two file operations.

@@ -37,9 +37,10 @@ FORMAT = "sft-kd-recon reconstruction 1"
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
     """Set how slices are shown: arrays do not say it, so if they have the size of the model's
-    slices, they are shown like those.
+    slices, they are shown like those. The sample of a bundle is drawn upright.
     """
-    if volume.suffix in (".nii", ".nii.gz") or volume.turns or volume.size[:2] != trained.matrix:
+    told = volume.suffix in (".nii", ".nii.gz") or volume.path.suffix == ".safetensors"
+    if told or volume.turns or volume.size[:2] != trained.matrix:
         return volume
     return replace(volume, turns=trained.config.origin.display_quarter_turns)
 

@@ -102,7 +102,7 @@ def _window(firsts: NDArray[np.float32], high: float) -> tuple[slice, slice]:
 def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
     """Draw the scale of grey values below a column."""
     bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
-    bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
+    bar.set_ticks([0, high], labels=["0", f"{high:.2g} x maximum"])
     bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
         label.set(horizontalalignment=side)
