@@ -9,6 +9,7 @@ from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_
 from pipeline_src.errors import InputError
 from pipeline_src.planning.places import WEIGHTS
 from pipeline_src.planning.steps import evaluate_step
+from pipeline_src.text import printable
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -101,4 +102,6 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
                 {**labels, **subject.labels, "part": options.part},
             )
         )
+    shown = ", ".join(map(str, outputs[:3])) + (", ..." if len(outputs) > 3 else "")
+    print(printable(f"{len(made)} measured on {options.part} patients: {shown}"))
     return made

@@ -223,6 +223,13 @@ def keep_trainings(workflow: Any) -> None:
                 set_aside(Path(first).parent)
 
 
+def tell_report(workflow: Any, report: str) -> None:
+    """After a run that made a study's report: where it is."""
+    made = any(report in map(str, job.output) for job in workflow.dag.jobs)
+    if made and not workflow.remote_exec:
+        print(f"finished: open {report}", file=sys.stderr)
+
+
 def tell_causes(workflow: Any) -> None:
     """After a run with failed steps: what each of them ended with, below all that Snakemake prints
     of them, which for a step of thousands of inputs is much."""

@@ -190,7 +190,8 @@ def describe(step: Step) -> str:
             f"{step.manifest.seconds:.0f} s{times}, "
             f"code {(by.commit or '')[:12] or by.commit_problem or 'outside git'}"
         )
-    place = "/".join(step.path.parts[-4:]) if step.depth else str(step.path)
+    near = os.path.relpath(step.path)
+    place = str(step.path) if near.startswith(os.pardir) else near
     role = f"{step.role}: " if step.role else ""
     marks = (" (see above)" if step.seen else "") + (
         f"  {step.problem.upper()}" if step.problem else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -35,6 +36,7 @@ from pipeline_src.reporting.tables.answers import (
     answer_text,
     by_question,
 )
+from pipeline_src.reporting.tables.formats import sorting_script
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 
@@ -129,10 +131,12 @@ def _shown_table(study: Study, path: Path) -> Shown:
 
 @dataclass(frozen=True)
 class Asked:
-    """Part of a question: what it asks, and the answer in each setting, as sign, setting, text."""
+    """Part of a question: what it asks, and in each setting the sign, setting, word and rest of the
+    answer.
+    """
 
     asks: str
-    answers: list[tuple[str, str, str]]
+    answers: list[tuple[str, str, str, str]]
 
 
 def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
@@ -151,14 +155,22 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
         raise InputError(f"{paths[0]}: the study has no data set {unknown[0]!r}")
     several = len(list(study.settings())) > 1
 
-    def told(row: Any) -> tuple[str, str, str]:
+    def told(row: Any) -> tuple[str, str, str, str]:
         setting = study.setting_title(row["dataset"], row["acceleration"]) if several else ""
-        text = answer_text(row).partition(" ")[2]
+        word, colon, found = answer_text(row).partition(" ")[2].partition(":")
         why = f"; {row['reason']}" if row["word"] == CANNOT else ""
-        return TONES[row["word"]], setting, text + why
+        return TONES[row["word"]], setting, word, colon + found + why
+
+    def all_told(part: Any) -> list[tuple[str, str, str, str]]:
+        answers = [told(row) for _, row in part.iterrows()]
+        same = {(tone, *texts) for tone, _, *texts in answers}
+        if len(answers) == 1 or len(same) > 1:
+            return answers
+        [(tone, word, rest)] = same
+        return [(tone, "all settings", word, rest)]
 
     return {
-        question: [Asked(asks, [told(row) for _, row in part.iterrows()]) for asks, part in parts]
+        question: [Asked(asks, all_told(part)) for asks, part in parts]
         for question, parts in by_question(rows)
     }
 
@@ -230,6 +242,7 @@ def write_report(
         configuration=escape(configuration),
         made=made,
         code=code,
+        script_sha256=base64.b64encode(hashlib.sha256(sorting_script().encode()).digest()).decode(),
     )
     write_text(output, page)
     return records.files

@@ -47,6 +47,7 @@ from pipeline_src.operations.snakemake_run import (
     settle_place,
     starts_jobs,
     tell_causes,
+    tell_report,
 )
 from pipeline_src.running.finished import forget_all
 

@@ -120,8 +120,17 @@ def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
     }
     found = tests[(tests[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     if found.empty:
-        lacking = " or ".join(full_title(*model) for model in (question.first, question.second))
-        return {"word": CANNOT, "reason": f"{lacking} is not in the study"}
+        tested = {
+            model
+            for one in ("first", "second")
+            for model in zip(tests[one], tests[f"{one}_training"], strict=True)
+        }
+        pair = (question.first, question.second)
+        lacking = [full_title(*model) for model in pair if model not in tested] or [
+            full_title(*model) for model in pair
+        ]
+        verb = "is" if len(lacking) == 1 else "are"
+        return {"word": CANNOT, "reason": f"{' and '.join(lacking)} {verb} not in the study"}
     row = found.iloc[0]
     return {
         **{name: row[name] for name in NUMBERS},

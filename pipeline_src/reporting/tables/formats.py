@@ -99,8 +99,12 @@ def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
     with pd.option_context("display.max_colwidth", None):
         table = lines.to_html(classes="results sortable", border=0, justify="center")
     items = "".join(f"<li>{escape(one_line(note))}</li>" for note in notes)
-    script = SORTING.read_text(encoding="utf-8")
     return (
         f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'
-        f"<script>\n{script}</script>\n"
+        f"<script>{sorting_script()}</script>\n"
     )
+
+
+def sorting_script() -> str:
+    """The script that sorts tables, as it stands in each."""
+    return "\n" + SORTING.read_text(encoding="utf-8")

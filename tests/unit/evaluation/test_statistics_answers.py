@@ -217,7 +217,7 @@ def test_a_model_that_was_not_trained_is_named() -> None:
     found = answers(next(simulated({}, 1)))
     start = "The teacher: SFT-KD-Recon over the SFT start alone"
     assert found.loc[start, "word"] == CANNOT
-    assert found.loc[start, "reason"] == "SFT-KD-Recon or SFT start alone is not in the study"
+    assert found.loc[start, "reason"] == "SFT start alone is not in the study"
     assert answer_text(found.loc[start]) == "\N{EN DASH} cannot be asked here"
 
 
