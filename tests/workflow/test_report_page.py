@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -67,13 +69,27 @@ def report(finished: Checkout) -> Path:
     return finished.root / "results" / "tiny" / "report.html"
 
 
-def with_script(page: Path, folder: Path, script: str) -> Path:
-    """The page, which runs a script once it has loaded."""
+def with_script(page: Path, folder: Path, script: str, *, allowed: bool = True) -> Path:
+    """The page with a script that runs once it has loaded, if the page's policy allows it."""
     text = page.read_text(encoding="utf-8")
     copy = folder / "page.html"
-    end = f"<script>window.addEventListener('load', () => {{ {script} }});</script></body>"
-    copy.write_text(text.replace("</body>", end), encoding="utf-8")
+    added = f"window.addEventListener('load', () => {{ {script} }});"
+    if allowed:
+        digest = base64.b64encode(hashlib.sha256(added.encode()).digest()).decode()
+        assert text.count("script-src ") == 1
+        text = text.replace("script-src ", f"script-src 'sha256-{digest}' ")
+    copy.write_text(text.replace("</body>", f"<script>{added}</script></body>"), encoding="utf-8")
     return copy
+
+
+def test_scripts_of_others_do_not_run(browser: str, report: Path, tmp_path: Path) -> None:
+    """As one that came with a table of a stranger."""
+    script = "document.body.setAttribute('data-ran', 'it did')"
+    for allowed in (True, False):
+        (tmp_path / str(allowed)).mkdir()
+        page = with_script(report, tmp_path / str(allowed), script, allowed=allowed)
+        opened = Opened(browser, page, tmp_path / str(allowed))
+        assert ('data-ran="it did"' in opened.dom) == allowed
 
 
 def test_opens_without_errors_or_outside_requests(
