@@ -24,6 +24,7 @@ from pipeline_src.inference.trained import load_trained
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import save_weights
 from pipeline_src.provenance.environment import machine
+from pipeline_src.reporting.display_names import RUNTIME_TITLES
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 
 DEPTHS = {"teacher": 5, "student": 3}
@@ -43,13 +44,13 @@ def main() -> None:
         for role in DEPTHS
         for row in measured(role, size, options.threads, options.repeats)
     ]
-    headings = ["matrix", "network", "threads", *(RUNTIMES[n].title for n in rows[0][3])]
+    headings = ["matrix", "network", "threads", *(RUNTIME_TITLES[n] for n in rows[0][3])]
     print(f"Milliseconds per slice (ratio to torch) on {machine()['processor']}, medians of")
     print(f"{options.repeats} turns.\n")
     cells = [[*row[:3], *row[3].values()] for row in rows]
     print(tabulate(cells, headers=headings, tablefmt="github"))
     for name in missing:
-        print(f"\n{RUNTIMES[name].title}: not installed")
+        print(f"\n{RUNTIME_TITLES[name]}: not installed")
 
 
 def measured(

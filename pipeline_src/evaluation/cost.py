@@ -25,6 +25,7 @@ from torch import Tensor
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.timing import WARM_UP, Times, time_alternating, time_columns
 from pipeline_src.models.base import ReconstructionNetwork, count_parameters
 from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
@@ -210,14 +211,6 @@ def peak_extra_mib(weights: Path, image: NDArray[np.float32], mask: Mask) -> flo
         return max(0, status_kib("VmHWM") - before) / 1024
     except OSError:
         return None
-
-
-def status_kib(field: str) -> int:
-    """A field of Linux's status file of this process, in KiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise OSError(field)
 
 
 def _peak_mib(

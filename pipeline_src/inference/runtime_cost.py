@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES, refuse_missing_packages
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.cost import status_kib
 from pipeline_src.evaluation.metric_tables import measure
+from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.evaluation.timing import time_alternating, time_columns
 from pipeline_src.inference.bundle import write_bundle

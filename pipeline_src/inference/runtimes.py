@@ -1,7 +1,6 @@
 """Ways of running a trained network on a CPU: torch, this project's kernels, other runtimes.
 
-`RUNTIMES` holds all that measurement and tables know about one; `config.runtimes` has their names
-and what each needs.
+`config.runtimes` has their names and what each needs.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.models.weights import load_network
 from pipeline_src.sampling.data_fidelity import data_fidelity
 
-Images = NDArray[np.float32]
+Floats = NDArray[np.float32]
 #: Reconstructs zero-filled images `(batch, 1, rows, columns)`; the result has the same shape.
-Reconstruct = Callable[[Images], Images]
+Reconstruct = Callable[[Floats], Floats]
 
 
 class Exported:
@@ -36,7 +35,7 @@ class Exported:
         calibration: zero-filled training slices `(slices, 1, rows, columns)` for int8.
     """
 
-    def __init__(self, folder: Path, calibration: Images) -> None:
+    def __init__(self, folder: Path, calibration: Floats) -> None:
         self.folder, self._calibration = folder, calibration
 
     @property
@@ -75,12 +74,10 @@ class Runtime:
     """A way of running a network.
 
     Attributes:
-        title: in tables.
         file: the file that it runs.
         start: loads that file for a number of threads.
     """
 
-    title: str
     file: Callable[[Exported], Path]
     start: Callable[[Exported, int], Reconstruct]
 
@@ -89,9 +86,9 @@ def _torch(exported: Exported, threads: int) -> Reconstruct:
     network = exported.network()
     torch.set_num_threads(threads)
 
-    def reconstruct(zero_filled: Images) -> Images:
+    def reconstruct(zero_filled: Floats) -> Floats:
         with torch.no_grad():
-            found: Images = network(torch.from_numpy(zero_filled)).numpy()
+            found: Floats = network(torch.from_numpy(zero_filled)).numpy()
         return found
 
     return reconstruct
@@ -103,9 +100,9 @@ def _compiled(exported: Exported, threads: int) -> Reconstruct:
     fidelity = data_fidelity(read_bundle_mask(exported.folder))
     torch.set_num_threads(threads)
 
-    def reconstruct(zero_filled: Images) -> Images:
+    def reconstruct(zero_filled: Floats) -> Floats:
         with torch.no_grad():
-            found: Images = network(torch.from_numpy(zero_filled), fidelity).numpy()
+            found: Floats = network(torch.from_numpy(zero_filled), fidelity).numpy()
         return found
 
     return reconstruct
@@ -124,8 +121,8 @@ def _onnx_runtime(file: Callable[[Exported], Path]) -> Callable[[Exported, int],
             file(exported), options, providers=["CPUExecutionProvider"]
         )
 
-        def reconstruct(zero_filled: Images) -> Images:
-            found: Images = session.run([OUTPUT], {INPUT: zero_filled})[0]
+        def reconstruct(zero_filled: Floats) -> Floats:
+            found: Floats = session.run([OUTPUT], {INPUT: zero_filled})[0]
             return found
 
         return reconstruct
@@ -144,9 +141,9 @@ def _openvino(precision: str) -> Callable[[Exported, int], Reconstruct]:
         }
         model = openvino.Core().compile_model(str(exported.onnx), "CPU", wanted)
 
-        def reconstruct(zero_filled: Images) -> Images:
+        def reconstruct(zero_filled: Floats) -> Floats:
             # A copy: the next call writes into the same memory.
-            found: Images = np.array(model({INPUT: zero_filled})[OUTPUT])
+            found: Floats = np.array(model({INPUT: zero_filled})[OUTPUT])
             return found
 
         return reconstruct
@@ -158,11 +155,11 @@ _WEIGHTS, _ONNX = attrgetter("weights"), attrgetter("onnx")
 _INT8, _FP16 = attrgetter("int8"), attrgetter("fp16")
 #: By their names in configurations; the others are compared with the first.
 RUNTIMES = {
-    "torch": Runtime("torch", _WEIGHTS, _torch),
-    "compiled": Runtime("this project's kernels", _WEIGHTS, _compiled),
-    "onnxruntime": Runtime("ONNX Runtime", _ONNX, _onnx_runtime(_ONNX)),
-    "onnxruntime_int8": Runtime("ONNX Runtime, int8", _INT8, _onnx_runtime(_INT8)),
-    "onnxruntime_fp16": Runtime("ONNX Runtime, fp16", _FP16, _onnx_runtime(_FP16)),
-    "openvino": Runtime("OpenVINO", _ONNX, _openvino("f32")),
-    "openvino_bf16": Runtime("OpenVINO, bf16", _ONNX, _openvino("bf16")),
+    "torch": Runtime(_WEIGHTS, _torch),
+    "compiled": Runtime(_WEIGHTS, _compiled),
+    "onnxruntime": Runtime(_ONNX, _onnx_runtime(_ONNX)),
+    "onnxruntime_int8": Runtime(_INT8, _onnx_runtime(_INT8)),
+    "onnxruntime_fp16": Runtime(_FP16, _onnx_runtime(_FP16)),
+    "openvino": Runtime(_ONNX, _openvino("f32")),
+    "openvino_bf16": Runtime(_ONNX, _openvino("bf16")),
 }

@@ -24,6 +24,15 @@ MODEL_TITLES = {
     "sp": "SP",
     "imitation": "Imitation",
 }
+RUNTIME_TITLES = {
+    "torch": "torch",
+    "compiled": "this project's kernels",
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime_int8": "ONNX Runtime, int8",
+    "onnxruntime_fp16": "ONNX Runtime, fp16",
+    "openvino": "OpenVINO",
+    "openvino_bf16": "OpenVINO, bf16",
+}
 RECIPE_TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 #: Columns of the paper's table.
 PAPER_RECIPES = [name for name, recipe in RECIPES.items() if recipe.of_paper]

@@ -30,7 +30,7 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "rkd.py").write_text(documented_example('"""Relational'))
-    fresh.configure(documented_example("methods:\n  at: {}\n  rkd"))
+    fresh.configure(documented_example("methods:\n  at: {}\n  fitnets: {}\n  rkd"))
     done = fresh.tiny("tables")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(fresh.root / "results/tiny/tables/main.csv")

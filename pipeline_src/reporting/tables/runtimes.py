@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.inference.runtimes import RUNTIMES
-from pipeline_src.reporting.display_names import MISSING, model_title, value_text
+from pipeline_src.reporting.display_names import MISSING, RUNTIME_TITLES, model_title, value_text
 from pipeline_src.tabular import read_rows
 
 TIMES = ("milliseconds_a_slice_one_thread_median", "milliseconds_a_slice_median")
@@ -29,7 +28,7 @@ def runtimes_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     missing = [column for column in wanted if column not in table]
     if missing:
         raise InputError(f"{path}: columns missing: {', '.join(missing)}")
-    unknown = sorted(set(table["runtime"]) - set(RUNTIMES))
+    unknown = sorted(set(table["runtime"]) - set(RUNTIME_TITLES))
     if unknown or table.empty:
         raise InputError(f"{path}: is not of the runtimes command ({unknown or 'no rows'})")
     first = table.iloc[0]
@@ -45,7 +44,7 @@ def runtimes_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
             "Change of SSIM": _changes(table, "ssim"),
         },
         index=[
-            f"{model_title(model)} ({architecture}), {RUNTIMES[runtime].title}"
+            f"{model_title(model)} ({architecture}), {RUNTIME_TITLES[runtime]}"
             for model, architecture, runtime in zip(
                 table["model"], table["architecture"], table["runtime"], strict=True
             )

@@ -21,6 +21,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.inference.runtime_cost import refuse_missing_packages
 from pipeline_src.inference.runtimes import RUNTIMES
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.reporting.display_names import RUNTIME_TITLES
 from pipeline_src.reporting.tables.runtimes import NUMBERS, runtimes_table
 
 Output = pytest.CaptureFixture[str]
@@ -40,8 +41,8 @@ def run(model: Model, store: Path, output: Path, *runtimes: str, words: Sequence
     return main([*given, "--data", str(store), "--runtimes", *runtimes, *options, *words])
 
 
-def test_every_runtime_has_a_name_in_configurations() -> None:
-    assert list(RUNTIMES) == ["torch", *RUNTIME_PACKAGES]
+def test_every_runtime_has_a_name_in_configurations_and_tables() -> None:
+    assert list(RUNTIMES) == list(RUNTIME_TITLES) == ["torch", *RUNTIME_PACKAGES]
 
 
 def test_all_give_torchs_image_but_int8(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from pipeline_src.config import check_study
-from pipeline_src.evaluation.evaluate import slice_metrics
+from pipeline_src.evaluation.metric_tables import slice_metrics
 from pipeline_src.evaluation.metrics_files import NUMBERS
 from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.extensions import check_extensions
