@@ -255,7 +255,7 @@ def test_read_only_results_folder_is_one_line(
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from pipeline_src.running import run\n"
+        "from pipeline_src.running import training_run\n"
         "from pipeline_src.errors import InputError\n"
         "from pipeline_src.running.interruption import Interruption\n"
         "from pipeline_src.running.folder_lock import locked\n"
