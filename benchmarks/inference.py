@@ -15,11 +15,11 @@ from tabulate import tabulate
 
 from pipeline_src.config.networks import Network
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES, is_installed
-from pipeline_src.evaluation.timing import time_alternating, time_columns
+from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import sample_image, write_bundle
 from pipeline_src.inference.dccnn import load
 from pipeline_src.inference.onnx_variants import zero_filled_of
-from pipeline_src.inference.runtimes import RUNTIMES, Exported
+from pipeline_src.inference.runtimes import Exported, timed
 from pipeline_src.inference.trained import load_trained
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import save_weights
@@ -64,17 +64,14 @@ def measured(
         save_weights(folder / "weights.safetensors", DCCNN(network), model=role)
         write_mask(Path(made) / "mask.npz", drawn_mask((size, size), 4, 0, 10))
         trained = load_trained(folder, Path(made) / "mask.npz")
-        write_bundle(trained, Path(made) / "bundle")
         bundle = Path(made) / "bundle"
+        write_bundle(trained, bundle)
         one = zero_filled_of(load(bundle), sample_image(trained)[0])
-        exported = Exported(bundle, one)
+        exported = Exported(bundle, lambda: one)
         names = ["torch", *(name for name in RUNTIME_PACKAGES if is_installed(name))]
         rows = []
         for count in threads:
-            started = {name: RUNTIMES[name].start(exported, count) for name in names}
-            torch.set_num_threads(count)
-            calls = {name: lambda run=run: run(one) for name, run in started.items()}
-            times = time_alternating(calls, repeats)
+            _, times = timed(exported, names, one, count, repeats)
             found = {name: time_columns("", times, name) for name in names}
             cells = {
                 name: f"{cell['milliseconds_a_slice_median']:.1f} "

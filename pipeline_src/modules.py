@@ -75,8 +75,10 @@ def import_others(path: str, key: str) -> ModuleType:
 
 
 @contextmanager
-def running_others(what: str) -> Iterator[None]:
+def running_others(what: str, module: str | None) -> Iterator[None]:
     """Turn whatever a user's own code raises into an error of one line, which begins with ``what``.
+
+    ``module`` is its import path; None: the code is this project's, whose faults are not hidden.
 
     Raises:
         InputError: the code failed.
@@ -86,6 +88,8 @@ def running_others(what: str) -> Iterator[None]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
+        if module is None:
+            raise
         raise InputError(f"{what}: its code fails ({failure(error)})") from error
 
 

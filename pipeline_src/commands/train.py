@@ -63,11 +63,7 @@ def train(options: argparse.Namespace) -> None:
             refuse_other_weights(path, model, str(name), options)
     refuse_place_of_other(options)
     inputs = Inputs(options.data, options.mask, options.teacher, options.warm_start)
-    labels = {
-        "dataset": options.dataset,
-        "acceleration": options.acceleration,
-        "name": options.model,
-    }
+    labels = {"name": options.model, **_setting(options)}
     shortage = explaining_shortage(
         f"training {options.model}",
         lambda: training_bytes(plan, slices_of_store(options.data)),
@@ -83,7 +79,7 @@ def refuse_place_of_other(options: argparse.Namespace) -> None:
     Raises:
         InputError: it does.
     """
-    from pipeline_src.provenance.manifest import Manifest
+    from pipeline_src.provenance.manifest import Manifest, other_label
 
     place = options.output / MANIFEST
     if options.output.exists() and not options.output.is_dir():
@@ -92,14 +88,17 @@ def refuse_place_of_other(options: argparse.Namespace) -> None:
         made = Manifest.read(place) if place.exists() else Manifest()
     except InputError:
         return  # a damaged result is made again
-    ours = {"name": options.model, "seed": options.seed}
-    ours |= {"dataset": options.dataset, "acceleration": options.acceleration}
-    for key, value in ours.items():
-        if (theirs := made.get(key, value)) != value:
-            raise InputError(
-                f"--output {options.output}: holds a training of {key} {theirs}, not {value}; "
-                "give another folder"
-            )
+    ours = {"name": options.model, "seed": options.seed, **_setting(options)}
+    if other := other_label(made.get, ours):
+        key, theirs, wanted = other
+        raise InputError(
+            f"--output {options.output}: holds a training of {key} {theirs}, not {wanted}; give "
+            "another folder"
+        )
+
+
+def _setting(options: argparse.Namespace) -> dict[str, str]:
+    return {"dataset": options.dataset, "acceleration": options.acceleration}
 
 
 def refuse_other_weights(path: Path, model: str, name: str, options: argparse.Namespace) -> None:
@@ -109,24 +108,19 @@ def refuse_other_weights(path: Path, model: str, name: str, options: argparse.Na
     Raises:
         InputError: they do not.
     """
-    from pipeline_src.provenance.manifest import Manifest
+    from pipeline_src.provenance.manifest import Manifest, other_label
 
     place = path.parent / MANIFEST
     made = Manifest.read(place) if place.exists() else Manifest()
-    wanted = {
-        "name": model,
-        "seed": options.seed,
-        "dataset": options.dataset,
-        "acceleration": options.acceleration,
-    }
+    wanted = {"name": model, "seed": options.seed, **_setting(options)}
     if path.name != name and {path.name, name} <= set(made.outputs):
         raise InputError(
             f"{path}: {options.model} needs {name} of that training; are --teacher and "
             "--warm-start swapped?"
         )
-    for key, value in wanted.items():
-        if (theirs := made.get(key, value)) != value:
-            raise InputError(
-                f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
-                "those, or weights without a manifest, as import-weights writes them"
-            )
+    if other := other_label(made.get, wanted):
+        key, theirs, value = other
+        raise InputError(
+            f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
+            "those, or weights without a manifest, as import-weights writes them"
+        )

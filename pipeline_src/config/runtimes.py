@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from pipeline_src.errors import InputError
@@ -24,7 +25,7 @@ def is_installed(runtime: str) -> bool:
     return not _missing(runtime)
 
 
-def refuse_missing_packages(runtimes: list[str]) -> None:
+def refuse_missing_packages(runtimes: Iterable[str]) -> None:
     """Check that the packages of runtimes are installed.
 
     Raises:

@@ -108,6 +108,12 @@ def refuse_impossible_pair(study: Study) -> None:
             f"{_text(teacher.cascades)}; SFT branches and the losses pair cascade k with "
             "cascade k"
         )
+    for role, network in study.networks.others.items():
+        if study.evaluation.runtimes:
+            raise ValueError(
+                f"evaluation.runtimes: {study.evaluation.runtimes[0]!r} runs networks of kind "
+                f"dc_cnn, and networks.{role} is of kind {network.kind}; leave the runtimes out"
+            )
     if isinstance(teacher, Network) and isinstance(student, Network):
         _refuse_unlike_dc_cnns(study, teacher, student)
     if teacher.cascades is None:

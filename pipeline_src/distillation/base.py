@@ -154,7 +154,7 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
     kind = loss_class(name, method.module)
     options = loss_options(name, method)
     count = feature_cascades(networks.student)
-    with running_others(f"methods.{name}"):
+    with running_others(f"methods.{name}", method.module):
         loss = kind(method.form, method.cascades or kind.default_cascades(count))
         loss.options = options
         last = max(int(tap.cascade) for tap in loss.taps())

@@ -21,7 +21,7 @@ from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.places import MANIFEST, MASK, PANEL, SLICES, STORE, VOLUMES, WEIGHTS
-from pipeline_src.provenance.manifest import Manifest
+from pipeline_src.provenance.manifest import Manifest, other_label
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
@@ -182,9 +182,9 @@ class Evaluator:
                 f"{subject.folder}: was trained under another mask than "
                 f"{self._files[MASK]}; {remedy}"
             )
-        for key, value in self._labels.items():
-            if (theirs := subject.made.get(key, value)) != value:
-                raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}; {remedy}")
+        if other := other_label(subject.made.get, self._labels):
+            key, theirs, ours = other
+            raise InputError(f"{subject.folder}: is of {key} {theirs}, not {ours}; {remedy}")
 
     def refuse_place(self, folder: Path) -> None:
         """Check that a folder does not belong to the results of other files: a study's store and

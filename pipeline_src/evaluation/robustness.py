@@ -19,6 +19,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import BATCH, Evaluator, Subject, through
 from pipeline_src.evaluation.metrics_files import DATA_DIGITS
 from pipeline_src.models.weights import load_network
+from pipeline_src.provenance.manifest import other_label
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.families import draw_samples
 from pipeline_src.sampling.masks import Mask, described_mask, read_mask
@@ -136,9 +137,9 @@ class ShiftedEvaluator(Evaluator):
                 f"{subject.folder}: was trained under another mask than {files['mask.npz']}; give "
                 "that of its training, which the shift is told from"
             )
-        for key, value in self._labels.items():
-            if (theirs := made.get(key, value)) != value:
-                raise InputError(f"{subject.folder}: is of {key} {theirs}, not {value}")
+        if other := other_label(made.get, self._labels):
+            key, theirs, ours = other
+            raise InputError(f"{subject.folder}: is of {key} {theirs}, not {ours}")
         digest = made.data_digest or self._store.digest
         if self._shift.kind != "data" and digest != self._store.digest:
             raise InputError(

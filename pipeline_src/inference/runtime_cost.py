@@ -9,13 +9,13 @@ import multiprocessing
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES, refuse_missing_packages
@@ -24,11 +24,11 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.statistics import bootstrap_interval
-from pipeline_src.evaluation.timing import time_alternating, time_columns
+from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import write_bundle
 from pipeline_src.inference.dccnn import load
 from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled_of
-from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct
+from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained
 from pipeline_src.provenance.environment import machine
 from pipeline_src.sampling.masks import require_size
@@ -66,7 +66,7 @@ def write_runtime_cost(
     Raises:
         InputError: a package is missing, a file is missing or damaged, or files do not fit.
     """
-    refuse_missing_packages(list(runtimes))
+    refuse_missing_packages(runtimes)
     for name, value in (("threads", threads), ("repeats", repeats)):
         if value < 1:
             raise InputError(f"runtimes: {name} is {value}; it must be 1 or more")
@@ -81,7 +81,7 @@ def write_runtime_cost(
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
             write_bundle(trained, bundle)
-            exported = Exported(bundle, calibration_slices(load(bundle), prepared))
+            exported = Exported(bundle, partial(_calibration, bundle, prepared))
             table = measured(exported, prepared, part, names, threads, repeats)
         table.insert(0, "model", trained.config.model)
         table.insert(1, "architecture", trained.config.network.name)
@@ -111,12 +111,7 @@ def measured(
     one = zero_filled[len(zero_filled) // 2][None]
     times = {}
     for count in dict.fromkeys((1, threads)):
-        started = {name: RUNTIMES[name].start(exported, count) for name in runtimes}
-        # Torch has one number of threads per process.
-        torch.set_num_threads(count)
-        times[count] = time_alternating(
-            {name: _call(run, one) for name, run in started.items()}, repeats
-        )
+        started, times[count] = timed(exported, runtimes, one, count, repeats)
     volumes = {
         name: _volumes(run, zero_filled, images, rows, peaks) for name, run in started.items()
     }
@@ -149,8 +144,8 @@ def measured(
     return pd.DataFrame(found)
 
 
-def _call(run: Reconstruct, image: NDArray[np.float32]) -> Any:
-    return lambda: run(image)
+def _calibration(bundle: Path, prepared: Store) -> NDArray[np.float32]:
+    return calibration_slices(load(bundle), prepared)
 
 
 def _volumes(
@@ -177,7 +172,7 @@ def grown_mib(name: str, folder: Path, one: NDArray[np.float32]) -> float | None
     takes, in MiB, its libraries not counted; to be called in a fresh process. None where the system
     does not tell.
     """
-    exported = Exported(folder, one)
+    exported = Exported(folder, lambda: one)  # its variants are there
     for package in RUNTIME_PACKAGES.get(name, ()):
         import_module(package)
     try:

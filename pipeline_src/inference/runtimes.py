@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.evaluation.timing import Times, time_alternating
 from pipeline_src.inference.bundle_files import ONNX, WEIGHTS, read_bundle_mask
 from pipeline_src.inference.dccnn import Reconstructor, load
 from pipeline_src.inference.onnx_export import INPUT, OUTPUT
@@ -32,10 +34,10 @@ class Exported:
 
     Args:
         folder: the bundle; variants are written beside its files.
-        calibration: zero-filled training slices `(slices, 1, rows, columns)` for int8.
+        calibration: returns zero-filled training slices `(slices, 1, rows, columns)` for int8.
     """
 
-    def __init__(self, folder: Path, calibration: Floats) -> None:
+    def __init__(self, folder: Path, calibration: Callable[[], Floats]) -> None:
         self.folder, self._calibration = folder, calibration
 
     @property
@@ -53,7 +55,7 @@ class Exported:
         """The network with 8-bit integers."""
         path = self.folder / INT8
         if not path.exists():
-            write_int8(self.onnx, path, self._calibration)
+            write_int8(self.onnx, path, self._calibration())
         return path
 
     @property
@@ -163,3 +165,22 @@ RUNTIMES = {
     "openvino": Runtime(_ONNX, _openvino("f32")),
     "openvino_bf16": Runtime(_ONNX, _openvino("bf16")),
 }
+
+
+def timed(
+    exported: Exported, runtimes: Sequence[str], zero_filled: Floats, threads: int, repeats: int
+) -> tuple[dict[str, Reconstruct], Times]:
+    """Each runtime as it was started, and its times for an image `(1, 1, rows, columns)`, in turns.
+
+    Args:
+        exported: the network.
+        runtimes: names of `RUNTIMES`.
+        zero_filled: the image, of that shape.
+        threads: processor threads of each.
+        repeats: timed reconstructions of each.
+    """
+    started = {name: RUNTIMES[name].start(exported, threads) for name in runtimes}
+    # Torch has one number of threads per process.
+    torch.set_num_threads(threads)
+    calls = {name: partial(run, zero_filled) for name, run in started.items()}
+    return started, time_alternating(calls, repeats)

@@ -45,7 +45,7 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
         unseen = {} if run_modules else {r: n for r, n in study.networks.others.items() if n.module}
         for role, network in study.networks.others.items():
             if role not in unseen:
-                with running_others(f"networks.{role}"):
+                with running_others(f"networks.{role}", network.module):
                     trial(network, *_size(study))
         for dataset in study.datasets.values():
             if isinstance(dataset.source, OwnSource) and run_modules:
@@ -77,7 +77,7 @@ def _check_losses(study: Study, *, run_modules: bool, networks_seen: bool) -> No
         if networks_seen:
             loss = build_loss(name, method, study.networks)
             if method.module is not None:
-                with running_others(f"methods.{name}"):
+                with running_others(f"methods.{name}", method.module):
                     try_loss(loss, study.networks, f"methods.{name}")
         else:
             loss_options(name, method)

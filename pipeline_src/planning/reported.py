@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from pipeline_src.config.study import Study
 from pipeline_src.planning.places import (
@@ -60,12 +61,12 @@ class Reported:
     def tables(self) -> list[str]:
         """Names of the tables, the main one first."""
         tried = ["robustness"] if self._study.robustness else []
-        tried += ["runtimes"] if self._study.evaluation.runtimes else []
-        return [*TABLES, "cost", *tried, *[f"ablation_{name}" for name in self._study.ablations]]
+        costs = [PurePosixPath(name).stem for name in self.costs]
+        return [*TABLES, *costs, *tried, *[f"ablation_{name}" for name in self._study.ablations]]
 
     @property
     def costs(self) -> list[str]:
-        """Measurements of what the networks cost."""
+        """Measurements of what the networks cost, each for the table of its name."""
         return [COST, *([RUNTIME_COST] if self._study.evaluation.runtimes else [])]
 
     def folders(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:

@@ -200,6 +200,18 @@ class Manifest(BaseModel):
         return content
 
 
+def other_label(
+    get: Callable[[str, Any], Any], wanted: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """The first label, such as the model or the seed, of which a record tells another value than is
+    wanted: its key, the record's value and the wanted one. What is not recorded differs in nothing.
+
+    ``get`` returns a record's value for a key, or else the value given, as `Manifest.get` does.
+    """
+    found = ((key, get(key, value), value) for key, value in wanted.items())
+    return next((one for one in found if one[1] != one[2]), None)
+
+
 def refuse_manifest_of_other(path: Path, command: str) -> None:
     """Check that no manifest of another command's result would be overwritten.
 

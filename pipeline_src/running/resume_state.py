@@ -25,6 +25,7 @@ from torch import Tensor
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, leftovers, open_regular
 from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
+from pipeline_src.provenance.manifest import other_label
 from pipeline_src.running.progress_file import TrainingProgress, write_progress
 from pipeline_src.text import printable
 
@@ -93,12 +94,12 @@ class StateFiles:
             except InputError as error:
                 _say(f"{error}; looking for an earlier state")
                 continue
-            for key, value in (labels or {}).items():
-                if (other := saved.facts.get(key, value)) != value:
-                    raise InputError(
-                        f"{path}: is the unfinished training of {key} {other}, not {value}; give "
-                        "another --output, or remove it"
-                    )
+            if other := other_label(saved.facts.get, labels or {}):
+                key, of_theirs, ours = other
+                raise InputError(
+                    f"{path}: is the unfinished training of {key} {of_theirs}, not {ours}; give "
+                    "another --output, or remove it"
+                )
             theirs, elsewhere = saved.facts["digest"], saved.facts.get("gpu", {})
             if theirs == self.digest and elsewhere == self.gpu:
                 return saved

@@ -87,7 +87,8 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     module = check_source(source)
     if isinstance(source, OwnSource):
         source = source.model_copy(update={"options": source_options(source)})
-    with running_others(f"source {source.kind}"):
+    own = source.module if isinstance(source, OwnSource) else None
+    with running_others(f"source {source.kind}", own):
         listed = module.list_volumes(source, data_root)
     volumes = refuse_duplicates(listed)
     if not volumes:

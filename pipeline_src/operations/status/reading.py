@@ -190,12 +190,17 @@ def _done(planned: _Planned, manifest: Manifest) -> TrainingStatus:
         validation_loss=shown_number(best.validation_loss),
         validation_psnr_db=shown_number(best.validation_psnr_db),
         seconds=manifest.seconds if manifest.runs else None,
-        note=f"its {MANIFEST} cannot be read"
-        if manifest.is_empty
-        else ""
-        if is_whole(planned.folder)
-        else f"its {MANIFEST} does not list its files; the workflow makes it again",
+        note=_problem(planned.folder, manifest),
     )
+
+
+def _problem(folder: Path, manifest: Manifest) -> str:
+    """What is wrong with the result of a training; empty if nothing is seen."""
+    if manifest.is_empty:
+        return f"its {MANIFEST} cannot be read"
+    if not is_whole(folder):
+        return f"its {MANIFEST} does not list its files; the workflow makes it again"
+    return ""
 
 
 def _manifest(path: Path) -> Manifest | None:

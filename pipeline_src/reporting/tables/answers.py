@@ -126,11 +126,11 @@ def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
             for model in zip(tests[one], tests[f"{one}_training"], strict=True)
         }
         pair = (question.first, question.second)
-        lacking = [full_title(*model) for model in pair if model not in tested] or [
-            full_title(*model) for model in pair
-        ]
+        lacking = [model for model in pair if model not in tested]
+        names = " and ".join(full_title(*model) for model in lacking or pair)
         verb = "is" if len(lacking) == 1 else "are"
-        return {"word": CANNOT, "reason": f"{' and '.join(lacking)} {verb} not in the study"}
+        what = "in the study" if lacking else "compared in it"
+        return {"word": CANNOT, "reason": f"{names} {verb} not {what}"}
     row = found.iloc[0]
     return {
         **{name: row[name] for name in NUMBERS},

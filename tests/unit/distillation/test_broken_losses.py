@@ -100,6 +100,16 @@ def test_what_is_broken_is_one_line(old: str, new: str, said: str, folder: Path)
     assert "\n" not in str(caught.value)
 
 
+def test_faults_of_this_project_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    study = study_with(methods={"at": {}})
+    monkeypatch.setattr("pipeline_src.distillation.losses.at.AttentionTransfer.taps", broken)
+    with pytest.raises(ZeroDivisionError):
+        list(check_extensions(Models(study), run_modules=True))
+
+
 def test_a_module_that_is_no_text_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match=r"own_loss cannot be imported \(SyntaxError"):
         check(folder, b"\xe4\n" + GOOD.encode())

@@ -76,6 +76,15 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: Output) -> None:
     assert not output.exists()
 
 
+def test_networks_that_cannot_be_exported_are_refused_before_any_job() -> None:
+    others = {role: {"kind": "unet_cascade", "cascades": 3} for role in ("teacher", "student")}
+    study_with(networks=others)
+    with pytest.raises(InputError, match=r"evaluation\.runtimes: 'compiled' runs networks of kind"):
+        study_with(networks=others, evaluation={"runtimes": ["compiled"]})
+    with pytest.raises(InputError, match=r"'abacus' is not a runtime; there are compiled, "):
+        study_with(evaluation={"runtimes": ["abacus"]})
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "find_spec", lambda name: None if name == "openvino" else object())
     refuse_missing_packages(["compiled", "onnxruntime"])
