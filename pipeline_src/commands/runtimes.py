@@ -55,6 +55,7 @@ def runtimes(options: argparse.Namespace) -> Made:
         threads=threads,
         repeats=options.repeats,
     )
+    print(f"{options.output}: {len(weights)} networks in {1 + len(options.runtimes)} runtimes")
     inputs = {"store": options.data, **numbered("weights", weights)}
     if options.trained_mask:
         inputs["mask"] = options.trained_mask
