@@ -117,6 +117,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             made.mkdir()
             done = copy_project(made).tiny()
             assert done.returncode == 0, done.stdout + done.stderr
+            assert "finished: open results/tiny/report.html" in done.stderr
             whole.touch()
     checkout = copy_project(tmp_path_factory.mktemp("finished"))
     for name in ("results", ".snakemake"):

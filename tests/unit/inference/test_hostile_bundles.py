@@ -60,10 +60,13 @@ def test_weights_of_eight_bits_are_read(bundle: Path) -> None:
     assert inference.load(bundle)(torch.rand(1, 1, SIZE, SIZE)).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
 @pytest.mark.parametrize("name", ["mask", "sample"])
-def test_numbers_that_numpy_does_not_have(name: str, bundle: Path, capsys: Output) -> None:
+def test_numbers_that_numpy_does_not_have(
+    name: str, dtype: torch.dtype, bundle: Path, capsys: Output
+) -> None:
     path = bundle / f"{name}.safetensors"
-    save_file(load_file(path) | {"more": torch.zeros(2, dtype=torch.bfloat16)}, path)
+    save_file(load_file(path) | {"more": torch.zeros(2).to(dtype)}, path)
     sign(bundle)
     assert main(["bundle", "--check", str(bundle)]) == 2
     assert f"{name}.safetensors: is damaged" in one_line(capsys.readouterr().err)

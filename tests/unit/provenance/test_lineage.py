@@ -228,6 +228,14 @@ def test_what_has_no_manifest_cannot_be_traced(
 # What is printed.
 
 
+def test_printed_places_are_those_from_here(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for here in (chain, chain / "tables"):
+        monkeypatch.chdir(here)
+        for step in trace(chain / "tables" / "main.md"):
+            place = describe(step).partition("  [")[0].split(": ")[-1].strip()
+            assert step.path.samefile(place)
+
+
 def test_provenance_prints_a_line_a_file(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = chain / "tables" / "main.md"
     assert main(["provenance", str(path)]) == 0

@@ -71,3 +71,19 @@ def test_every_box_holds_its_text(preset: str | None) -> None:
     assert text_beyond_its_box(figure) == []
     assert overlapping(figure) == []
     assert any(text.endswith("\N{HORIZONTAL ELLIPSIS}") for text in words(figure))
+
+
+def test_lines_are_what_steps_wait_for() -> None:
+    """Models of ablations wait for what they are made from; all models end in the evaluation."""
+    doubled = {"title": "twice", "set": {"sft": {"imitation_weight": 2}}}
+    own = {"models": ["sft_teacher"], "variants": {"twice": doubled}}
+    found = {node.key: node for node in nodes(ablations={"weight": own})}
+    assert found["variants"].needs == ("prepare", "mask")
+    assert found["variants"].column == "first"
+    slower = {"title": "slower", "set": {"distillation": {"protocol": "joint"}}}
+    own = {"models": ["std_kd_at"], "variants": {"joint": slower}}
+    found = {node.key: node for node in nodes(ablations={"protocol": own})}
+    assert found["variants"].needs == ("teacher",)
+    # What nothing else waits for is waited for by the evaluation.
+    waited = {key for node in found.values() for key in node.needs}
+    assert set(found) - waited == {"page"}
