@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline_src.commands import Made, Subcommands, add_command, add_study, numbered, study_of
 from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.steps import tables_step
+from pipeline_src.reporting.display_names import MEASURED
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -23,16 +24,15 @@ def add_parsers(subcommands: Subcommands) -> None:
         default=PACKAGE.parent / "config" / "paper_results.csv",
         help="the paper's main table (default: the project's)",
     )
-    sub.add_argument("--cost", type=Path, help="measurement of the cost command")
-    sub.add_argument("--runtimes", type=Path, help="measurement of the runtimes command")
-    sub.add_argument(
-        "--robustness",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="measurements of the robustness command",
-    )
+    for name in MEASURED:
+        sub.add_argument(
+            f"--{name}",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help=f"measured by the {name} command",
+        )
     sub.add_argument(
         "--output", type=Path, default=Path("tables"), help="folder (default: %(default)s)"
     )
@@ -43,20 +43,13 @@ def tables(options: argparse.Namespace) -> Made:
     from pipeline_src.reporting.tables.study_tables import write_study_tables
 
     study = study_of(options) if options.config else None
+    measurements = {name: files for name in MEASURED if (files := getattr(options, name))}
     written = write_study_tables(
-        options.metrics,
-        study,
-        options.paper,
-        options.output,
-        options.cost,
-        options.robustness,
-        options.runtimes,
+        options.metrics, study, options.paper, options.output, measurements
     )
     print(f"{len(written)} files in {options.output}")
     inputs = numbered("metrics", options.metrics) | {"paper": options.paper}
-    inputs |= numbered("robustness", options.robustness)
-    for role in ("cost", "runtimes"):
-        if given := getattr(options, role):
-            inputs[role] = given
+    for name, files in measurements.items():
+        inputs |= numbered(name, files)
     facts = {"study": study.study if study else None}
     return Made(inputs, written, tables_step(study, options.paper), facts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from pipeline_src.config.study import Study
 from pipeline_src.planning.places import (
@@ -60,14 +59,18 @@ class Reported:
     @property
     def tables(self) -> list[str]:
         """Names of the tables, the main one first."""
-        tried = ["robustness"] if self._study.robustness else []
-        costs = [PurePosixPath(name).stem for name in self.costs]
-        return [*TABLES, *costs, *tried, *[f"ablation_{name}" for name in self._study.ablations]]
+        ablations = [f"ablation_{name}" for name in self._study.ablations]
+        return [*TABLES, *self.measurements, *ablations]
 
     @property
-    def costs(self) -> list[str]:
-        """Measurements of what the networks cost, each for the table of its name."""
-        return [COST, *([RUNTIME_COST] if self._study.evaluation.runtimes else [])]
+    def measurements(self) -> dict[str, list[str]]:
+        """Files of measurements besides the metrics, by the table that shows them (`MEASURED`)."""
+        made = {
+            "cost": [COST],
+            "runtimes": [RUNTIME_COST] if self._study.evaluation.runtimes else [],
+            "robustness": self._places.under_shifts(),
+        }
+        return {name: files for name, files in made.items() if files}
 
     def folders(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
         """Folders of trained models, with all seeds."""
@@ -129,7 +132,7 @@ class Reported:
     def kinds(self) -> list[str]:
         """Kinds of figure for which this study has something to show."""
         left_out = set() if self._domain else {"panel_domain"}
-        left_out |= set() if self._study.robustness else {"robustness"}
+        left_out |= set() if "robustness" in self.measurements else {"robustness"}
         left_out |= set() if shows_recipes(self._study) else {"recipes"}
         left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]

@@ -24,7 +24,6 @@ from pipeline_src.planning.places import (
     CONFIG,
     MANIFEST,
     MASK,
-    ROBUSTNESS,
     TABLE_FOLDER,
     VOLUMES,
     Places,
@@ -51,13 +50,12 @@ DATA_ROOT = "data"
 def recorded_files(study: Study) -> list[str]:
     """Paths in the results that an archive contains, in order, each once.
 
-    They are configuration, metrics, histories, manifests, masks, the measured cost, and the
+    They are configuration, metrics, histories, manifests, masks, what else was measured, and the
     reconstructed slices that the figures show, but neither weights nor stores.
     """
     places, reported = Places(study), of_study(study)
     files = [CONFIG]
-    for cost in reported.costs:
-        files += [cost, manifest_of(cost)]
+    measured = {one for found in reported.measurements.values() for one in found}
     for dataset in study.datasets:
         files += [manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
     for name in required_files(study):
@@ -65,7 +63,7 @@ def recorded_files(study: Study) -> list[str]:
         if place.parts[0] == TABLE_FOLDER or place.suffix in (".h5", ".html", ".safetensors"):
             continue
         files.append(name)
-        if place.name in (MASK, VOLUMES) or ROBUSTNESS in place.parts:
+        if place.name in (MASK, VOLUMES) or name in measured:
             files.append(manifest_of(name))
     for figure in drawable(reported):
         files += shown_by(reported, figure)

@@ -14,12 +14,14 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.places import (
     CONFIG,
+    COST,
     FIGURE_FOLDER,
     MANIFEST,
     MASK,
     PANEL,
     REPORT,
     ROBUSTNESS,
+    RUNTIME_COST,
     SLICES,
     STORE,
     STUDENT_WEIGHTS,
@@ -29,6 +31,7 @@ from pipeline_src.planning.places import (
     Places,
     history,
 )
+from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
@@ -68,6 +71,8 @@ DESCRIPTIONS = (
     (f"*/{history('*')}", "Losses and validation PSNR of a training stage, one row per epoch"),
     (f"*/{SLICES}", "Metrics of every reconstructed slice"),
     (f"*/{VOLUMES}", "Metrics of every reconstructed volume"),
+    (COST, "Measured cost of teacher and student"),
+    (RUNTIME_COST, "Measured cost and quality of teacher and student in other runtimes"),
     (f"*/{ROBUSTNESS}/*.csv", "Metrics of reconstructed volumes under a shift"),
     (f"*/{STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
     (f"*/{WEIGHTS}", "Weights of the trained network"),
@@ -106,7 +111,8 @@ def required_files(study: Study) -> Iterator[str]:
                 stages = [history(stage) for stage in models.plan(model, seed).stages]
                 for name in (WEIGHTS, MANIFEST, *stages, *metrics):
                     yield f"{places.model(*setting, seed, model)}/{name}"
-    yield from places.under_shifts()
+    for files in of_study(study).measurements.values():
+        yield from files
     yield from (f"{TABLE_FOLDER}/main.{suffix}" for suffix in ("csv", "html"))
     yield REPORT
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, read_bytes, whole_folder
-from pipeline_src.planning.places import CONFIG, REPORT, TABLE_FOLDER, Places
+from pipeline_src.planning.places import CONFIG, REPORT, TABLE_FOLDER
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.results import figure_words
 from pipeline_src.planning.study_models import Models
@@ -171,11 +171,9 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
     def here(paths: Sequence[str]) -> list[str]:
         return [str(results / path) for path in paths]
 
-    tried = here(Places(study).under_shifts())
     made(
         *("tables", *here(reported.metrics()), "--config", config),
-        *(["--robustness", *tried] if tried else []),
-        *(w for c in reported.costs for w in (f"--{Path(c).stem}", str(results / c))),
+        *(w for name, files in reported.measurements.items() for w in (f"--{name}", *here(files))),
         *("--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:

@@ -65,6 +65,8 @@ TABLES = (
     "paper",
     *MORE,
 )
+#: Tables of measurements besides the metrics, of the commands of these names.
+MEASURED = ("cost", "runtimes", "robustness")
 TABLE_TITLES = {
     "main": "Image quality",
     "answers": "The study's questions",

@@ -95,6 +95,7 @@ def make_results(root: Path) -> Path:
     evaluate(setting / "zero_filled", {"store": store, "mask": mask})
     for model in MODELS.names():
         train(setting, model)
+    put(results / "cost.csv")
     for name in ("main.csv", "main.html", "ablation_terms.md", "all_numbers.csv"):
         put(results / "tables" / name)
     drawn = put(results / "figures/tiny/legend.png")
@@ -140,6 +141,7 @@ FOLDER = "tiny/4x/seed0/"
 EXPECTED = {
     "config.yaml",
     "report.html",
+    "cost.csv",
     "tables/main.csv",
     "tables/main.html",
     "tables/ablation_terms.md",

@@ -317,7 +317,9 @@ PROCESSES = (
 # No option for one, so that what is there is not measured again.
 AT_ONCE = f"--processes {PROCESSES} " if PROCESSES > 1 else ""
 METRICS = in_results(reported.metrics())
-UNDER_SHIFTS = in_results(places.under_shifts())
+MEASUREMENTS = {
+    name: in_results(paths) for name, paths in reported.measurements.items()
+}
 FIGURES = in_results(f"{figure.place}.png" for figure in reported.figures())
 TABLE_NAMES = reported.tables
 

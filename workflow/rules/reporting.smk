@@ -71,9 +71,7 @@ rule study_tables:
     input:
         metrics=METRICS,
         paper=ancient(from_here(PAPER)),
-        cost=rules.cost.output,
-        runtimes=in_results(reported.costs[1:]),
-        robustness=UNDER_SHIFTS,
+        measured=[path for paths in MEASUREMENTS.values() for path in paths],
         code=code(tables_of),
     output:
         tables=[
@@ -103,18 +101,16 @@ rule study_tables:
         config=CONFIG,
         settings=settings(tables_of),
         folder=subpath(output.numbers, parent=True),
-        measured=lambda wildcards, input: [
+        measured=[
             word
-            for role in ("runtimes", "robustness")
-            if input.get(role)
-            for word in (f"--{role}", *input[role])
+            for name, paths in MEASUREMENTS.items()
+            for word in (f"--{name}", *paths)
         ],
     message:
         "Tables"
     shell:
         "python -m pipeline_src tables {input.metrics:q} --config {params.config:q} "
-        "--paper {input.paper:q} --cost {input.cost:q} "
-        "{params.measured:q} --output {params.folder:q} > {log:q} 2>&1"
+        "--paper {input.paper:q} {params.measured:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 # A figure shows files of the results, or none: then the configuration, which is frozen when the run

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline_src.config.study import Study
+from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import MAIN, MORE
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.reporting.display_names import TABLES
@@ -51,6 +52,12 @@ from pipeline_src.reporting.tables.robustness import robustness_tables
 from pipeline_src.reporting.tables.runtimes import runtimes_table
 
 Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
+#: The tables of measurements, of their files, the study's metrics and its names.
+MEASURED_TABLES: dict[str, Callable[[Sequence[Path], pd.DataFrame, Labels], Table]] = {
+    "cost": lambda files, _volumes, _labels: cost_table(only(files, "cost")),
+    "runtimes": lambda files, _volumes, _labels: runtimes_table(only(files, "runtimes")),
+    "robustness": robustness_tables,
+}
 
 
 def write_study_tables(
@@ -58,16 +65,14 @@ def write_study_tables(
     study: Study | None,
     paper: Path,
     folder: Path,
-    cost: Path | None = None,
-    robustness: Sequence[Path] = (),
-    runtimes: Path | None = None,
+    measurements: Mapping[str, Sequence[Path]] | None = None,
 ) -> list[Path]:
     """Write every table of `TABLES` and of the ablations, in all formats, and the numbers behind
     them in long form (`all_numbers.csv`); returns the files.
 
-    ``cost``, ``runtimes`` and ``robustness`` are measurements of the commands of these names, each
-    for its own table. Without ``study``, only the metrics are used: data sets are shown by their
-    names, and there are no ablations.
+    ``measurements`` are files by the command that measured them (`MEASURED`), each command for its
+    own table. Without ``study``, only the metrics are used: data sets are shown by their names, and
+    there are no ablations.
 
     Raises:
         InputError: a file is unusable, or the metrics belong to another study.
@@ -78,12 +83,8 @@ def write_study_tables(
     for name in study.ablations if study is not None else ():
         assert study is not None
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
-    if cost is not None:
-        tables["cost"] = cost_table(cost)
-    if runtimes is not None:
-        tables["runtimes"] = runtimes_table(runtimes)
-    if robustness:
-        tables["robustness"] = robustness_tables(robustness, volumes, labels)
+    for name, files in (measurements or {}).items():
+        tables[name] = MEASURED_TABLES[name](files, volumes, labels)
     # First, since it refuses duplicates.
     numbers = folder / "all_numbers.csv"
     write_tidy(volumes, numbers)
@@ -130,6 +131,17 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
         gone = [*lacking, *value_notes(own, labels, (metric,))]
         made[metric] = (main, layout, [*metric_notes(metric), *notes, *gone])
     return {name: made[name] for name in TABLES}
+
+
+def only(files: Sequence[Path], name: str) -> Path:
+    """The one file that a table is made from.
+
+    Raises:
+        InputError: there are more.
+    """
+    if len(files) > 1:
+        raise InputError(f"--{name}: is given {len(files)} files; one is needed")
+    return files[0]
 
 
 def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) -> Table:
