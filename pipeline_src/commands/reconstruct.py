@@ -73,6 +73,12 @@ def add_parsers(subcommands: Subcommands) -> None:
         "--anyway", action="store_true", help="also use masks that the model was not trained for"
     )
     sub.add_argument(
+        "--error-bound",
+        type=Path,
+        metavar="FILE",
+        help="also write how far off each pixel may be, as calibrated by the calibrate command",
+    )
+    sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
     )
     sub.add_argument(
@@ -114,6 +120,12 @@ def add_parsers(subcommands: Subcommands) -> None:
         metavar="STORE",
         help="add model.int8.onnx, calibrated on the training slices of this store (.h5)",
     )
+    sub.add_argument(
+        "--error-bound",
+        type=Path,
+        metavar="FILE",
+        help="add error_bound.json, made by the calibrate command, without names of patients",
+    )
     what.add_argument(
         "--check", type=Path, metavar="DIR", help="check that a bundle is complete and works"
     )
@@ -127,7 +139,16 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 #: Options that shape the results besides those that a configuration gives too; they stand in the
 #: manifest where they are given.
-MORE_SHAPING = ("mask", "kspace_order", "scale", "threads", "device", "convolutions", "batch")
+MORE_SHAPING = (
+    "error_bound",
+    "mask",
+    "kspace_order",
+    "scale",
+    "threads",
+    "device",
+    "convolutions",
+    "batch",
+)
 
 
 def reconstruct(options: argparse.Namespace) -> Made:
@@ -136,8 +157,8 @@ def reconstruct(options: argparse.Namespace) -> Made:
     from pipeline_src.inference.batch import Run
     from pipeline_src.inference.inputs import list_inputs, open_input
     from pipeline_src.inference.machine import place, use_convolutions
-    from pipeline_src.inference.reconstruct import Options
     from pipeline_src.inference.trained import load_trained
+    from pipeline_src.inference.volume_plan import Options
 
     for name, least in (("batch", 1), ("threads", 1)):
         value = getattr(options, name)
@@ -163,6 +184,7 @@ def reconstruct(options: argparse.Namespace) -> Made:
         options.scale,
         options.anyway,
         BATCH if options.batch is None else options.batch,
+        options.error_bound,
     )
     settings = {
         "device": device.type,
@@ -220,6 +242,7 @@ def bundle(options: argparse.Namespace) -> None:
     if options.model is None:
         raise InputError("bundle: the training's folder is missing")
     trained = load_trained(options.model, options.trained_mask)
-    for remark in write_bundle(trained, options.output, options.licence, options.int8):
+    more = (options.int8, options.error_bound)
+    for remark in write_bundle(trained, options.output, options.licence, *more):
         print(printable(f"warning: {remark}"), file=sys.stderr)
     print(printable(f"{options.output}: {trained.config.model}, {trained.network.network.name}"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline_src.commands import Made, Subcommands, add_command, add_study, numbered, study_of
 from pipeline_src.modules import PACKAGE
+from pipeline_src.planning.places import MEASURED
 from pipeline_src.planning.steps import tables_step
-from pipeline_src.reporting.display_names import MEASURED
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -26,12 +26,12 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     for name in MEASURED:
         sub.add_argument(
-            f"--{name}",
+            f"--{name.replace('_', '-')}",
             type=Path,
             nargs="+",
             default=[],
             metavar="FILE",
-            help=f"measured by the {name} command",
+            help=f"measurements for the table {name}",
         )
     sub.add_argument(
         "--output", type=Path, default=Path("tables"), help="folder (default: %(default)s)"

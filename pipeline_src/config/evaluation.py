@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat, field_validator
 
+from pipeline_src.config.error_bounds import ErrorBounds
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES
 from pipeline_src.config.section import Section
 
@@ -52,6 +53,12 @@ class Evaluation(Section):
         default=[],
         description="runtimes besides torch in which the first setting's teacher and student are "
         f"measured, for a table of speed, size and quality: {', '.join(RUNTIME_PACKAGES)}",
+    )
+
+    error_bounds: ErrorBounds | None = Field(
+        default=None,
+        description="calibrate a bound of the error of each pixel, and try it on the test "
+        "patients; null: none",
     )
 
     @field_validator("runtimes")

@@ -109,8 +109,12 @@ def tried_models(study: Study) -> list[str]:
     section = study.robustness
     if section is None:
         return []
-    if section.models is not None:
-        return section.models
+    return section.models if section.models is not None else usual_models(study)
+
+
+def usual_models(study: Study) -> list[str]:
+    """The models that are looked at where a configuration does not say: teacher, student, and the
+    students of the first method by both recipes."""
     wanted = ["teacher", "student"]
     for method in list(study.methods)[:1]:
         wanted += [f"std_kd_{method}", f"sft_kd_{method}"]

@@ -16,6 +16,7 @@ from pipeline_src.config.distillation import (
     StudentFriendly,
     available_methods,
 )
+from pipeline_src.config.error_bounds import refuse_impossible_bounds
 from pipeline_src.config.evaluation import Evaluation
 from pipeline_src.config.networks import Networks, feature_cascades
 from pipeline_src.config.presets import apply_preset
@@ -192,6 +193,11 @@ class Study(Section):
     @model_validator(mode="after")
     def _shifts_are_possible(self) -> Study:
         refuse_impossible_shifts(self)
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_are_possible(self) -> Study:
+        refuse_impossible_bounds(self)
         return self
 
     @model_validator(mode="after")

@@ -21,8 +21,11 @@ from pipeline_src.files import (
     sha256_json,
     write_json,
 )
-from pipeline_src.inference.reconstruct import Options, Plan, Result, plan, reconstruct
+from pipeline_src.inference.calibration import refuse_other_network
+from pipeline_src.inference.error_bound import read_error_bound
+from pipeline_src.inference.reconstruct import Result, reconstruct
 from pipeline_src.inference.trained import Trained
+from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 from pipeline_src.planning.step_code import digests
@@ -33,6 +36,8 @@ from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 
 FORMAT = "sft-kd-recon reconstruction 1"
+#: In the names of the bounds of errors, before the suffix.
+BOUND = ".error-bound"
 
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
@@ -67,6 +72,10 @@ class Run:
     ) -> None:
         self._trained, self._output, self._options = trained, output, options
         self._device, self._settings = device, settings
+        self._bound = None
+        if (path := options.error_bound) is not None:
+            self._bound = read_error_bound(path)
+            refuse_other_network(self._bound, path, trained)
         for volume in volumes:
             self._refuse_foreign(volume)
         self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
@@ -84,7 +93,7 @@ class Run:
                 raise InputError(
                     f"--output {self._output}: {path} is the input itself; give another folder"
                 )
-        *made, facts = self._paths(volume)
+        facts, *made = self._paths(volume)
         for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
             if facts == self._output / own:
                 raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
@@ -102,13 +111,14 @@ class Run:
                     "tells of a reconstruction, does not; remove it, or give another folder"
                 )
 
-    def _paths(self, volume: Volume) -> tuple[Path, Path, Path]:
-        """The files of a result: image, contact sheet and facts."""
+    def _paths(self, volume: Volume) -> list[Path]:
+        """The files of a result: facts, contact sheet, image and, where it is wanted, the bound of
+        its errors.
+        """
         base = self._output / volume.name
-        image, sheet, facts = (
-            base.with_name(base.name + suffix) for suffix in (volume.suffix, ".png", ".json")
-        )
-        return image, sheet, facts
+        ends = [".json", ".png", volume.suffix]
+        ends += [] if self._bound is None else [f"{BOUND}{volume.suffix}"]
+        return [base.with_name(base.name + end) for end in ends]
 
     def remarks(self) -> list[str]:
         """Warnings before the run, each once, with the number of inputs that it applies to."""
@@ -146,11 +156,13 @@ class Run:
     def inputs(self) -> dict[str, Path]:
         """What was reconstructed, and the weights, by role."""
         files = {f"images/{n}": one.volume.path for n, one in enumerate(self._plans)}
-        return {**files, "weights": self._trained.weights}
+        bound = self._options.error_bound
+        more = {} if bound is None else {"error_bound": bound}
+        return {**files, "weights": self._trained.weights, **more}
 
     def of_other_models(self) -> list[str]:
         """Results in the output folder that another model made, and that stay beside these."""
-        own = {self._paths(one.volume)[2] for one in self._plans}
+        own = {self._paths(one.volume)[0] for one in self._plans}
         weights, found = self._model["weights_sha256"], []
         for path in sorted(set(self._output.rglob("*.json")) - own):
             with suppress(InputError):
@@ -162,7 +174,7 @@ class Run:
         return found
 
     def _glance(self, one: Plan) -> dict[str, Any]:
-        image, _, facts = self._paths(one.volume)
+        facts, _, image, *_ = self._paths(one.volume)
         told = read_json(facts)
         return {
             "image": image.relative_to(self._output).as_posix(),
@@ -180,41 +192,47 @@ class Run:
             "mask": one.chosen.mask.digest,
             "slices": list(one.volume.size),
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
+            **({"error_bound": self._bound.model_dump(mode="json")} if self._bound else {}),
             "code": sha256_json(digests(reconstruct_step({}, []).code)),
             **self._settings,
         }
 
     @property
     def _shaping(self) -> dict[str, Any]:
-        return {k: v for k, v in asdict(self._options).items() if k != "anyway"}
+        left_out = ("anyway", "error_bound")
+        return {k: v for k, v in asdict(self._options).items() if k not in left_out}
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
         """Whether a result exists that was made with the same settings and is unchanged."""
-        image, sheet, facts = self._paths(one.volume)
+        facts, *made = self._paths(one.volume)
         if not facts.exists():
             return False
         told = read_json(facts)
         outputs = told.get("outputs") if told.get("asked_sha256") == sha256_json(asked) else None
         return isinstance(outputs, dict) and all(
-            path.is_file() and outputs.get(path.name) == sha256_file(path)
-            for path in (image, sheet)
+            path.is_file() and outputs.get(path.name) == sha256_file(path) for path in made
         )
 
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
-        image, sheet, facts = self._paths(one.volume)
-        remove_leftovers([image, sheet, facts])
+        facts, sheet, *images = self._paths(one.volume)
+        remove_leftovers([*images, sheet, facts])
         recorder = RunRecorder()
-        scratch = Scratch(image.parent)
-        result = reconstruct(one, self._trained, self._options, scratch, self._device, advance)
+        result = reconstruct(
+            *(one, self._trained, self._options, Scratch(sheet.parent), self._device),
+            advance=advance,
+            error_bound=self._bound,
+        )
         # Until all facts are there, nothing counts as done; what lies there is known as made here.
         write_json(facts, {"format": FORMAT})
         try:
-            with atomic_path(image) as temporary, temporary.open("r+b") as stream:
-                one.volume.save(result.image, stream)
+            for path, numbers in zip(images, (result.image, result.bound), strict=False):
+                assert numbers is not None
+                with atomic_path(path) as temporary, temporary.open("r+b") as stream:
+                    one.volume.save(numbers, stream)
             self._write_sheet(sheet, one, result)
-            write_json(facts, self._facts(one, asked, result, recorder, [image, sheet]))
+            write_json(facts, self._facts(one, asked, result, recorder, [*images, sheet]))
         finally:
-            if not image.exists() and not sheet.exists():
+            if not any(path.exists() for path in (*images, sheet)):
                 facts.unlink(missing_ok=True)
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:

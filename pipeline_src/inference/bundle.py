@@ -25,6 +25,7 @@ from pipeline_src.files import (
     write_text,
 )
 from pipeline_src.inference.bundle_files import (
+    BOUND,
     CARD,
     CODE,
     CONFIG,
@@ -38,8 +39,10 @@ from pipeline_src.inference.bundle_files import (
     write_bundle_mask,
     write_tensors,
 )
+from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.card import measured, metadata, write_card
 from pipeline_src.inference.dccnn import KIND, Reconstructor, load
+from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
 from pipeline_src.inference.onnx_variants import INT8, calibration_slices, write_int8
 from pipeline_src.inference.trained import Trained, load_trained
@@ -52,14 +55,21 @@ _LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
 
 
 def write_bundle(
-    trained: Trained, output: Path, licence: str = "", int8: Path | None = None
+    trained: Trained,
+    output: Path,
+    licence: str = "",
+    int8: Path | None = None,
+    error_bound: Path | None = None,
 ) -> list[str]:
     """Write a bundle, completely or not at all; returns warnings for the user.
 
-    ``int8`` is a store whose training slices calibrate a variant in 8-bit integers.
+    ``int8`` is a store whose training slices calibrate a variant in 8-bit integers, and
+    ``error_bound`` the calibrated bound of the network's errors, which goes in without the names of
+    patients.
 
     Raises:
-        InputError: something already exists at ``output``, or it cannot be written.
+        InputError: something already exists at ``output``, it cannot be written, or the bound is of
+            another network.
     """
     if trained.config.network.kind != KIND:
         raise InputError(
@@ -68,6 +78,10 @@ def write_bundle(
         )
     if is_in_use(output):
         raise InputError(f"--output {output}: something lies there; give a new folder")
+    bound = None
+    if error_bound is not None:
+        bound = read_error_bound(error_bound)
+        refuse_other_network(bound, error_bound, trained)
     remarks = []
     with whole_folder(output) as folder:
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
@@ -93,12 +107,14 @@ def write_bundle(
             store = read_store(int8, parts=["train"])
             require_size(trained.mask, trained.folder, store.images.shape[1:], int8)
             write_int8(folder / ONNX, folder / INT8, calibration_slices(network, store))
+        if bound is not None:
+            write_json(folder / BOUND, bound.without_names().model_dump(mode="json"))
         found = measured(trained.folder)
         if not found:
             remarks.append("the card has no metrics; run evaluate on test patients first")
         if not licence:
             remarks.append("the card has no licence; give one with --licence")
-        write_text(folder / CARD, write_card(trained, found, licence, not reason))
+        write_text(folder / CARD, write_card(trained, found, licence, not reason, bound))
         write_json(folder / METADATA, metadata(trained, found, licence))
         names = sorted(path.name for path in folder.iterdir())
         sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names)

@@ -31,6 +31,8 @@ CODE, ONNX, CARD, METADATA, SUMS = (
     "SHA256SUMS",
 )
 FORMAT: Literal["sft-kd-recon bundle 1"] = "sft-kd-recon bundle 1"
+#: The bound of its errors, where it has one.
+BOUND = "error_bound.json"
 #: More would end the process where there is no room for them.
 MOST_THREADS = 1024
 #: Data fidelity of a slice takes memory by its rows squared.

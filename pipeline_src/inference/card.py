@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import bootstrap_interval
+from pipeline_src.inference.error_bound import ErrorBound
 from pipeline_src.inference.onnx_export import OPSET
 from pipeline_src.inference.trained import Trained
 from pipeline_src.models.base import count_parameters
@@ -53,7 +54,13 @@ def title(trained: Trained) -> str:
     return one_line(" ".join(filter(None, (config.model, config.dataset, config.acceleration))))
 
 
-def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool) -> str:
+def write_card(
+    trained: Trained,
+    found: dict[str, Any],
+    licence: str,
+    onnx: bool,
+    bound: ErrorBound | None = None,
+) -> str:
     """The text of `README.md`, with front matter for the Hugging Face hub."""
     environment = Environment(
         loader=PackageLoader("pipeline_src", "inference"),
@@ -87,6 +94,7 @@ def write_card(trained: Trained, found: dict[str, Any], licence: str, onnx: bool
         rows=rows,
         columns=columns,
         onnx=onnx,
+        bound=bound,
         opset=OPSET,
         architecture=network.name,
         described=describe_network(network),

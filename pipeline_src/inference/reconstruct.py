@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 
 from pipeline_src.data.preparation import refuse_no_image
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import BATCH, through
+from pipeline_src.evaluation.evaluate import through
 from pipeline_src.inference import kspace
-from pipeline_src.inference.fitting import Fit, OtherSize, fit
-from pipeline_src.inference.masks import Chosen, as_samples, judged, mask_of_file, redrawn
+from pipeline_src.inference.error_bound import Bounding, ErrorBound
 from pipeline_src.inference.quality import Quality
 from pipeline_src.inference.trained import Trained
-from pipeline_src.inference.volumes import Array, Scratch, Volume
+from pipeline_src.inference.volume_plan import Options, Plan
+from pipeline_src.inference.volumes import Array, Scratch
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 
 #: Slices of the contact sheet.
@@ -28,38 +27,19 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Options:
-    """How volumes are reconstructed; None: as the model or the volume says.
+class Shown:
+    """A slice of the contact sheet, at the scale of the network.
 
     Attributes:
-        mask: file of another mask than the model's or the volume's own.
-        scale: number by which a volume is divided; None: its maximum.
-        anyway: also reconstruct under a mask that the network was not trained for.
-        batch: number of slices in memory at once.
+        target: the input; None for k-space.
+        bound: of each pixel's error, where one is calibrated.
     """
 
-    other_size: OtherSize | None = None
-    mask: Path | None = None
-    order: kspace.Order = "fft"
-    scale: float | None = None
-    anyway: bool = False
-    batch: int = BATCH
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A volume with all decisions that are made before its numbers are read."""
-
-    volume: Volume
-    fit: Fit
-    chosen: Chosen
-
-    @property
-    def mode(self) -> Literal["retrospective", "prospective"]:
-        """Whether a full image is undersampled here, or k-space was undersampled when it was
-        measured.
-        """
-        return "retrospective" if self.volume.domain == "image" else "prospective"
+    index: int
+    target: NDArray[np.float32] | None
+    zero_filled: NDArray[np.float32]
+    image: NDArray[np.float32]
+    bound: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -68,51 +48,15 @@ class Result:
 
     Attributes:
         image: in the order of the file, in the units of the input.
+        bound: of each pixel's error, likewise, where one is calibrated.
         facts: scale, quality and seconds.
-        shown: for each slice of the contact sheet its index, and images at the scale of the
-            network: the input (None for k-space), zero-filled, reconstruction.
+        shown: slices of the contact sheet.
     """
 
     image: Array
+    bound: Array | None
     facts: dict[str, Any]
-    shown: list[tuple[int, NDArray[np.float32] | None, NDArray[np.float32], NDArray[np.float32]]]
-
-
-def plan(volume: Volume, trained: Trained, options: Options) -> Plan:
-    """Decide on size and mask.
-
-    Raises:
-        InputError: the volume or its mask does not fit the network.
-    """
-    fitted = fit(volume, trained, options.other_size)
-    found, whose = volume.mask, f"{volume.path}: mask"
-    if options.mask is not None:
-        found, whose = mask_of_file(options.mask), str(options.mask)
-    if found is not None:
-        samples = as_samples(found, fitted.matrix, whose)
-        if volume.domain == "kspace":
-            samples = kspace.mask_in_fft_order(samples, options.order)
-            hint = "; or say with --kspace-order that k-space and mask are not in FFT order"
-        else:
-            hint = ""
-        chosen = judged(samples, trained, whose, anyway=options.anyway, hint=hint)
-        return Plan(volume, fitted, chosen)
-    if volume.domain == "kspace":
-        raise InputError(
-            f"{volume.path}: is k-space without a mask; add the samples that were taken as `mask` "
-            "to an .npz or HDF5 file, or give --mask FILE (.npy of 0 and 1)"
-        )
-    if fitted.kind == "redraw":
-        mask = redrawn(trained, fitted.matrix)
-        return Plan(volume, fitted, Chosen(mask, "redrawn for this size", _other_size(fitted)))
-    remark = _other_size(fitted) if fitted.kind == "crop" else ""
-    return Plan(volume, fitted, Chosen(trained.mask, "the model's", remark))
-
-
-def _other_size(fitted: Fit) -> str:
-    rows, columns = fitted.size
-    done = {"redraw": "the mask was drawn for it", "crop": "it was cropped or padded"}
-    return f"slices are of {rows}x{columns}, another size than the model's; {done[fitted.kind]}"
+    shown: list[Shown]
 
 
 def reconstruct(
@@ -122,8 +66,10 @@ def reconstruct(
     scratch: Scratch,
     device: torch.device,
     advance: Callable[[int], object] = lambda _: None,
+    error_bound: ErrorBound | None = None,
 ) -> Result:
-    """Reconstruct all slices; ``advance`` is called with the number of slices just done.
+    """Reconstruct all slices; ``advance`` is called with the number of slices just done, and
+    ``error_bound`` tells how far off each pixel may be.
 
     A slice that is zero everywhere stays so.
 
@@ -139,7 +85,9 @@ def reconstruct(
     facts = work.survey()
     quality = Quality(work.peak) if volume.domain == "image" else None
     wanted = set(work.slices_to_show())
-    result = Result(image, facts, [])
+    bounding = None if error_bound is None else Bounding(error_bound)
+    bound = None if bounding is None else scratch(volume.shape, np.float32)
+    result = Result(image, bound, facts, [])
     seconds = 0.0
     for indices, planes in work.blocks():
         zero_filled = work.zero_filled(planes, fidelity, device)
@@ -155,13 +103,19 @@ def reconstruct(
             target = planes[at] if quality else None
             if quality and target is not None:
                 quality.add(index, target, found[at], measured[at])
+            limit = None
+            if bounding is not None and bound is not None:
+                limit = bounding.of(found[at], measured[at], target)
+                volume.view(bound)[:, :, index] = limit * np.float32(work.scale)
             if index in wanted:
-                result.shown.append((index, target, measured[at], found[at]))
+                result.shown.append(Shown(index, target, measured[at], found[at], limit))
         advance(len(planes))
-    result.shown.sort(key=lambda one: one[0])
+    result.shown.sort(key=lambda one: one.index)
     facts["seconds_per_slice"] = seconds / out.shape[2]
     if quality:
         facts["quality"] = quality.summary()
+    if bounding is not None:
+        facts["error_bound"] = bounding.summary()
     return result
 
 

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline_src.files import atomic_path
-from pipeline_src.inference.reconstruct import Plan, Result
+from pipeline_src.inference.reconstruct import Result, Shown
+from pipeline_src.inference.volume_plan import Plan
 from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
 
 #: Inches: the heading, a column's title, between tiles, at the left for a slice's number, below for
@@ -43,19 +44,22 @@ def write_sheet(path: Path, plan: Plan, result: Result, title: str) -> None:
 
 def draw(plan: Plan, result: Result, title: str) -> Figure:
     """Draw one row per slice and one column per kind of image, cropped to the part with content."""
-    known = result.shown[0][1] is not None
-    names = ["zero-filled", "reconstruction"]
-    names = ["input", *names, "residual"] if known else names
+    known = result.shown[0].target is not None
     turns, aspect = plan.volume.turns, plan.volume.aspect
     images = [[upright(image, turns) for image in _images(one)] for one in result.shown]
+    bounds = [upright(one.bound, turns) for one in result.shown if one.bound is not None]
     firsts = np.stack([row[0] for row in images])
     high = float(np.percentile(firsts[firsts > 0], BRIGHTEST)) if (firsts > 0).any() else 1.0
     window = _window(firsts, high)
     images = [[image[window] for image in row] for row in images]
-    residuals = np.stack([abs(row[-1] - row[0]) for row in images])
-    bright = float(np.percentile(residuals, BRIGHTEST)) or 1.0
+    # On one scale, so that a residual is seen to be within its bound.
+    errors = {"residual": [abs(row[-1] - row[0]) for row in images]} if known else {}
+    errors |= {"error bound": [bound[window] for bound in bounds]} if bounds else {}
+    of_errors = [image for images in errors.values() for image in images]
+    bright = (float(np.percentile(of_errors, BRIGHTEST)) if of_errors else 0) or 1.0
+    names = [*(["input"] if known else []), "zero-filled", "reconstruction", *errors]
     rows, columns = images[0][0].shape
-    width = (PAGE_WIDTH - LEFT - GAP) / 4 - GAP
+    width = (PAGE_WIDTH - LEFT - GAP) / max(4, len(names)) - GAP
     height = width * rows * aspect / columns
     wide = LEFT + (width + GAP) * len(names)
     figure = plt.figure(
@@ -70,20 +74,20 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
         left = LEFT + column * (width + GAP)
         return figure.add_axes((left / wide, bottom / tall, width / wide, high / tall))
 
-    for number, (index, *_) in enumerate(result.shown):
+    for number, one in enumerate(result.shown):
         for column, name in enumerate(names):
             axis = place(column, tall - top - (number + 1) * (height + GAP) + GAP, height)
-            if name == "residual":
-                shades = _tile(axis, residuals[number], aspect, "magma", bright)
+            if name in errors:
+                shades = _tile(axis, errors[name][number], aspect, "magma", bright)
             else:
                 greys = _tile(axis, images[number][column], aspect, "gray", high)
             if number == 0:
                 axis.set_title(name, fontsize=SMALL, pad=3)
             if column == 0:
-                axis.set_ylabel(f"slice {index}", fontsize=SMALL, labelpad=3)
+                axis.set_ylabel(f"slice {one.index}", fontsize=SMALL, labelpad=3)
     _bar(figure, place(0, BAR, 0.06), greys, high)
-    if known:
-        _bar(figure, place(len(names) - 1, BAR, 0.06), shades, bright)
+    for column in range(len(names) - len(errors), len(names)):
+        _bar(figure, place(column, BAR, 0.06), shades, bright)
     return figure
 
 
@@ -109,10 +113,10 @@ def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
     bar.outline.set_visible(False)
 
 
-def _images(one: tuple[int, Any, Any, Any]) -> list[NDArray[np.float32]]:
+def _images(one: Shown) -> list[NDArray[np.float32]]:
     """The images of a slice that are shown in grey, from left to right."""
-    _, target, zero_filled, found = one
-    return [zero_filled, found] if target is None else [target, zero_filled, found]
+    known = [] if one.target is None else [one.target]
+    return [*known, one.zero_filled, one.image]
 
 
 def _tile(axis: Axes, image: NDArray[np.float32], aspect: float, colours: str, high: float) -> Any:
@@ -124,7 +128,7 @@ def _tile(axis: Axes, image: NDArray[np.float32], aspect: float, colours: str, h
 
 
 def _quality(result: Result) -> str:
-    found = result.facts.get("quality")
+    found, bound = result.facts.get("quality"), result.facts.get("error_bound")
     if not found:
         return "measured k-space: there is no reference"
     parts = []
@@ -132,4 +136,6 @@ def _quality(result: Result) -> str:
         psnr, ssim = found[name]["psnr_db"], found[name]["ssim"]
         decibels = "no error" if psnr is None else f"{psnr:.2f} dB"
         parts.append(f"{label} {decibels}, SSIM {ssim:.4f}")
+    if bound and "within" in bound:
+        parts.append(f"{bound['within']:.0%} of pixels within the bound")
     return "; ".join(parts)

@@ -27,8 +27,9 @@ from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions, has_extensions
 from pipeline_src.operations.logs import error_line
 from pipeline_src.operations.preflight import check_files, gpu_wanted
+from pipeline_src.planning.outdated import why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
-from pipeline_src.planning.steps import Step, why_outdated
+from pipeline_src.planning.steps import Step
 from pipeline_src.planning.study_models import Models
 from pipeline_src.running.finished import set_aside
 from pipeline_src.running.gpus import share_gpus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pipeline_src.config.error_bounds import bounded_models
 from pipeline_src.config.robustness import shifts_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ STATE, PREVIOUS_STATE, PROGRESS = "training.state", "training.state.previous", "
 VOLUMES, SLICES, PANEL = "volumes.csv", "slices.csv", "panel.npz"
 #: Of the files that a model reconstructs, and where a study has them.
 RECONSTRUCTIONS, RECONSTRUCTED = "reconstructions.json", "reconstructed"
-#: Of a setting: what its models do under shifts.
-ROBUSTNESS = "robustness"
+#: Of a setting: what its models do under shifts, and the bounds of their errors.
+ROBUSTNESS, ERROR_BOUNDS = "robustness", "error_bounds"
+#: Tables of measurements besides the metrics.
+MEASURED = ("cost", "runtimes", "robustness", "error_bounds")
 #: Matches the folders of all models of a study.
 MODEL_FOLDERS = "*/*x/seed*/*"
 
@@ -85,6 +88,19 @@ class Places:
             self.robustness(*setting, seed, shift.name)
             for setting in self._study.settings()
             for shift in shifts_of(self._study, setting)
+            for seed in self._study.seeds
+        ]
+
+    def error_bound(self, dataset: str, acceleration: str, seed: int | str, model: str) -> str:
+        """The bound of the errors of a trained model."""
+        return f"{dataset}/{acceleration}/{ERROR_BOUNDS}/seed{seed}/{model}.json"
+
+    def error_bounds(self) -> list[str]:
+        """All of these that a study asks for."""
+        return [
+            self.error_bound(*setting, seed, model)
+            for setting in self._study.settings()
+            for model in bounded_models(self._study)
             for seed in self._study.seeds
         ]
 

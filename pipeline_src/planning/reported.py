@@ -69,6 +69,7 @@ class Reported:
             "cost": [COST],
             "runtimes": [RUNTIME_COST] if self._study.evaluation.runtimes else [],
             "robustness": self._places.under_shifts(),
+            "error_bounds": self._places.error_bounds(),
         }
         return {name: files for name, files in made.items() if files}
 

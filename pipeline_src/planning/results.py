@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
 from pipeline_src.planning import steps
 from pipeline_src.planning.given_files import reconstructed_files
+from pipeline_src.planning.outdated import is_outdated
 from pipeline_src.planning.places import (
     COST,
     FIGURE_FOLDER,
@@ -91,7 +92,7 @@ class Results:
             self._metrics(wildcards.dataset, self._folder(wildcards, name))
             for name in self._study.model_names()
         ]
-        return next((one for one in found if steps.is_outdated(*one)), found[0])
+        return next((one for one in found if is_outdated(*one)), found[0])
 
     def metrics_of_variant(self, wildcards: Any) -> Result:
         """The metrics of a model of an ablation."""
@@ -130,6 +131,14 @@ class Results:
         first = self._study.datasets[next(self._study.settings()).dataset]
         step = steps.runtimes_step(first.report_on, self._study.evaluation.runtimes)
         return self._named(step, RUNTIME_COST)
+
+    def error_bound(self, wildcards: Any) -> Result:
+        """The bound of the errors of a model."""
+        section = self._study.evaluation.error_bounds
+        assert section is not None
+        step = steps.calibrate_step(section.pixels, section.patients)
+        place = self._places.error_bound(*_setting(wildcards), wildcards.seed, wildcards.model)
+        return self._named(step, place)
 
     def reconstructions(self, wildcards: Any) -> Result:
         """Files of others, by a model of the study."""
@@ -182,6 +191,15 @@ def shift_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]
         return [str(word) for pair in pairs for word in pair]
 
     return words
+
+
+def measured_words(measurements: Mapping[str, Sequence[str]]) -> list[str]:
+    """Options of the tables command for measurements besides the metrics."""
+    return [
+        word
+        for name, paths in measurements.items()
+        for word in (f"--{name.replace('_', '-')}", *paths)
+    ]
 
 
 def figure_options(result: Callable[[Any], Result]) -> Callable[[Any], list[str]]:

@@ -20,8 +20,6 @@ from pipeline_src.config.setting import acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_json
 from pipeline_src.provenance.crate_content import (
-    DESCRIPTIONS,
-    FORMATS,
     NOT_INCLUDED,
     Action,
     Content,
@@ -29,6 +27,7 @@ from pipeline_src.provenance.crate_content import (
     is_inside,
     read_results,
 )
+from pipeline_src.provenance.crate_descriptions import DESCRIPTIONS, FORMATS
 
 MIT = "https://spdx.org/licenses/MIT"
 PAPER_URL = "https://arxiv.org/abs/2304.05057"

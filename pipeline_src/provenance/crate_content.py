@@ -14,17 +14,12 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.places import (
     CONFIG,
-    COST,
     FIGURE_FOLDER,
     MANIFEST,
-    MASK,
     PANEL,
     REPORT,
-    ROBUSTNESS,
-    RUNTIME_COST,
     SLICES,
     STORE,
-    STUDENT_WEIGHTS,
     TABLE_FOLDER,
     VOLUMES,
     WEIGHTS,
@@ -33,63 +28,9 @@ from pipeline_src.planning.places import (
 )
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.study_models import Models
+from pipeline_src.provenance.crate_descriptions import DESCRIPTIONS, FORMATS
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
-#: Descriptions of the files in a crate: the first pattern that a path in the results matches.
-DESCRIPTIONS = (
-    (f"*{MANIFEST}", "What made the results beside it: inputs, code, packages, machine and time"),
-    (CONFIG, "Configuration of the study, every value included"),
-    (REPORT, "The report: tables, figures and methods on one page that opens offline"),
-    (
-        f"{TABLE_FOLDER}/all_numbers.*",
-        "Every number: one row per volume, model, seed and metric",
-    ),
-    ("tables/main.*", "The paper's main table: PSNR and SSIM of every model"),
-    ("tables/ablation_*", "Table of an ablation: what a choice of the method does"),
-    ("tables/claims.*", "Table: what the paper claims, and whether it holds in this study"),
-    ("tables/differences.*", "Table: differences between models, with intervals and tests"),
-    ("tables/gap.*", "Table: how far each model stays below the teacher"),
-    ("tables/paper.*", "Table: this study's numbers beside the paper's"),
-    (
-        f"{TABLE_FOLDER}/cost.*",
-        "Cost of teacher and student: parameters, multiply-adds, time and memory",
-    ),
-    ("tables/robustness.*", "Table: what models lose under shifts, with intervals"),
-    ("tables/*", "Table of the study"),
-    ("figures/dag.*", "Figure: the steps of the workflow"),
-    ("figures/networks.*", "Figure: teacher, student and branches, as configured"),
-    ("figures/recipes.*", "Figure: how students are distilled, as configured"),
-    ("figures/*/panel*.*", "Figure: reconstructions beside the fully sampled slice"),
-    ("figures/*/boxplot*.*", "Figure: image quality of all models"),
-    ("figures/*/forest.*", "Figure: differences between models, with intervals"),
-    ("figures/*/robustness.*", "Figure: what models lose under shifts, with intervals"),
-    ("figures/*/curves.*", "Figure: learning curves"),
-    ("figures/*/mask.*", "Figure: the sampling mask"),
-    ("figures/*/contact_sheet.*", "Figure: a slice of every prepared volume"),
-    ("figures/*", "Figure of the study"),
-    (f"*/{MASK}", "Sampling mask, rows x columns in FFT order"),
-    (f"*/{history('*')}", "Losses and validation PSNR of a training stage, one row per epoch"),
-    (f"*/{SLICES}", "Metrics of every reconstructed slice"),
-    (f"*/{VOLUMES}", "Metrics of every reconstructed volume"),
-    (COST, "Measured cost of teacher and student"),
-    (RUNTIME_COST, "Measured cost and quality of teacher and student in other runtimes"),
-    (f"*/{ROBUSTNESS}/*.csv", "Metrics of reconstructed volumes under a shift"),
-    (f"*/{STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
-    (f"*/{WEIGHTS}", "Weights of the trained network"),
-)
-FORMATS = {
-    ".csv": "text/csv",
-    ".h5": "application/x-hdf5",
-    ".html": "text/html",
-    ".json": "application/json",
-    ".md": "text/markdown",
-    ".npz": "application/zip",
-    ".pdf": "application/pdf",
-    ".png": "image/png",
-    ".safetensors": "application/octet-stream",
-    ".tex": "application/x-tex",
-    ".yaml": "application/yaml",
-}
 #: Files that manifests name or that every study has, but that are not put into a crate.
 NOT_INCLUDED = (
     (f"*/{STORE}", "Prepared slices of all volumes, which may be images of patients"),

@@ -13,7 +13,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, open_regular, read_bytes, whole_folder
 from pipeline_src.planning.places import CONFIG, REPORT, TABLE_FOLDER
 from pipeline_src.planning.reported import of_study
-from pipeline_src.planning.results import figure_words
+from pipeline_src.planning.results import figure_words, measured_words
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.archive import (
     RECORDS,
@@ -173,7 +173,7 @@ def remake(study: Study, results: Path, run: Callable[[list[str]], int]) -> None
 
     made(
         *("tables", *here(reported.metrics()), "--config", config),
-        *(w for name, files in reported.measurements.items() for w in (f"--{name}", *here(files))),
+        *measured_words({name: here(files) for name, files in reported.measurements.items()}),
         *("--output", str(results / TABLE_FOLDER)),
     )
     for figure in figures:

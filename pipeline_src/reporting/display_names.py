@@ -65,8 +65,6 @@ TABLES = (
     "paper",
     *MORE,
 )
-#: Tables of measurements besides the metrics, of the commands of these names.
-MEASURED = ("cost", "runtimes", "robustness")
 TABLE_TITLES = {
     "main": "Image quality",
     "answers": "The study's questions",
@@ -79,6 +77,7 @@ TABLE_TITLES = {
     "cost": "Cost of teacher and student",
     "runtimes": "Teacher and student in other runtimes",
     "robustness": "Beyond what was trained for",
+    "error_bounds": "Bounds of reconstruction errors",
 }
 #: The column of the main table for each training; each recipe has its own.
 COLUMN_OF_TRAINING = {

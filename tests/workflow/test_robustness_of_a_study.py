@@ -1,5 +1,5 @@
-"""A study that asks for shifts and for another runtime: what is measured, shown and made anew, and
-nothing is trained."""
+"""A study that asks for shifts, another runtime and bounds of errors: what is measured, shown and
+made anew, and nothing is trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TRIED = """\
 controls: []
 methods: {at: {}}
 robustness: {noise: [0.05], families: [poisson_disc]}
-evaluation: {runtimes: [compiled]}
+evaluation: {runtimes: [compiled], error_bounds: {patients: 0.5, models: [student]}}
 """
 RESULTS = "results/tiny"
 SHIFTS = ("poisson_disc", "noise_0.05")
@@ -38,6 +38,10 @@ def test_shifts_are_measured_shown_and_made_anew_alone(fresh: Checkout) -> None:
     assert "noise of 5 %: SFT-KD-Recon AT minus Std-KD AT" in page
     assert "Teacher and student in other runtimes" in page
     assert set(pd.read_csv(results / "tables/runtimes.csv")["runtime"]) == {"torch", "compiled"}
+    assert "Bounds of reconstruction errors" in page
+    bounds = pd.read_csv(results / "tables/error_bounds.csv")
+    assert list(bounds["model"]) == ["student"]
+    assert bounds["patients"].tolist() == [0.5]
     assert fresh.planned() == []
 
     # A shift that is added is measured, and no other again; nothing is trained.

@@ -26,7 +26,12 @@ from pipeline_src.planning.given_files import (
 )
 from pipeline_src.planning.plans import reconstruction_stages
 from pipeline_src.planning.reported import Reported
-from pipeline_src.planning.results import Results, figure_options, shift_options
+from pipeline_src.planning.results import (
+    Results,
+    figure_options,
+    measured_words,
+    shift_options,
+)
 from pipeline_src.operations.preflight import (
     announce_parent,
     gpu_wanted,
@@ -129,6 +134,7 @@ evaluate_variant_of = results.metrics_of_variant
 evaluate_zero_filled_of = results.metrics_of_zero_filling
 robustness_of = results.robustness
 cost_of, runtimes_of = results.cost, results.runtimes
+error_bound_of = results.error_bound
 tables_of, report_of = results.tables, results.report
 figure_of, reconstruct_of = results.figure, results.reconstructions
 
@@ -300,6 +306,7 @@ STORE = f"{RESULTS}/{places.store('{dataset}', '{seed}')}"
 MASK = f"{RESULTS}/{places.mask(*WILDCARDS)}"
 ZERO_FILLED = f"{RESULTS}/{places.zero_filled(*WILDCARDS)}"
 MODEL = f"{RESULTS}/{places.model(*WILDCARDS, '{model}')}"
+ERROR_BOUND = f"{RESULTS}/{places.error_bound(*WILDCARDS, '{model}')}"
 SHIFTED = f"{RESULTS}/{places.robustness(*WILDCARDS, '{shift}')}"
 MODEL_OF = os.path.dirname(MODEL)
 # In logs and messages, where there is one for each seed.

@@ -67,6 +67,40 @@ rule robustness:
         "--output {output:q} > {log:q} 2>&1"
 
 
+rule error_bound:
+    """How far off each pixel of a model's reconstructions may be."""
+    input:
+        data=rules.prepare.output,
+        mask=rules.mask.output,
+        weights=[f"{MODEL}/weights.safetensors"],
+        manifest=f"{MODEL}/manifest.json",
+        code=code(error_bound_of),
+    output:
+        ERROR_BOUND,
+    log:
+        f"{RESULTS}/logs/error_bounds/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
+    conda:
+        "../../environment.yaml"
+    threads: study.training.threads
+    resources:
+        mem_mb=evaluation_memory,
+        runtime=evaluation_minutes,
+    params:
+        settings=settings(error_bound_of),
+        model=lambda wildcards, input: os.path.dirname(input.weights[0]),
+        words=lambda wildcards: [
+            f"--{key}={value}"
+            for key, value in settings(error_bound_of)(wildcards).items()
+        ],
+        imports=IMPORTS,
+    message:
+        "Bound of errors of {wildcards.model}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
+    shell:
+        "python -m pipeline_src calibrate {params.model:q} --data {input.data:q} "
+        "--trained-mask {input.mask:q} {params.words:q} {params.imports:q} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
 use rule evaluate as evaluate_variant with:
     input:
         data=rules.prepare.output,

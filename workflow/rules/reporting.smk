@@ -101,11 +101,7 @@ rule study_tables:
         config=CONFIG,
         settings=settings(tables_of),
         folder=subpath(output.numbers, parent=True),
-        measured=[
-            word
-            for name, paths in MEASUREMENTS.items()
-            for word in (f"--{name}", *paths)
-        ],
+        measured=measured_words(MEASUREMENTS),
     message:
         "Tables"
     shell:

@@ -142,8 +142,8 @@ def estimate(
         for t in found
     }
     seconds = {key: value.plus(speed.start) for key, value in seconds.items()}
-    evaluations = _evaluations(study, found)
-    shifted = len(Places(study).under_shifts())
+    evaluations, places = _evaluations(study, found), Places(study)
+    shifted, bounded = (len(files) for files in (places.under_shifts(), places.error_bounds()))
     walls, critical = {}, (0.0, [""])
     for count in gpus:
         spans = []
@@ -157,7 +157,6 @@ def estimate(
     for one in seconds.values():
         total = total.plus(one)
     weights = [4 * _parameters(t.plan) for t in found]
-    places = Places(study)
     prepared, masks = (len(places.seeds(kind)) for kind in ("store", "mask"))
     stores = prepared * sum(s.store_bytes for s in slices.values())
     times = "" if faster == 1 else f", epochs {faster:g} times as fast"
@@ -168,6 +167,7 @@ def estimate(
             "trainings": len(found),
             "evaluations": len(evaluations) - shifted,
             **({"evaluations under shifts": shifted} if shifted else {}),
+            **({"bounds of errors": bounded} if bounded else {}),
             "cost": 1,
         },
         device_hours=total.times(1 / 3600),

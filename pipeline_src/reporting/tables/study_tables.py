@@ -21,6 +21,7 @@ from pipeline_src.reporting.tables.differences import (
     difference_notes,
     difference_table,
 )
+from pipeline_src.reporting.tables.error_bounds import error_bounds_table
 from pipeline_src.reporting.tables.formats import write_table
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.main_table import (
@@ -57,6 +58,7 @@ MEASURED_TABLES: dict[str, Callable[[Sequence[Path], pd.DataFrame, Labels], Tabl
     "cost": lambda files, _volumes, _labels: cost_table(only(files, "cost")),
     "runtimes": lambda files, _volumes, _labels: runtimes_table(only(files, "runtimes")),
     "robustness": robustness_tables,
+    "error_bounds": lambda files, _volumes, labels: error_bounds_table(files, labels),
 }
 
 

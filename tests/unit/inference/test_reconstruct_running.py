@@ -133,8 +133,9 @@ def test_memory_does_not_grow_with_the_volume(tmp_path: Path) -> None:
     import torch
 
     from pipeline_src.inference.inputs import open_input
-    from pipeline_src.inference.reconstruct import Options, plan, reconstruct
+    from pipeline_src.inference.reconstruct import reconstruct
     from pipeline_src.inference.trained import load_trained
+    from pipeline_src.inference.volume_plan import Options, plan
 
     model = trained(tmp_path)
     loaded = load_trained(model.folder, model.mask_path)

@@ -16,6 +16,7 @@ from pipeline_src.modules import locate
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.step_code import PACKAGE, code_of, is_neutral, sources
 from pipeline_src.planning.steps import (
+    calibrate_step,
     cost_step,
     crate_step,
     evaluate_step,
@@ -42,6 +43,7 @@ STEPS = {
     "robustness": robustness_step("test", Shift("noise", "0.01"), 0, 10).code,
     "cost": cost_step().code,
     "runtimes": runtimes_step("test", []).code,
+    "calibrate": calibrate_step(0.9, 0.8).code,
     "reconstruct": reconstruct_step({}, []).code,
     "tables": tables_step(STUDY, PACKAGE.parent / "config/paper_results.csv").code,
     "report": report_step(STUDY, PACKAGE.parent / "config/paper.yaml").code,
@@ -51,7 +53,7 @@ TRAININGS = {"train", "distil at", "distil fsp"}
 FIGURES = {name for name in STEPS if name.startswith("figure")}
 NAMING_METRICS = FIGURES - {"figure mask", "figure networks"}
 #: Steps that compute with networks.
-NETWORKS = {*TRAININGS, "evaluate", "robustness", "cost", "runtimes", "reconstruct"}
+NETWORKS = {*TRAININGS, "evaluate", "robustness", "cost", "runtimes", "calibrate", "reconstruct"}
 
 
 def steps_of(module: str) -> set[str]:
@@ -87,6 +89,7 @@ def steps_of(module: str) -> set[str]:
                 "robustness",
                 "reconstruct",
                 "runtimes",
+                "calibrate",
                 "tables",
                 "report",
                 *NAMING_METRICS,
@@ -97,6 +100,9 @@ def steps_of(module: str) -> set[str]:
         ("inference/kspace.py", {"reconstruct"}),
         ("inference/nifti_kind.py", {"reconstruct"}),
         ("inference/sheet.py", {"reconstruct"}),
+        ("inference/volume_plan.py", {"reconstruct"}),
+        ("inference/calibration.py", {"calibrate", "reconstruct"}),
+        ("inference/error_bound.py", {"calibrate", "reconstruct", "tables"}),
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
         ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
@@ -125,6 +131,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "models/pickled_tensors.py",
         "models/pickle_scan.py",
         "evaluation/parity.py",
+        "planning/outdated.py",
         "planning/plans.py",
         "planning/shown.py",
         "planning/study_models.py",

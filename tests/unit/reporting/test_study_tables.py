@@ -30,11 +30,16 @@ from pipeline_src.cli import main
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import METRICS, read_metrics
 from pipeline_src.files import sha256_file
-from pipeline_src.reporting.display_names import TABLES
+from pipeline_src.planning.places import MEASURED
+from pipeline_src.reporting.display_names import TABLE_TITLES, TABLES
 from pipeline_src.reporting.tables.formats import FORMATS
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.paper import read_paper
-from pipeline_src.reporting.tables.study_tables import study_tables, write_study_tables
+from pipeline_src.reporting.tables.study_tables import (
+    MEASURED_TABLES,
+    study_tables,
+    write_study_tables,
+)
 
 SUFFIXES = ("csv", "md", "tex", "html")
 AT = ("at", "sft_kd")
@@ -295,3 +300,8 @@ def test_the_manifest_names_every_table_and_metric(
     assert set(manifest["outputs"]) == names(*TABLES)
     assert list(manifest["settings"]["datasets"]) == ["heart", "brain"]
     assert manifest["study"] == "tiny"
+
+
+def test_every_measurement_has_a_table_and_a_title() -> None:
+    assert tuple(MEASURED_TABLES) == MEASURED
+    assert set(MEASURED) <= set(TABLE_TITLES)

@@ -1,0 +1,94 @@
+"""Builds the table of bounds of errors: for how many patients they hold, and how wide they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline_src.errors import InputError
+from pipeline_src.inference.error_bound import ErrorBound, read_error_bound
+from pipeline_src.planning.model_names import split_model_name
+from pipeline_src.reporting.display_names import MISSING, full_title
+from pipeline_src.reporting.tables.labels import Labels
+
+NOTES = [
+    "Pixels and patients: shares promised, and found among the test patients. A patient counts "
+    "where at least the promised share of the pixels lies within the bound. Of several seeds: the "
+    "mean, and in brackets the least and the largest.",
+    "Only pixels of the foreground count: those where the smoothed reconstruction is above 5 % of "
+    "the volume's maximum. Width: the mean bound over the mean absolute error.",
+    "The promise is for patients drawn as those of the calibration were. These are the validation "
+    "patients, on whom the weights were chosen too, so it may be a little too good.",
+]
+
+
+def error_bounds_table(
+    paths: Sequence[Path], labels: Labels
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Tidy table, layout and notes of files of the `calibrate` command.
+
+    Raises:
+        InputError: a file cannot be read, or is of a setting that the study does not have.
+    """
+    tidy = pd.DataFrame([_row(read_error_bound(path), path, labels) for path in paths])
+    rows = {}
+    keys = ["dataset", "acceleration", "model"]
+    for key, found in tidy.groupby(keys, sort=False):
+        dataset, acceleration, name = map(str, key)
+        first = found.iloc[0]
+        title = full_title(*split_model_name(name))
+        rows[f"{labels.title(dataset, acceleration)}, {title}"] = {
+            "Pixels promised": f"{first['pixels']:.0%}",
+            "Pixels found": _share(found["pixels_found"]),
+            "Patients promised": f"{first['patients']:.0%}",
+            "Patients found": _share(found["patients_found"]),
+            "Test patients": f"{first['test_patients']:d}",
+            "Calibrated on": f"{first['calibration_patients']:d}",
+            "Width": _number(found["width"]),
+        }
+    layout = pd.DataFrame.from_dict(rows, orient="index")
+    layout.columns.name = "Model"
+    return tidy, layout, NOTES
+
+
+def _row(bound: ErrorBound, path: Path, labels: Labels) -> dict[str, object]:
+    if bound.dataset not in labels.datasets:
+        raise InputError(
+            f"{path}: is of the data set {bound.dataset!r}, not of {', '.join(labels.datasets)}"
+        )
+    tried = bound.tried_on
+    kept = [one.covered >= bound.pixels for one in tried]
+    errors = sum(one.error for one in tried)
+    return {
+        "dataset": bound.dataset,
+        "acceleration": bound.acceleration,
+        "seed": bound.seed,
+        "model": bound.model,
+        "pixels": bound.pixels,
+        "pixels_found": sum(one.covered for one in tried) / len(tried) if tried else None,
+        "patients": bound.patients,
+        "patients_found": sum(kept) / len(kept) if kept else None,
+        "test_patients": len(tried),
+        "calibration_patients": bound.calibration_patients,
+        "width": sum(one.bound for one in tried) / errors if errors else None,
+    }
+
+
+def _share(values: pd.Series) -> str:
+    return _spread(values, "{:.0%}")
+
+
+def _number(values: pd.Series) -> str:
+    return _spread(values, "{:.1f}")
+
+
+def _spread(values: pd.Series, form: str) -> str:
+    """The mean, and where there are several, the least and the largest."""
+    if values.isna().any():
+        return MISSING
+    mean = form.format(values.mean())
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({form.format(values.min())} to {form.format(values.max())})"
