@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     It is 0, 2 for wrong input, 75 for a training that was asked to stop and will be resumed when it
-    is started again, or a status that the command returns.
+    is started again, 130 after Ctrl-C, or a status that the command returns.
     """
     options = _parser().parse_args(arguments)
     recorder = RunRecorder()
@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return 75
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         # The reader, such as head, has stopped reading; Python must not write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,7 +70,9 @@ def add_parsers(subcommands: Subcommands) -> None:
         "--scale", type=float, metavar="NUMBER", help="divide by this instead of the maximum"
     )
     sub.add_argument(
-        "--anyway", action="store_true", help="also use masks that the model was not trained for"
+        "--anyway",
+        action="store_true",
+        help="also use masks that the model was not trained for; not sizes",
     )
     sub.add_argument(
         "--error-bound",
@@ -164,6 +166,8 @@ def reconstruct(options: argparse.Namespace) -> Made:
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"--{name} {value}: must be {least} or more")
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"--output {options.output}: is a file; give a folder")
     if options.scale is not None and not 0 < options.scale < float("inf"):
         raise InputError(f"--scale {options.scale}: must be a number above 0")
     trained = load_trained(options.model, options.trained_mask)
@@ -202,18 +206,21 @@ def reconstruct(options: argparse.Namespace) -> Made:
         if (count := sum(volume.domain == domain for volume in volumes))
     )
     already = f", {before} existed already" if before else ""
-    print(printable(f"{options.output}: {made} reconstructed{already}; {told}"))
-    if left := run.of_other_models():
-        shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-        print(
-            printable(
-                f"warning: {options.output}: also holds {len(left)} that other weights made "
-                f"({shown})"
-            ),
-            file=sys.stderr,
-        )
+    found = f"; {quality}" if (quality := run.summary.quality()) else ""
+    print(printable(f"{options.output}: {made} reconstructed{already}; {told}{found}"))
+    _warn(
+        options.output, run.summary.worse(), "are farther from the input than the zero-filled image"
+    )
+    _warn(options.output, run.of_other_models(), "that other weights made lie there too")
     step = reconstruct_step(_settings(options, trained), [])
     return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, {})
+
+
+def _warn(output: Path, names: list[str], what: str) -> None:
+    """Say on stderr what is true of some results; nothing if it is of none."""
+    if names:
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        print(printable(f"warning: {output}: {len(names)} {what} ({shown})"), file=sys.stderr)
 
 
 def _settings(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pipeline_src.errors import InputError
@@ -80,6 +81,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         part if re.search(r"[*?[]", part) else re.sub(r"([A-Za-z0-9])", r"[\1]", part, count=1)
         for part in pattern.split("/")
     )
+    _refuse_unreadable(folder, [part for part in pattern.split("/") if part])
     try:
         matched = set(folder.glob(wild))
         # And what is being downloaded, or was not.
@@ -91,6 +93,27 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     refuse_unfinished(seen)
     refuse_only_tracked(seen)
     return [path for path in seen if path in matched and path.suffix != TRACKED]
+
+
+def _refuse_unreadable(folder: Path, parts: Sequence[str]) -> None:
+    """Refuse a folder that a glob would look into and may not, which it would pass over in silence.
+
+    ``parts`` are those of the pattern, below ``folder``.
+    """
+    if not parts:
+        return
+    anywhere = parts[0] == "**"
+    try:
+        inside = [path for path in folder.iterdir() if not is_hidden(Path(path.name))]
+    except PermissionError:
+        raise InputError(f"{folder}: may not be read (no permission)") from None
+    except OSError:
+        return  # no folder, or none any more
+    for path in inside:
+        if path.is_dir() and not path.is_symlink() and anywhere:
+            _refuse_unreadable(path, parts)
+        elif len(parts) > 1 and path.is_dir() and fnmatch(path.name, parts[0]):
+            _refuse_unreadable(path, parts[1:])
 
 
 def name_when_finished(path: Path) -> str:

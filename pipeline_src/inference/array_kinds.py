@@ -105,7 +105,9 @@ def _store(path: Path, name: Path) -> Volume:
     # Its images are already divided by each volume's maximum. The evaluation uses one part.
     parts = store.slices["part"].to_numpy()
     groups = tuple(np.flatnonzero(parts == part) for part in sorted(set(parts)))
-    return replace(volume, scale=1.0, turns=turns, groups=groups)
+    rows = store.slices
+    labels = tuple(f"{who} {at}" for who, at in zip(rows["patient"], rows["slice"], strict=True))
+    return replace(volume, scale=1.0, turns=turns, groups=groups, labels=labels)
 
 
 def _key(names: tuple[str, ...], label: str) -> str:
@@ -115,6 +117,11 @@ def _key(names: tuple[str, ...], label: str) -> str:
         raise InputError(
             f"{label}: holds neither images ({', '.join(IMAGES)}) nor {KSPACE} (keys: {there}); "
             "name the array so"
+        )
+    if KSPACE in found[1:]:
+        raise InputError(
+            f"{label}: holds both {found[0]} and {KSPACE}; leave out the one that is not to be "
+            "reconstructed"
         )
     return found[0]
 

@@ -24,6 +24,7 @@ from pipeline_src.files import (
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.reconstruct import Result, reconstruct
+from pipeline_src.inference.summary import Summary
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
@@ -81,6 +82,7 @@ class Run:
         self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
         self._trained.network.to(device)
         self._model = trained.told
+        self.summary = Summary([])
 
     def _refuse_foreign(self, volume: Volume) -> None:
         """Check that no file in the output folder would be overwritten that was not made here.
@@ -98,7 +100,9 @@ class Run:
             if facts == self._output / own:
                 raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
         if facts.exists():
-            told = read_json(facts)
+            told = None
+            with suppress(InputError):
+                told = read_json(facts)
             if not isinstance(told, dict) or told.get("format") != FORMAT:
                 raise InputError(
                     f"--output {self._output}: {facts} is of something else; give another folder"
@@ -150,7 +154,8 @@ class Run:
             for one, key in todo:
                 bar.set_postfix_str(printable(one.volume.name.name))
                 self._make(one, key, bar.update)
-        write_json(self._output / RECONSTRUCTIONS, [self._glance(one) for one in self._plans])
+        self.summary = Summary.of((one, self._paths(one.volume)) for one in self._plans)
+        self.summary.write(self._output)
         return len(todo), len(self._plans) - len(todo)
 
     def inputs(self) -> dict[str, Path]:
@@ -172,17 +177,6 @@ class Run:
                     if not isinstance(model, dict) or model.get("weights_sha256") != weights:
                         found.append(path.relative_to(self._output).with_suffix("").as_posix())
         return found
-
-    def _glance(self, one: Plan) -> dict[str, Any]:
-        facts, _, image, *_ = self._paths(one.volume)
-        told = read_json(facts)
-        return {
-            "image": image.relative_to(self._output).as_posix(),
-            "mode": one.mode,
-            "remark": one.chosen.remark,
-            "quality": told.get("quality", {}).get("reconstruction"),
-            "seconds_per_slice": told["seconds_per_slice"],
-        }
 
     def _asked(self, one: Plan) -> dict[str, Any]:
         """All settings that affect the numbers of a result."""
@@ -241,7 +235,9 @@ class Run:
         config = self._trained.config
         model = " ".join(filter(None, (config.model, config.dataset, config.acceleration)))
         sampled = one.chosen.mask.samples.mean()
+        how = {"crop": ", cropped or padded", "redraw": ", another size than trained for"}
         title = f"{one.volume.name.name}: {model}, {one.mode}, {sampled:.0%} of k-space"
+        title += how.get(one.fit.kind, "")
         write_sheet(path, one, result, title)
 
     def _facts(

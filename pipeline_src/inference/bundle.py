@@ -4,7 +4,6 @@ bundles.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.files import (
     is_in_use,
-    open_regular,
     sha256_file,
     whole_folder,
     write_json,
@@ -35,7 +33,9 @@ from pipeline_src.inference.bundle_files import (
     SAMPLE,
     SUMS,
     WEIGHTS,
+    read_sums,
     read_tensors,
+    refuse_changed,
     write_bundle_mask,
     write_tensors,
 )
@@ -51,7 +51,6 @@ from pipeline_src.sampling.masks import require_size
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
 #: Largest difference of a recomputed image from the expected one; other machines round differently.
 TOLERANCE = 1e-5
-_LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
 
 
 def write_bundle(
@@ -75,6 +74,11 @@ def write_bundle(
         raise InputError(
             f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, "
             "whose code it brings along. reconstruct takes the training's folder of any kind"
+        )
+    if (trained.folder / CONFIG).exists():
+        raise InputError(
+            f"{trained.folder}: is a bundle already, and its card tells more than it could of this "
+            "copy; give the folder of the training"
         )
     if is_in_use(output):
         raise InputError(f"--output {output}: something lies there; give a new folder")
@@ -161,7 +165,7 @@ def check_bundle(folder: Path) -> list[str]:
         if name not in sample or sample[name].shape != shape or sample[name].dtype != np.float32:
             raise InputError(f"{folder / SAMPLE}: has no {name} of shape {shape} in float32")
     zero_filled, expected = _through(network, sample["image"])
-    found = [f"{len(_sums(folder))} files as they were written", config.network.name]
+    found = [f"{len(read_sums(folder))} files as they were written", config.network.name]
     found.append(f"torch {_compared(folder, sample['expected'], expected, 'torch')}")
     if (folder / ONNX).exists():
         made = run_onnx(folder / ONNX, zero_filled)
@@ -188,28 +192,12 @@ def _compared(
     return f"gives the expected image to {difference:.1e}"
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    path = folder / SUMS
-    try:
-        with open_regular(path) as stream:
-            lines = stream.read(1 << 16).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); it is not a complete bundle") from None
-    matches = [_LINE.fullmatch(line) for line in lines]
-    if not matches or None in matches:
-        raise InputError(f"{path}: is not a list of SHA-256 digests")
-    return {match[2]: match[1] for match in matches if match}
-
-
 def _check_sums(folder: Path) -> None:
-    sums = _sums(folder)
+    sums = read_sums(folder)
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
     for name in (*NEEDED, *sums):
         if name not in there:
             raise InputError(f"{folder}: {name} is missing; the bundle is not whole")
-        if name not in sums:
-            raise InputError(f"{folder / SUMS}: does not list {name}")
-        if sha256_file(folder / name) != sums[name]:
-            raise InputError(f"{folder / name}: is not as it was written (its digest differs)")
+    refuse_changed(folder, (*NEEDED, *sums))
     if added := sorted(there - set(sums)):
         raise InputError(f"{folder}: {added[0]} is not part of the bundle (not in {SUMS})")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,7 +16,7 @@ from safetensors.numpy import save
 from pipeline_src.config.networks import AnyNetwork
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, parse_json, read_json
+from pipeline_src.files import atomic_path, open_regular, parse_json, read_json, sha256_file
 from pipeline_src.sampling.masks import Mask
 
 CONFIG, WEIGHTS, MASK, SAMPLE = (
@@ -38,6 +40,8 @@ MOST_THREADS = 1024
 #: Data fidelity of a slice takes memory by its rows squared.
 Size = Annotated[int, Field(ge=1, le=4096)]
 LONGEST_NAME = 500
+#: Of `SHA256SUMS`.
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/\s][^/]*)")
 
 
 class Origin(Section):
@@ -141,3 +145,40 @@ def read_bundle_mask(folder: Path) -> Mask:
     if samples is None or samples.dtype != np.bool_ or samples.ndim != 2 or not samples.any():
         raise InputError(f"{path}: holds no mask (bool values in rows and columns, some true)")
     return Mask(samples, description if isinstance(description, dict) else {})
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """The digests of a bundle's files, by their names.
+
+    Raises:
+        InputError: the folder or the list is missing, or the list is damaged.
+    """
+    path = folder / SUMS
+    if not path.exists():
+        what = (
+            f"has no {SUMS}; it is not a complete bundle" if folder.exists() else "does not exist"
+        )
+        raise InputError(f"{folder}: {what}")
+    try:
+        with open_regular(path) as stream:
+            lines = stream.read(1 << 16).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); it is not a complete bundle") from None
+    matches = [_LINE.fullmatch(line) for line in lines]
+    if not matches or None in matches:
+        raise InputError(f"{path}: is not a list of SHA-256 digests")
+    return {match[2]: match[1] for match in matches if match}
+
+
+def refuse_changed(folder: Path, names: Iterable[str]) -> None:
+    """Refuse files of a bundle that are not as they were written.
+
+    Raises:
+        InputError: one is not, or has no digest.
+    """
+    sums = read_sums(folder)
+    for name in names:
+        if name not in sums:
+            raise InputError(f"{folder / SUMS}: does not list {name}")
+        if sha256_file(folder / name) != sums[name]:
+            raise InputError(f"{folder / name}: is not as it was written (its digest differs)")

@@ -33,6 +33,16 @@ class Fit:
             return planes
         return np.stack([center_crop_or_pad(plane, self.matrix) for plane in planes])
 
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Rows and columns about the centre that a slice and the network's have in common."""
+        rows, columns = map(min, self.size, self.matrix)
+        return rows, columns
+
+    def common(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The part `seen` of a slice `(rows, columns)`, from the shape `matrix`."""
+        return plane if self.seen == self.matrix else center_crop_or_pad(plane, self.seen)
+
     def back(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """The reverse: `(slices, rows, columns)` from the shape `matrix` to `size`, with zeros
         where nothing was reconstructed.
@@ -67,6 +77,12 @@ def fit(volume: Volume, trained: Trained, other_size: OtherSize | None) -> Fit:
         )
     if other_size == "crop":
         return Fit(size, matrix, "crop")
+    if volume.domain == "kspace":
+        raise InputError(
+            f"{volume.path}: k-space of {rows}x{columns}, but the model was trained on "
+            f"{matrix[0]}x{matrix[1]}{_downscaled(trained)}; {_turn(volume, matrix)}give "
+            "--other-size redraw to reconstruct it as it is, with its own mask"
+        )
     raise InputError(
         f"{volume.path}: slices of {rows}x{columns}, but the model was trained on {matrix[0]}x"
         f"{matrix[1]}{_downscaled(trained)}; {_turn(volume, matrix)}give --other-size crop "

@@ -65,8 +65,8 @@ def list_inputs(
         other = named.setdefault(name, path)
         if other is not path:
             raise InputError(
-                f"{path}: its output would be named {name}, like that of {other}; give the folder "
-                "that both lie in, or one at a time"
+                f"{path}: its output would be named {name}, like that of {other}; rename "
+                "one of them, or give them one at a time, with an output folder each"
             )
     return [(path, name) for name, path in named.items()]
 

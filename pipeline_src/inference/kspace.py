@@ -55,13 +55,16 @@ def zero_filled(kspace: KSpace, samples: NDArray[np.bool_]) -> NDArray[np.float3
     return np.fft.ifft2(kspace * samples, norm="ortho").real.astype(np.float32)
 
 
-def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> tuple[float, float]:
+def survey(
+    blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str, order: Order = "fft"
+) -> tuple[float, float]:
     """The maximum of the zero-filled volume, and the share of its amplitude that is imaginary.
 
     Args:
         blocks: of slices `(slices, rows, columns)` in FFT order.
         samples: the mask, `(rows, columns)`.
         label: names the k-space in messages.
+        order: that it was said to be in before.
 
     Raises:
         InputError: it holds NaN, nothing, or zeros where samples were taken; it is in another
@@ -81,7 +84,7 @@ def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> 
         odd += float((np.abs(block - opposite)[:, both].astype(np.float64) ** 2).sum()) / 4
         even += float(magnitudes[:, both].sum())
         maximum = max(maximum, float(zero_filled(block, samples).max()))
-    _refuse_order(energy, samples, label)
+    _refuse_order(energy, samples, label, order)
     if not both.any() or even == 0:
         raise InputError(
             f"{label}: its mask samples no frequency together with its opposite, so it is unknown "
@@ -91,17 +94,19 @@ def survey(blocks: Iterator[KSpace], samples: NDArray[np.bool_], label: str) -> 
     if imaginary > TOLERATED:
         degrees = float(np.degrees(np.arcsin(min(1.0, imaginary))))
         raise InputError(
-            f"{label}: its image has a phase, of {degrees:.1f} degrees on average ({imaginary:.1%} "
-            f"of the amplitude is imaginary, {TOLERATED:.0%} is allowed), as measured data has; "
-            "these networks are for real images, and their result would only look plausible; if "
-            "k-space is fully sampled, give the magnitude of its image instead"
+            f"{label}: its image has a phase or noise, of {degrees:.1f} degrees on average "
+            f"({imaginary:.1%} of the amplitude is imaginary, {TOLERATED:.0%} is allowed), as "
+            "measured data has; these networks are for real images, and their result would only "
+            "look plausible; if k-space is fully sampled, give the magnitude of its image instead"
         )
     if maximum <= 0:
         raise InputError(f"{label}: its zero-filled image has no positive value")
     return maximum, imaginary
 
 
-def _refuse_order(energy: NDArray[np.float64], samples: NDArray[np.bool_], label: str) -> None:
+def _refuse_order(
+    energy: NDArray[np.float64], samples: NDArray[np.bool_], label: str, order: Order
+) -> None:
     if not (energy * samples).any():
         raise InputError(f"{label}: is zero wherever its mask says that samples were taken")
     rows, columns = energy.shape
@@ -114,6 +119,11 @@ def _refuse_order(energy: NDArray[np.float64], samples: NDArray[np.bool_], label
         ]
         return float(near.sum())
 
+    if around(rows // 2, columns // 2) > around(0, 0) and order != "fft":
+        raise InputError(
+            f"{label}: its lowest frequencies are at index 0, not in the middle; leave "
+            f"--kspace-order {order} out"
+        )
     if around(rows // 2, columns // 2) > around(0, 0):
         raise InputError(
             f"{label}: its lowest frequencies are in the middle, not at index 0; give "

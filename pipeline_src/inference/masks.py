@@ -76,12 +76,13 @@ def as_samples(found: NDArray[Any], matrix: tuple[int, int], label: str) -> NDAr
     return samples
 
 
-def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
+def redrawn(trained: Trained, matrix: tuple[int, int], label: str) -> Mask:
     """The mask that the pipeline would draw for slices of this size, with the training's
-    acceleration, seed and lowest frequencies.
+    acceleration, seed and lowest frequencies. ``label`` names the slices in messages.
 
     Raises:
-        InputError: the training's mask was given as a file, so that no similar one can be drawn.
+        InputError: the training's mask was given as a file, so that no similar one can be drawn, or
+            the slices are too small for one.
     """
     told = trained.mask.description
     try:
@@ -101,6 +102,12 @@ def redrawn(trained: Trained, matrix: tuple[int, int]) -> Mask:
             f"--other-size redraw: the mask of {trained.folder} was not drawn but given, so none "
             "can be drawn like it; give one with --mask, or --other-size crop"
         ) from None
+    if center is not None and matrix[0] // acceleration < center:
+        raise InputError(
+            f"{label}: of {matrix[0]} lines {acceleration}x leaves {matrix[0] // acceleration}, "
+            f"and the model's mask has its {center} lowest; give --other-size crop, or another "
+            "--slice-axis"
+        )
     return drawn_mask(matrix, acceleration, seed, center)
 
 

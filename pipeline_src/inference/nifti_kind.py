@@ -15,6 +15,8 @@ from pipeline_src.data.nifti_files import as_slices, open_nifti, read_through, r
 from pipeline_src.data.volume_reference import volume_shape
 from pipeline_src.inference.volumes import Allocate, Array, Volume
 
+#: Sides of the body.
+OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
 #: Number of slices that are read at once.
 BLOCK = 8
 
@@ -36,6 +38,8 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
     # The strides of a dummy array show which axes of the file are rows and columns.
     probe = view(as_strided(np.zeros(1, np.int8), shape, (1, 2, 3), writeable=False))
     row, column = (abs(stride) - 1 for stride in probe.strides[:2])
+    codes = nibabel.aff2axcodes(image.affine)
+    ends = [codes[abs(s) - 1] if s > 0 else OPPOSITE[codes[abs(s) - 1]] for s in probe.strides[:2]]
     voxel = [float(side) for side in image.header.get_zooms()[:3]]
     packed = path.suffix == ".gz"
     return Volume(
@@ -50,6 +54,7 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
         turns=1,
         # After the quarter turn, columns are vertical.
         aspect=voxel[column] / voxel[row] if min(voxel) > 0 else 1.0,
+        sides=(ends[0], ends[1]),
     )
 
 

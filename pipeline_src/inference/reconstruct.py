@@ -95,25 +95,29 @@ def reconstruct(
         made = through(trained.network, zero_filled, fidelity)
         found = made[:, 0].cpu().numpy()
         seconds += time.perf_counter() - started
+        if not np.isfinite(found).all():
+            raise InputError(f"{volume.path}: the network makes NaN or infinity of it")
         measured = zero_filled[:, 0].cpu().numpy()
         # Nothing was measured in these slices; only the network's biases would be visible.
         found[~measured.any(axis=(1, 2))] = 0
         out[:, :, indices] = np.moveaxis(plan.fit.back(found) * np.float32(work.scale), 0, 2)
         for at, index in enumerate(indices.tolist()):
-            target = planes[at] if quality else None
+            # What was padded is no image, and counts for nothing.
+            one, filled = plan.fit.common(found[at]), plan.fit.common(measured[at])
+            target = plan.fit.common(planes[at]) if quality else None
             if quality and target is not None:
-                quality.add(index, target, found[at], measured[at])
+                quality.add(index, target, one, filled)
             limit = None
             if bounding is not None and bound is not None:
-                limit = bounding.of(found[at], measured[at], target)
+                limit = bounding.of(one, filled, target)
                 volume.view(bound)[:, :, index] = limit * np.float32(work.scale)
             if index in wanted:
-                result.shown.append(Shown(index, target, measured[at], found[at], limit))
+                result.shown.append(Shown(index, target, filled, one, limit))
         advance(len(planes))
     result.shown.sort(key=lambda one: one.index)
     facts["seconds_per_slice"] = seconds / out.shape[2]
     if quality:
-        facts["quality"] = quality.summary()
+        facts["quality"] = {"over": plan.over, **quality.summary()}
     if bounding is not None:
         facts["error_bound"] = bounding.summary()
     return result
@@ -137,7 +141,10 @@ class _Work:
         if volume.domain == "kspace":
             samples = self.plan.chosen.mask.samples
             maximum, imaginary = kspace.survey(
-                (planes for _, planes in self._read()), samples, str(volume.path)
+                (planes for _, planes in self._read()),
+                samples,
+                str(volume.path),
+                self.options.order,
             )
             of = "the maximum of the zero-filled volume"
             extra: dict[str, Any] = {"imaginary_share_of_amplitude": imaginary}

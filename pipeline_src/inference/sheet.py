@@ -1,5 +1,5 @@
-"""Draws the contact sheet of a reconstruction: input, zero-filled, reconstruction, and
-residuals.
+"""Draws the contact sheet of a reconstruction: input, zero-filled, reconstruction, errors and
+their bounds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from pipeline_src.files import atomic_path
+from pipeline_src.inference.nifti_kind import OPPOSITE
 from pipeline_src.inference.reconstruct import Result, Shown
 from pipeline_src.inference.volume_plan import Plan
 from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
@@ -45,15 +47,15 @@ def write_sheet(path: Path, plan: Plan, result: Result, title: str) -> None:
 def draw(plan: Plan, result: Result, title: str) -> Figure:
     """Draw one row per slice and one column per kind of image, cropped to the part with content."""
     known = result.shown[0].target is not None
-    turns, aspect = plan.volume.turns, plan.volume.aspect
+    turns, aspect, labels = plan.volume.turns, plan.volume.aspect, plan.volume.labels
     images = [[upright(image, turns) for image in _images(one)] for one in result.shown]
     bounds = [upright(one.bound, turns) for one in result.shown if one.bound is not None]
     firsts = np.stack([row[0] for row in images])
     high = float(np.percentile(firsts[firsts > 0], BRIGHTEST)) if (firsts > 0).any() else 1.0
     window = _window(firsts, high)
     images = [[image[window] for image in row] for row in images]
-    # On one scale, so that a residual is seen to be within its bound.
-    errors = {"residual": [abs(row[-1] - row[0]) for row in images]} if known else {}
+    # On one scale, so that an error is seen to be within its bound.
+    errors = {"absolute error": [abs(row[-1] - row[0]) for row in images]} if known else {}
     errors |= {"error bound": [bound[window] for bound in bounds]} if bounds else {}
     of_errors = [image for images in errors.values() for image in images]
     bright = (float(np.percentile(of_errors, BRIGHTEST)) if of_errors else 0) or 1.0
@@ -84,7 +86,10 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
             if number == 0:
                 axis.set_title(name, fontsize=SMALL, pad=3)
             if column == 0:
-                axis.set_ylabel(f"slice {one.index}", fontsize=SMALL, labelpad=3)
+                told = f"slice {one.index}" if labels is None else labels[one.index]
+                axis.set_ylabel(told, fontsize=SMALL, labelpad=3)
+                if plan.volume.sides and number == 0:
+                    _letter(axis, plan.volume.sides)
     _bar(figure, place(0, BAR, 0.06), greys, high)
     for column in range(len(names) - len(errors), len(names)):
         _bar(figure, place(column, BAR, 0.06), shades, bright)
@@ -103,10 +108,32 @@ def _window(firsts: NDArray[np.float32], high: float) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
+def _letter(axis: Axes, sides: tuple[str, str]) -> None:
+    """Write the body's sides at the edges of a NIfTI file's slice, which is shown a quarter turn to
+    the left.
+    """
+    across, upwards = sides
+    for letter, x, y in (
+        (OPPOSITE[across], 0.05, 0.5),
+        (across, 0.95, 0.5),
+        (upwards, 0.5, 0.95),
+        (OPPOSITE[upwards], 0.5, 0.05),
+    ):
+        axis.text(
+            *(x, y, letter),
+            transform=axis.transAxes,
+            color="white",
+            fontsize=TINY,
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=1.5, foreground="black")],
+        )
+
+
 def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
     """Draw the scale of grey values below a column."""
     bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
-    bar.set_ticks([0, high], labels=["0", f"{high:.2g} x maximum"])
+    bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
     bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
         label.set(horizontalalignment=side)

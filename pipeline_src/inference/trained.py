@@ -19,12 +19,14 @@ from pipeline_src.evaluation.evaluate import Subject
 from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import (
     CONFIG,
+    MASK,
     MOST_THREADS,
     WEIGHTS,
     BundleConfig,
     Origin,
     read_bundle_mask,
     read_config,
+    refuse_changed,
 )
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
@@ -99,6 +101,7 @@ def load_trained(folder: Path, mask: Path | None = None) -> Trained:
 
 
 def _from_bundle(folder: Path) -> Trained:
+    refuse_changed(folder, (CONFIG, WEIGHTS, MASK))
     config, mask = read_config(folder), read_bundle_mask(folder)
     if mask.samples.shape != config.matrix:
         raise InputError(

@@ -53,6 +53,14 @@ class Plan:
         """
         return "retrospective" if self.volume.domain == "image" else "prospective"
 
+    @property
+    def over(self) -> str:
+        """What quality is measured over, besides that slices without content do not count."""
+        (rows, columns), size = self.fit.seen, self.fit.size
+        part = f"the middle {rows}x{columns} of {size[0]}x{size[1]} pixels"
+        parts = "all slices" if self.volume.groups is None else "all slices of all parts"
+        return parts if (rows, columns) == size else f"{parts}, {part}"
+
 
 def plan(volume: Volume, trained: Trained, options: Options) -> Plan:
     """Decide on size and mask.
@@ -93,6 +101,11 @@ def _plan(volume: Volume, trained: Trained, options: Options) -> Plan:
         else:
             hint = ""
         chosen = judged(samples, trained, whose, anyway=options.anyway, hint=hint)
+        if fitted.kind == "redraw":
+            rows, columns = fitted.size
+            size = f"slices are of {rows}x{columns}, another size than the model's"
+            told = "; ".join(filter(None, [size, chosen.remark]))
+            chosen = replace(chosen, remark=told)
         return Plan(volume, fitted, chosen)
     if volume.domain == "kspace":
         raise InputError(
@@ -100,7 +113,7 @@ def _plan(volume: Volume, trained: Trained, options: Options) -> Plan:
             "to an .npz or HDF5 file, or give --mask FILE (.npy of 0 and 1)"
         )
     if fitted.kind == "redraw":
-        mask = redrawn(trained, fitted.matrix)
+        mask = redrawn(trained, fitted.matrix, str(volume.path))
         return Plan(volume, fitted, Chosen(mask, "redrawn for this size", _other_size(fitted)))
     remark = _other_size(fitted) if fitted.kind == "crop" else ""
     return Plan(volume, fitted, Chosen(trained.mask, "the model's", remark))

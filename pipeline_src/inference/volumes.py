@@ -36,6 +36,9 @@ class Volume:
         turns: quarter turns to show a slice upright.
         aspect: height of a pixel divided by its width.
         groups: of slices, such as the parts of a store; None: all are one group.
+        labels: of the slices, where numbers do not say whose they are.
+        sides: of the body at the ends of a slice's rows and columns, such as `L` and `A`; None if
+            it is not known.
     """
 
     path: Path
@@ -51,6 +54,8 @@ class Volume:
     turns: int = 0
     aspect: float = 1.0
     groups: tuple[NDArray[np.int64], ...] | None = None
+    labels: tuple[str, ...] | None = None
+    sides: tuple[str, str] | None = None
 
     @property
     def together(self) -> tuple[NDArray[np.int64], ...]:

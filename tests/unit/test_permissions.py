@@ -12,6 +12,7 @@ from unit_helpers import GOOD, assert_refused, rewrite
 from pipeline_src import files
 from pipeline_src.cli import main
 from pipeline_src.config.datasets import AcdcSource
+from pipeline_src.data.data_files import matching
 from pipeline_src.data.sources import list_volumes
 from pipeline_src.errors import InputError
 
@@ -64,6 +65,24 @@ def test_data_without_permission_is_named(
     assert_refused(
         result, open_study / "out", f"{open_study / forbidden}", "may not be read (no permission)"
     )
+
+
+@pytest.mark.parametrize("forbidden", ["b", "a/deep"])
+@pytest.mark.parametrize("pattern", ["*/*/*.nii", "**/*.nii"])
+def test_a_folder_that_a_pattern_looks_into_is_named(
+    pattern: str, forbidden: str, open_folder: Path
+) -> None:
+    """A glob would pass it over, and its patients with it."""
+    for name in ("a/deep/1.nii", "b/deep/2.nii", "other/3.txt"):
+        path = open_folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert len(matching(open_folder, pattern)) == 2
+    (open_folder / forbidden).chmod(0)
+    with pytest.raises(InputError) as caught:
+        matching(open_folder, pattern)
+    assert str(caught.value) == f"{open_folder / forbidden}: may not be read (no permission)"
+    (open_folder / forbidden).chmod(0o755)
 
 
 def test_info_file_without_permission_is_named(open_folder: Path) -> None:

@@ -13,6 +13,7 @@ measured samples back (Schlemper et al., IEEE TMI 2018).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,19 @@ class Reconstructor(nn.Module):
         lines = bool((samples == samples[:, :1]).all())
         self.sampling = Lines(samples) if lines else Samples(samples)
 
+    def _refuse_other(self, image: Tensor) -> None:
+        expected = (1, *self.config["matrix"])
+        if image.ndim != 4 or tuple(image.shape[1:]) != expected or image.dtype != torch.float32:
+            raise ValueError(
+                f"image is {tuple(image.shape)} of {image.dtype}; torch.float32 of "
+                f"(batch, {', '.join(map(str, expected))}) is needed"
+            )
+
     def undersample(self, image: Tensor) -> Tensor:
         """The zero-filled image of a full one, `(batch, 1, rows, columns)` of maximum 1; same
         shape.
         """
+        self._refuse_other(image)
         zero_filled: Tensor = self.sampling(image)
         return zero_filled
 
@@ -149,6 +159,7 @@ class Reconstructor(nn.Module):
         """The reconstruction of a zero-filled image `(batch, 1, rows, columns)`, of the same
         shape.
         """
+        self._refuse_other(zero_filled)
         x: Tensor = zero_filled
         for cascade in self.cascades:
             x = self.sampling.put_back(cascade(x), zero_filled)
@@ -179,6 +190,9 @@ def load(folder: str | Path) -> Reconstructor:
         ValueError: a file is missing or damaged, or the files do not fit each other.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: is not a folder")
+    _refuse_changed(folder)
     config = _config(folder / "config.json")
     samples = _tensors(folder / "mask.safetensors").get("samples")
     if samples is None or samples.dtype != torch.bool or list(samples.shape) != config["matrix"]:
@@ -195,6 +209,20 @@ def load(folder: str | Path) -> Reconstructor:
     network = Reconstructor(config["network"], samples, config)
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
+
+
+def _refuse_changed(folder: Path) -> None:
+    """Refuse files that are not those of the bundle's list of digests."""
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        return
+    pairs = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
+    listed = {name: digest for digest, _, name in pairs}
+    for name in ("config.json", "mask.safetensors", "model.safetensors"):
+        _refuse_endless(folder / name)
+        content = (folder / name).read_bytes() if (folder / name).exists() else b""
+        if hashlib.sha256(content).hexdigest() != listed.get(name):
+            raise ValueError(f"{folder / name}: is missing, or not as it was written")
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -306,3 +306,31 @@ def test_onnx_gives_what_torch_gives(tmp_path: Path, capsys: Output) -> None:
     assert main(["bundle", "--check", str(path)]) == 2
     assert "ONNX Runtime cannot run it" in one_line(capsys.readouterr().err)
     shutil.rmtree(path)
+
+
+def test_weights_that_were_changed_are_not_used(
+    bundle: Path, tmp_path: Path, capsys: Output
+) -> None:
+    content = bytearray((bundle / "model.safetensors").read_bytes())
+    content[-3] ^= 0x40
+    (bundle / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors: is not as it was written"):
+        inference.load(bundle)
+    given = ["--model", str(bundle), "--output", str(tmp_path / "out")]
+    assert main(["reconstruct", *given, str(bundle / "sample.safetensors")]) == 2
+    assert "model.safetensors: is not as it was written" in one_line(capsys.readouterr().err)
+
+
+def test_a_bundle_is_not_made_of_a_bundle(bundle: Path, tmp_path: Path, capsys: Output) -> None:
+    """Licence and metrics on its card would be lost."""
+    assert main(["bundle", str(bundle), "--output", str(tmp_path / "copy")]) == 2
+    assert "is a bundle already" in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_image_of_another_shape_is_one_line(bundle: Path) -> None:
+    network = inference.load(bundle)
+    for image in (torch.ones(SIZE, SIZE), torch.ones(1, 1, SIZE, SIZE, dtype=torch.float64)):
+        for call in (network, network.undersample):
+            with pytest.raises(ValueError, match=r"torch\.float32 of \(batch, 1, 16, 16\) is need"):
+                call(image)

@@ -57,6 +57,7 @@ def test_weights_of_eight_bits_are_read(bundle: Path) -> None:
         for name, value in load_file(bundle / "model.safetensors").items()
     }
     save_file(small, bundle / "model.safetensors", told)
+    sign(bundle)
     assert inference.load(bundle)(torch.rand(1, 1, SIZE, SIZE)).isfinite().all()
 
 
@@ -127,4 +128,4 @@ def test_a_mask_is_not_drawn_by_nonsense(told: dict[str, Any], tmp_path: Path) -
     found = load_trained(model.folder, model.mask_path)
     found.mask.description.update(told)
     with pytest.raises(InputError, match=next(iter(told))):
-        redrawn(found, (24, 24))
+        redrawn(found, (24, 24), "scan.npy")

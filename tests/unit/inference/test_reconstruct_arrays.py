@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from inference_helpers import SIZE, blobs, facts, kspace_of, trained
 from numpy.typing import NDArray
 from training_helpers import Files
@@ -15,6 +16,7 @@ from unit_helpers import one_line, rewrite
 
 from pipeline_src.data.store import read_store
 from pipeline_src.evaluation import evaluate
+from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import read_mask
 
@@ -211,3 +213,48 @@ def test_other_lines_of_the_same_acceleration_are_told(tmp_path: Path, capsys: O
     words = ("--mask", str(tmp_path / "m.npy"))
     assert model.reconstruct(tmp_path / "out", tmp_path / "a.npz", *words) == 0
     assert "has other lines" in capsys.readouterr().err
+
+
+def test_what_is_padded_counts_for_nothing(tmp_path: Path) -> None:
+    """A slice smaller than the model's is measured over its own pixels, as it is written."""
+    model = trained(tmp_path)
+    image = blobs(SIZE - 6, SIZE + 4, 2)
+    np.save(tmp_path / "small.npy", image)
+    assert model.reconstruct(tmp_path / "out", tmp_path / "small.npy", "--other-size", "crop") == 0
+    made = np.load(tmp_path / "out/small.npy")
+    seen = (slice(None), slice(2, 2 + SIZE))
+    error = ((made[seen] - image[seen]) ** 2).mean()
+    found = facts(tmp_path / "out", "small")["quality"]
+    expected = 10 * np.log10(image[seen].max() ** 2 / error)
+    assert found["reconstruction"]["psnr_db"] == pytest.approx(expected, abs=1e-3)
+    assert found["over"] == "all slices, the middle 10x16 of 10x20 pixels"
+
+
+def test_what_gets_worse_is_told(tmp_path: Path, capsys: Output) -> None:
+    """The network has random weights."""
+    model = trained(tmp_path)
+    np.save(tmp_path / "scan.npy", blobs(SIZE, SIZE, 2))
+    assert model.reconstruct(tmp_path / "out", tmp_path / "scan.npy") == 0
+    told = capsys.readouterr()
+    quality = facts(tmp_path / "out", "scan")["quality"]
+    worse = quality["reconstruction"]["nmse"] > quality["zero_filled"]["nmse"]
+    assert ("1 are farther from the input than the zero-filled image" in told.err) == worse
+    assert f"mean over 1: {quality['reconstruction']['psnr_db']:.2f} dB" in told.out
+
+
+def test_a_network_that_makes_nan_is_refused(tmp_path: Path, capsys: Output) -> None:
+    model = trained(tmp_path)
+    with torch.no_grad():
+        next(iter(model.network.parameters())).fill_(3e38)
+    save_weights(model.folder / "weights.safetensors", model.network, model="student")
+    np.save(tmp_path / "scan.npy", blobs(SIZE, SIZE, 2))
+    assert model.reconstruct(tmp_path / "out", tmp_path / "scan.npy") == 2
+    assert "scan.npy: the network makes NaN or infinity of it" in one_line(capsys.readouterr().err)
+    assert not list((tmp_path / "out").glob("scan*"))
+
+
+def test_of_images_and_kspace_in_one_file_neither_is_chosen(tmp_path: Path, capsys: Output) -> None:
+    image = blobs(SIZE, SIZE, 1)
+    np.savez(tmp_path / "both.npz", image=image, kspace=image.astype(np.complex64))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", tmp_path / "both.npz") == 2
+    assert "both.npz: holds both image and kspace" in one_line(capsys.readouterr().err)
