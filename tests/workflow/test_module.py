@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -131,3 +134,25 @@ def test_what_a_module_cannot_do_is_one_line(
     [told] = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
     assert line in told
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_workflow_is_read_from_a_repository(outer: Checkout, tmp_path: Path) -> None:
+    """As snakedeploy writes it, with the package that is installed."""
+    repository = tmp_path / "repository"
+    shutil.copytree(PROJECT / "workflow", repository / "workflow")
+    for name in ("environment.yaml", "pipeline_src/reporting/captions"):
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(PROJECT / name, repository / name)
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"], ["tag", "v1"]):
+        subprocess.run([*git, *words], check=True)
+    source = f'gitfile("{repository}", path="workflow/Snakefile", tag="v1")'
+    write_snakefile(outer.root, f'"{PROJECT / "Snakefile"}"', source)
+    installed = replace(outer, environment={"PYTHONPATH": str(PROJECT)})
+    # Files of the repository are kept in the user's cache.
+    cache = ("--runtime-source-cache-path", str(tmp_path / "cache"))
+    looked = installed.snakemake("-n", "--cores", "2", *cache, "sft_all")
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert "sft_study_report" in looked.stdout + looked.stderr

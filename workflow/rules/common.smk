@@ -3,11 +3,21 @@
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
 PROJECT = Path(str(workflow.current_basedir)).resolve().parent.parent
+if not (PROJECT / "pipeline_src").is_dir():
+    # Read from a repository, by github() or gitfile(): the package is the installed one.
+    found = find_spec("pipeline_src")
+    PROJECT = Path(found.origin).parent.parent if found else PROJECT
+    if not (PROJECT / "config" / "paper.yaml").is_file():
+        raise SystemExit(
+            "error: the workflow is read from a repository, and its package is not installed from "
+            "a checkout of it; type pip install --editable CHECKOUT"
+        )
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.config.robustness import shifts_of, tried_models
