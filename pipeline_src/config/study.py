@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline_src.config.ablation import Ablation
+from pipeline_src.config.author import Author
 from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.distillation import (
     Distillation,
@@ -52,6 +53,7 @@ class Study(Section):
 
     study: str = Field(pattern=NAME_PATTERN, description="name; results go to results/{study}")
     title: Title = Field(default="", description="heading of the report; empty: the name")
+    author: Author | None = Field(default=None, description="who runs it, for the RO-Crate")
     preset: Literal["authors", "paper"] | None = Field(
         default=None,
         description="authors: every option as in the published code; paper: as in its text; "

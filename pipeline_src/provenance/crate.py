@@ -1,4 +1,4 @@
-"""Packs a study as a self-describing archive (RO-Crate 1.2).
+"""Packs a study as a self-describing archive (Provenance Run Crate 0.5, an RO-Crate 1.1).
 
 The crate's metadata describe every file with its digest, and every step that made one, from the
 manifests beside the results.
@@ -11,6 +11,7 @@ import os
 import shutil
 import zipfile
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from pipeline_src.config import Study
 from pipeline_src.config.setting import acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, sha256_json
+from pipeline_src.modules import PACKAGE
+from pipeline_src.planning.places import REPORT, TABLE_FOLDER
 from pipeline_src.provenance.crate_content import (
     NOT_INCLUDED,
     Action,
@@ -28,6 +31,14 @@ from pipeline_src.provenance.crate_content import (
     read_results,
 )
 from pipeline_src.provenance.crate_descriptions import DESCRIPTIONS, FORMATS
+from pipeline_src.provenance.crate_workflow import (
+    PROFILES,
+    SPECIFICATION,
+    WORKFLOW_PROFILE,
+    Workflow,
+    add_author,
+    workflow_files,
+)
 
 MIT = "https://spdx.org/licenses/MIT"
 PAPER_URL = "https://arxiv.org/abs/2304.05057"
@@ -69,8 +80,9 @@ def write_crate(results: Path, output: Path, license_url: str = MIT) -> None:
     metadata = crate_metadata(content, license_url)
     with atomic_path(output) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_entry("ro-crate-metadata.json"), metadata)
-        for name in content.included:
-            with (results / name).open("rb") as source:
+        sources = {name: PACKAGE.parent / name for name in workflow_files()}
+        for name, path in {**{n: results / n for n in content.included}, **sources}.items():
+            with path.open("rb") as source:
                 entry = _entry(name)
                 entry.file_size = os.fstat(source.fileno()).st_size
                 with archive.open(entry, "w") as target:
@@ -95,24 +107,44 @@ def crate_metadata(content: Content, license_url: str) -> str:
     # Imported late: only writing a crate pays for the library.
     from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
-    crate = ROCrate(version="1.2")
+    crate = ROCrate(version=SPECIFICATION)
+    add = partial(_add, crate)
     files = _add_files(crate, content)
     software = {key: _add_software(crate, key, a) for key, a in _softwares(content).items()}
-    actions = [
-        _add_action(crate, action, files, software[_software_key(action)])
-        for action in content.actions
-    ]
+    licence = _add_license(crate, license_url)
+    workflow = Workflow(crate, add, _add_license(crate, MIT))
+    agent = add_author(add, content.study.author)
+    actions = []
+    for action in content.actions:
+        tool = workflow.tool(action.command, software[_software_key(action)])
+        actions.append(_add_action(crate, action, files, tool))
+    given = [file for key, file in files.items() if not is_inside(key)]
+    steps = list(zip(content.actions, actions, strict=True))
+    runs = workflow.run(steps, agent, given, [files[REPORT], *_tables(files)])
     paper = _add_paper(crate)
     root = crate.root_dataset
+    profiles = [
+        add(url, "CreativeWork", name=name, version=url.rpartition("/")[2])
+        for url, name in PROFILES.items()
+    ]
+    root["conformsTo"] = profiles
+    crate.metadata["conformsTo"] = [
+        {"@id": f"https://w3id.org/ro/crate/{SPECIFICATION}"},
+        {"@id": WORKFLOW_PROFILE},
+    ]
     root["name"] = content.study.title or content.study.study
     root["description"] = _study_description(content.study)
     root["datePublished"] = _newest(content).isoformat(timespec="seconds")
-    root["license"] = _add_license(crate, license_url)
-    root["creator"] = _compact(list(software.values()))
+    root["license"] = licence
+    root["creator"] = _compact([*([agent] if agent is not None else []), *software.values()])
     root["citation"] = paper
-    root["mentions"] = [paper, *(files[name] for name in content.listed), *actions]
+    root["mentions"] = [*runs, paper, *(files[name] for name in content.listed), *actions]
     graph = crate.metadata.generate()
     return json.dumps(graph, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _tables(files: dict[str, Any]) -> list[Any]:
+    return [file for name, file in files.items() if name.startswith(f"{TABLE_FOLDER}/")]
 
 
 def _newest(content: Content) -> datetime:
@@ -136,7 +168,7 @@ def _study_description(study: Study) -> str:
     )
 
 
-def _add(crate: Any, identifier: str, kind: str, **properties: Any) -> Any:
+def _add(crate: Any, identifier: str, kind: str, /, **properties: Any) -> Any:
     """Add a contextual entity; an entity among the properties becomes a link to it. An empty list
     is left out, and a list of one item is replaced by it, as the specification recommends.
     """
