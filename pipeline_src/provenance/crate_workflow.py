@@ -107,6 +107,7 @@ class Workflow:
             properties = {
                 "@type": ["File", "SoftwareSourceCode"],
                 "name": name,
+                "description": "Source of the workflow, as it was when this crate was packed",
                 **_facts(project / name),
             }
             crate.add_file(project / name, name, properties=properties)
