@@ -53,8 +53,8 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Print what a study takes."""
-    from pipeline_src.operations.estimate.power import detectable_lines
     from pipeline_src.operations.estimate.speed import calibrate, speed_of_results
+    from pipeline_src.operations.estimate.statistical_power import detectable_lines
     from pipeline_src.operations.estimate.study import count_slices, estimate, render, trainings
     from pipeline_src.operations.preflight import gpu_wanted, inspect_data
     from pipeline_src.running.gpus import one_gpu

@@ -24,11 +24,11 @@ from pipeline_src.provenance.manifest import write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.finished import is_complete, restore_finished
-from pipeline_src.running.folder_lock import locked
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress import Progress
 from pipeline_src.running.resume_state import StateFiles
+from pipeline_src.running.training_lock import locked
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.training.builder import Inputs
 from pipeline_src.training.stages import set_up, train_stages, write_results

@@ -31,8 +31,8 @@ from training_helpers import SIZE, Files, prepared_data
 
 from pipeline_src.data.store import write_store
 from pipeline_src.planning.places import PREVIOUS_STATE, STATE
-from pipeline_src.running.folder_lock import is_locked
 from pipeline_src.running.resume_state import read_state
+from pipeline_src.running.training_lock import is_locked
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -258,7 +258,7 @@ def test_read_only_results_folder_is_one_line(
         "from pipeline_src.running import training_run\n"
         "from pipeline_src.errors import InputError\n"
         "from pipeline_src.running.interruption import Interruption\n"
-        "from pipeline_src.running.folder_lock import locked\n"
+        "from pipeline_src.running.training_lock import locked\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "try:\n"
         "    with Interruption() as stop, locked(Path(sys.argv[1]), stop):\n"

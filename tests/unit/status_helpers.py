@@ -75,7 +75,7 @@ def held(folder: Path) -> Iterator[None]:
     code = (
         "import sys; from pathlib import Path\n"
         "from pipeline_src.running.interruption import Interruption\n"
-        "from pipeline_src.running.folder_lock import locked\n"
+        "from pipeline_src.running.training_lock import locked\n"
         "with Interruption() as i, locked(Path(sys.argv[1]), i):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

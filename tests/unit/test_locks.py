@@ -17,9 +17,9 @@ from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.launcher import Launcher
 from pipeline_src.running import gpus
-from pipeline_src.running.folder_lock import NAME, is_locked, locked
 from pipeline_src.running.gpus import one_gpu
 from pipeline_src.running.interruption import Interruption
+from pipeline_src.running.training_lock import NAME, is_locked, locked
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another's files")
 NOBODY = 65534

@@ -18,13 +18,13 @@ from pipeline_src.planning.places import MANIFEST, PREVIOUS_STATE, PROGRESS, STA
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.running.finished import is_whole
-from pipeline_src.running.folder_lock import is_locked
 from pipeline_src.running.progress_file import (
     Position,
     TrainingProgress,
     read_progress,
     shown_number,
 )
+from pipeline_src.running.training_lock import is_locked
 
 State = Literal["running", "failed", "stopped", "done", "waiting"]
 STATES: tuple[State, ...] = get_args(State)

@@ -20,8 +20,8 @@ from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.reading import trainings
 from pipeline_src.planning.places import STATE
 from pipeline_src.running import resume_state
-from pipeline_src.running.folder_lock import NAME as LOCK
 from pipeline_src.running.progress import Progress
+from pipeline_src.running.training_lock import NAME as LOCK
 from pipeline_src.training.engine import Epoch
 
 pytest_plugins = ["shared_fixtures", "status_fixtures"]

@@ -15,7 +15,7 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.data.inspection import choose_volumes
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.statistics import detectable_effect
-from pipeline_src.operations.estimate.power import detectable_lines
+from pipeline_src.operations.estimate.statistical_power import detectable_lines
 from pipeline_src.operations.estimate.study import count_slices, estimate
 from pipeline_src.operations.status.reading import plan
 from pipeline_src.planning.places import REPEATED, Places

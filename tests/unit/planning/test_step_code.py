@@ -121,7 +121,7 @@ def test_a_module_shapes_these_steps(module: str, steps: set[str]) -> None:
         "data/sources/acdc.py",
         "running/training_run.py",
         "running/progress.py",
-        "running/folder_lock.py",
+        "running/training_lock.py",
         "running/gpus.py",
         "running/checkpointing.py",
         "running/resume_state.py",

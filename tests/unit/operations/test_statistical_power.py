@@ -8,7 +8,7 @@ import pytest
 
 from pipeline_src.config import check_study
 from pipeline_src.evaluation.statistics import detectable_effect
-from pipeline_src.operations.estimate.power import detectable_lines
+from pipeline_src.operations.estimate.statistical_power import detectable_lines
 
 
 @pytest.mark.parametrize(
