@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pipeline_src.config.networks import AnyNetwork
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, parse_json, read_json, sha256_file
+from pipeline_src.files import atomic_path, open_regular, parse_json, sha256_file
+from pipeline_src.inference.described import read_described
 from pipeline_src.sampling.masks import Mask
 
 CONFIG, WEIGHTS, MASK, SAMPLE = (
@@ -79,17 +80,7 @@ def read_config(folder: Path) -> BundleConfig:
     Raises:
         InputError: it is missing, damaged, or of another kind.
     """
-    path = folder / CONFIG
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        told = content.get("format") if isinstance(content, dict) else None
-        raise InputError(f"{path}: its format is {told!r:.60}, not {FORMAT!r}; it is not a bundle")
-    try:
-        return BundleConfig.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{path}: {where}: {problem['msg']}") from None
+    return read_described(folder / CONFIG, BundleConfig, FORMAT, "it is not a bundle")
 
 
 def write_tensors(

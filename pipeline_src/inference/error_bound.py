@@ -17,13 +17,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
 from pipeline_src.config.error_bounds import Share
 from pipeline_src.config.section import Section
-from pipeline_src.errors import InputError
-from pipeline_src.files import read_json
+from pipeline_src.inference.described import read_described
 
 FORMAT: Literal["sft-kd-recon error bound 1"] = "sft-kd-recon error bound 1"
 #: Of the network's scale, at which a volume's maximum is 1: a pixel is of the foreground where the
@@ -161,12 +160,4 @@ def read_error_bound(path: Path) -> ErrorBound:
     Raises:
         InputError: it is missing, damaged, or of another kind.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path}: is not a bound of errors; make it with the calibrate command")
-    try:
-        return ErrorBound.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{path}: {where}: {problem['msg']}") from None
+    return read_described(path, ErrorBound, FORMAT, "make it with the calibrate command")

@@ -210,7 +210,7 @@ def test_a_bundle_brings_its_bound_without_names(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": "sft-kd-recon bundle 1"}, "is not a bound of errors"),
+        ({"format": "sft-kd-recon bundle 1"}, "make it with the calibrate command"),
         ({"factor": -1}, "factor"),
         ({"factor": None}, "factor"),
         ({"pixels": 1.5}, "pixels"),
