@@ -238,6 +238,7 @@ def _settings(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:
 def bundle(options: argparse.Namespace) -> None:
     """Write or check a bundle."""
     from pipeline_src.inference.bundle import check_bundle, write_bundle
+    from pipeline_src.inference.bundle_files import CONFIG
     from pipeline_src.inference.trained import load_trained
 
     if options.check is not None:
@@ -249,6 +250,11 @@ def bundle(options: argparse.Namespace) -> None:
     if options.model is None:
         raise InputError("bundle: the training's folder is missing")
     trained = load_trained(options.model, options.trained_mask)
+    if (trained.folder / CONFIG).exists():
+        raise InputError(
+            f"{trained.folder}: is a bundle already, and its card tells more than it could of this "
+            "copy; give the folder of the training"
+        )
     more = (options.int8, options.error_bound)
     for remark in write_bundle(trained, options.output, options.licence, *more):
         print(printable(f"warning: {remark}"), file=sys.stderr)

@@ -75,11 +75,6 @@ def write_bundle(
             f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, "
             "whose code it brings along. reconstruct takes the training's folder of any kind"
         )
-    if (trained.folder / CONFIG).exists():
-        raise InputError(
-            f"{trained.folder}: is a bundle already, and its card tells more than it could of this "
-            "copy; give the folder of the training"
-        )
     if is_in_use(output):
         raise InputError(f"--output {output}: something lies there; give a new folder")
     bound = None
