@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline_src import commands
+from pipeline_src.acceleration.fork_client import INTERRUPTED
 from pipeline_src.errors import InputError, Interrupted, in_one_line
 from pipeline_src.files import remove_leftovers
 from pipeline_src.planning.places import manifest_of
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 75
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as head, has stopped reading; Python must not write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

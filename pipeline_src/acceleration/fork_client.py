@@ -31,6 +31,8 @@ FORKED = "SFT_KD_RECON_FORKED"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 #: Number of threads of the server's libraries, which is fixed when they are loaded.
 THREADS = "1"
+#: Exit status of a command that Ctrl-C has ended, as shells have it.
+INTERRUPTED = 130
 #: Seconds to wait for the server's answer.
 PATIENCE = 30.0
 _NUMBER_BYTES = 8
@@ -132,6 +134,10 @@ def end(status: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    if status == INTERRUPTED:
+        # So that who waits sees what has ended it, as of any program.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status)
 
 

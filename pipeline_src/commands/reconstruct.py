@@ -206,10 +206,12 @@ def reconstruct(options: argparse.Namespace) -> Made:
         if (count := sum(volume.domain == domain for volume in volumes))
     )
     already = f", {before} existed already" if before else ""
-    found = f"; {quality}" if (quality := run.summary.quality()) else ""
+    found = f"; {quality}" if (quality := run.overview.quality()) else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}{found}"))
     _warn(
-        options.output, run.summary.worse(), "are farther from the input than the zero-filled image"
+        options.output,
+        run.overview.worse(),
+        "are farther from the input than the zero-filled image",
     )
     _warn(options.output, run.of_other_models(), "that other weights made lie there too")
     step = reconstruct_step(_settings(options, trained), [])

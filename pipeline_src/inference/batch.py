@@ -23,8 +23,8 @@ from pipeline_src.files import (
 )
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
+from pipeline_src.inference.overview import Overview
 from pipeline_src.inference.reconstruct import Result, reconstruct
-from pipeline_src.inference.summary import Summary
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
@@ -82,7 +82,7 @@ class Run:
         self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
         self._trained.network.to(device)
         self._model = trained.told
-        self.summary = Summary([])
+        self.overview = Overview([])
 
     def _refuse_foreign(self, volume: Volume) -> None:
         """Check that no file in the output folder would be overwritten that was not made here.
@@ -154,8 +154,8 @@ class Run:
             for one, key in todo:
                 bar.set_postfix_str(printable(one.volume.name.name))
                 self._make(one, key, bar.update)
-        self.summary = Summary.of((one, self._paths(one.volume)) for one in self._plans)
-        self.summary.write(self._output)
+        self.overview = Overview.of((one, self._paths(one.volume)) for one in self._plans)
+        self.overview.write(self._output)
         return len(todo), len(self._plans) - len(todo)
 
     def inputs(self) -> dict[str, Path]:

@@ -20,8 +20,8 @@ from pipeline_src.inference.error_bound import (
     LEAST,
     Covered,
     ErrorBound,
-    Images,
     Scale,
+    Slice,
     foreground,
     parts_of_scale,
 )
@@ -82,7 +82,9 @@ def calibrate(
     )
 
 
-def _reconstructed(trained: Trained, images: Images) -> Iterator[tuple[Images, Images, Images]]:
+def _reconstructed(
+    trained: Trained, images: NDArray[np.float32]
+) -> Iterator[tuple[Slice, Slice, Slice]]:
     """Slices `(slices, rows, columns)` one by one: as it is, reconstructed, and zero-filled."""
     torch.set_num_threads(trained.config.threads)
     fidelity = data_fidelity(trained.mask)
@@ -92,7 +94,7 @@ def _reconstructed(trained: Trained, images: Images) -> Iterator[tuple[Images, I
         yield from zip(block, made[:, 0].numpy(), zero_filled[:, 0].numpy(), strict=True)
 
 
-def _weighed(trained: Trained, images: Images, origin: Path) -> Scale:
+def _weighed(trained: Trained, images: NDArray[np.float32], origin: Path) -> Scale:
     """The scale whose parts, none of them negative, are nearest to the errors of slices
     `(slices, rows, columns)`, in the sense of least squares.
     """

@@ -33,7 +33,7 @@ SMOOTH, EDGE = 1.5, 1.0
 #: Least scale, so that no factor is infinite.
 LEAST = 1e-6
 
-Images = NDArray[np.float32]
+Slice = NDArray[np.float32]
 
 
 class Scale(Section):
@@ -44,10 +44,11 @@ class Scale(Section):
     edges: NonNegativeFloat = Field(description="gradient of the reconstruction")
     brightness: NonNegativeFloat = Field(description="the reconstruction, smoothed")
 
-    def of(self, image: Images, zero_filled: Images) -> NDArray[np.float64]:
+    def of(self, image: Slice, zero_filled: Slice) -> NDArray[np.float64]:
         """The scale of each pixel of a slice, from its reconstruction and its zero-filled image.
 
-        All three are `(rows, columns)`, at the network's scale.
+        All have one shape, at the network's scale: ``image`` `(rows, columns)`, ``zero_filled`` of
+        the same shape, and the scale of the same shape.
         """
         weights = (self.constant, self.change, self.edges, self.brightness)
         found: NDArray[np.float64] = np.tensordot(weights, parts_of_scale(image, zero_filled), 1)
@@ -97,12 +98,13 @@ class ErrorBound(Section):
         ]
         return self.model_copy(update={"tried_on": tried})
 
-    def of(self, image: Images, zero_filled: Images) -> Images:
+    def of(self, image: Slice, zero_filled: Slice) -> Slice:
         """The bound of each pixel of a slice, from its reconstruction and its zero-filled image.
 
-        All three are `(rows, columns)`, at the network's scale.
+        All have one shape, at the network's scale: ``image`` `(rows, columns)`, ``zero_filled`` of
+        the same shape, and the bound of the same shape.
         """
-        found: Images = (self.factor * self.scale.of(image, zero_filled)).astype(np.float32)
+        found: Slice = (self.factor * self.scale.of(image, zero_filled)).astype(np.float32)
         return found
 
 
@@ -112,10 +114,12 @@ class Bounding:
     def __init__(self, bound: ErrorBound) -> None:
         self._bound, self._pixels, self._within = bound, 0, 0
 
-    def of(self, image: Images, zero_filled: Images, target: Images | None) -> Images:
+    def of(self, image: Slice, zero_filled: Slice, target: Slice | None) -> Slice:
         """The bound of each pixel of a slice, as `ErrorBound.of`; zero where nothing was measured.
 
-        All four are `(rows, columns)`; ``target`` is the true image where it is known.
+        All have one shape: ``image`` `(rows, columns)`, ``zero_filled`` of the same shape, the
+        bound of the same shape, and the true image ``target``, where it is known, of the same
+        shape.
         """
         if not zero_filled.any():
             return np.zeros_like(image)
@@ -132,17 +136,20 @@ class Bounding:
         return told | ({"within": self._within / self._pixels} if self._pixels else {})
 
 
-def foreground(image: Images) -> NDArray[np.bool_]:
+def foreground(image: Slice) -> NDArray[np.bool_]:
     """The pixels of a reconstructed slice for which a bound promises something.
 
-    Both are `(rows, columns)`, the slice at the network's scale.
+    The slice has the shape `(rows, columns)`, at the network's scale, and so has the result, of the
+    same shape.
     """
     found: NDArray[np.bool_] = gaussian_filter(np.abs(image), SMOOTH) > FOREGROUND
     return found
 
 
-def parts_of_scale(image: Images, zero_filled: Images) -> NDArray[np.float64]:
-    """What the scale of a slice `(rows, columns)` consists of: `(4, rows, columns)`."""
+def parts_of_scale(image: Slice, zero_filled: Slice) -> NDArray[np.float64]:
+    """What the scale of a slice consists of: `(4, rows, columns)`; ``image`` is `(rows, columns)`,
+    and ``zero_filled`` of the same shape.
+    """
     image, zero_filled = image.astype(np.float64), zero_filled.astype(np.float64)
     return np.stack(
         [

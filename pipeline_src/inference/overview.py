@@ -14,7 +14,7 @@ from pipeline_src.planning.places import RECONSTRUCTIONS
 
 
 @dataclass(frozen=True)
-class Summary:
+class Overview:
     """The results of one command.
 
     Attributes:
@@ -25,7 +25,7 @@ class Summary:
     results: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, made: Iterable[tuple[Plan, Sequence[Path]]]) -> Summary:
+    def of(cls, made: Iterable[tuple[Plan, Sequence[Path]]]) -> Overview:
         """From the plan of each result and its files: facts, contact sheet, image ..."""
         found = []
         for plan, (facts, _, image, *_) in made:
