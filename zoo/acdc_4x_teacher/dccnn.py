@@ -219,10 +219,13 @@ def _refuse_changed(folder: Path) -> None:
     pairs = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
     listed = {name: digest for digest, _, name in pairs}
     for name in ("config.json", "mask.safetensors", "model.safetensors"):
-        _refuse_endless(folder / name)
-        content = (folder / name).read_bytes() if (folder / name).exists() else b""
+        try:
+            _refuse_endless(folder / name)
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise ValueError(f"{folder / name}: cannot be read ({error})") from None
         if hashlib.sha256(content).hexdigest() != listed.get(name):
-            raise ValueError(f"{folder / name}: is missing, or not as it was written")
+            raise ValueError(f"{folder / name}: is not as it was written (its digest differs)")
 
 
 def _config(path: Path) -> dict[str, Any]:

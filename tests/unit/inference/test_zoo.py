@@ -17,6 +17,7 @@ BUNDLES = sorted(path.parent for path in ZOO.glob("*/config.json"))
 def test_a_released_bundle_is_whole_and_computes_its_sample(bundle: Path) -> None:
     found = check_bundle(bundle)
     assert any(line.startswith("torch ") for line in found)
+    assert not any("is not this version's" in line for line in found)
     assert sum(path.stat().st_size for path in bundle.iterdir()) < 2 << 20
     card = (bundle / "README.md").read_text()
     assert "CC-BY-NC-SA-4.0" in card
