@@ -157,7 +157,8 @@ def _public(manifest: Manifest, path: Path, results: Path, data_root: Path) -> d
 
     def place_of(given: str) -> str:
         place = Path(os.path.normpath(path.parent / given))
-        if place.is_relative_to(results):
+        # Of records that were archived before, the place is told already.
+        if place.is_relative_to(results) or given.startswith(f"/{DATA_ROOT}/"):
             return given
         inside = place.is_relative_to(data_root)
         below = place.relative_to(data_root) if inside else Path(place.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -40,13 +40,13 @@ def error_bounds_table(
         first = found.iloc[0]
         title = full_title(*split_model_name(name))
         rows[f"{labels.title(dataset, acceleration)}, {title}"] = {
-            "Pixels promised": f"{first['pixels']:.0%}",
-            "Pixels found": _share(found["pixels_found"]),
-            "Patients promised": f"{first['patients']:.0%}",
-            "Patients found": _share(found["patients_found"]),
+            "Pixels promised": _percent(first["pixels"]),
+            "Pixels found": _spread(found["pixels_found"], _percent),
+            "Patients promised": _percent(first["patients"]),
+            "Patients found": _spread(found["patients_found"], _percent),
             "Test patients": f"{first['test_patients']:d}",
             "Calibrated on": f"{first['calibration_patients']:d}",
-            "Width": _number(found["width"]),
+            "Width": _spread(found["width"], "{:.1f}".format),
         }
     layout = pd.DataFrame.from_dict(rows, orient="index")
     layout.columns.name = "Model"
@@ -76,19 +76,15 @@ def _row(bound: ErrorBound, path: Path, labels: Labels) -> dict[str, object]:
     }
 
 
-def _share(values: pd.Series) -> str:
-    return _spread(values, "{:.0%}")
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
-def _number(values: pd.Series) -> str:
-    return _spread(values, "{:.1f}")
-
-
-def _spread(values: pd.Series, form: str) -> str:
+def _spread(values: pd.Series, text: Callable[[float], str]) -> str:
     """The mean, and where there are several, the least and the largest."""
     if values.isna().any():
         return MISSING
-    mean = form.format(values.mean())
+    mean = text(values.mean())
     if len(values) == 1:
         return mean
-    return f"{mean} ({form.format(values.min())} to {form.format(values.max())})"
+    return f"{mean} ({text(values.min())} to {text(values.max())})"

@@ -271,8 +271,8 @@ def test_the_table_has_a_row_per_model_over_its_seeds(
     assert list(tidy["patients_found"]) == [1, 0]
     assert list(layout.index) == ["Tiny phantom 4x, Student"]
     row: pd.Series = layout.iloc[0]
-    assert row["Pixels promised"] == "90%"
-    assert list(row.filter(like="found")) == ["90% (85% to 95%)", "50% (0% to 100%)"]
+    assert row["Pixels promised"] == "90 %"
+    assert list(row.filter(like="found")) == ["90 % (85 % to 95 %)", "50 % (0 % to 100 %)"]
     assert "validation patients" in " ".join(notes)
     with pytest.raises(InputError, match="of the data set 'tiny', not of other"):
         error_bounds_table(paths, Labels({"other": DatasetLabel("Other")}, ("4x",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import lzma
 import os
 import tarfile
@@ -19,7 +20,8 @@ from pipeline_src.errors import InputError
 from pipeline_src.operations.doctor.machine import examine
 from pipeline_src.planning.reported import of_study
 from pipeline_src.provenance import restoring
-from pipeline_src.provenance.archive import RECORDS, recorded_files
+from pipeline_src.provenance.archive import RECORDS, _public, recorded_files
+from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.provenance.restoring import unpack
 
 Output = pytest.CaptureFixture[str]
@@ -228,3 +230,16 @@ def test_only_the_studys_tables_are_read_and_names_are_printable(
     os.mkfifo(kept / "tables" / "main.md")
     with pytest.raises(InputError, match=r"main\.md: cannot be read \(is a pipe"):
         restoring.changed_tables(kept, results)
+
+
+def test_places_of_given_files_are_kept_over_two_archives(tmp_path: Path) -> None:
+    """Below the data's folder first; what was archived once has no such folder any more."""
+    results, data = tmp_path / "results", tmp_path / "scans"
+    given = {"path": "../scans/acdc/a/1.nii", "sha256": "0" * 64, "size": 1, "modified": 1}
+    path = results / "volumes.manifest.json"
+    path.parent.mkdir()
+    told: dict[str, Any] = {"inputs": {"volumes/0": given}, "runs": []}
+    for folder in (data, tmp_path / "gone"):
+        path.write_text(json.dumps(told))
+        told = _public(Manifest.read(path, "inputs", "runs"), path, results, folder)
+        assert told["inputs"]["volumes/0"]["path"] == "/data/acdc/a/1.nii"
