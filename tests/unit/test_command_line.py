@@ -10,6 +10,7 @@ import pytest
 
 from pipeline_src import commands
 from pipeline_src.cli import main
+from pipeline_src.provenance.crate_workflow import STEPS
 
 
 def added() -> dict[str, argparse.ArgumentParser]:
@@ -42,3 +43,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:4] == "    "
     }
     assert added().keys() <= listed
+
+
+def test_the_steps_of_a_crate_are_commands() -> None:
+    assert set(STEPS) <= set(added())
