@@ -77,8 +77,15 @@ class Run:
         if (path := options.error_bound) is not None:
             self._bound = read_error_bound(path)
             refuse_other_network(self._bound, path, trained)
+        claimed: dict[Path, Path] = {}
         for volume in volumes:
             self._refuse_foreign(volume)
+            for path in self._paths(volume):
+                other = claimed.setdefault(path, volume.path)
+                if other != volume.path:
+                    raise InputError(
+                        f"{volume.path}: its output {path.name} would be that of {other}; rename it"
+                    )
         self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
         self._trained.network.to(device)
         self._model = trained.told

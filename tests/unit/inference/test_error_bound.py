@@ -188,6 +188,18 @@ def test_a_bound_of_other_weights_is_refused(
         assert said in one_line(capsys.readouterr().err)
 
 
+def test_no_image_takes_the_place_of_anothers_bound(
+    calibrated: tuple[Model, Path], tmp_path: Path, capsys: Output
+) -> None:
+    model, bound = calibrated
+    for name in ("scan", "scan.error-bound"):
+        np.save(tmp_path / f"{name}.npy", blobs(SIZE, SIZE, 1))
+    given = (*tmp_path.glob("scan*.npy"), "--error-bound", bound)
+    assert model.reconstruct(tmp_path / "out", *given) == 2
+    assert "its output scan.error-bound.npy would be that of" in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_bundle_brings_its_bound_without_names(
     calibrated: tuple[Model, Path], tmp_path: Path
 ) -> None:
