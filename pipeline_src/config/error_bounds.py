@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline_src.config.robustness import usual_models
 from pipeline_src.config.section import Section, refuse_repeats
+from pipeline_src.config.study_checks import refuse_unknown
 
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
@@ -82,11 +83,7 @@ def refuse_impossible_bounds(study: Study) -> None:
     if section is None:
         return
     for name in section.models or []:
-        if name not in study.model_names():
-            raise ValueError(
-                f"evaluation.error_bounds.models: {name!r} is not among the study's "
-                f"{', '.join(study.model_names())}"
-            )
+        refuse_unknown("evaluation.error_bounds.models", name, study.model_names())
     needed = patients_needed(section.patients)
     for name, dataset in study.datasets.items():
         if dataset.report_on == "validation":

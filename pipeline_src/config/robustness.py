@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from pipeline_src.config.section import Section, refuse_repeats
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Family, Shift
+from pipeline_src.config.study_checks import refuse_unknown
 
 if TYPE_CHECKING:
     from pipeline_src.config.study import Study
@@ -138,10 +139,7 @@ def refuse_impossible_shifts(study: Study) -> None:
         return
     for key, known in (("models", study.model_names()), ("datasets", list(study.datasets))):
         for name in getattr(section, key) or []:
-            if name not in known:
-                raise ValueError(
-                    f"robustness.{key}: {name!r} is not among the study's {', '.join(known)}"
-                )
+            refuse_unknown(f"robustness.{key}", name, known)
     matrices = {name: dataset.preparation.matrix for name, dataset in study.datasets.items()}
     for other in section.datasets:
         for name, matrix in matrices.items():

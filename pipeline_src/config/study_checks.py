@@ -63,7 +63,7 @@ def refuse_unknown_ablated(study: Study) -> None:
             ("accelerations", study.accelerations),
         ):
             for value in getattr(ablation, key) or []:
-                _refuse_unknown(f"ablations.{name}.{key}", value, known)
+                refuse_unknown(f"ablations.{name}.{key}", value, known)
         for model in ablation.models:
             if model not in study.model_names():
                 raise ValueError(
@@ -87,10 +87,15 @@ def refuse_unknown_reconstructing(study: Study) -> None:
         ):
             value = getattr(one, key)
             if value is not None:
-                _refuse_unknown(f"reconstruct.{name}.{key}", value, known)
+                refuse_unknown(f"reconstruct.{name}.{key}", value, known)
 
 
-def _refuse_unknown(key: str, value: object, known: Sequence[object]) -> None:
+def refuse_unknown(key: str, value: object, known: Sequence[object]) -> None:
+    """Refuse a value that is not one of the study's.
+
+    Raises:
+        ValueError: the line names the key.
+    """
     if value not in known:
         raise ValueError(f"{key}: {value!r} is not among the study's {', '.join(map(str, known))}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
@@ -102,18 +103,20 @@ def _refuse_unreadable(folder: Path, parts: Sequence[str]) -> None:
     """
     if not parts:
         return
-    anywhere = parts[0] == "**"
+    first, *deeper = parts
     try:
-        inside = [path for path in folder.iterdir() if not is_hidden(Path(path.name))]
+        # Its entries know what they are, so that no file is asked.
+        with os.scandir(folder) as found:
+            inside = [entry for entry in found if not is_hidden(Path(entry.name))]
     except PermissionError:
         raise InputError(f"{folder}: may not be read (no permission)") from None
     except OSError:
         return  # no folder, or none any more
-    for path in inside:
-        if path.is_dir() and not path.is_symlink() and anywhere:
-            _refuse_unreadable(path, parts)
-        elif len(parts) > 1 and path.is_dir() and fnmatch(path.name, parts[0]):
-            _refuse_unreadable(path, parts[1:])
+    for entry in inside:
+        if first == "**" and entry.is_dir(follow_symlinks=False):
+            _refuse_unreadable(folder / entry.name, parts)
+        elif deeper and fnmatch(entry.name, first) and entry.is_dir():
+            _refuse_unreadable(folder / entry.name, deeper)
 
 
 def name_when_finished(path: Path) -> str:

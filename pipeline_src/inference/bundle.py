@@ -193,6 +193,6 @@ def _check_sums(folder: Path) -> None:
     for name in (*NEEDED, *sums):
         if name not in there:
             raise InputError(f"{folder}: {name} is missing; the bundle is not whole")
-    refuse_changed(folder, (*NEEDED, *sums))
+    refuse_changed(folder, dict.fromkeys((*NEEDED, *sums)))
     if added := sorted(there - set(sums)):
         raise InputError(f"{folder}: {added[0]} is not part of the bundle (not in {SUMS})")
