@@ -88,8 +88,8 @@ class Workflow:
             identifier={"@id": SNAKEMAKE},
             url={"@id": SNAKEMAKE},
         )
-        project = PACKAGE.parent
-        self.files = workflow_files(project)
+        project, version = PACKAGE.parent, f"commit {git_commit() or 'not known'}"
+        files = workflow_files(project)
         self.main = crate.add_file(
             project / MAIN,
             MAIN,
@@ -100,15 +100,15 @@ class Workflow:
                 "reports; as it was when this crate was packed",
                 "programmingLanguage": {"@id": language.id},
                 "license": {"@id": licence.id},
-                **_facts(project / MAIN),
+                **_facts(project / MAIN, version),
             },
         )
-        for name in self.files[1:]:
+        for name in files[1:]:
             properties = {
                 "@type": ["File", "SoftwareSourceCode"],
                 "name": name,
                 "description": "Source of the workflow, as it was when this crate was packed",
-                **_facts(project / name),
+                **_facts(project / name, version),
             }
             crate.add_file(project / name, name, properties=properties)
         crate.root_dataset["mainEntity"] = self.main
@@ -208,10 +208,9 @@ def _times(actions: Sequence[Action]) -> dict[str, str]:
     return {key: at.isoformat(timespec="seconds") for key, at in found.items() if at}
 
 
-def _facts(path: Path) -> dict[str, str]:
+def _facts(path: Path, version: str) -> dict[str, str]:
     told = {"contentSize": str(path.stat().st_size), "sha256": sha256_file(path)}
-    commit = git_commit() or "not known"
-    return told | {"encodingFormat": "text/plain", "version": f"commit {commit}"}
+    return told | {"encodingFormat": "text/plain", "version": version}
 
 
 def add_author(add: Any, author: Author | None) -> Any:
