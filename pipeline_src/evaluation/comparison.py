@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -15,7 +15,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.pairing import TRAINED_ON
 from pipeline_src.evaluation.statistics import (
     Array,
-    bootstrap_interval,
+    bootstrap_intervals,
     detectable_effect,
     equivalence_p,
     exceeds_p,
@@ -127,11 +127,6 @@ class _Tested:
             return math.nan
         return exceeds_p(-sign * self.matrix, -margin, self.overlap)
 
-    def interval(self, seed: int, level: float) -> tuple[float, float]:
-        if self.overlap:
-            return resampled_interval(self.matrix, self.overlap, level=level)
-        return bootstrap_interval(self.matrix, seed=seed, level=level)
-
 
 @dataclass(frozen=True)
 class Estimated:
@@ -155,7 +150,7 @@ def estimate_mean(differences: pd.DataFrame, *, seed: int, level: float = 0.95) 
     if not _is_whole(differences):
         raise InputError("a difference is missing or no finite number")
     tested = _Tested.of(differences, (0, 0))
-    low, high = tested.interval(seed, level)
+    [(low, high)] = _intervals([tested], seed, level)
     mean = float(tested.matrix.mean())
     return Estimated(mean, low, high, tested.patients, len(tested.matrix), tested.scope)
 
@@ -203,11 +198,12 @@ def compare_family(
         ]
     )
     p_equivalence = holm([t.p_equivalence(margin) for t in tested])
+    intervals = _intervals(tested, seed, 1 - alpha)
     compared = {}
     for k, (label, test) in enumerate(zip(pairs, tested, strict=True)):
         matrix = test.matrix
         effect = float(matrix.mean())
-        low, high = test.interval(seed, 1 - alpha)
+        low, high = intervals[k]
         reason = _too_few(len(matrix), test.patients, enough, len(pairs))
         verdict: Verdict = "cannot tell"
         if not reason:
@@ -241,6 +237,16 @@ def compare_family(
             reason=reason,
         )
     return compared
+
+
+def _intervals(tested: Sequence[_Tested], seed: int, level: float) -> list[tuple[float, float]]:
+    """Of each mean, over what it is tested for; ``seed`` is that of the bootstrap."""
+    independent = [t.matrix for t in tested if not t.overlap]
+    drawn = iter(bootstrap_intervals(independent, seed=seed, level=level))
+    return [
+        resampled_interval(t.matrix, t.overlap, level=level) if t.overlap else next(drawn)
+        for t in tested
+    ]
 
 
 def _has_own_splits(differences: pd.DataFrame) -> bool:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
@@ -51,7 +53,6 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             )
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
-        _check_numbers(path, table)
         # An empty cell or a missing column means the study as configured, the only volume of a
         # patient, or unknown data.
         for column in ("variant", "frame", "data", "mask", "repeated"):
@@ -61,45 +62,50 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
             if column not in table:
                 table[column] = float("nan")
         tables.append(table)
-    _check_one_source(paths, tables)
-    return pd.concat(tables, ignore_index=True)
+    together = pd.concat(tables, ignore_index=True)
+    # Together, since a study has thousands of short files.
+    file = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    _check_numbers(together, file, paths)
+    _check_one_source(together, file, paths)
+    return together
 
 
-def _check_numbers(path: Path, table: pd.DataFrame) -> None:
+def _check_numbers(table: pd.DataFrame, file: NDArray[np.int64], paths: Sequence[Path]) -> None:
     """Refuse impossible numbers, as in a damaged file: they would distort a mean or crash the
-    computation.
+    computation. ``file`` is that of ``paths`` from which a row is.
     """
     seeds = table["seed"].dropna()
     if len(odd := seeds[~((seeds % 1 == 0) & (seeds.abs() < MOST_SEED))]):
+        path = paths[file[odd.index[0]]]
         raise InputError(f"{path}: seed {odd.iloc[0]:g} is not a seed; seeds are whole numbers")
     for metric, described in METRICS.items():
         values, (low, high) = table[metric], described.possible
         # A slice that is reconstructed without error has an infinite PSNR.
         beyond = (values.abs() > LARGEST) & (values != math.inf)
         if len(odd := values[beyond | (values < low - ROUNDING) | (values > high + ROUNDING)]):
+            path = paths[file[odd.index[0]]]
             raise InputError(f"{path}: {metric} {odd.iloc[0]:g} is beyond what can be measured")
 
 
-def _check_one_source(paths: Sequence[Path], tables: Sequence[pd.DataFrame]) -> None:
+def _check_one_source(table: pd.DataFrame, file: NDArray[np.int64], paths: Sequence[Path]) -> None:
     """Check that one data set was measured on the same data, and one setting with the same mask, as
-    far as the files record it.
+    far as the files record it. ``file`` is that of ``paths`` from which a row is.
     """
     first: dict[tuple[str, ...], tuple[Path, object]] = {}
-    for path, table in zip(paths, tables, strict=True):
-        told = table[["dataset", "acceleration", "seed", "repeated", *SOURCE]].drop_duplicates()
-        for dataset, acceleration, seed, repeated, data, mask, sampled in told.itertuples(
-            index=False
-        ):
-            _agree(first, (dataset, "repeats"), path, repeated or "seed", "by other repeats than")
-            of_seed = f" seed {seed:.0f}"
-            store = f"{dataset}{of_seed * ('split' in repeated)}"
-            setting = f"{dataset} {acceleration}{of_seed * ('mask' in repeated)}"
-            if data:
-                _agree(first, (store,), path, data, "on other data than")
-            if mask:
-                _agree(first, (setting, "mask"), path, mask, "with another mask than")
-            if pd.notna(sampled):
-                _agree(first, (setting,), path, round(sampled, 9), "with another mask than")
+    told = table[["dataset", "acceleration", "seed", "repeated", *SOURCE]].drop_duplicates()
+    rows = zip(file[told.index], told.itertuples(index=False), strict=True)
+    for of, (dataset, acceleration, seed, repeated, data, mask, sampled) in rows:
+        path = paths[of]
+        _agree(first, (dataset, "repeats"), path, repeated or "seed", "by other repeats than")
+        of_seed = f" seed {seed:.0f}"
+        store = f"{dataset}{of_seed * ('split' in repeated)}"
+        setting = f"{dataset} {acceleration}{of_seed * ('mask' in repeated)}"
+        if data:
+            _agree(first, (store,), path, data, "on other data than")
+        if mask:
+            _agree(first, (setting, "mask"), path, mask, "with another mask than")
+        if pd.notna(sampled):
+            _agree(first, (setting,), path, round(sampled, 9), "with another mask than")
 
 
 def _agree(

@@ -27,9 +27,8 @@ class Measured:
 
     Attributes:
         name: the model, its training and its variant.
-        volumes: seed, patient and frame of each row.
-        seeds: those that there are.
-        scans: patient and frame of all volumes, each once.
+        seeds: those that there are, in order.
+        scans: patient and frame of all volumes, each once, in order.
 
     Raises:
         NotMeasuredError: there is no seed.
@@ -47,25 +46,27 @@ class Measured:
         if rows["seed"].isna().any():
             raise NotMeasuredError(f"{self.name}: has no seed; only trained models are compared")
         self.settings = {
-            column: set(rows[column].astype(str)) for column in ("dataset", "acceleration", "part")
+            column: set(map(str, rows[column].unique()))
+            for column in ("dataset", "acceleration", "part")
         }
         require_one_setting(self.settings)
         frames = rows["frame"].astype(object).fillna("").astype(str)
-        seeds, patients = rows["seed"].astype(int), rows["patient"].astype(str)
-        given: list[Volume] = list(zip(seeds, patients, frames, strict=True))
-        order = sorted(range(len(given)), key=given.__getitem__)
-        self.volumes = [given[k] for k in order]
-        twice = [b for a, b in zip(self.volumes, self.volumes[1:], strict=False) if a == b]
-        if twice:
-            raise InputError(f"{self.name}: measured more than once: {_listed(twice)}")
-        self._rows = rows.iloc[order]
-        self.seeds = sorted({seed for seed, *_ in self.volumes})
-        self.scans = sorted({(patient, frame) for _, patient, frame in self.volumes})
-        row, column = ({one: k for k, one in enumerate(all_)} for all_ in (self.seeds, self.scans))
-        self._at = (
-            np.array([row[seed] for seed, *_ in self.volumes]),
-            np.array([column[patient, frame] for _, patient, frame in self.volumes]),
+        given = list(zip(rows["patient"].astype(str).tolist(), frames.tolist(), strict=True))
+        self.scans = sorted(set(given))
+        column = {scan: k for k, scan in enumerate(self.scans)}
+        seeds, self._row = np.unique(rows["seed"].astype(int), return_inverse=True)
+        self._column = np.array([column[scan] for scan in given])
+        order = np.lexsort((self._column, self._row))
+        self._rows, self._row, self._column = (
+            rows.iloc[order],
+            self._row[order],
+            self._column[order],
         )
+        self.seeds: list[int] = seeds.tolist()
+        again = (np.diff(self._row) == 0) & (np.diff(self._column) == 0)
+        if again.any():
+            twice = self._volumes(1 + np.flatnonzero(again))
+            raise InputError(f"{self.name}: measured more than once: {_listed(twice)}")
 
     @cached_property
     def trained_on(self) -> NDArray[np.float64] | None:
@@ -97,14 +98,30 @@ class Measured:
         if metric not in self._rows:
             raise InputError(f"no metric {metric!r} in the metrics")
         values = self._rows[metric].to_numpy(np.float64)
-        infinite = [self.volumes[k] for k in np.flatnonzero(~np.isfinite(values))]
+        infinite = self._volumes(np.flatnonzero(~np.isfinite(values)))
         if infinite:
             raise NotMeasuredError(
                 f"{self.name}: {metric} is not a finite number: {_listed(infinite)}"
             )
         matrix = np.full((len(self.seeds), len(self.scans)), np.nan)
-        matrix[self._at] = values
+        matrix[self._row, self._column] = values
         return matrix
+
+    def lacking(self, other: Measured) -> list[Volume]:
+        """What another model is measured on and this one is not."""
+        if (
+            (self.seeds, self.scans) == (other.seeds, other.scans)
+            and np.array_equal(self._row, other._row)
+            and np.array_equal(self._column, other._column)
+        ):
+            return []
+        known = set(self._volumes())
+        return [volume for volume in other._volumes() if volume not in known]
+
+    def _volumes(self, which: NDArray[np.int64] | slice = slice(None)) -> list[Volume]:
+        """Seed, patient and frame of some rows."""
+        cells = zip(self._row[which].tolist(), self._column[which].tolist(), strict=True)
+        return [(self.seeds[row], *self.scans[column]) for row, column in cells]
 
 
 def paired_differences(first: Measured, second: Measured, metric: str) -> pd.DataFrame:
@@ -122,7 +139,7 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     require_one_setting({c: first.settings[c] | second.settings[c] for c in first.settings})
     differences = {m: m.values(metric) for m in (first, second)}
     for one, other in ((first, second), (second, first)):
-        if one.volumes != other.volumes and (missing := _lacking(one, other)):
+        if missing := one.lacking(other):
             gap = f"{one.name}: not measured, but {other.name} is: {_listed(missing)}"
             raise NotMeasuredError(gap)
     trained_on, seeds, scans = first.trained_on, first.seeds, first.scans
@@ -146,11 +163,6 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     return pd.DataFrame(
         means, index=index, columns=pd.Index(patients.astype(object), name="patient")
     )
-
-
-def _lacking(one: Measured, other: Measured) -> list[Volume]:
-    known = set(one.volumes)
-    return [volume for volume in other.volumes if volume not in known]
 
 
 def require_one_setting(settings: Mapping[str, set[str]]) -> None:

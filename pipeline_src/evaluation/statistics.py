@@ -86,26 +86,58 @@ def bootstrap_interval(
     residual, in 99 % if only the residual varies; for 10 patients whose differences are strongly
     skewed (exponential) in 90 %. `test_statistics_simulated.py` checks this.
     """
-    if matrix.size == 1:
-        return math.nan, math.nan
+    return bootstrap_intervals([matrix], seed=seed, resamples=resamples, level=level)[0]
+
+
+def bootstrap_intervals(
+    matrices: Sequence[Array], *, seed: int, resamples: int = 10_000, level: float = 0.95
+) -> list[tuple[float, float]]:
+    """The `bootstrap_interval` of each matrix, the same as alone; those of one shape are resampled
+    together, which takes a fraction of the time.
+    """
+    found = [(math.nan, math.nan)] * len(matrices)
     tail = (1 - level) / 2
-    means = np.full(resamples, matrix.mean())
-    factors = list(_factors(matrix))
-    draws = _resampled(seed, resamples, tuple(len(deviations) for deviations in factors))
-    for deviations, drawn in zip(factors, draws, strict=True):
-        n = len(deviations)
-        stretch = math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail)
-        means += stretch * deviations[drawn].mean(axis=1)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    for shape in {matrix.shape for matrix in matrices if matrix.size > 1}:
+        where = [k for k, matrix in enumerate(matrices) if matrix.shape == shape]
+        means = np.array([matrices[k].mean() for k in where])[:, None]
+        draws = _draws(seed, resamples, tuple(n for n in shape if n > 1))
+        factors = zip(*(_factors(matrices[k]) for k in where), strict=True)
+        for deviations, drawn in zip(factors, draws, strict=True):
+            n = len(drawn)
+            stretch = math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail)
+            summable = np.array([_summed_exactly(one) for one in deviations])
+            means = means + stretch / n * (summable @ drawn)
+        low, high = np.quantile(means, [tail, 1 - tail], axis=1)
+        for at, k in enumerate(where):
+            found[k] = float(low[at]), float(high[at])
+    return found
+
+
+def _summed_exactly(deviations: Array) -> Array:
+    """Deviations `(n,)`, rounded by less than n / 2^52 of the largest, so that every sum of n of
+    them is exact: it is the same in any order, beside any others and on any machine.
+    """
+    largest = float(np.abs(deviations).max())
+    if not largest:
+        return deviations
+    step = 2.0 ** (math.frexp(largest * len(deviations))[1] - 52)
+    return np.round(deviations / step) * step
 
 
 # Of a study nearly all comparisons have the same size, and drawing takes longer than the rest.
 @lru_cache(maxsize=2)
-def _resampled(seed: int, resamples: int, sizes: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """Levels drawn with replacement, `(resamples, size)` of each factor."""
+def _draws(seed: int, resamples: int, sizes: tuple[int, ...]) -> list[Array]:
+    """How often each level of each factor is drawn when as many as there are are drawn with
+    replacement, `(size, resamples)` of each factor.
+    """
     rng = np.random.default_rng(seed)
-    return [rng.integers(size, size=(resamples, size)) for size in sizes]
+    counts = []
+    for size in sizes:
+        drawn = rng.integers(size, size=(resamples, size))
+        drawn += np.arange(resamples)[:, None] * size
+        counted = np.bincount(drawn.ravel(), minlength=resamples * size)
+        counts.append(counted.reshape(resamples, size).T.astype(np.float64))
+    return counts
 
 
 def resampled_interval(

@@ -11,7 +11,7 @@ import pytest
 from hostile_text import IDS, TITLES, drawn_ids
 
 from pipeline_src.errors import InputError
-from pipeline_src.tabular import csv_text, read_rows, write_rows
+from pipeline_src.tabular import csv_text, read_rows, write_long, write_rows
 
 
 def table_of(ids: list[str]) -> pd.DataFrame:
@@ -30,6 +30,20 @@ def test_text_and_numbers_read_back_as_they_were(seed: int, tmp_path: Path) -> N
     assert list(found["frame"]) == ids[::-1]
     assert found["count"].dtype == "int64"
     pd.testing.assert_series_equal(found["v"], table["v"], check_exact=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_long_form_is_that_of_the_melted_table(seed: int, tmp_path: Path) -> None:
+    ids = ["", *drawn_ids(random.Random(seed), 30)]
+    # Every second seed without carriage returns, with which texts are quoted.
+    table = table_of([text.replace("\r", "") for text in ids] if seed % 2 else ids)
+    table["w"] = [math.inf, *(1 / 3 - 0.1 * k for k in range(len(ids) - 1))]
+    write_long(tmp_path / "long.csv", table, ["v", "w"], "metric")
+    others = ["patient", "count", "frame"]
+    melted = table.reset_index().melt(["index", *others], ["v", "w"], "metric", "value")
+    melted = melted.sort_values(["index", "metric"]).drop(columns="index")
+    write_rows(tmp_path / "melted.csv", melted)
+    assert (tmp_path / "long.csv").read_bytes() == (tmp_path / "melted.csv").read_bytes()
 
 
 @pytest.mark.parametrize("text", [*IDS, *TITLES])

@@ -60,7 +60,8 @@ def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
 
 
 def _scans(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(zip(rows["patient"], rows["frame"], strict=True)))
+    volumes = zip(rows["patient"].tolist(), rows["frame"].tolist(), strict=True)
+    return list(dict.fromkeys(volumes))
 
 
 def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from pipeline_src.reporting.tables.ablations import ablation_layout, ablation_no
 from pipeline_src.reporting.tables.answers import answer_layout, answer_notes, answer_table
 from pipeline_src.reporting.tables.cost import cost_table
 from pipeline_src.reporting.tables.differences import (
+    TESTED,
     TESTED_MORE,
     difference_layout,
     difference_notes,
@@ -40,7 +41,7 @@ from pipeline_src.reporting.tables.missing import (
     measured_notes,
     value_notes,
 )
-from pipeline_src.reporting.tables.numbers import write_tidy
+from pipeline_src.reporting.tables.numbers import write_numbers
 from pipeline_src.reporting.tables.paper import (
     cell_layout,
     cell_table,
@@ -89,7 +90,7 @@ def write_study_tables(
         tables[name] = MEASURED_TABLES[name](files, volumes, labels)
     # First, since it refuses duplicates.
     numbers = folder / "all_numbers.csv"
-    write_tidy(volumes, numbers)
+    write_numbers(volumes, numbers)
     written = []
     for name, (tidy, layout, notes) in tables.items():
         written += write_table(folder / name, tidy, layout, notes)
@@ -102,8 +103,11 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
     own = volumes[volumes["variant"] == ""]
     lacking = measured_notes(own, labels)
     notes = table_notes(main, labels)
-    differences = difference_table(volumes, labels)
-    more = difference_table(volumes, labels, TESTED_MORE)
+    compared = difference_table(volumes, labels, (*TESTED, *TESTED_MORE))
+    differences, more = (
+        compared[compared["metric"].isin(metrics)].reset_index(drop=True)
+        for metrics in (TESTED, TESTED_MORE)
+    )
     answers = answer_table(differences, labels)
     claims = claim_table(main, differences, labels, paper)
     gaps, cells = gap_table(main), cell_table(main, labels, paper)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline_src.evaluation import comparison
-from pipeline_src.evaluation.statistics import bootstrap_interval
+from pipeline_src.evaluation.statistics import bootstrap_intervals
 
 Array = NDArray[np.float64]
 QUICK = settings(max_examples=25, deadline=None)
@@ -43,5 +43,5 @@ def three_errors(rate: float, studies: int) -> float:
 def fewer_resamples(patch: pytest.MonkeyPatch, resamples: int) -> None:
     """Make the intervals of comparisons quick."""
     patch.setattr(
-        comparison, "bootstrap_interval", partial(bootstrap_interval, resamples=resamples)
+        comparison, "bootstrap_intervals", partial(bootstrap_intervals, resamples=resamples)
     )

@@ -45,10 +45,10 @@ PATIENTS = 12
 def quick_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the bootstrap, which takes long and depends on the order of the patients."""
 
-    def ends(matrix: Array, **_: object) -> tuple[float, float]:
-        return float(matrix.min()), float(matrix.max())
+    def ends(matrices: list[Array], **_: object) -> list[tuple[float, float]]:
+        return [(float(matrix.min()), float(matrix.max())) for matrix in matrices]
 
-    monkeypatch.setattr(comparison, "bootstrap_interval", ends)
+    monkeypatch.setattr(comparison, "bootstrap_intervals", ends)
 
 
 def metrics_of(patients: list[str], datasets: list[str], frames: list[str]) -> pd.DataFrame:

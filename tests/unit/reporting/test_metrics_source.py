@@ -12,8 +12,8 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import main_table, table_notes
-from pipeline_src.reporting.tables.numbers import tidy_numbers
-from pipeline_src.tabular import write_rows
+from pipeline_src.reporting.tables.numbers import write_numbers
+from pipeline_src.tabular import read_rows, write_rows
 
 STORE, OTHER = "0123456789ab", "123456789012"
 
@@ -37,7 +37,8 @@ def test_files_without_the_columns_are_read_beside_those_with_them(tmp_path: Pat
     found = read_metrics(written(tmp_path, {}, told(OTHER, 0.25), told("", None)))
     assert found["data"].tolist() == ["", "", OTHER, OTHER, "", ""]
     assert found["sampled"].isna().tolist() == [True, True, False, False, True, True]
-    numbers = tidy_numbers(found)
+    write_numbers(found, tmp_path / "numbers.csv")
+    numbers = read_rows(tmp_path / "numbers.csv", "numbers", ("sampled", "value"))
     assert set(numbers.loc[numbers["model"] == "student", "data"]) == {OTHER}
     assert set(numbers.loc[numbers["model"] == "student", "sampled"]) == {0.25}
 

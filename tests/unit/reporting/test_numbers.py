@@ -11,7 +11,7 @@ from reporting_helpers import VOLUMES, value
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import METRICS, read_metrics
-from pipeline_src.reporting.tables.numbers import tidy_numbers, write_tidy
+from pipeline_src.reporting.tables.numbers import write_numbers
 
 LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]
 KEYS = [*LABELS, "part", "patient", "frame", "metric"]
@@ -22,12 +22,13 @@ COLUMNS = [*KEYS[:-1], *SOURCE, "metric", "value"]
 def written(tmp_path: Path, *tables: pd.DataFrame) -> pd.DataFrame:
     """The tables written as the evaluation does, one file per model, and read back in long form."""
     paths = []
+    tmp_path.mkdir(exist_ok=True)
     for table in tables:
         for number, (_, rows) in enumerate(table.groupby(["model", "training"], sort=False)):
             paths.append(tmp_path / f"{len(paths)}_{number}.csv")
             rows.to_csv(paths[-1], index=False)
     output = tmp_path / "tables" / "all_numbers.csv"
-    write_tidy(read_metrics(paths), output)
+    write_numbers(read_metrics(paths), output)
     assert list(output.parent.iterdir()) == [output]
     text = {"patient": str, "frame": str, "variant": str, "seed": "Int64"}
     return pd.read_csv(output, dtype=text, keep_default_na=False, na_values={"seed": [""]})
@@ -53,15 +54,17 @@ def test_seeds_are_whole_and_zero_filling_has_none(tmp_path: Path) -> None:
     assert {seed for model, seed in seeds if model != "zero_filled"} == {"0", "1"}
 
 
-def test_order_does_not_depend_on_the_files() -> None:
+def test_order_does_not_depend_on_the_files(tmp_path: Path) -> None:
     shuffled = VOLUMES.sample(frac=1, random_state=3)
-    pd.testing.assert_frame_equal(tidy_numbers(shuffled), tidy_numbers(VOLUMES))
+    pd.testing.assert_frame_equal(
+        written(tmp_path / "a", shuffled), written(tmp_path / "b", VOLUMES)
+    )
 
 
-def test_accelerations_go_by_size_and_metrics_by_name() -> None:
+def test_accelerations_go_by_size_and_metrics_by_name(tmp_path: Path) -> None:
     rows = VOLUMES[VOLUMES["acceleration"] == "4x"]
     both = pd.concat([rows.assign(acceleration="10x"), rows])
-    table = tidy_numbers(both)
+    table = written(tmp_path, both)
     brain = table[table["dataset"] == "brain"]
     assert list(dict.fromkeys(brain["acceleration"])) == ["4x", "10x"]
     assert list(table["metric"][: len(METRICS)]) == list(METRICS)
@@ -120,7 +123,7 @@ def test_what_is_no_number(column: str, bad: object, tmp_path: Path) -> None:
 
 def test_no_file_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no metrics file given"):
-        write_tidy(read_metrics([]), tmp_path / "out.csv")
+        write_numbers(read_metrics([]), tmp_path / "out.csv")
     with pytest.raises(InputError, match=r"gone\.csv"):
-        write_tidy(read_metrics([tmp_path / "gone.csv"]), tmp_path / "out.csv")
+        write_numbers(read_metrics([tmp_path / "gone.csv"]), tmp_path / "out.csv")
     assert list(tmp_path.iterdir()) == []
