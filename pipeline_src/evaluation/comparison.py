@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from pipeline_src.evaluation.statistics import (
     patients_needed,
     resampled_interval,
     spreads,
-    wilcoxon_p,
+    wilcoxon_ps,
 )
 
 #: With fewer seeds, nothing is said about repeated training.
@@ -109,11 +108,6 @@ class _Tested:
             return cls(matrix, overlap, patients, "these patients", None)
         return cls(matrix, overlap, patients, scope, by_patient)
 
-    @cached_property
-    def p(self) -> float:
-        """Of the patients, where they are tested."""
-        return math.nan if self.by_patient is None else wilcoxon_p(self.by_patient)
-
     @property
     def p_mean(self) -> float:
         return mean_p(self.matrix, self.overlap)
@@ -190,13 +184,10 @@ def compare_family(
     tested = [_Tested.of(differences, enough) for differences in pairs.values()]
     sign = 1 if higher_is_better else -1
     p_below = holm([t.below(sign, margin) for t in tested])
+    p_patients = _of_patients(tested)
     p_means = [t.p_mean for t in tested]
-    p_holm = holm(
-        [
-            mean if math.isnan(t.p) else float(np.maximum(t.p, mean))
-            for t, mean in zip(tested, p_means, strict=True)
-        ]
-    )
+    # Unknown where a tested p is: of one seed, say.
+    p_holm = holm(np.where(np.isnan(p_patients), p_means, np.maximum(p_patients, p_means)))
     p_equivalence = holm([t.p_equivalence(margin) for t in tested])
     intervals = _intervals(tested, seed, 1 - alpha)
     compared = {}
@@ -223,7 +214,7 @@ def compare_family(
             effect=effect,
             low=low,
             high=high,
-            p=test.p,
+            p=p_patients[k],
             p_mean=p_means[k],
             p_holm=float(p_holm[k]),
             margin=math.nan if margin is None else margin,
@@ -237,6 +228,12 @@ def compare_family(
             reason=reason,
         )
     return compared
+
+
+def _of_patients(tested: Sequence[_Tested]) -> list[float]:
+    """p-values of the patients; NaN where only seeds are tested."""
+    drawn = iter(wilcoxon_ps([t.by_patient for t in tested if t.by_patient is not None]))
+    return [math.nan if t.by_patient is None else next(drawn) for t in tested]
 
 
 def _intervals(tested: Sequence[_Tested], seed: int, level: float) -> list[tuple[float, float]]:

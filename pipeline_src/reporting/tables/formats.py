@@ -7,6 +7,7 @@ nothing else, so that a plain title stays as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -31,17 +32,18 @@ SORTING = PACKAGE / "reporting" / "tables" / "sortable.js"
 
 
 def write_table(
-    stem: Path, tidy: pd.DataFrame, layout: pd.DataFrame, notes: list[str]
+    stem: Path, tidy: pd.DataFrame, panels: Sequence[pd.DataFrame], notes: list[str]
 ) -> list[Path]:
     """Write a table as `.csv` (tidy), and in its layout as `.md`, `.tex` and `.html`.
 
-    The CSV can be opened in a spreadsheet; see `tabular`.
+    ``panels`` of a layout stand one below the other. The CSV can be opened in a spreadsheet; see
+    `tabular`.
     """
     contents = {
         "csv": csv_text(tidy, float_format="%.9g", for_spreadsheet=True),
-        "md": _markdown(layout, notes),
-        "tex": _latex(layout, notes),
-        "html": html_table(layout, notes),
+        "md": _markdown(panels, notes),
+        "tex": _latex(panels, notes),
+        "html": html_table(panels, notes),
     }
     paths = [stem.with_suffix(f".{suffix}") for suffix in FORMATS]
     for path in paths:
@@ -58,14 +60,26 @@ def _flat(layout: pd.DataFrame) -> pd.DataFrame:
     return flat
 
 
-def _markdown(layout: pd.DataFrame, notes: list[str]) -> str:
-    flat = _flat(layout).map(markdown).rename(index=markdown, columns=markdown)
-    table = flat.to_markdown(disable_numparse=True)
-    return table + "\n\n" + "\n".join(f"- {markdown(note)}" for note in notes) + "\n"
+def _markdown(panels: Sequence[pd.DataFrame], notes: list[str]) -> str:
+    tables = [
+        _flat(layout)
+        .map(markdown)
+        .rename(index=markdown, columns=markdown)
+        .to_markdown(disable_numparse=True)
+        for layout in panels
+    ]
+    below = "\n".join(f"- {markdown(note)}" for note in notes)
+    return "\n\n".join([*tables, below]) + "\n"
 
 
-def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
-    """A booktabs table; it needs the packages booktabs and multirow."""
+def _latex(panels: Sequence[pd.DataFrame], notes: list[str]) -> str:
+    """Booktabs tables; they need the packages booktabs and multirow."""
+    # A line break would end the comment, and the rest would be read as LaTeX.
+    comments = "".join(f"% {one_line(note)}\n" for note in notes)
+    return comments + "\n\\medskip\n".join(map(_latex_panel, panels))
+
+
+def _latex_panel(layout: pd.DataFrame) -> str:
     lines = layout.map(_line).rename(index=_line, columns=_line)
     styled = lines.style.format(escape="latex")
     for axis in (0, 1):
@@ -75,29 +89,31 @@ def _latex(layout: pd.DataFrame, notes: list[str]) -> str:
         column_format="l" + "c" * layout.shape[1],
         multicol_align="c",
     )
-    # A line break would end the comment, and the rest would be read as LaTeX.
-    comments = "".join(f"% {one_line(note)}\n" for note in notes)
     for plain, escaped in MATHEMATICS.items():
         body = body.replace(plain, escaped)
     # After the end of a row, LaTeX would take these for an option.
     body = re.sub(r"^([\[*])", r"{\1}", body, flags=re.MULTILINE)
     # The hyphen of a number is printed as a minus sign.
-    return comments + re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
+    return re.sub(r"(?<![\w$-])-(?=\d)", "$-$", body)
 
 
 def _line(text: object) -> str:
     return one_line(str(text))
 
 
-def html_table(layout: pd.DataFrame, notes: list[str]) -> str:
+def html_table(panels: Sequence[pd.DataFrame], notes: list[str]) -> str:
     """A table fragment that can be opened by itself and embedded in a page, with its notes below.
 
     A click on a heading sorts by that column.
     """
-    lines = layout.map(_line).rename(index=_line, columns=_line)
     # Otherwise pandas truncates long cells.
     with pd.option_context("display.max_colwidth", None):
-        table = lines.to_html(classes="results sortable", border=0, justify="center")
+        table = "\n".join(
+            layout.map(_line)
+            .rename(index=_line, columns=_line)
+            .to_html(classes="results sortable", border=0, justify="center")
+            for layout in panels
+        )
     items = "".join(f"<li>{escape(one_line(note))}</li>" for note in notes)
     return (
         f'<meta charset="utf-8">\n{table}\n<ul class="notes">{items}</ul>\n'

@@ -10,7 +10,11 @@ import pandas as pd
 from pipeline_src.config.evaluation import Margins
 from pipeline_src.config.setting import Setting, acceleration_name
 from pipeline_src.config.study import Study
+from pipeline_src.reporting.display_names import MISSING
 from pipeline_src.reporting.tables.method_options import method_options
+
+#: Settings that a table shows side by side at most, as many as the paper's has.
+MOST_ABREAST = 4
 
 
 def of_setting(table: pd.DataFrame, dataset: str, acceleration: str) -> pd.DataFrame:
@@ -75,6 +79,20 @@ class Labels:
         for dataset in self.datasets:
             for acceleration in self.accelerations:
                 yield Setting(dataset, acceleration)
+
+    def panels(self, layout: pd.DataFrame) -> list[pd.DataFrame]:
+        """A table as it is printed: whole, or one panel per data set if its headings are more than
+        `MOST_ABREAST` settings.
+        """
+        dataset_of = {self.title(*setting): setting.dataset for setting in self.settings()}
+        headings = layout.columns.get_level_values(0)
+        if len(set(headings)) <= MOST_ABREAST or not set(headings) <= set(dataset_of):
+            return [layout]
+        shown = [
+            layout.loc[:, [dataset_of[heading] == dataset for heading in headings]]
+            for dataset in self.datasets
+        ]
+        return [panel[(panel != MISSING).any(axis=1)] for panel in shown if panel.size]
 
     def title(self, dataset: str, acceleration: str = "") -> str:
         """The title of a data set or setting."""

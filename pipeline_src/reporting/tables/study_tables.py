@@ -93,7 +93,7 @@ def write_study_tables(
     write_numbers(volumes, numbers)
     written = []
     for name, (tidy, layout, notes) in tables.items():
-        written += write_table(folder / name, tidy, layout, notes)
+        written += write_table(folder / name, tidy, labels.panels(layout), notes)
     return [*written, numbers]
 
 

@@ -15,10 +15,12 @@ from statistics_helpers import QUICK, half_width, random_matrix
 from pipeline_src.evaluation.statistics import (
     SMALLEST_P,
     bootstrap_interval,
+    bootstrap_intervals,
     holm,
     mean_p,
     sign_p,
     wilcoxon_p,
+    wilcoxon_ps,
 )
 
 # Wilcoxon.
@@ -184,3 +186,23 @@ def test_sign_p_by_hand() -> None:
     assert sign_p(9, 10) == pytest.approx(22 / 1024)
     assert sign_p(1, 10) == pytest.approx(22 / 1024)
     assert sign_p(5, 10) == 1
+
+
+def test_tests_of_many_samples_are_those_of_each() -> None:
+    rng = np.random.default_rng(5)
+    samples = [rng.standard_normal(n) + 0.3 for n in (3, 12, 12, 12, 50, 51, 51)]
+    samples += [np.round(samples[1], 1), np.where(samples[2] > 0, samples[2], 0), np.zeros(4)]
+    assert wilcoxon_ps(samples) == [wilcoxon_p(sample) for sample in samples]
+    assert wilcoxon_ps([]) == []
+
+
+def test_intervals_of_many_matrices_are_those_of_each() -> None:
+    matrices = [
+        random_matrix(*shape, k) for k, shape in enumerate([(5, 19)] * 7 + [(1, 6), (4, 1)])
+    ]
+    matrices += [np.zeros((5, 19)), np.ones((1, 1))]
+    together = bootstrap_intervals(matrices, seed=1)
+    alone = [bootstrap_interval(matrix, seed=1) for matrix in matrices]
+    np.testing.assert_array_equal(together, alone)
+    assert together[-2] == (0, 0)
+    assert np.isnan(together[-1]).all()

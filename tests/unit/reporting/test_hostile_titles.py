@@ -64,7 +64,7 @@ def layout_of(titles: list[str]) -> pd.DataFrame:
 
 def written(folder: Path, titles: list[str]) -> dict[str, str]:
     tidy = pd.DataFrame({"dataset_title": titles, "psnr_db": 1.5})
-    paths = write_table(folder / "table", tidy, layout_of(titles), [f"{t}: note" for t in titles])
+    paths = write_table(folder / "table", tidy, [layout_of(titles)], [f"{t}: note" for t in titles])
     return {path.suffix[1:]: path.read_bytes().decode() for path in paths}
 
 
@@ -166,7 +166,7 @@ def test_the_report_and_the_crate_hold_titles_as_text(start: int, tmp_path: Path
         object.__setattr__(section, "title", title)
     tables = tmp_path / "tables"
     for name in ("main", "answers", "differences"):
-        write_text(tables / f"{name}.html", html_table(layout_of(titles), titles))
+        write_text(tables / f"{name}.html", html_table([layout_of(titles)], titles))
     heading = "dataset,acceleration,question,asks,effect,low,high,margin,detectable,word,reason"
     answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,shown,c"
     write_text(tables / "answers.csv", f"{heading}\n{answer}\n")
@@ -176,7 +176,9 @@ def test_the_report_and_the_crate_hold_titles_as_text(start: int, tmp_path: Path
     plain = study_with(title="x", datasets={n: dataset(title=n) for n in ("heart", "brain")})
     for name in ("main", "answers", "differences"):
         same = layout_of([f"t{k}" for k in range(len(titles))])
-        write_text(tables / f"{name}.html", html_table(same, [f"t{k}" for k in range(len(titles))]))
+        write_text(
+            tables / f"{name}.html", html_table([same], [f"t{k}" for k in range(len(titles))])
+        )
     write_report(plain, pages, [], "title: x\n", tmp_path / "plain.html")
     # A title adds no tag.
     expected = Tags((tmp_path / "plain.html").read_text(encoding="utf-8")).tags

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from reporting_helpers import VOLUMES, dataset, measured, study_with
 
 from pipeline_src.errors import InputError
+from pipeline_src.reporting.tables.differences import difference_layout, difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.main_table import main_table, table_notes
+from pipeline_src.reporting.tables.main_table import main_table, paper_layout, table_notes
 
 
 def test_a_studys_labels_are_its_titles_kinds_and_order() -> None:
@@ -39,6 +41,30 @@ def test_titles_name_data_set_and_acceleration() -> None:
     labels = Labels.of_study(study_with())
     assert labels.title("heart") == "Heart phantom"
     assert labels.title("brain", "5x") == "Brain MRI 5x"
+
+
+def test_many_settings_stand_in_one_panel_per_data_set() -> None:
+    labels = Labels.of_study(study_with())
+    table = main_table(VOLUMES, labels)
+    [whole] = labels.panels(paper_layout(table, labels))
+    assert whole.equals(paper_layout(table, labels))
+
+    more = pd.concat([VOLUMES, VOLUMES[VOLUMES["dataset"] == "heart"].assign(dataset="knee")])
+    more = more[(more["dataset"] != "knee") | (more["model"] != "at")]
+    labels = Labels.of_metrics(more)
+    layout = paper_layout(main_table(more, labels), labels)
+    panels = labels.panels(layout)
+    assert [set(panel.columns.get_level_values(0)) for panel in panels] == [
+        {f"{name} 4x", f"{name} 5x"} for name in ("brain", "heart", "knee")
+    ]
+    for panel in panels:
+        assert panel.equals(layout.loc[panel.index, panel.columns])
+        assert panel.columns.names == layout.columns.names
+    # A model that a data set does not have takes no line of its panel.
+    assert ["AT" in panel.index for panel in panels] == [True, True, False]
+    # Other tables stay whole, however many settings there are.
+    [differences] = labels.panels(difference_layout(difference_table(more, labels), labels))
+    assert len(set(differences.columns.get_level_values(0))) == 2
 
 
 def test_options_say_which_reading_of_the_method_ran() -> None:

@@ -26,9 +26,20 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def texts(stem: Path, layout: pd.DataFrame, notes: list[str]) -> dict[str, str]:
     """The table's files by suffix."""
-    paths = write_table(stem, pd.DataFrame({"x": [1]}), layout, notes)
+    paths = write_table(stem, pd.DataFrame({"x": [1]}), [layout], notes)
     assert [path.name for path in paths] == [f"{stem.name}.{suffix}" for suffix in FORMATS]
     return {path.suffix[1:]: path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_panels_stand_one_below_the_other(tmp_path: Path) -> None:
+    first, second = (layout_of({(name, "Std-KD"): [name]}, [f"row {name}"]) for name in "ab")
+    paths = write_table(tmp_path / "t", pd.DataFrame({"x": [1]}), [first, second], ["a note"])
+    markdown, latex, html = (path.read_text(encoding="utf-8") for path in paths[1:])
+    assert markdown.index("row a") < markdown.index("\n\n| corner") < markdown.index("row b")
+    assert markdown.count("a note") == latex.count("a note") == html.count("a note") == 1
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
+    assert html.count("<table") == 2
+    assert html.count("<script") == 1
 
 
 def layout_of(columns: dict[tuple[str, str], list[str]], rows: list[str]) -> pd.DataFrame:
@@ -41,7 +52,7 @@ def test_a_table_is_written_in_four_formats_that_hold_the_same_cells(tmp_path: P
     labels = Labels.of_study(study_with())
     table = main_table(VOLUMES, labels)
     layout, notes = paper_layout(table, labels), table_notes(table, labels)
-    write_table(tmp_path / "main", table, layout, notes)
+    write_table(tmp_path / "main", table, [layout], notes)
     assert {p.name for p in tmp_path.iterdir()} == {"main.csv", "main.md", "main.tex", "main.html"}
     written = pd.read_csv(tmp_path / "main.csv")
     pd.testing.assert_frame_equal(written, table, check_dtype=False, atol=1e-6, rtol=0)
@@ -133,7 +144,7 @@ def test_titles_with_special_characters_are_escaped(tmp_path: Path) -> None:
 
 
 def test_a_fragment_has_the_script_once_and_opens_by_itself() -> None:
-    fragment = html_table(layout_of(SPECIAL, ["r", "s"]), ["n"])
+    fragment = html_table([layout_of(SPECIAL, ["r", "s"])], ["n"])
     assert fragment.count("<script>") == fragment.count("</script>") == 1
     assert fragment.count("window.sortableTables = true") == 1
     assert fragment.count("<table ") == 1
@@ -185,7 +196,7 @@ def test_a_click_on_a_heading_sorts_the_table(tmp_path: Path) -> None:
     layout = layout_of(columns, ["a", "b", "c", "d"])
     page = tmp_path / "page.html"
     # Two on a page, as in the report.
-    page.write_text(html_table(layout, []) + html_table(layout, []) + CLICKS, encoding="utf-8")
+    page.write_text(html_table([layout], []) + html_table([layout], []) + CLICKS, encoding="utf-8")
     assert BROWSER is not None
     options = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
