@@ -21,7 +21,7 @@ from pipeline_src.errors import LONGEST, InputError
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.files import read_bytes, read_json, sha256_file
 from pipeline_src.npz_files import reading_npz
-from pipeline_src.reporting.report import embedded_png
+from pipeline_src.reporting.report import embedded_image
 from pipeline_src.sampling.given_masks import mask_from_file
 
 GOOD = np.arange(4 * 5 * 2, dtype=np.float32).reshape(4, 5, 2)
@@ -57,11 +57,11 @@ def test_files_of_the_system_without_an_end_are_empty() -> None:
 def test_figures_and_captions_that_are_pipes_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "dag.png")
     with pytest.raises(InputError, match=r"dag\.png: cannot be read \(is a pipe"):
-        embedded_png(tmp_path / "dag.png")
+        embedded_image(tmp_path / "dag.png")
     with (tmp_path / "large.png").open("wb") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(InputError, match="larger than any"):
-        embedded_png(tmp_path / "large.png")
+        embedded_image(tmp_path / "large.png")
 
 
 def test_a_table_of_too_many_columns_is_one_line(tmp_path: Path) -> None:
