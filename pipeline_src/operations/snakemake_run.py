@@ -210,7 +210,8 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
 
 
 def keep_trainings(workflow: Any) -> None:
-    """Set aside finished trainings that run again only because their inputs are made again.
+    """Set aside finished trainings that run again although their manifest names nothing that
+    changed: because their inputs are made again, say, or an earlier version listed others.
 
     Snakemake cannot know whether those will be the same, as after an edit that changes no number.
     If they are, the training's digest is the same, and it puts its result back.
@@ -218,7 +219,7 @@ def keep_trainings(workflow: Any) -> None:
     dag = workflow.dag
     for job in dag.needrun_jobs():
         reason, first = dag.reason(job), str(next(iter(job.output), ""))
-        if reason.updated_input_run and not reason.forced and first.endswith(f"/{WEIGHTS}"):
+        if not reason.forced and first.endswith(f"/{WEIGHTS}"):
             # If it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)

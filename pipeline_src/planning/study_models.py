@@ -57,6 +57,7 @@ class Models:
     def __init__(self, study: Study) -> None:
         self.study = study
         self._studies = {"": study}
+        self._plans: dict[tuple[str, int], TrainingPlan] = {}
         for ablation, spec in study.ablations.items():
             for variant in spec.variants:
                 self._studies[f"{ablation}.{variant}"] = self._changed(ablation, variant)
@@ -131,10 +132,14 @@ class Models:
         Raises:
             InputError: there is no such model.
         """
-        try:
-            return training_plan(self.study_of(name), split_variant(name)[0], seed)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        # Snakemake asks for it several times per job.
+        if (name, seed) not in self._plans:
+            try:
+                found = training_plan(self.study_of(name), split_variant(name)[0], seed)
+            except ValueError as error:
+                raise InputError(str(error)) from None
+            self._plans[name, seed] = found
+        return self._plans[name, seed]
 
     def teacher(self, name: str) -> str | None:
         """The frozen teacher that a model is distilled from, if it is distilled."""

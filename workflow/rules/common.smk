@@ -114,21 +114,22 @@ def from_here(path):
     return str(path) if here.startswith(os.pardir) else here
 
 
-def code(step):
-    """The source files of a step as its input. The step reruns where the manifest of its result
-    says that it was made with other settings, code or given files, whatever Snakemake remembers: when
-    its own code changes, and not when another's does."""
+def outdated(step):
+    """No file, but while the plan is made, has a step run again if the manifest of its result says
+    that it was made with other settings, code or given files, whatever Snakemake remembers: when its
+    own code has changed, and not when another's has.
 
-    def input_of(wildcards):
-        asked, *made = step(wildcards)
+    Source files are no inputs: there are so many that most of the plan would be about them.
+    """
+
+    def no_files(wildcards):
         try:
-            force_outdated(workflow, study, asked, *made)
+            force_outdated(workflow, study, *step(wildcards))
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
-        # Digests in the manifest tell what has changed, not dates: those are new in a new checkout.
-        return [ancient(from_here(path)) for path in asked.code]
+        return []
 
-    return input_of
+    return no_files
 
 
 def settings(step):

@@ -1,7 +1,7 @@
 rule prepare:
     input:
         volumes=volumes_of,
-        code=code(prepare_of),
+        outdated=outdated(prepare_of),
     output:
         STORE,
     log:

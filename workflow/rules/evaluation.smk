@@ -5,7 +5,7 @@ rule evaluate:
         mask=rules.mask.output,
         weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in OWN_MODELS],
         manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in OWN_MODELS],
-        code=code(evaluate_of),
+        outdated=outdated(evaluate_of),
     output:
         volumes=[f"{MODEL_OF}/{model}/volumes.csv" for model in OWN_MODELS],
         slices=[f"{MODEL_OF}/{model}/slices.csv" for model in OWN_MODELS],
@@ -38,7 +38,7 @@ rule robustness:
         mask=rules.mask.output,
         weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in TRIED_MODELS],
         manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in TRIED_MODELS],
-        code=code(robustness_of),
+        outdated=outdated(robustness_of),
     output:
         SHIFTED,
     log:
@@ -74,7 +74,7 @@ rule error_bound:
         mask=rules.mask.output,
         weights=[f"{MODEL}/weights.safetensors"],
         manifest=f"{MODEL}/manifest.json",
-        code=code(error_bound_of),
+        outdated=outdated(error_bound_of),
     output:
         ERROR_BOUND,
     log:
@@ -108,7 +108,7 @@ use rule evaluate as evaluate_variant with:
         # A list as above, so that it is one for `subjects` too.
         weights=[f"{MODEL}/weights.safetensors"],
         manifests=[f"{MODEL}/manifest.json"],
-        code=code(evaluate_variant_of),
+        outdated=outdated(evaluate_variant_of),
     output:
         volumes=f"{MODEL}/volumes.csv",
         slices=f"{MODEL}/slices.csv",
@@ -126,7 +126,7 @@ use rule evaluate as evaluate_zero_filled with:
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
-        code=code(evaluate_zero_filled_of),
+        outdated=outdated(evaluate_zero_filled_of),
     output:
         volumes=f"{ZERO_FILLED}/volumes.csv",
         slices=f"{ZERO_FILLED}/slices.csv",

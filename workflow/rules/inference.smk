@@ -8,7 +8,7 @@ rule reconstruct:
             **study.reconstruct[wildcards.name].training(study.seeds)
         ),
         given=files_to_reconstruct,
-        code=code(reconstruct_of),
+        outdated=outdated(reconstruct_of),
     output:
         f"{RESULTS}/{layout.RECONSTRUCTED}/{{name}}/{layout.RECONSTRUCTIONS}",
     log:

@@ -8,7 +8,7 @@ rule cost:
         mask=in_first_setting(rules.mask.output[0]),
         teacher=in_first_setting(f"{MODEL_OF}/teacher/weights.safetensors"),
         student=in_first_setting(f"{MODEL_OF}/student/weights.safetensors"),
-        code=code(cost_of),
+        outdated=outdated(cost_of),
     output:
         f"{RESULTS}/cost.csv",
     log:
@@ -40,7 +40,7 @@ if study.evaluation.runtimes:
                 in_first_setting(f"{MODEL_OF}/{role}/weights.safetensors")
                 for role in ("teacher", "student")
             ],
-            code=code(runtimes_of),
+            outdated=outdated(runtimes_of),
         output:
             f"{RESULTS}/runtimes.csv",
         log:
@@ -72,7 +72,7 @@ rule study_tables:
         metrics=METRICS,
         paper=ancient(from_here(PAPER)),
         measured=[path for paths in MEASUREMENTS.values() for path in paths],
-        code=code(tables_of),
+        outdated=outdated(tables_of),
     output:
         tables=[
             f"{RESULTS}/tables/{name}.{suffix}"
@@ -121,7 +121,7 @@ for kind in reported.kinds:
             f"figure_{kind}"
         input:
             shown=shown,
-            code=code(defined),
+            outdated=outdated(defined),
         output:
             png=report(
                 f"{RESULTS}/figures/{folder}{kind}.png",
@@ -159,7 +159,7 @@ rule study_report:
         captions=captions(),
         records=in_results(reported.records()),
         paper=ancient(from_here(PAPER_CONFIG)),
-        code=code(report_of),
+        outdated=outdated(report_of),
     output:
         report(
             f"{RESULTS}/report.html",

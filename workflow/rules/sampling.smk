@@ -1,7 +1,7 @@
 rule mask:
     input:
         given=given_mask,
-        code=code(mask_of),
+        outdated=outdated(mask_of),
     output:
         MASK,
     log:

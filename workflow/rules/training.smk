@@ -5,7 +5,7 @@ rule train:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        code=code(train_of),
+        outdated=outdated(train_of),
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
