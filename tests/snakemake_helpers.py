@@ -79,11 +79,13 @@ class Study:
 
     Attributes:
         forking: whether trainings are forks of a server rather than processes of their own.
+        before: words before every command, such as those that run it as another user.
     """
 
     root: Path
     runs: list[Run] = field(default_factory=list)
     forking: bool = False
+    before: tuple[str, ...] = ()
 
     @property
     def trains(self) -> str:
@@ -108,7 +110,15 @@ class Study:
         how = ["-c", FORKING] if self.forking and module == "snakemake" else ["-m"]
         with output.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, *how, module, *arguments, "--configfile", "tiny.yaml"],
+                [
+                    *self.before,
+                    sys.executable,
+                    *how,
+                    module,
+                    *arguments,
+                    "--configfile",
+                    "tiny.yaml",
+                ],
                 cwd=self.root,
                 env=environment,
                 stdout=stream,

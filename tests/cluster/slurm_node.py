@@ -26,7 +26,8 @@ INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 CONFIGURATION = Path("/etc/slurm")
 MUNGED_PID = Path("/run/munge/munged.pid")
 
-SLURM_CONF = """
+#: What the tests' clusters share.
+COMMON_CONF = """
 ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
@@ -34,13 +35,8 @@ SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=cred_expire=10
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/run/slurmctld.pid
-SlurmdPidFile={folder}/run/slurmd.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.log
-ProctrackType=proctrack/cgroup
-TaskPlugin=task/cgroup
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
@@ -50,9 +46,18 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobAcctGatherType=jobacct_gather/linux
 MinJobAge=300
+GresTypes=gpu
+"""
+SLURM_CONF = (
+    COMMON_CONF
+    + """
+SlurmdSpoolDir={folder}/spool
+SlurmdPidFile={folder}/run/slurmd.pid
+SlurmdLogFile={folder}/log/slurmd.log
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
 SlurmdTimeout=60
 AccountingStorageType=accounting_storage/none
-GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -63,6 +68,7 @@ PartitionName=urgent PriorityTier=20
 PartitionName=scavenge_requeue PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=scavenge_cancel PriorityTier=1 PreemptMode=CANCEL
 """
+)
 GRES_CONF = "NodeName={host} Name=gpu File={folder}/fakegpu[0-1]\n"
 CGROUP_CONF = """
 CgroupPlugin=cgroup/v1
@@ -105,11 +111,7 @@ class SlurmNode:
     def start(self) -> None:
         for name in ("state", "spool", "log", "run"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for number in (0, 1):
-            device = self.folder / f"fakegpu{number}"
-            if not device.exists():
-                # A terminal nobody uses: SLURM wants two different devices.
-                os.mknod(device, 0o20666, os.makedev(4, 40 + number))
+        make_devices(self.folder)
         # What tests that were killed have left.
         for pid_file in _pid_files():
             _end(pid_file)
@@ -118,11 +120,7 @@ class SlurmNode:
         CONFIGURATION.mkdir(exist_ok=True)
         for name, text in texts.items():
             (CONFIGURATION / name).write_text(text.format(**values))
-        Path("/run/munge").mkdir(exist_ok=True)
-        shutil.chown("/run/munge", "munge")
-        if not _is_alive(MUNGED_PID):
-            subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
-            self.own_munged = True
+        self.own_munged = start_munged()
         self.start_slurmctld()
         self.start_slurmd()
         wait_until(lambda: self.state() == "idle", "the node to be idle")
@@ -133,7 +131,7 @@ class SlurmNode:
         self.kill("slurmd")
         self.kill("slurmctld")
         if self.own_munged:
-            _end(MUNGED_PID)
+            end_munged()
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (CONFIGURATION / name).unlink(missing_ok=True)
 
@@ -174,6 +172,28 @@ class SlurmNode:
         """`scontrol update` of the node."""
         words = [f"{name}={value}" for name, value in settings.items()]
         subprocess.run(["scontrol", "update", f"nodename={self.host}", *words], check=True)
+
+
+def make_devices(folder: Path) -> None:
+    """Two declared GPUs: terminals that nobody uses, since SLURM wants two different devices."""
+    for number in (0, 1):
+        device = folder / f"fakegpu{number}"
+        if not device.exists():
+            os.mknod(device, 0o20666, os.makedev(4, 40 + number))
+
+
+def start_munged() -> bool:
+    """Whether munged had to be started."""
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge")
+    if _is_alive(MUNGED_PID):
+        return False
+    subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+    return True
+
+
+def end_munged() -> None:
+    _end(MUNGED_PID)
 
 
 def plain_environment() -> dict[str, str]:
