@@ -38,7 +38,7 @@ def test_slurmctld_away_for_a_minute(
     assert run.end() == 0, run.said()
     said = run.said()
     assert said.index("SLURM does not answer") < said.index("SLURM answers again")
-    assert "has not noticed for" in said
+    assert "has not noticed the end of these jobs" in said
     assert "complete; the same training has ended before" in study.training_log()
     assert_same_result(study, undisturbed)
     assert study.recorded_runs() == 1

@@ -41,7 +41,7 @@ SlurmdLogFile={folder}/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SlurmdTimeout=10
-AccountingStorageType=accounting_storage/none
+{accounting}
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port=27001 CPUs=2 RealMemory=9000 Gres=gpu:1
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port=27002 CPUs=2 RealMemory=9000 Gres=gpu:1
 PartitionName=DEFAULT Nodes=node[1-2] MaxTime=60 DefMemPerCPU=500 State=UP
@@ -49,6 +49,28 @@ PartitionName=cpu Default=YES
 PartitionName=gpu
 """
 )
+NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
+ACCOUNTING = """
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=27003
+AccountingStorageEnforce=associations,limits
+AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
+"""
+DBD_CONF = """
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort=27003
+AuthType=auth/munge
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm_acct_db
+PidFile={folder}/run/slurmdbd.pid
+LogFile={folder}/log/slurmdbd.log
+"""
 GRES_CONF = """
 NodeName=node1 Name=gpu File={folder}/fakegpu0
 NodeName=node2 Name=gpu File={folder}/fakegpu1
@@ -92,6 +114,13 @@ class TwoNodes:
             env=plain_environment(),
         )
         return done.stdout
+
+    def answers(self, *command: str) -> bool:
+        """Whether a command of root's ends well."""
+        with suppress(subprocess.CalledProcessError):
+            self.run(*command)
+            return True
+        return False
 
     def give_to_user(self, folder: Path) -> None:
         subprocess.run(["chown", "--recursive", f"{USER_ID}:{USER_ID}", str(folder)], check=True)
@@ -141,16 +170,51 @@ def _end_jobs(node: str) -> None:
         _kill(process.pid)
 
 
+def why_no_accounting() -> str:
+    """Why no accounting can be started here; empty where it can."""
+    missing = [n for n in ("slurmdbd", "mariadbd", "mariadb-install-db") if shutil.which(n) is None]
+    packages = "slurmdbd mariadb-server-core mariadb-client-core"
+    return f"no {missing[0]}; apt-get install --no-install-recommends {packages}" if missing else ""
+
+
+def _start_accounting(cluster: TwoNodes) -> subprocess.Popen[bytes]:
+    """Its data base, in the namespace alone; the user has an account."""
+    database, place = cluster.folder / "database", "/run/mysqld"
+    Path(place).mkdir(exist_ok=True)
+    cluster.run("mount", "--bind", str(cluster.folder / "mysqld"), place)
+    options = ("--no-defaults", "--user=root", f"--datadir={database}")
+    cluster.run("mariadb-install-db", *options, "--auth-root-authentication-method=normal")
+    server = subprocess.Popen(
+        [
+            *cluster.inside,
+            "mariadbd",
+            *options,
+            "--skip-networking",
+            f"--socket={place}/mysqld.sock",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until((cluster.folder / "mysqld" / "mysqld.sock").exists, "the data base")
+    cluster.run("slurmdbd")
+    wait_until(lambda: cluster.answers("sacctmgr", "-n", "show", "cluster"), "slurmdbd")
+    for words in ("cluster lab", "account mri", f"user {USER} account=mri"):
+        cluster.run("sacctmgr", "-i", "add", *words.split())
+    return server
+
+
 @contextmanager
-def two_nodes(folder: Path) -> Iterator[TwoNodes]:
+def two_nodes(folder: Path, *, accounting: bool = False) -> Iterator[TwoNodes]:
     """Start the cluster, and end it."""
-    for name in ("state", "log", "run", "etc", "home", *(f"spool-{node}" for node in NAMES)):
+    folders = ["state", "log", "run", "etc", "home", "mysqld", *(f"spool-{node}" for node in NAMES)]
+    for name in folders:
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)
     make_devices(folder)
     values = {"folder": folder, "host": socket.gethostname().split(".")[0]}
-    for name, text in (("slurm.conf", CONF), ("gres.conf", GRES_CONF)):
+    values["accounting"] = ACCOUNTING if accounting else NO_ACCOUNTING
+    for name, text in (("slurm.conf", CONF), ("gres.conf", GRES_CONF), ("slurmdbd.conf", DBD_CONF)):
         (folder / "etc" / name).write_text(text.format(**values))
+        (folder / "etc" / name).chmod(0o600 if name == "slurmdbd.conf" else 0o644)
     for name, line in (
         ("passwd", f"{USER}:x:{USER_ID}:{USER_ID}::{folder}/home:/bin/bash"),
         ("group", f"{USER}:x:{USER_ID}:"),
@@ -163,6 +227,7 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
     wait_until(lambda: space.readlink() != Path("/proc/self/ns/mnt").readlink(), "a namespace")
     cluster = TwoNodes(folder, ("nsenter", f"--target={holder.pid}", "--mount"))
     cluster.give_to_user(folder / "home")
+    server = None
     try:
         for name, place in (
             ("etc", CONFIGURATION),
@@ -171,17 +236,21 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
         ):
             cluster.run("mount", "--bind", f"{folder / name}", f"{place}")
         _open_python(cluster)
+        server = _start_accounting(cluster) if accounting else None
         cluster.run("slurmctld")
         for name in NAMES:
             cluster.start_node(name)
         wait_until(lambda: cluster.states() == ["idle", "idle"], "both nodes to be idle")
         yield cluster
     finally:
-        for name in ("slurmctld", *(f"slurmd-{node}" for node in NAMES)):
+        for name in ("slurmctld", "slurmdbd", *(f"slurmd-{node}" for node in NAMES)):
             with suppress(OSError, ValueError):
                 _kill(int((folder / "run" / f"{name}.pid").read_text()))
         for node in NAMES:
             _end_jobs(node)
+        if server is not None:
+            server.kill()
+            server.wait()
         holder.kill()
         holder.wait()
         if own_munged:

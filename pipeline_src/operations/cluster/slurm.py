@@ -81,6 +81,22 @@ def jobs_of(folder: Path) -> list[Job] | None:
     return jobs
 
 
+def accounted_for(numbers: list[str]) -> list[Job]:
+    """Jobs that `squeue` has forgotten, as accounting knows them; none without accounting."""
+    if not numbers:
+        return []
+    lines = lines_of(
+        *("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(numbers)}"),
+        "--format=JobID,State,Reason,Comment",
+    )
+    jobs = []
+    for line in lines or []:
+        number, state, reason, comment = line.split("|", 3)
+        # Such as `CANCELLED by 1000`.
+        jobs.append(Job(number, state.split()[0] if state else "", reason, comment))
+    return jobs
+
+
 def cancel(jobs: list[Job]) -> None:
     """Ask jobs to end; trainings save their state first."""
     if jobs:

@@ -102,6 +102,8 @@ class Supervision:
             say("SLURM answers again")
         self._unreachable = False
         jobs = {job.number: job for job in found}
+        forgotten = [number for number in self._watch.active.values() if number not in jobs]
+        jobs |= {job.number: job for job in slurm.accounted_for(forgotten)}
         self._revive(jobs)
         self._watch.compare(jobs, now)
         overlooked = self._watch.overlooked(now, self._patience.grace)
@@ -124,8 +126,7 @@ class Supervision:
                     say(f"job {number} ({job.name}) was lost by its node and held; it is released")
 
     def _stop(self, overlooked: list[str], jobs: dict[str, slurm.Job]) -> None:
-        minutes = self._patience.grace / 60
-        say(f"Snakemake has not noticed for {minutes:g} min that jobs ended; starting it again")
+        say("Snakemake has not noticed the end of these jobs; starting it again:")
         for number in overlooked:
             say(f"  {describe(number, jobs.get(number))}")
         self._process.send_signal(signal.SIGINT)

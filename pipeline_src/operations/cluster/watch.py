@@ -11,6 +11,8 @@ _SUBMITTED = re.compile(r"^Job (\d+) has been submitted with SLURM jobid (\d+)")
 _FINISHED = re.compile(r"^Finished jobid: (\d+)")
 _FAILED = re.compile(r"^\s+external_jobid: (\d+)")
 
+#: Share of the time to notice an end that is left where Snakemake need not wait for files.
+WITHOUT_FILES = 0.4
 #: Explanations of SLURM's reasons for not starting a job, and what to do.
 ADVICE = {
     "PartitionTimeLimit": "asks for more time than its partition allows; choose another in the "
@@ -40,11 +42,13 @@ class Watch:
         finished: how many jobs have succeeded.
         unnoticed: when each active job was first seen to have ended, or to be unknown to SLURM, by
             SLURM's id.
+        failed: those of them that are known to have failed.
     """
 
     active: dict[str, str] = field(default_factory=dict)
     finished: int = 0
     unnoticed: dict[str, float] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> None:
         """Read a line of Snakemake's output."""
@@ -62,17 +66,25 @@ class Watch:
             number for number in self.active.values() if number not in jobs or jobs[number].ended
         ]
         self.unnoticed = {number: self.unnoticed.get(number, now) for number in over}
+        self.failed = {n for n in over if n in jobs and jobs[n].state != "COMPLETED"}
 
     def overlooked(self, now: float, grace: float) -> list[str]:
-        """Jobs whose end Snakemake has not noticed for longer than ``grace`` seconds."""
-        return [number for number, since in self.unnoticed.items() if now - since > grace]
+        """Jobs whose end Snakemake has not noticed for longer than ``grace`` seconds; of those that
+        failed, which have no files to wait for, for longer than `WITHOUT_FILES` of them.
+        """
+        return [
+            number
+            for number, since in self.unnoticed.items()
+            if now - since > grace * (WITHOUT_FILES if number in self.failed else 1)
+        ]
 
 
 def describe(number: str, job: Job | None) -> str:
     """A job that Snakemake waits for, in one line."""
     if job is None:
         return f"job {number}: SLURM does not know it (any more)"
-    about = f"job {number} ({job.name}): {job.state}"
+    # Accounting knows what a job does only where it is told to keep comments.
+    about = f"job {number}{f' ({job.name})' if job.name else ''}: {job.state}"
     if job.state != "PENDING":
         return about
     # SLURM may add detail, as in `ReqNodeNotAvail, UnavailableNodes:n1`.

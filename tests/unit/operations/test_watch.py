@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pipeline_src.operations.cluster.slurm import Job
+from pipeline_src.operations.cluster.slurm import Job, accounted_for
 from pipeline_src.operations.cluster.watch import Watch, describe
 
 LINES = """\
@@ -46,6 +48,44 @@ def test_ended_and_unknown_jobs_are_overlooked_after_a_while(watch: Watch) -> No
     watch.compare({"70": job("70", "COMPLETED"), "73": job("73", "RUNNING")}, now=111)
     # The other was only not listed for a moment.
     assert watch.overlooked(now=111, grace=10) == ["70"]
+
+
+def test_failed_jobs_are_overlooked_sooner_since_no_files_are_waited_for(watch: Watch) -> None:
+    jobs = {"70": job("70", "CANCELLED"), "73": job("73", "COMPLETED")}
+    watch.compare(jobs, now=0)
+    assert watch.overlooked(now=4, grace=10) == []
+    assert watch.overlooked(now=5, grace=10) == ["70"]
+    assert watch.overlooked(now=11, grace=10) == ["70", "73"]
+
+
+@pytest.mark.parametrize("comment", ["", NAME])
+def test_what_squeue_has_forgotten_is_asked_of_accounting(
+    comment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sacct = tmp_path / "sacct"
+    sacct.write_text(
+        "#!/bin/sh\n"
+        f'echo "$@" > {tmp_path}/asked\n'
+        f"echo '7|CANCELLED by 1000|None|{comment}'\necho '8|COMPLETED|None|{comment}'\n"
+    )
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = accounted_for(["7", "8"])
+    assert [(job.number, job.state, job.ended) for job in found] == [
+        ("7", "CANCELLED", True),
+        ("8", "COMPLETED", True),
+    ]
+    assert "--jobs=7,8" in (tmp_path / "asked").read_text()
+    named = " (train heart_4x_0_teacher)" if comment else ""
+    assert describe("7", found[0]) == f"job 7{named}: CANCELLED"
+
+
+def test_without_accounting_it_stays_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert accounted_for(["7"]) == []
+    assert accounted_for([]) == []
 
 
 def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
