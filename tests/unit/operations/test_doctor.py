@@ -189,7 +189,7 @@ def test_a_profile_that_is_not_there(
     assert "profiles/mine/config.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("profile", ["slurm", "slurm-gres"])
+@pytest.mark.parametrize("profile", ["slurm", "slurm-gres", "lsf"])
 def test_profiles_give_every_training_rule_its_gpu(profile: str, project_root: Path) -> None:
     path = project_root / "workflow" / "profiles" / profile / "config.yaml"
     rules = yaml.safe_load(path.read_text())["set-resources"]

@@ -1,0 +1,68 @@
+"""The study as jobs of a cluster that is not SLURM's.
+
+What is simulated is the cluster: a stand-in for LSF's `bsub` that takes the options of the profile
+alone, and starts each job at once, here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Checkout
+
+from pipeline_src.files import sha256_file
+
+BSUB = """#!/bin/sh
+echo "$*" >> {folder}/asked
+while [ $# -gt 1 ]; do
+  case $1 in
+    -oo) out=$2; shift 2 ;;
+    -J | -q | -n | -W | -M | -gpu) shift 2 ;;
+    *) echo "$1: no such option" >&2; exit 255 ;;
+  esac
+done
+setsid "$1" > "$out" 2>&1 < /dev/null &
+echo "Job <$(wc -l < {folder}/asked)> is submitted to queue <any>."
+"""
+
+
+def weights(checkout: Checkout) -> dict[str, str]:
+    root = checkout.root / "results" / "tiny"
+    return {str(p.relative_to(root)): sha256_file(p) for p in root.rglob("*.safetensors")}
+
+
+def test_the_study_runs_as_jobs_of_any_submit_command(
+    finished: Checkout, fresh: Checkout, tmp_path: Path
+) -> None:
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "asked").touch()
+    (programs / "bsub").write_text(BSUB.format(folder=programs))
+    (programs / "bsub").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    cluster = replace(fresh, environment={"PATH": path})
+    done = cluster.tiny(
+        *("--profile", "workflow/profiles/lsf", "--latency-wait", "5", "--jobs", "3")
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert weights(cluster) == weights(finished) != {}
+    assert (cluster.root / "results" / "tiny" / "report.html").exists()
+    asked: dict[str, set[str]] = {}
+    for line in (programs / "asked").read_text().splitlines():
+        found = re.search(r"-J sft_kd_recon_(\w+) -q (\w+) -n \d+ -W \d+ -M \d+MB(.*) -oo", line)
+        assert found, line
+        asked.setdefault(found[1], set()).add(found[2] + found[3])
+    on_gpus = {"train", "train_sft_teacher", "train_control", "distil"}
+    assert all(asked[rule] == {"gpu -gpu num=1"} for rule in on_gpus)
+    others = asked.keys() - on_gpus
+    assert {"prepare", "evaluate", "cost"} <= others
+    assert all(asked[rule] == {"normal"} for rule in others)
+    # Bare numbers, as `bkill` takes them.
+    ids = re.findall(r"with external jobid '(.*)'", done.stderr)
+    assert sorted(map(int, ids)) == list(range(1, len(ids) + 1)) != []
