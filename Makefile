@@ -1,5 +1,6 @@
 # make demo: the embedded demo to its finished report.  make test: the tests.
 # make install LOCKED=1: exactly the packages of requirements.lock, checked by their hashes.
+# make VENV=.venv-3.13 PYTHON=python3.13 test: the same with another Python, beside the first.
 # make bench: how fast the engine is.  make faults: trainings killed again and again.
 # make hostile: inputs as strangers, accidents and ill will make them.
 # make docs: the documentation as a site.
