@@ -150,7 +150,7 @@ def export_checkpoint(weights: Mapping[Role, Path], output: Path) -> int:
     buffer = io.BytesIO()
     torch.save({"model": state}, buffer)
     with atomic_path(output) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())
     return len(state)
 
 
