@@ -33,7 +33,8 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument(
         "--cluster",
         action="store_true",
-        help="it will run on a cluster's GPUs, if training.device allows it",
+        help="it will run on a cluster's GPUs, if training.device allows it; refused where SLURM "
+        "answers and no partition can run the largest training",
     )
     sub.add_argument(
         "--faster",
@@ -53,6 +54,7 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Print what a study takes."""
+    from pipeline_src.operations.doctor.slurm import refuse_too_large
     from pipeline_src.operations.estimate.speed import calibrate, speed_of_results
     from pipeline_src.operations.estimate.statistical_power import detectable_lines
     from pipeline_src.operations.estimate.study import count_slices, estimate, render, trainings
@@ -64,6 +66,8 @@ def estimate(options: argparse.Namespace) -> None:
         if min(given if isinstance(given, list) else [given]) <= 0:
             raise InputError(f"estimate: --{name} must be more than 0")
     study = study_of(options)
+    if options.cluster:
+        refuse_too_large(study)
     slices = count_slices(study)
     if options.results:
         speed = speed_of_results(options.results)

@@ -59,11 +59,10 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     if missing:
         yield Finding("error", f"no {', '.join(missing)} here", "go to a login node of the cluster")
         return
-    lines = lines_of("sinfo", "--noheader", "-o", "%R|%l|%m|%G|%a")
-    if not lines:
+    partitions = _partitions()
+    if not partitions:
         yield Finding("error", "SLURM does not answer (sinfo fails)", "ask its administrator")
         return
-    partitions = _partitions(lines)
     yield Finding("ok", f"SLURM answers; partitions: {', '.join(sorted(partitions))}")
     if os.environ.get("SLURM_JOB_ID"):
         advice = "start Snakemake on a login node"
@@ -126,32 +125,98 @@ def _account(name: str) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Partition:
-    """What `sinfo` reports about a partition: time in minutes, memory in MiB, generic resources."""
+    """What `sinfo` reports about a partition: time in minutes, memory in MiB and processors of a
+    node, generic resources."""
 
     minutes: float
     memory: int
+    processors: int
     gres: str
     up: bool
 
+    def lacks(self, name: str, asked: _Largest, attempt: int) -> list[str]:
+        """What the largest training asks for, in some attempt, and this partition does not have."""
+        minutes, memory = asked.minutes * attempt, asked.memory * attempt
+        lacking = []
+        if minutes > self.minutes:
+            lacking.append(f"{minutes} min, partition {name} allows {self.minutes:.0f}")
+        if memory > self.memory:
+            lacking.append(f"{memory} MiB, nodes of {name} have {self.memory}")
+        if asked.threads > self.processors:
+            lacking.append(f"{asked.threads} threads, nodes of {name} have {self.processors}")
+        return lacking
 
-def _partitions(lines: list[str]) -> dict[str, _Partition]:
+
+@dataclass(frozen=True)
+class _Largest:
+    """The most that a study's trainings ask for in their first attempt: minutes, MiB, threads, and
+    whether they ask for a GPU."""
+
+    minutes: int
+    memory: int
+    threads: int
+    gpu: bool
+
+    @classmethod
+    def of(cls, study: Study) -> _Largest:
+        """Of a study.
+
+        Raises:
+            InputError: its data cannot be read.
+        """
+        gpu = gpu_wanted(study, elsewhere=True)
+        found = trainings(study, count_slices(study))
+        return cls(
+            max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found),
+            max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found),
+            study.training.threads,
+            gpu,
+        )
+
+
+def _partitions() -> dict[str, _Partition]:
+    """Those of this cluster; none where SLURM does not answer."""
     found: dict[str, _Partition] = {}
-    for line in lines:
-        name, time, memory, gres, state = line.split("|")
-        one = _Partition(_minutes(time), int(memory.rstrip("+")), gres, state == "up")
+    for line in filter(None, lines_of("sinfo", "--noheader", "-o", "%R|%l|%m|%c|%G|%a") or []):
+        name, time, memory, processors, gres, state = line.split("|")
+        sizes = int(memory.rstrip("+")), int(processors.rstrip("+"))
+        one = _Partition(_minutes(time), *sizes, gres, state == "up")
         before = found.get(name)
-        # Nodes of several kinds: the largest memory, and everything that any of them has.
+        # Nodes of several kinds: the largest of each, and everything that any of them has.
         found[name] = (
             one
             if before is None
             else _Partition(
                 one.minutes,
                 max(one.memory, before.memory),
+                max(one.processors, before.processors),
                 f"{before.gres},{one.gres}",
                 one.up,
             )
         )
     return found
+
+
+def refuse_too_large(study: Study) -> None:
+    """Refuse a study whose largest training no partition of this cluster can run; where there is no
+    SLURM, nothing is known.
+
+    Raises:
+        InputError: it is too large, or its data cannot be read.
+    """
+    partitions, asked = _partitions(), _Largest.of(study)
+    if asked.gpu and partitions:
+        partitions = {name: one for name, one in partitions.items() if "gpu" in one.gres}
+        if not partitions:
+            raise InputError(
+                "estimate: no partition of this cluster has a GPU; set training.device: cpu"
+            )
+    lacking = [one.lacks(name, asked, 1) for name, one in partitions.items()]
+    if lacking and all(lacking):
+        raise InputError(
+            "estimate: no partition of this cluster runs the largest training, which asks for "
+            + "; ".join(what for of_one in lacking for what in of_one)
+        )
 
 
 def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iterator[Finding]:
@@ -165,31 +230,24 @@ def _partition(partitions: dict[str, _Partition], name: str, place: str) -> Iter
 
 def _enough(study: Study, partition: _Partition, name: str, retries: int) -> Iterator[Finding]:
     """Check that a partition can run the largest trainings, also when they are retried."""
-    gpu = gpu_wanted(study, elsewhere=True)
-    if gpu and "gpu" not in partition.gres:
+    if gpu_wanted(study, elsewhere=True) and "gpu" not in partition.gres:
         yield Finding("error", f"partition {name} has no GPU", "choose another in set-resources")
     try:
-        found = trainings(study, count_slices(study))
+        largest = _Largest.of(study)
     except InputError:  # already reported
         return
-    minutes = max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found)
-    memory = max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found)
     attempts: list[tuple[Severity, int, str]] = [("error", 1, "")]
     if retries:
         attempts.append(("warning", 1 + retries, f" in attempt {1 + retries}"))
     for verdict, attempt, when in attempts:
-        asked = minutes * attempt, memory * attempt
-        short = []
-        if asked[0] > partition.minutes:
-            short.append(f"{asked[0]} min, partition {name} allows {partition.minutes:.0f}")
-        if asked[1] > partition.memory:
-            short.append(f"{asked[1]} MiB, nodes of {name} have {partition.memory}")
-        for what in short:
+        lacking = partition.lacks(name, largest, attempt)
+        for what in lacking:
             advice = "such a job would wait forever; choose another partition in set-resources"
             yield Finding(verdict, f"a training{when} asks for {what}", advice)
-        if short:
+        if lacking:
             return
-    yield Finding("ok", f"partition {name} has the {minutes} min and {memory} MiB asked for")
+    has = f"{largest.minutes} min and {largest.memory} MiB"
+    yield Finding("ok", f"partition {name} has the {has} asked for")
 
 
 def _minutes(limit: str) -> float:

@@ -12,15 +12,16 @@ import yaml
 
 from pipeline_src.cli import main
 from pipeline_src.config.load import check_study
+from pipeline_src.errors import InputError
 from pipeline_src.operations.doctor import slurm as doctor_slurm
 from pipeline_src.operations.doctor.machine import Finding, examine
-from pipeline_src.operations.doctor.slurm import training_rules
+from pipeline_src.operations.doctor.slurm import refuse_too_large, training_rules
 
 WriteConfig = Callable[[dict[str, Any]], Path]
 ROOT = Path(__file__).resolve().parents[3]
 PROFILE = ROOT / "workflow" / "profiles" / "slurm"
-# As `sinfo -o "%R|%l|%m|%G|%a"` prints them.
-GOOD = ("cpu|2-00:00:00|192000|(null)|up", "gpu|1-00:00:00|512000+|gpu:h100:4|up")
+# As `sinfo -o "%R|%l|%m|%c|%G|%a"` prints them.
+GOOD = ("cpu|2-00:00:00|192000|16|(null)|up", "gpu|1-00:00:00|512000+|16|gpu:h100:4|up")
 
 
 @pytest.fixture(autouse=True)
@@ -62,34 +63,67 @@ def test_all_is_well(tiny_study: dict[str, Any]) -> None:
 
 
 def test_a_partition_that_is_not_there(tiny_study: dict[str, Any], slurm: Path) -> None:
-    partitions(slurm, GOOD[0], "a100|1-00:00:00|512000|gpu:a100:4|up")
+    partitions(slurm, GOOD[0], "a100|1-00:00:00|512000|16|gpu:a100:4|up")
     [found] = errors(tiny_study)
     assert found.what == "partition 'gpu' is not there"
     assert "set slurm_partition in set-resources" in found.advice
 
 
 def test_a_partition_without_gpus(tiny_study: dict[str, Any], slurm: Path) -> None:
-    partitions(slurm, GOOD[0], "gpu|1-00:00:00|512000|(null)|up")
+    partitions(slurm, GOOD[0], "gpu|1-00:00:00|512000|16|(null)|up")
     tiny_study["training"]["device"] = "auto"
     assert "partition gpu has no GPU" in [found.what for found in errors(tiny_study)]
 
 
 def test_a_partition_that_is_down(tiny_study: dict[str, Any], slurm: Path) -> None:
-    partitions(slurm, "cpu|1:00:00|192000|(null)|drain", GOOD[1])
+    partitions(slurm, "cpu|1:00:00|192000|16|(null)|drain", GOOD[1])
     assert [found.what for found in errors(tiny_study)] == ["partition cpu is down"]
 
 
 def test_too_short_and_too_small_a_partition(tiny_study: dict[str, Any], slurm: Path) -> None:
-    partitions(slurm, GOOD[0], "gpu|5:00|1000|gpu:4|up")
+    partitions(slurm, GOOD[0], "gpu|5:00|1000|16|gpu:4|up")
     what = " and ".join(found.what for found in errors(tiny_study))
     assert "min, partition gpu allows 5" in what
     assert "MiB, nodes of gpu have 1000" in what
 
 
+def test_nodes_of_too_few_processors(tiny_study: dict[str, Any], slurm: Path) -> None:
+    partitions(slurm, GOOD[0], "gpu|1-00:00:00|512000|2+|gpu:4|up")
+    tiny_study["training"]["threads"] = 4
+    assert [f.what for f in errors(tiny_study)] == [
+        "a training asks for 4 threads, nodes of gpu have 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (GOOD, ""),
+        ((GOOD[0], "gpu|5:00|512000|16|gpu:4|up"), "min, partition gpu allows 5"),
+        (("small|1-00:00:00|1000|16|gpu:4|up",), "MiB, nodes of small have 1000"),
+        ((GOOD[0], "gpu|5:00|512000|16|gpu:4|up", "long|1-00:00:00|512000|16|gpu:2|up"), ""),
+        ((GOOD[0],), "no partition of this cluster has a GPU"),
+        ((), ""),
+    ],
+)
+def test_a_study_that_no_partition_runs_is_refused_before_it_is_estimated(
+    lines: tuple[str, ...], said: str, tiny_study: dict[str, Any], slurm: Path
+) -> None:
+    partitions(slurm, *lines)
+    tiny_study["training"]["device"] = "auto"
+    study = check_study(tiny_study, "the test")
+    if said:
+        with pytest.raises(InputError, match=f"^estimate: .*{said}") as caught:
+            refuse_too_large(study)
+        assert "no partition of this cluster" in str(caught.value)
+    else:
+        refuse_too_large(study)
+
+
 def test_a_partition_too_short_for_a_further_attempt(
     tiny_study: dict[str, Any], slurm: Path
 ) -> None:
-    partitions(slurm, GOOD[0], "gpu|30:00|512000|gpu:4|up")
+    partitions(slurm, GOOD[0], "gpu|30:00|512000|16|gpu:4|up")
     assert errors(tiny_study) == []
     [look] = [f.what for f in findings(tiny_study) if "attempt 4" in f.what]
     assert "partition gpu allows 30" in look
