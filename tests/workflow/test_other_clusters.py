@@ -47,15 +47,15 @@ def test_the_study_runs_as_jobs_of_any_submit_command(
     (programs / "bsub").chmod(0o755)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     cluster = replace(fresh, environment={"PATH": path})
-    done = cluster.tiny(
-        *("--profile", "workflow/profiles/lsf", "--latency-wait", "5", "--jobs", "3")
-    )
+    # How many cores there are in all changes no job's request.
+    options = "--profile workflow/profiles/lsf --latency-wait 5 --jobs 3 --cores 64"
+    done = cluster.tiny(*options.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert weights(cluster) == weights(finished) != {}
     assert (cluster.root / "results" / "tiny" / "report.html").exists()
     asked: dict[str, set[str]] = {}
     for line in (programs / "asked").read_text().splitlines():
-        found = re.search(r"-J sft_kd_recon_(\w+) -q (\w+) -n \d+ -W \d+ -M \d+MB(.*) -oo", line)
+        found = re.search(r"-J sft_kd_recon_(\w+) -q (\w+) -n 1 -W \d+ -M \d+MB(.*) -oo", line)
         assert found, line
         asked.setdefault(found[1], set()).add(found[2] + found[3])
     on_gpus = {"train", "train_sft_teacher", "train_control", "distil"}

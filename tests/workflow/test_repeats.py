@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
-from conftest import Checkout, copy_project
+from conftest import Checkout
 
 from pipeline_src.acceleration.fork_client import VARIABLE
 from pipeline_src.files import read_json
@@ -76,26 +75,3 @@ def test_a_study_repeats_on_one_core_in_another_order_and_without_forks(
     if hasattr(os, "pidfd_open"):
         # The first steps begin before it is ready.
         assert True in forked(finished.root / "results/tiny")
-
-
-@pytest.mark.skipif(
-    not os.environ.get("FULL_DEMO"),
-    reason="takes five minutes: set FULL_DEMO=1 to run the whole demo, and a model of it again",
-)
-def test_the_demo_repeats(tmp_path: Path) -> None:
-    """The longest chain of it: data, mask, teacher, its student."""
-    model = "results/demo/brain/4x/seed0/sft_kd_fitnets"
-    seen = []
-    for name, environment, targets in (
-        ("whole", {}, []),
-        ("model", {VARIABLE: "off"}, [f"{model}/weights.safetensors"]),
-    ):
-        (tmp_path / name).mkdir()
-        checkout = copy_project(tmp_path / name)
-        checkout.environment.update(environment)
-        done = checkout.snakemake(*targets)
-        assert done.returncode == 0, done.stdout + done.stderr
-        seen.append(digests(checkout.root / "results/demo", whole=not targets))
-    whole, again = seen
-    assert again == {name: whole[name] for name in again}
-    assert f"{model.removeprefix('results/demo/')}/weights.safetensors" in again
