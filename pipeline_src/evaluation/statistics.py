@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
-from scipy.stats import binomtest, wilcoxon
+from scipy.stats import wilcoxon
 
 Array = NDArray[np.float64]
 
@@ -198,11 +198,6 @@ def mean_p(matrix: Array, overlap: float = 0.0) -> float:
     if beyond_mean(SMALLEST_P) <= 0:
         return SMALLEST_P
     return float(brentq(beyond_mean, SMALLEST_P, 1, xtol=SMALLEST_P / 10))
-
-
-def sign_p(wins: int, comparisons: int) -> float:
-    """Two-sided exact binomial p-value of ``wins`` out of ``comparisons``."""
-    return float(binomtest(wins, comparisons).pvalue)
 
 
 def patients_needed(family: int, alpha: float = 0.05) -> int:

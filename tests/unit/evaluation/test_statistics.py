@@ -18,7 +18,6 @@ from pipeline_src.evaluation.statistics import (
     bootstrap_intervals,
     holm,
     mean_p,
-    sign_p,
     wilcoxon_p,
     wilcoxon_ps,
 )
@@ -179,13 +178,6 @@ def test_p_of_the_mean_without_difference_and_without_variance() -> None:
     assert mean_p(np.zeros((3, 10))) == 1
     assert mean_p(np.full((3, 10), 0.1)) == SMALLEST_P
     assert mean_p(np.array([[1.0, -1.0], [-1.0, 1.0]])) == 1
-
-
-def test_sign_p_by_hand() -> None:
-    # 0, 1, 9 or 10 of 10 coins: 2 x (1 + 10) of 1024.
-    assert sign_p(9, 10) == pytest.approx(22 / 1024)
-    assert sign_p(1, 10) == pytest.approx(22 / 1024)
-    assert sign_p(5, 10) == 1
 
 
 def test_tests_of_many_samples_are_those_of_each() -> None:
