@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slurm_node import wait_until
 from snakemake_helpers import WEIGHTS, Run, Study, assert_same_result, new_study
+from two_nodes import TwoNodes
 
 #: A training of a quarter of a minute: long enough for SLURM, which thinks in seconds.
 EPOCHS = 900
@@ -91,6 +92,14 @@ def new_cluster_study(root: Path) -> ClusterStudy:
 def new_grid(root: Path) -> ClusterStudy:
     """One of every kind of job, and as little of each as there can be."""
     return ClusterStudy(new_study(root, epochs=2, methods="methods: {at: {}, sp: {}}").root)
+
+
+def user_study(study: Study, cluster: TwoNodes) -> ClusterStudy:
+    """The same study, of the user of two nodes."""
+    root = cluster.folder / "home" / study.root.parent.name
+    study.root.rename(root)
+    cluster.give_to_user(root)
+    return ClusterStudy(root, before=cluster.as_user(root))
 
 
 def _lines(*command: str) -> list[str]:
