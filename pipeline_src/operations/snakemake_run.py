@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_src.acceleration.fork_server import start as start_fork_server
-from pipeline_src.config.load import (
-    CONFIGFILE,
-    check_study,
-    parse_value,
-    read_files,
-    read_yaml,
-)
+from pipeline_src.config.load import CONFIGFILE, check_study, parse_value, read_files, read_yaml
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -134,7 +128,7 @@ def _convolutions(models: Models, workflow: Any) -> str:
     """
     study = models.study
     wanted = study.training.convolutions
-    if wanted != "auto" or gpu_wanted(study, elsewhere=workflow.non_local_exec):
+    if wanted != "auto" or gpu_wanted(study, elsewhere=runs_elsewhere(workflow)):
         return wanted
     frozen = Path("results") / study.study / CONFIG
     if frozen.exists():
@@ -169,6 +163,16 @@ def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
         key, _, value = word.partition("=")
         found = merge(found, {key: parse_value(value, f"--config {word}")})
     return found
+
+
+def runs_elsewhere(workflow: Any) -> bool:
+    """Whether Snakemake submits its jobs to other machines. It sets its executor only when the
+    rules have been read, and in a dry run takes another; what was asked for is known before.
+    """
+    if workflow.remote_exec:
+        return False
+    asked = getattr(_typed(), "executor", None)
+    return workflow.non_local_exec or asked not in (None, "local", "dryrun", "touch")
 
 
 def starts_jobs() -> bool:
@@ -250,7 +254,7 @@ def _tell_once(line: str) -> None:
 
 def share_gpus_asked_for(workflow: Any) -> None:
     """Let trainings share GPUs if this run was asked for more at once than this machine has."""
-    if workflow.non_local_exec or workflow.remote_exec:
+    if runs_elsewhere(workflow) or workflow.remote_exec:
         return
     asked = workflow.resource_settings.resources.get("gpu")
     # A number, or since Snakemake 9.27 an object that holds it.
@@ -266,7 +270,7 @@ def shorten_overhead(workflow: Any, on_gpu: bool) -> None:
         workflow: Snakemake's workflow object.
         on_gpu: whether trainings use a GPU; they are then forks whatever their number of threads.
     """
-    if workflow.non_local_exec or workflow.remote_exec:
+    if runs_elsewhere(workflow) or workflow.remote_exec:
         return
     limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
@@ -287,7 +291,7 @@ def evaluation_processes(workflow: Any, threads: int, models: int) -> int:
         threads: of each training.
         models: how many models there are.
     """
-    if workflow.non_local_exec or workflow.remote_exec:
+    if runs_elsewhere(workflow) or workflow.remote_exec:
         return 1
     idle = (workflow.cores or 1) // threads - 2
     return int(max(1, min(idle, models)))

@@ -57,6 +57,7 @@ from pipeline_src.operations.snakemake_run import (
     is_module,
     keep_trainings,
     models_of_run,
+    runs_elsewhere,
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
@@ -77,6 +78,7 @@ if workflow.remote_exec and workflow.local_exec:
     from pipeline_src.operations.cluster.in_job import pass_signals_on
 
     pass_signals_on()
+ELSEWHERE = runs_elsewhere(workflow)
 study = models.study
 places = layout.Places(study)
 reported = Reported(models)
@@ -241,7 +243,12 @@ def any_of(names):
 
 def gpus(wildcards=None):
     """GPUs of a training; those of a cluster cannot be seen from where it is submitted."""
-    return int(gpu_wanted(study, elsewhere=workflow.non_local_exec))
+    return int(gpu_wanted(study, elsewhere=ELSEWHERE))
+
+
+def measuring_threads():
+    """All cores, so that what is timed runs alone; on a cluster a job's cores are its own."""
+    return study.training.threads if ELSEWHERE else workflow.cores
 
 
 def slices_of(input):

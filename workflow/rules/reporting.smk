@@ -2,7 +2,7 @@
 
 
 rule cost:
-    """Takes all cores, so that what it times runs alone; on a cluster a job's cores are its own."""
+    """What teacher and student cost, measured while nothing else runs."""
     input:
         data=in_first_setting(rules.prepare.output[0]),
         mask=in_first_setting(rules.mask.output[0]),
@@ -15,7 +15,7 @@ rule cost:
         f"{RESULTS}/logs/cost.log",
     conda:
         "../../environment.yaml"
-    threads: study.training.threads if workflow.non_local_exec else workflow.cores
+    threads: measuring_threads()
     resources:
         mem_mb=4000,
         runtime=30,
@@ -47,7 +47,7 @@ if study.evaluation.runtimes:
             f"{RESULTS}/logs/runtimes.log",
         conda:
             "../../environment.yaml"
-        threads: study.training.threads if workflow.non_local_exec else workflow.cores
+        threads: measuring_threads()
         resources:
             mem_mb=4000,
             runtime=60,
