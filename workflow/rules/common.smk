@@ -248,7 +248,8 @@ def gpus(wildcards=None):
 
 def measuring_threads():
     """All cores, so that what is timed runs alone; on a cluster a job's cores are its own."""
-    return study.training.threads if ELSEWHERE else workflow.cores
+    on_cluster = ELSEWHERE or workflow.remote_exec
+    return study.training.threads if on_cluster else workflow.cores
 
 
 def slices_of(input):
