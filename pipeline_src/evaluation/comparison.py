@@ -232,8 +232,8 @@ def compare_family(
 
 def _of_patients(tested: Sequence[_Tested]) -> list[float]:
     """p-values of the patients; NaN where only seeds are tested."""
-    drawn = iter(wilcoxon_ps([t.by_patient for t in tested if t.by_patient is not None]))
-    return [math.nan if t.by_patient is None else next(drawn) for t in tested]
+    found = iter(wilcoxon_ps([t.by_patient for t in tested if t.by_patient is not None]))
+    return [math.nan if t.by_patient is None else next(found) for t in tested]
 
 
 def _intervals(tested: Sequence[_Tested], seed: int, level: float) -> list[tuple[float, float]]:

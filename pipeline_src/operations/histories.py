@@ -8,7 +8,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import is_in_use, whole_folder
 from pipeline_src.planning.places import MANIFEST, MODEL_FOLDERS, stage_of
 from pipeline_src.provenance.manifest import Manifest
-from pipeline_src.tabular import read_rows
+from pipeline_src.reporting.figures.curves import read_history
 
 #: Columns of a history besides the epoch.
 QUANTITIES = ("train_loss", "validation_loss", "validation_psnr_db", "learning_rate", "seconds")
@@ -46,10 +46,7 @@ def export_histories(results: Path, output: Path) -> int:
             writer = SummaryWriter(str(folder / place.relative_to(results)))
             began = 0.0
             for file in made.histories:
-                history = read_rows(place / file, "history", ("epoch", *QUANTITIES))
-                if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
-                    raise InputError(f"{place / file}: columns missing: {', '.join(missing)}")
-                for row in history.to_dict("records"):
+                for row in read_history(place / file, QUANTITIES).to_dict("records"):
                     began += row["seconds"]
                     for name in QUANTITIES:
                         title = f"{stage_of(str(file))}/{name}"

@@ -258,6 +258,7 @@ def write_report(
     made: dict[str, Any] = record()
     records, code = read_records(study, results), package_digest()
     parts = reviewers_parts(study, records, made, code)
+    settings = len(list(study.settings()))
     headings = dict.fromkeys(kind.heading for kind in KINDS.values())
     page = environment.get_template("report.html.j2").render(
         study=study,
@@ -272,8 +273,8 @@ def write_report(
         questions=_questions(study, tables),
         first=first[0] if first else None,
         # A wide table takes the width it needs, and the answers the rest.
-        narrow=len(list(study.settings())) <= 2,
-        many=len(list(study.settings())) > MOST_ABREAST,
+        narrow=settings <= 2,
+        many=settings > MOST_ABREAST,
         tables=_by_heading(shown_tables, ["Tables", "Ablations"]),
         figures=_by_heading(shown_figures, list(headings)),
         methods=methods_paragraphs(study),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -107,7 +107,7 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
             raise InputError(
                 f"{manifest}: is not a manifest of a training (no model or no histories)"
             )
-        *before, last = (_read_history(manifest.parent / file) for file in files)
+        *before, last = (read_history(manifest.parent / file) for file in files)
         stages = [stage_of(str(file)) for file in files]
         if name not in curves:
             earlier = {s: len(h) for s, h in zip(stages, before, strict=False)}
@@ -117,11 +117,17 @@ def from_files(inputs: Sequence[Path], title: str) -> Figure:
     return draw(list(curves.values()), title)
 
 
-def _read_history(path: Path) -> pd.DataFrame:
-    history = read_rows(path, "history", ("epoch", *QUANTITIES))
-    if missing := sorted({"epoch", *QUANTITIES} - set(history.columns)):
+def read_history(path: Path, quantities: Iterable[str] = QUANTITIES) -> pd.DataFrame:
+    """A history of a training's stage: one row per epoch.
+
+    Raises:
+        InputError: it cannot be read, or lacks one of the quantities or has none of its numbers.
+    """
+    needed = ("epoch", *quantities)
+    history = read_rows(path, "history", needed)
+    if missing := sorted(set(needed) - set(history.columns)):
         raise InputError(f"{path}: is not a history; columns missing: {', '.join(missing)}")
-    for column in ("epoch", *QUANTITIES):
+    for column in needed:
         values = history[column].astype(float)
         if values.isna().all() or (values.abs() > LARGEST).any():
             raise InputError(f"{path}: {column} has no numbers that can be drawn")
