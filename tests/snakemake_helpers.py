@@ -9,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakemake_study import BASE
+from waiting import PATIENCE, wait_until
 
 from pipeline_src.files import sha256_file
 
@@ -38,16 +37,6 @@ os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
 """
 #: Long enough to be hit in the middle, after two states were saved: some seconds.
 EPOCHS = 160
-#: Seconds after which a test takes what it waits for to hang.
-PATIENCE = 600
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Until a condition holds; the limit only ends what hangs, on a machine with other work too."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.005)
 
 
 @dataclass(frozen=True)
@@ -138,7 +127,7 @@ class Study:
         """Snakemake with its training half-way, and the training's process."""
         run = self.start(*arguments, target=target)
         second = self.teacher / "training.state.previous"
-        wait_for(lambda: second.exists() or run.process.poll() is not None, "the second state")
+        wait_until(lambda: second.exists() or run.process.poll() is not None, "the second state")
         assert second.exists(), f"ended before its second state: {run.said()}"
         return run, self.training()
 
@@ -150,7 +139,7 @@ class Study:
         return int(found[1])
 
     def wait_until_not_training(self) -> None:
-        wait_for(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
+        wait_until(lambda: not (self.teacher / "training.lock").exists(), "the training's end")
 
     def training_log(self) -> str:
         """What the last training has said."""

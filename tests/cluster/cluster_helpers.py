@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from slurm_node import wait_until
 from snakemake_helpers import WEIGHTS, Run, Study, assert_same_result, new_study
 from two_nodes import TwoNodes
+from waiting import wait_until
 
 #: A training of a quarter of a minute: long enough for SLURM, which thinks in seconds.
 EPOCHS = 900

@@ -13,13 +13,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snakemake_helpers import PATIENCE
+from waiting import wait_until
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
@@ -228,13 +226,3 @@ def _end(pid_file: Path, number: signal.Signals = signal.SIGTERM) -> None:
     if process is not None:
         os.kill(process, number)
         wait_until(lambda: not Path(f"/proc/{process}").exists(), f"{pid_file.stem} to end")
-
-
-def wait_until(
-    condition: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.1
-) -> None:
-    """Until a condition holds; the limit only ends what hangs, on a machine with other work too."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(every)

@@ -6,8 +6,9 @@ import signal
 import time
 
 from cluster_helpers import ClusterStudy
-from slurm_node import SlurmNode, wait_until
+from slurm_node import SlurmNode
 from snakemake_helpers import WEIGHTS, assert_same_result
+from waiting import wait_until
 
 
 def test_slurmd_killed_and_started_again(

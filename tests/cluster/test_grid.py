@@ -10,8 +10,9 @@ from functools import partial
 
 import pytest
 from cluster_helpers import ClusterStudy, new_grid
-from slurm_node import SlurmNode, wait_until
+from slurm_node import SlurmNode
 from snakemake_helpers import assert_same_result
+from waiting import wait_until
 
 from pipeline_src.files import sha256_file
 
@@ -102,7 +103,7 @@ def test_files_that_appear_late(study: ClusterStudy, undisturbed: ClusterStudy) 
         away.replace(manifest)
 
     def hide_twice() -> None:
-        wait_until(manifest.exists, "the manifest", every=0.005)
+        wait_until(manifest.exists, "the manifest")
         hide("R")
         wait_until(partial(study.is_in_state, "CD"), "the job's end")
         hide("CD")

@@ -6,8 +6,9 @@ import os
 import signal
 
 from cluster_helpers import ClusterStudy
-from slurm_node import SlurmNode, wait_until
+from slurm_node import SlurmNode
 from snakemake_helpers import WEIGHTS, Run, assert_same_result
+from waiting import wait_until
 
 from pipeline_src.operations.cluster.launcher import snakemake_in
 from pipeline_src.running.interruption import is_alive

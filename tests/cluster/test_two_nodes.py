@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from cluster_helpers import ClusterStudy, new_cluster_study, new_grid, user_study
-from slurm_node import SlurmNode, wait_until
+from slurm_node import SlurmNode
 from snakemake_helpers import assert_same_result
 from test_grid import results
 from two_nodes import USER_ID, TwoNodes, two_nodes, why_no_namespace
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from slurm_node import (
     make_devices,
     plain_environment,
     start_munged,
-    wait_until,
 )
+from waiting import wait_until
 
 NAMES = ("node1", "node2")
 USER, USER_ID = "researcher", "4242"

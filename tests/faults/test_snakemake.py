@@ -16,7 +16,7 @@ from snakemake_helpers import (
     assert_same_result,
     new_study,
     untrained_copy,
-    wait_for,
+    wait_until,
 )
 
 from pipeline_src.files import sha256_file
@@ -163,7 +163,7 @@ def test_a_new_snakemake_waits_for_the_training_of_one_that_was_killed(
     assert "It can be removed with the --unlock argument" in refused.said()
     study.run("--unlock")
     new = study.start()
-    wait_for(lambda: f"waiting for process {training} on" in study.training_log(), "its wait")
+    wait_until(lambda: f"waiting for process {training} on" in study.training_log(), "its wait")
     assert not (study.root / WEIGHTS).exists()
     os.kill(training, signal.SIGCONT)
     assert new.end() == 0, new.said()

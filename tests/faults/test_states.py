@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
@@ -28,6 +27,7 @@ from fault_helpers import (
 )
 from fault_worker import Job
 from training_helpers import SIZE, Files, prepared_data
+from waiting import wait_until
 
 from pipeline_src.data.store import write_store
 from pipeline_src.planning.places import PREVIOUS_STATE, STATE
@@ -41,14 +41,6 @@ Seen = Callable[..., None]
 KIND = "SFT-KD AT, two stages"
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Until a condition holds; the limit only ends what hangs, on a machine with other work too."""
-    end = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def stopped(job: Make, start: Start, tmp_path: Path) -> Path:
     """The folder of a training that was killed half-way."""
@@ -56,7 +48,10 @@ def stopped(job: Make, start: Start, tmp_path: Path) -> Path:
     # Between the two renames of a save there is only the state before: then a little further.
     while not (output / STATE).exists():
         process = start(job(KIND, output))
-        wait_for(lambda: (output / PREVIOUS_STATE).exists() and (output / STATE).exists())
+        wait_until(
+            lambda: (output / PREVIOUS_STATE).exists() and (output / STATE).exists(),
+            "a second save",
+        )
         process.kill()
         assert finish(process) == KILLED
     (tmp_path / "stopped.log").unlink()
@@ -75,7 +70,7 @@ def test_signal_saves_and_exits_with_its_own_status(
     output = tmp_path / "out"
     # Nothing but the signal makes it save within an epoch.
     process = start(replace(job(KIND, output), save_every=1e9))
-    wait_for(lambda: (output / STATE).exists())
+    wait_until(lambda: (output / STATE).exists(), "a save")
     assert process.pid is not None
     os.kill(process.pid, number)
     assert finish(process) == INTERRUPTED, log(output)
@@ -212,10 +207,10 @@ def two_at_once(job: Make, start: Start, output: Path) -> list[ForkServerProcess
     """A training that stands still half-way, and a second process that waits for it."""
     first = start(job(KIND, output, kill_at=40, kill_by=signal.SIGSTOP))
     status = Path(f"/proc/{first.pid}/stat")
-    wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", "it to stop")
     assert (output / STATE).exists()
     second = start(job(KIND, output))
-    wait_for(lambda: "waiting for process" in log(output))
+    wait_until(lambda: "waiting for process" in log(output), "its wait")
     return [first, second]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from snakemake_helpers import wait_for
+from waiting import wait_until
 
 from pipeline_src.acceleration.fork_client import VARIABLE, socket_name
 
@@ -30,7 +30,7 @@ class Server:
             stdin=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        wait_for(lambda: self.address.exists() or self.process.poll() is not None, "the server")
+        wait_until(lambda: self.address.exists() or self.process.poll() is not None, "the server")
 
     def begin(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
         """A command whose process may ask the server."""

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from fork_helpers import ROOT, Server
-from snakemake_helpers import wait_for
+from waiting import wait_until
 
 from pipeline_src.acceleration import fork_server as server
 from pipeline_src.acceleration.fork_client import FORKED, VARIABLE, socket_name
@@ -56,10 +56,10 @@ class Waiting:
     def begin(self, asked: Server) -> tuple[subprocess.Popen[str], psutil.Process]:
         """The step, and its fork, which has come to the pipe."""
         step = asked.begin(*self.command)
-        wait_for(self._is_read, "the command")
+        wait_until(self._is_read, "the command")
         [fork] = asked.forks()
         # Python sees a signal that comes between opening the pipe and reading it only afterwards.
-        wait_for(lambda: fork.status() == psutil.STATUS_SLEEPING, "its reading")
+        wait_until(lambda: fork.status() == psutil.STATUS_SLEEPING, "its reading")
         return step, fork
 
     def _is_read(self) -> bool:
@@ -189,7 +189,7 @@ def test_a_client_waits_for_a_silent_server_only_so_long(own: Server) -> None:
     status, output, _ = own.run("--help")
     assert status == 0
     assert output
-    wait_for(lambda: not own.forks(), "the end of all forks")
+    wait_until(lambda: not own.forks(), "the end of all forks")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -200,7 +200,7 @@ def test_what_ends_a_step_ends_its_fork(
     step.send_signal(number)
     step.communicate(timeout=60)
     assert step.returncode == -number
-    wait_for(lambda: not shared.forks(), "the fork's end")
+    wait_until(lambda: not shared.forks(), "the fork's end")
 
 
 def test_what_ends_a_fork_ends_its_step(shared: Server, waiting: Waiting) -> None:
@@ -220,7 +220,7 @@ def test_a_step_whose_server_was_killed_fails_and_its_fork_ends(
         1,
         "error: the fork server that ran this command has ended\n",
     )
-    wait_for(lambda: not is_alive(fork.pid), "the fork's end")
+    wait_until(lambda: not is_alive(fork.pid), "the fork's end")
 
 
 def test_a_server_ends_with_who_started_it_and_after_its_forks(
@@ -246,7 +246,7 @@ def test_a_server_is_started_for_many_steps_and_ends_with_its_process(
     line += "print(os.environ.get('{}'), *[s.pid for s in server.servers])"
     assert run_python(line.format(server.FEWEST_STEPS - 1, VARIABLE)) == "None\n"
     address, process = run_python(line.format(server.FEWEST_STEPS, VARIABLE)).split()
-    wait_for(lambda: not is_alive(int(process)), "the server's end")
+    wait_until(lambda: not is_alive(int(process)), "the server's end")
     assert not Path(address).parent.exists()
     off = run_python(line.format(server.FEWEST_STEPS, VARIABLE), environment={VARIABLE: "off"})
     assert off == "off\n"

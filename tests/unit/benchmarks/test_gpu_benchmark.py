@@ -9,12 +9,14 @@ import sys
 import time
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
+from waiting import PATIENCE, wait_until
 
 from benchmarks.gpu import pack
 from benchmarks.gpu.budget import PHASES, Cost, patience, phase_limit, plan_study
@@ -84,14 +86,13 @@ def test_a_dry_run_goes_through_all_phases_within_its_budget(tmp_path: Path) -> 
 
 def test_a_killed_phase_leaves_whole_lines_and_the_next_phases_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = start(out, "--budget", "900", "--phases", "facts", "checks", "pack")
-    while not any(line["phase"] == "checks" for line in (read(out) if out.exists() else [])):
-        assert process.poll() is None
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children()
-    assert [child.cmdline()[3:4] for child in children] == [["checks"]]
-    children[0].kill()
-    process.communicate(timeout=120)
+    with start(out, "--budget", "900", "--phases", "facts", "checks", "pack") as process:
+        checks = partial(Lines(out / NAME).read, "checks")
+        wait_until(lambda: checks() != [] or process.poll() is not None, "the first check")
+        children = psutil.Process(process.pid).children()
+        assert [child.cmdline()[3:4] for child in children] == [["checks"]]
+        children[0].kill()
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     phases = {line["name"]: line["status"] for line in read(out) if line["what"] == "phase"}
     assert phases == {"facts": "done", "checks": "killed by SIGKILL", "pack": "done"}

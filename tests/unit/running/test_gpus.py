@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from waiting import wait_until
 
 from pipeline_src import locks
 from pipeline_src.errors import InputError
@@ -43,10 +43,7 @@ class Holder:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def gpu(self) -> str:
-        end = time.monotonic() + 30
-        while not (self.note.exists() and self.note.read_text()):
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(lambda: self.note.exists() and self.note.read_text() != "", "its note")
         return self.note.read_text()
 
     def waits(self) -> bool:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from snakemake_helpers import wait_for
+from waiting import wait_until
 
 from pipeline_src.errors import InputError
 from pipeline_src.running.interruption import is_alive
@@ -62,8 +62,8 @@ list(in_processes(wait, range(2), 2, "--processes"))
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells of a parent's end on Linux")
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     started = subprocess.Popen([sys.executable, "-c", LINES, str(tmp_path)], cwd=ROOT)
-    wait_for(lambda: len(list(tmp_path.iterdir())) == 2, "both processes")
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "both processes")
     started.kill()
     started.wait()
     for process in tmp_path.iterdir():
-        wait_for(lambda number=int(process.name): not is_alive(number), "a process's end")
+        wait_until(lambda number=int(process.name): not is_alive(number), "a process's end")
