@@ -162,9 +162,9 @@ class Engine(Contender):
 
     def __init__(self, work: Work) -> None:
         store, mask = read_store(work.folder / "volumes.h5"), read_mask(work.folder / "mask.npz")
-        size = store.images.shape[1]
+        self._size = store.images.shape[1:]
         made = study(
-            size,
+            self._size[0],
             precision=work.contender,
             threads=work.threads,
             device=work.device,
@@ -208,7 +208,7 @@ class Engine(Contender):
     def convolutions(self, count: int) -> None:
         """As many of the library's convolutions as that many steps have, and nothing else."""
         assert self._operations is not None
-        rows, columns = self._slices.target.shape[2:]
+        rows, columns = self._size
         features = self._operations.features
         weight = torch.rand(features, features, 3, 3, device=self._device).to(self._dtype)
         images = torch.rand(BATCH, features, rows, columns, device=self._device).to(self._dtype)

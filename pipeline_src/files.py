@@ -21,6 +21,9 @@ from pipeline_src.errors import InputError
 #: Bytes of a file that is read at once at most; a manifest of a large study has some hundred
 #: thousand, a figure some million.
 LARGEST_FILE = 100_000_000
+#: Bytes of images that are held in memory at most; more stay in their file. In memory they do not
+#: depend on the disk, and in the file they need not fit into memory.
+MOST_HELD = 2 << 30
 #: Levels of mappings and lists in JSON.
 DEEPEST_JSON = 100
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -182,11 +182,8 @@ class Trainee:
         dtype = torch.float64 if double else torch.float32
         fidelity = data_fidelity(read_mask(files.mask(kind.points))).to(self.device)
         store = read_store(files.store)
-        self.slices = Slices(store, "train", fidelity, self.device)
-        self.validation = Slices(store, "validation", fidelity, self.device)
-        for part in (self.slices, self.validation):
-            part.target, part.zero_filled = part.target.to(dtype), part.zero_filled.to(dtype)
-            part.data_range = part.data_range.to(dtype)
+        self.slices = Slices(store, "train", fidelity, self.device, dtype)
+        self.validation = Slices(store, "validation", fidelity, self.device, dtype)
         fidelity.to(dtype)
         builder = Builder(
             plan,

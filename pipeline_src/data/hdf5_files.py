@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO, RawIOBase
@@ -11,12 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import open_regular
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from _typeshed import ReadableBuffer, WriteableBuffer
+    from numpy.typing import NDArray
 
 MOST_LINKS = 16
 # What is stored takes at least this share of what is claimed: deflate packs 1032 bytes to one.
@@ -93,6 +99,53 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
 
 def _elsewhere(path: Path, name: str, what: str) -> InputError:
     return InputError(f"{path}: {name} is {what}; copy its values into the file itself")
+
+
+class MappedArray:
+    """An array that stays in its file: what is used of it is read, and the system may forget it
+    again.
+
+    Replacing the file changes nothing, as the old one lives on; writing into it changes the values.
+
+    Attributes:
+        values: the array; it cannot be written to.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, dataset: h5py.Dataset) -> None:
+        """Map an array whose values lie in one piece, see `lies_in_one_piece`.
+
+        Raises:
+            OSError, ValueError: the file cannot be mapped.
+        """
+        self._path = path
+        # Of the file that is open, whatever has its name by now.
+        self._stream = os.fdopen(os.dup(file.id.get_vfd_handle()), "rb")
+        weakref.finalize(self, self._stream.close)
+        self._written = self._identity()
+        mapped = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+        offset, count = dataset.id.get_offset(), int(dataset.size)
+        flat: NDArray[Any] = np.frombuffer(mapped, dataset.dtype, count, offset)
+        self.values = flat.reshape(dataset.shape)
+
+    def _identity(self) -> tuple[int, int]:
+        status = os.fstat(self._stream.fileno())
+        return status.st_size, status.st_mtime_ns
+
+    def require_unchanged(self) -> None:
+        """Check that the file was not written to since.
+
+        Raises:
+            InputError: it was.
+        """
+        if self._identity() != self._written:
+            raise InputError(f"{self._path}: was written to while it was used; start again")
+
+
+def lies_in_one_piece(dataset: h5py.Dataset) -> bool:
+    """Whether the values of an array lie in its file as they lie in memory, so that they can be
+    mapped.
+    """
+    return dataset.id.get_offset() is not None
 
 
 class ReservedFile(RawIOBase):

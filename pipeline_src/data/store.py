@@ -15,9 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.data.hdf5_files import ReservedFile, own_dataset, reading_hdf5
+from pipeline_src.data.hdf5_files import (
+    MappedArray,
+    ReservedFile,
+    lies_in_one_piece,
+    own_dataset,
+    reading_hdf5,
+)
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path
+from pipeline_src.files import MOST_HELD, atomic_path
 
 if TYPE_CHECKING:  # preparing imports much that no training needs
     from pipeline_src.data.preparation import PreparedData
@@ -64,11 +70,13 @@ class Store:
     """A store that was read, completely or in part.
 
     Attributes:
-        images: `(slices, rows, columns)` float32, of the parts that were asked for.
+        images: `(slices, rows, columns)` float32, of the parts that were asked for; more than
+            `MOST_HELD` bytes stay in the file and cannot be written to.
         slices, volumes, dropped: the tables of `PreparedData`; rows of `slices` match `images`.
         patients: number of patients in each part, including those that were not asked for.
         description: as given to `write_store`.
         digest: SHA-256 over images and index.
+        mapped: the images in the file, if they stay there.
     """
 
     images: NDArray[np.float32]
@@ -78,6 +86,16 @@ class Store:
     patients: dict[str, int]
     description: dict[str, Any]
     digest: str
+    mapped: MappedArray | None = None
+
+    def require_unchanged(self) -> None:
+        """Check that the images are still those that were read at first.
+
+        Raises:
+            InputError: they stay in the file, and it was written to since.
+        """
+        if self.mapped is not None:
+            self.mapped.require_unchanged()
 
     def part(self, part: str) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """Images `(n, rows, columns)` and index rows of `train`, `validation` or `test`.
@@ -124,7 +142,8 @@ def _one_by_one(images: h5py.Dataset) -> Iterator[NDArray[np.float32]]:
 def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
     """Read a store, with the slices of some parts or of all.
 
-    The whole file is read and checked, but only what is asked for is kept in memory.
+    The whole file is read and checked, but only what is asked for is kept in memory; of a mapped
+    store, all parts are there.
 
     Raises:
         InputError: the file is missing, damaged, or not a store.
@@ -149,25 +168,31 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
             if whose.setdefault(row["volume"], of_volume) != of_volume:
                 raise ValueError(f"volume {row['volume']!r} is of two patients, frames or parts")
         taken = [parts is None or row["part"] in parts for row in rows]
-        held, finite = np.empty((sum(taken), *images.shape[1:]), np.float32), True
-        digest, place = hashlib.sha256(), 0
+        mapped = None
+        if 4 * sum(taken) * math.prod(images.shape[1:]) > MOST_HELD and lies_in_one_piece(images):
+            mapped = MappedArray(path, file, images)
+            held = mapped.values
+        else:
+            held = np.empty((sum(taken), *images.shape[1:]), np.float32)
+        digest, place, finite = hashlib.sha256(), 0, True
         for image, wanted in zip(_one_by_one(images), taken, strict=True):
             digest.update(image.data)
             finite = finite and bool(np.isfinite(image).all())
-            if wanted:
+            if wanted and mapped is None:
                 held[place] = image
                 place += 1
         digest.update(texts["slices"])
         tables = {name: pd.DataFrame(json.loads(text)) for name, text in texts.items()}
         counts = tables["slices"].groupby("part")["patient"].nunique()
         patients = {str(part): int(count) for part, count in counts.items()}
-        if not all(taken):
+        if mapped is None and not all(taken):
             tables["slices"] = tables["slices"][taken].reset_index(drop=True)
         store = Store(
             images=held,
             patients=patients,
             description=dict(json.loads(file.attrs["description"])),
             digest=str(file.attrs["digest"]),
+            mapped=mapped,
             **tables,
         )
         if not _is_plain(store.description.get("display_quarter_turns", 0), int):

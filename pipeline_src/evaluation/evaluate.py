@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pipeline_src.provenance.manifest import Manifest, other_label
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
+from pipeline_src.tensors import as_batch
 
 #: Slices that are reconstructed together, which affects the last bits.
 BATCH = 8
@@ -210,16 +212,35 @@ class Evaluator:
         figures show.
         """
         torch.set_num_threads(subject.threads)
-        reconstructions = reconstruct(self._images, self._fidelity, subject.weights)
-        slices, volumes = self._measured(reconstructions)
+        shown: list[NDArray[np.float32]] = []
+        at = panel_slice(self._rows)
+
+        def passing() -> Iterator[NDArray[np.float32]]:
+            """The reconstructions; that of the figures is kept."""
+            made = reconstruct(self._images, self._fidelity, subject.weights)
+            for number, image in enumerate(made):
+                if number == at:
+                    shown.append(image.copy())
+                yield image
+
+        slices, volumes = self._measured(passing())
         for name, table in ((SLICES, slices), (VOLUMES, volumes)):
             write_rows(output / name, self._named(subject, table))
-        self._write_panel(subject, output, reconstructions, slices)
+        self._write_panel(subject, output, at, shown[0], slices)
         return [output / name for name in (VOLUMES, SLICES, PANEL)]
 
-    def _measured(self, reconstructions: NDArray[np.float32]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """All metrics of reconstructions `(slices, rows, columns)`, per slice and per volume."""
-        return measure(self._images, reconstructions, self._rows, self._data_range)
+    def _measured(
+        self, reconstructions: Iterable[NDArray[np.float32]]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """All metrics of the reconstruction `(rows, columns)` of each slice, per slice and per
+        volume.
+
+        Raises:
+            InputError: the store was written to meanwhile.
+        """
+        tables = measure(self._images, reconstructions, self._rows, self._data_range)
+        self._store.require_unchanged()
+        return tables
 
     def _named(self, subject: Subject, table: pd.DataFrame) -> pd.DataFrame:
         """Metrics with the columns that say what they are of."""
@@ -236,15 +257,15 @@ class Evaluator:
         self,
         subject: Subject,
         output: Path,
-        reconstructions: NDArray[np.float32],
+        shown: int,
+        image: NDArray[np.float32],
         slices: pd.DataFrame,
     ) -> None:
-        shown = panel_slice(self._rows)
         with atomic_path(output / PANEL) as path, path.open("wb") as stream:
             np.savez(
                 stream,
                 target=self._images[shown],
-                image=reconstructions[shown],
+                image=image,
                 psnr_db=slices["psnr_db"][shown],
                 ssim=slices["ssim"][shown],
                 model=subject.labels["model"],
@@ -259,16 +280,15 @@ class Evaluator:
 @torch.no_grad()
 def reconstruct(
     targets: NDArray[np.float32], fidelity: DataFidelity, weights: Path | None, batch: int = BATCH
-) -> NDArray[np.float32]:
+) -> Iterator[NDArray[np.float32]]:
     """Undersample targets `(slices, rows, columns)` and reconstruct them; without weights,
     zero-fill.
 
-    The result has the same shape.
+    Yields `(rows, columns)` for each slice; ``batch`` of them are reconstructed together.
     """
     network = load_network(weights).eval() if weights else None
-    chunks = torch.from_numpy(targets)[:, None].split(batch)
-    out = [through(network, fidelity.zero_filled(chunk), fidelity) for chunk in chunks]
-    return torch.cat(out)[:, 0].numpy()
+    for chunk in as_batch(targets).split(batch):
+        yield from through(network, fidelity.zero_filled(chunk), fidelity)[:, 0].numpy()
 
 
 @torch.no_grad()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -11,72 +14,73 @@ from pipeline_src.evaluation.metrics import METRICS
 
 def measure(
     targets: NDArray[np.float32],
-    images: NDArray[np.float32],
+    images: Iterable[NDArray[np.float32]],
     rows: pd.DataFrame,
     data_range: NDArray[np.float32],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All metrics, per slice and per volume.
+    """All metrics: one row per slice, at the data range of its volume, and one row per volume, over
+    its pixels or else the mean of its slices.
+
+    Reconstructions are taken one after the other; those of a volume are held until it is complete.
 
     Args:
         targets: `(slices, rows, columns)`.
-        images: the reconstructions, of the same shape.
+        images: the reconstruction `(rows, columns)` of each slice.
         rows: the index rows of the slices.
         data_range: `(slices,)`, in the unit of the images.
     """
-    slices = slice_metrics(targets, images, data_range)
-    slices = pd.concat([rows[["patient", "frame", "slice", "volume"]], slices], axis=1)
-    return slices, volume_metrics(targets, images, slices, data_range)
+    of_slices, of_volumes = [], {}
+    incomplete: dict[Any, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
+    sizes = rows["volume"].value_counts()
+    for target, image, peak, volume in zip(
+        targets, images, data_range.tolist(), rows["volume"].to_numpy(), strict=True
+    ):
+        of_slices.append(slice_metrics(target, image, peak))
+        pairs = incomplete.setdefault(volume, [])
+        pairs.append((target, image))
+        if len(pairs) == sizes[volume]:
+            whole = np.stack(incomplete.pop(volume), axis=1)
+            of_volumes[volume] = volume_metrics(whole[0], whole[1], peak)
+    slices = pd.concat(
+        [
+            rows[["patient", "frame", "slice", "volume"]],
+            pd.DataFrame(of_slices, columns=list(METRICS)),
+        ],
+        axis=1,
+    )
+    volumes = []
+    for volume, members in slices.groupby("volume", sort=True):
+        whose = {name: members[name].iloc[0] for name in ("patient", "frame")}
+        means = {name: members[name].mean() for name in METRICS}
+        volumes.append({**whose, "slices": len(members), **means, **of_volumes[volume]})
+    return slices, pd.DataFrame(volumes)
 
 
 def slice_metrics(
-    targets: NDArray[np.float32],
-    images: NDArray[np.float32],
-    data_range: NDArray[np.float32],
-) -> pd.DataFrame:
-    """All metrics, one row per slice, at the data range of each slice's volume.
+    target: NDArray[np.float32], image: NDArray[np.float32], data_range: float
+) -> dict[str, float]:
+    """All metrics of a slice.
 
     Args:
-        targets: `(slices, rows, columns)`.
-        images: the reconstructions, of the same shape.
-        data_range: `(slices,)`, in the unit of the images.
+        target: `(rows, columns)`.
+        image: the reconstruction, of the same shape.
+        data_range: in the unit of the images.
     """
-    rows = []
-    for target, image, peak in zip(targets, images, data_range.tolist(), strict=True):
-        rows.append(
-            {name: metric.of_slice(target, image, peak) for name, metric in METRICS.items()}
-        )
-    return pd.DataFrame(rows, columns=list(METRICS))
+    return {name: metric.of_slice(target, image, data_range) for name, metric in METRICS.items()}
 
 
 def volume_metrics(
-    targets: NDArray[np.float32],
-    images: NDArray[np.float32],
-    slices: pd.DataFrame,
-    data_range: NDArray[np.float32],
-) -> pd.DataFrame:
-    """All metrics, one row per volume: over its pixels, or else the mean of its slices.
+    target: NDArray[np.float32], image: NDArray[np.float32], data_range: float
+) -> dict[str, float]:
+    """The metrics of a volume that are taken over its pixels.
 
     Args:
-        targets: `(slices, rows, columns)`.
-        images: the reconstructions, of the same shape.
-        slices: the index rows and metrics of the slices.
-        data_range: `(slices,)`, in the unit of the images.
+        target: `(slices, rows, columns)`.
+        image: the reconstruction, of the same shape.
+        data_range: in the unit of the images.
     """
-    rows = []
-    for _, members in slices.groupby("volume", sort=True):
-        at = members.index.to_numpy()
-        target, image = targets[at], images[at]
-        rows.append(
-            {
-                "patient": members["patient"].iloc[0],
-                "frame": members["frame"].iloc[0],
-                "slices": len(at),
-                **{
-                    name: metric.of_volume(target, image, float(data_range[at[0]]))
-                    if metric.of_volume
-                    else members[name].mean()
-                    for name, metric in METRICS.items()
-                },
-            }
-        )
-    return pd.DataFrame(rows)
+    return {
+        name: metric.of_volume(target, image, data_range)
+        for name, metric in METRICS.items()
+        if metric.of_volume
+    }

@@ -3,7 +3,7 @@ their training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline_src.config.setting import acceleration_factor
 from pipeline_src.config.shifts import Family, Shift
@@ -23,6 +22,7 @@ from pipeline_src.provenance.manifest import other_label
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.families import draw_samples
 from pipeline_src.sampling.masks import Mask, described_mask, read_mask
+from pipeline_src.tensors import as_batch
 
 #: What is drawn for shifts; each has a stream of its own. The order must stay.
 STREAMS = ("seed", "acceleration", "noise", *get_args(Family))
@@ -159,20 +159,18 @@ class ShiftedEvaluator(Evaluator):
         return pd.concat(tables, ignore_index=True)
 
     @torch.no_grad()
-    def _reconstructions(self, subject: Subject) -> NDArray[np.float32]:
-        """`(slices, rows, columns)`, at the intensities of the targets."""
+    def _reconstructions(self, subject: Subject) -> Iterator[NDArray[np.float32]]:
+        """`(rows, columns)` for each slice, at the intensities of the targets."""
         network = load_network(subject.weights).eval() if subject.weights else None
         scale = float(self._shift.value) if self._shift.kind == "scale" else 1.0
         rng = generator(self._shift, self._seed) if self._shift.kind == "noise" else None
-        found: list[Tensor] = []
         for start in range(0, len(self._images), BATCH):
             these = slice(start, start + BATCH)
-            target = torch.from_numpy(self._images[these])[:, None]
+            target = as_batch(self._images[these])
             zero_filled = self._fidelity.zero_filled(target)
             if rng is not None:
                 deviations = float(self._shift.value) * self._data_range[these]
                 added = noise_image(self._mask, deviations, rng)
-                zero_filled = zero_filled + torch.from_numpy(added)[:, None]
+                zero_filled = zero_filled + as_batch(added)
             image = through(network, zero_filled * scale, self._fidelity)
-            found.append(image / scale)
-        return torch.cat(found)[:, 0].numpy()
+            yield from (image / scale)[:, 0].numpy()

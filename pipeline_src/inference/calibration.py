@@ -27,6 +27,7 @@ from pipeline_src.inference.error_bound import (
 )
 from pipeline_src.inference.trained import Trained
 from pipeline_src.sampling.data_fidelity import data_fidelity
+from pipeline_src.tensors import as_batch
 
 #: Training slices, and pixels of them, by which the parts of the scale are weighed.
 SLICES, PIXELS = 256, 200_000
@@ -89,7 +90,7 @@ def _reconstructed(
     torch.set_num_threads(trained.config.threads)
     fidelity = data_fidelity(trained.mask)
     for block in np.split(images, range(BATCH, len(images), BATCH)):
-        zero_filled = fidelity.zero_filled(torch.from_numpy(block)[:, None])
+        zero_filled = fidelity.zero_filled(as_batch(block))
         made = through(trained.network, zero_filled, fidelity)
         yield from zip(block, made[:, 0].numpy(), zero_filled[:, 0].numpy(), strict=True)
 

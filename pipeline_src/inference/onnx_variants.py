@@ -17,6 +17,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path
 from pipeline_src.inference.dccnn import Reconstructor
 from pipeline_src.inference.onnx_export import INPUT
+from pipeline_src.tensors import as_batch
 
 #: The file of the int8 variant in a bundle.
 INT8 = "model.int8.onnx"
@@ -40,7 +41,7 @@ def calibration_slices(network: Reconstructor, store: Store) -> NDArray[np.float
 def zero_filled_of(network: Reconstructor, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Zero-filled images `(slices, 1, rows, columns)` of slices `(slices, rows, columns)`."""
     with torch.no_grad():
-        found: NDArray[np.float32] = network.undersample(torch.from_numpy(images)[:, None]).numpy()
+        found: NDArray[np.float32] = network.undersample(as_batch(images)).numpy()
     return found
 
 

@@ -21,6 +21,7 @@ from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan
 from pipeline_src.inference.volumes import Array, Scratch
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
+from pipeline_src.tensors import as_batch
 
 #: Slices of the contact sheet.
 SHOWN = 4
@@ -203,8 +204,8 @@ class _Work:
         """Zero-filled images `(slices, 1, rows, columns)`."""
         if np.iscomplexobj(planes):
             measured = kspace.zero_filled(planes, self.plan.chosen.mask.samples)
-            return torch.from_numpy(measured)[:, None].to(device)
-        return fidelity.zero_filled(torch.from_numpy(planes)[:, None].to(device))
+            return as_batch(measured).to(device)
+        return fidelity.zero_filled(as_batch(planes).to(device))
 
     def slices_to_show(self) -> list[int]:
         """Slices across the volume, from those that are not empty."""

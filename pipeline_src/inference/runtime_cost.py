@@ -156,7 +156,7 @@ def _volumes(
     peaks: NDArray[np.float32],
 ) -> pd.DataFrame:
     """The metrics of each volume, reconstructed slice by slice."""
-    made = np.concatenate([run(slice_[None]) for slice_ in zero_filled])[:, 0]
+    made = (run(slice_[None])[0, 0] for slice_ in zero_filled)
     return measure(images, made, rows, peaks)[1]
 
 

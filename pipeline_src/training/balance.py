@@ -32,7 +32,7 @@ def balanced_weight(
     """
     batches = list(torch.arange(len(train)).split(batch_size))
     chosen = {round(k) for k in torch.linspace(0, len(batches) - 1, BATCHES).tolist()}
-    device = train.target.device
+    device = train.device
     norms = torch.tensor(
         [_norms(objective, train.batch(batches[k].to(device))) for k in sorted(chosen)]
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline_src.data.store import Store
 from pipeline_src.sampling.data_fidelity import DataFidelity
+from pipeline_src.tensors import as_batch
 
 
 @dataclass(frozen=True)
@@ -32,36 +33,53 @@ class Batch:
 
 
 class Slices:
-    """All slices of a part on one device; batches are taken by index, without reading a file.
+    """All slices of a part on one device; batches are taken by index.
+
+    On a GPU all of them lie in its memory; on the CPU they are where the store has them, in memory
+    or in its file.
 
     Attributes:
+        part: `train` or `validation`.
         patients: the patient of each slice.
-        target, zero_filled, data_range: as in `Batch`, of all slices.
+        device: where batches are.
+        dtype: of batches; the images are in single precision.
     """
 
     def __init__(
-        self, store: Store, part: str, fidelity: DataFidelity, device: torch.device
+        self,
+        store: Store,
+        part: str,
+        fidelity: DataFidelity,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         images, rows = store.part(part)
-        self.part = part
-        self.patients = list(rows["patient"])
-        self.target = torch.from_numpy(images)[:, None].to(device)
-        with torch.no_grad():
-            self.zero_filled = fidelity.zero_filled(self.target)
-        self.data_range = torch.from_numpy(store.volume_maxima(part)).to(device)
+        self.part, self.patients = part, list(rows["patient"])
+        self.device, self.dtype = device, dtype
+        self._store, self._fidelity = store, fidelity
+        self._images = as_batch(images).to(device)
+        self._data_range = torch.from_numpy(store.volume_maxima(part)).to(device)
 
     def __len__(self) -> int:
-        return len(self.target)
+        return len(self._images)
 
+    @torch.no_grad()
     def batch(self, indices: Tensor) -> Batch:
         """The slices at ``indices`` `(batch,)`."""
+        target = self._images[indices].to(self.dtype)
+        # It takes some thousandths of a step; kept, it would take as much memory as the images.
+        zero_filled = self._fidelity.zero_filled(target)
         return Batch(
-            self.part,
-            indices,
-            self.target[indices],
-            self.zero_filled[indices],
-            self.data_range[indices],
+            self.part, indices, target, zero_filled, self._data_range[indices].to(self.dtype)
         )
+
+    def require_unchanged(self) -> None:
+        """Check that batches are still of the images that were read at first.
+
+        Raises:
+            InputError: the store was written to meanwhile.
+        """
+        self._store.require_unchanged()
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[Batch]:
         """Batches of up to ``size`` slices.
@@ -71,5 +89,5 @@ class Slices:
         """
         if order is None:
             order = torch.arange(len(self))
-        for indices in order.to(self.target.device).split(size):
+        for indices in order.to(self.device).split(size):
             yield self.batch(indices)

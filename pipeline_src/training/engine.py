@@ -83,7 +83,7 @@ class Stage:
         parameters = {n: p for n, p in objective.trained.named_parameters() if p.requires_grad}
         self._adam = Adam(parameters)
         batches = math.ceil(len(train) / settings.batch_size)
-        self._losses = EpochLosses(batches, train.target.device)
+        self._losses = EpochLosses(batches, train.device)
         self._step = training_step(objective, self._adam, train, self._losses)
         self._look = Validation(objective, validation, settings.batch_size)
 
@@ -98,6 +98,7 @@ class Stage:
             rate = step_lr(self._settings, self.epoch)
             train_loss = self._train_epoch(rate, keeper)
             validation_loss, psnr = self._validate()
+            self._train.require_unchanged()
             seconds = time.perf_counter() - started
             row = Epoch(self.epoch, train_loss, validation_loss, psnr, rate, seconds)
             self.history.append(row)
@@ -126,7 +127,7 @@ class Stage:
     def _batches(self) -> tuple[Tensor, ...]:
         """Indices of the slices of each batch of this epoch."""
         order = batch_order(self._seed, self.number, self.epoch, len(self._train))
-        on_device: Tensor = order.to(self._train.target.device)
+        on_device: Tensor = order.to(self._train.device)
         return tuple(torch.split(on_device, self._settings.batch_size))
 
     def _validate(self) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class EpochLosses:
 def training_step(objective: Objective, adam: Adam, slices: Slices, losses: EpochLosses) -> Step:
     """The step of a stage; on a CUDA device it is captured as a graph and replayed."""
     step = _plain(objective, adam, slices, losses)
-    on_gpu = slices.target.device.type == "cuda"
+    on_gpu = slices.device.type == "cuda"
     return Step(Replayed(step, "training") if on_gpu else step, losses)
 
 

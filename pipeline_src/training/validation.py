@@ -39,7 +39,7 @@ class Validation:
     def __init__(self, objective: Objective, slices: Slices, batch_size: int) -> None:
         self._objective, self._slices = objective, slices
         self._casts = Casts(objective.trained)
-        device = slices.target.device
+        device = slices.device
         size = pass_size(objective, device, batch_size)
         self.batches = torch.arange(len(slices), device=device).split(size)
         self._losses = EpochLosses(len(self.batches), device)

@@ -27,6 +27,8 @@ PROCESS_MIB, GPU_PROCESS_MIB = 1500, 6000
 START_MINUTES = 10
 #: Bytes per voxel while preparing: as stored, unpacked, in single precision, scaled, cropped.
 BYTES_OF_VOXEL = 32
+#: Slices of a large volume, and how often it is in memory while it is measured.
+LARGE_VOLUME, COPIES_OF_VOLUME = 300, 8
 #: Seconds for the figures of merit of one slice.
 MERIT_SECONDS = 0.2
 
@@ -48,11 +50,13 @@ def training_minutes(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt
 
 
 def evaluation_memory(slices: SliceCounts, attempt: int) -> int:
-    """Memory for an evaluation in MiB; it holds the reported patients and their reconstructions,
-    and reconstructs a few slices at a time.
+    """Memory for an evaluation in MiB; it holds the reported patients and the reconstructions of
+    one volume, and reconstructs a few slices at a time.
     """
-    reported = max(slices.test, slices.validation) * slices.bytes_of_one
-    return attempt * (PROCESS_MIB + math.ceil(5 * reported / MIB))
+    reported = max(slices.test, slices.validation)
+    held = slices.held_bytes(reported)
+    held += COPIES_OF_VOLUME * min(reported, LARGE_VOLUME) * slices.bytes_of_one
+    return attempt * (PROCESS_MIB + math.ceil(held / MIB))
 
 
 def evaluation_minutes(

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
+from pipeline_src.files import MOST_HELD
 from pipeline_src.models.multiply_adds import (
     activations,
     convolution_multiply_adds,
@@ -40,6 +41,10 @@ class SliceCounts:
     def bytes_of_one(self) -> int:
         """Bytes of one slice in single precision."""
         return 4 * self.rows * self.columns
+
+    def held_bytes(self, count: int) -> int:
+        """Bytes in memory of that many slices of a store; more stay in its file."""
+        return min(count * self.bytes_of_one, MOST_HELD)
 
     @property
     def store_bytes(self) -> int:
@@ -110,11 +115,10 @@ def activation_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
 
 
 def training_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
-    """The most memory that a training holds beyond an idle process: data (training and validation
-    parts with their zero-filled images), features, and for distillation the cached answers of the
-    teacher.
+    """The most memory that a training holds beyond an idle process: training and validation parts,
+    features, and for distillation the cached answers of the teacher.
     """
-    held = 2 * (slices.train + slices.validation) * slices.bytes_of_one
+    held = slices.held_bytes(slices.train + slices.validation)
     # The features, their gradients and the convolutions' work space.
     held += 3 * activation_bytes(plan, slices)
     if plan.distillation is not None:

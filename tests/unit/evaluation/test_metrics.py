@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metric_tables import measure
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -187,11 +187,15 @@ def test_every_metric_is_worse_for_more_noise() -> None:
 
 # The evaluation's tables of them.
 
+INDEX = pd.DataFrame(
+    {"patient": ["a", "a", "b"], "frame": ["ED", "ED", ""], "slice": [0, 1, 0], "volume": [4, 4, 7]}
+)
+
 
 def test_slices_are_measured_at_the_data_range_of_their_volume() -> None:
     peaks = np.array([0.5, 0.5, 1.0], dtype=np.float32)
-    table = slice_metrics(TARGET, IMAGE, peaks)
-    assert list(table.columns) == ["psnr_db", "ssim", "nmse", "hfn", "vif"]
+    table, _ = measure(TARGET, IMAGE, INDEX, peaks)
+    assert list(table.columns)[4:] == ["psnr_db", "ssim", "nmse", "hfn", "vif"]
     for row, (target, image, peak) in enumerate(zip(TARGET, IMAGE, peaks.tolist(), strict=True)):
         assert table["psnr_db"][row] == metrics.psnr(target, image, peak)
         assert table["ssim"][row] == metrics.ssim(target, image, peak)
@@ -202,11 +206,7 @@ def test_slices_are_measured_at_the_data_range_of_their_volume() -> None:
 
 def test_volumes_have_psnr_and_nmse_of_their_pixels_and_means_of_the_rest() -> None:
     peaks = np.array([0.7, 0.7, 0.9], dtype=np.float32)
-    index = pd.DataFrame(
-        {"patient": ["a", "a", "b"], "frame": ["ED", "ED", ""], "volume": [4, 4, 7]}
-    )
-    slices = pd.concat([index, slice_metrics(TARGET, IMAGE, peaks)], axis=1)
-    table = volume_metrics(TARGET, IMAGE, slices, peaks)
+    slices, table = measure(TARGET, IMAGE, INDEX, peaks)
     assert table["patient"].tolist() == ["a", "b"]
     assert table["frame"].tolist() == ["ED", ""]
     assert table["slices"].tolist() == [2, 1]

@@ -13,7 +13,7 @@ from unit_helpers import needs_vectors, read_vectors
 from pipeline_src.config.distillation import Method
 from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
-from pipeline_src.evaluation.metric_tables import slice_metrics, volume_metrics
+from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
@@ -196,7 +196,6 @@ def test_distillation_loss(
 def test_metric_of_zero_filling(vectors: Vectors, metric: str, key: str) -> None:
     target, image = vectors["target"][:, 0], vectors["zero_filled"][:, 0]
     peak = np.full(len(target), target.max(), dtype=np.float32)
-    rows = pd.DataFrame({"patient": "p", "frame": "", "volume": [0] * len(target)})
-    slices = pd.concat([rows, slice_metrics(target, image, peak)], axis=1)
-    (volume,) = volume_metrics(target, image, slices, peak).to_dict("records")
+    rows = pd.DataFrame({"patient": "p", "frame": "", "slice": range(len(target)), "volume": 0})
+    (volume,) = measure(target, image, rows, peak)[1].to_dict("records")
     assert volume[metric] == pytest.approx(float(vectors[f"metric/zf/{key}"]), rel=RELATIVE, abs=0)

@@ -87,8 +87,8 @@ def test_the_wanted_share_of_every_calibrating_patients_pixels_is_covered(
     fidelity, shares = data_fidelity(model.mask), {}
     for part in ("validation", "test"):
         images, rows = store.part(part)
-        made = reconstruct(images, fidelity, model.folder / "weights.safetensors")
-        zero_filled = reconstruct(images, fidelity, None)
+        made = list(reconstruct(images, fidelity, model.folder / "weights.safetensors"))
+        zero_filled = list(reconstruct(images, fidelity, None))
         for patient in rows["patient"].unique():
             own = np.flatnonzero(rows["patient"] == patient)
             inside = [

@@ -32,7 +32,7 @@ def expected(model: Any, image: NDArray[np.float32]) -> NDArray[np.float32]:
         data_fidelity(model.mask),
         model.folder / "weights.safetensors",
     )
-    return np.moveaxis(made, 0, 2) * np.float32(scale)
+    return np.stack(list(made), axis=2) * np.float32(scale)
 
 
 def test_a_store_gives_the_images_of_the_evaluation_to_the_bit(
@@ -48,7 +48,9 @@ def test_a_store_gives_the_images_of_the_evaluation_to_the_bit(
         images, _ = store.part(part)
         weights = model.folder / "weights.safetensors"
         wanted = evaluate.reconstruct(images, data_fidelity(read_mask(model.mask_path)), weights)
-        assert np.array_equal(made[(store.slices["part"] == part).to_numpy()], wanted)
+        assert np.array_equal(
+            made[(store.slices["part"] == part).to_numpy()], np.stack(list(wanted))
+        )
     assert facts(tmp_path / "out", "volumes")["scale"]["is"] == "as the store has it"
 
 

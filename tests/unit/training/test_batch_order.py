@@ -97,5 +97,8 @@ def test_validation_has_every_slice_once_in_the_stores_order(files: Files) -> No
     assert len(slices) == VALIDATION
     batches = list(slices.batches(2))
     assert [batch.indices.tolist() for batch in batches] == [[0, 1], [2]]
-    assert torch.equal(torch.cat([batch.target for batch in batches]), slices.target)
+    assert torch.equal(
+        torch.cat([batch.target for batch in batches]),
+        slices.batch(torch.arange(len(slices))).target,
+    )
     assert batches[0].target.shape == (2, 1, SIZE, SIZE)
