@@ -13,7 +13,7 @@ import csv
 import math
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,24 +38,26 @@ def read_rows(
     what: str,
     numbers: Collection[str],
     *,
+    needed: Iterable[str] = (),
     comment: str | None = None,
     of_spreadsheet: bool = False,
 ) -> pd.DataFrame:
     """The rows of a CSV file: the columns of ``numbers`` as numbers, all others as text.
 
-    A column of ``numbers`` that the file does not have is left out. Missing numbers are NaN,
-    missing text is empty.
+    A column of ``numbers`` that the file does not have is left out, unless it is needed. Missing
+    numbers are NaN, missing text is empty.
 
     Args:
         path: the file.
         what: what it holds, for the error.
         numbers: names of the columns of numbers.
+        needed: columns without which it does not hold that.
         comment: the character that begins a comment, if any does.
         of_spreadsheet: the file is written by `csv_text` ``for_spreadsheet``.
 
     Raises:
-        InputError: the file cannot be read, has a column twice, or something in a column of numbers
-            is none.
+        InputError: the file cannot be read, lacks a needed column, has a column twice, or something
+            in a column of numbers is none.
     """
     if path.suffix in PACKED:
         raise InputError(f"{path}: {what} is compressed; unpack it first")
@@ -76,6 +78,8 @@ def read_rows(
             )
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: {what} cannot be read ({error})") from None
+    if missing := sorted(set(needed) - set(table.columns)):
+        raise InputError(f"{path}: holds no {what}; columns missing: {', '.join(missing)}")
     for column in table.columns:
         if f"{column}.1" in table:  # so pandas names a second one
             raise InputError(f"{path}: has two columns {column!r}; leave one of them out")

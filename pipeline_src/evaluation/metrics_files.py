@@ -45,12 +45,8 @@ def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
         raise InputError("no metrics file given")
     tables = []
     for path in paths:
-        table = read_rows(path, "metrics", NUMBERS)
-        missing = sorted({*KEYS, "seed", "part", "patient", *METRICS} - set(table.columns))
-        if missing:
-            raise InputError(
-                f"{path}: is not a metrics file; columns missing: {', '.join(missing)}"
-            )
+        needed = {*KEYS, "seed", "part", "patient", *METRICS}
+        table = read_rows(path, "metrics", NUMBERS, needed=needed)
         if table.empty:
             raise InputError(f"{path}: has no metrics, only headings")
         # An empty cell or a missing column means the study as configured, the only volume of a

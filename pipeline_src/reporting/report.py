@@ -181,9 +181,7 @@ def _questions(study: Study, tables: Sequence[Path]) -> dict[str, list[Asked]]:
     paths = [path.with_suffix(".csv") for path in tables if path.stem == "answers"]
     if not paths:
         raise InputError("report: the table 'answers' is not among --tables")
-    rows = read_rows(paths[0], "table", NUMBERS, of_spreadsheet=True)
-    if missing := sorted(set(COLUMNS) - set(rows)):
-        raise InputError(f"{paths[0]}: is not a table of answers; columns missing: {missing}")
+    rows = read_rows(paths[0], "answers", NUMBERS, needed=COLUMNS, of_spreadsheet=True)
     if unknown := sorted(set(rows["word"]) - set(TONES)):
         raise InputError(
             f"{paths[0]}: {unknown[0]!r} is not an answer; there are {', '.join(TONES)}"

@@ -334,7 +334,7 @@ def test_what_cannot_be_drawn_is_one_line(
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ("a,b\n1,2\n", "is not a table of answers"),
+        ("a,b\n1,2\n", "holds no answers"),
         (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,<b>,\n", "'<b>' is not an answer"),
         (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,shown,\n", "no data set '<b>'"),
     ],

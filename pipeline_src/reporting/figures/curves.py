@@ -124,9 +124,7 @@ def read_history(path: Path, quantities: Iterable[str] = QUANTITIES) -> pd.DataF
         InputError: it cannot be read, or lacks one of the quantities or has none of its numbers.
     """
     needed = ("epoch", *quantities)
-    history = read_rows(path, "history", needed)
-    if missing := sorted(set(needed) - set(history.columns)):
-        raise InputError(f"{path}: is not a history; columns missing: {', '.join(missing)}")
+    history = read_rows(path, "history", needed, needed=needed)
     for column in needed:
         values = history[column].astype(float)
         if values.isna().all() or (values.abs() > LARGEST).any():

@@ -99,10 +99,7 @@ def from_files(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    table = read_rows(path, "differences", NUMBERS, of_spreadsheet=True)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise InputError(f"{path}: is not a file of differences; missing: {', '.join(missing)}")
+    table = read_rows(path, "differences", NUMBERS, needed=COLUMNS, of_spreadsheet=True)
     unknown = sorted(set(table["verdict"].astype(str)) - set(VERDICTS))
     if unknown:
         raise InputError(f"{path}: unknown verdict: {', '.join(unknown)}")

@@ -70,10 +70,7 @@ def from_files(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    table = read_rows(path, "robustness", NUMBERS, of_spreadsheet=True)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise InputError(f"{path}: is not a table of robustness; missing: {', '.join(missing)}")
+    table = read_rows(path, "robustness", NUMBERS, needed=COLUMNS, of_spreadsheet=True)
     if unknown := sorted(set(table["verdict"]) - {"", *VERDICTS}):
         raise InputError(f"{path}: {unknown[0]!r:.80} is not a verdict")
     if unknown := sorted(set(table["kind"]) - set(HEADINGS)):

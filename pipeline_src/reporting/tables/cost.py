@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline_src.errors import InputError
 from pipeline_src.tabular import read_rows
 
 #: Rows: title, column of `evaluation.cost`, what to divide by, decimals, column of the ratio.
@@ -47,10 +46,7 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     Raises:
         InputError: the file cannot be read, lacks a column or has a value that is not a number.
     """
-    table = read_rows(path, "cost", NUMBERS)
-    missing = [column for _, column, *_ in ROWS if column not in table]
-    if missing:
-        raise InputError(f"{path}: columns missing: {', '.join(missing)}")
+    table = read_rows(path, "cost", NUMBERS, needed=[column for _, column, *_ in ROWS])
     names = list(table["network"])
     rows: dict[str, dict[str, str]] = {}
     for title, column, unit, decimals, ratio in ROWS:

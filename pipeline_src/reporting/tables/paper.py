@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.reporting.display_names import (
     MAIN_HEADING,
@@ -39,11 +38,8 @@ def read_paper(path: Path) -> pd.DataFrame:
     Raises:
         InputError: the file cannot be read, lacks a column or has a value that is not a number.
     """
-    table = read_rows(path, "the paper's results", tuple(TOLERANCES), comment="#")
-    missing = sorted({*KEYS, *TOLERANCES} - set(table.columns))
-    if missing:
-        raise InputError(f"{path}: columns missing: {', '.join(missing)}")
-    return table
+    needed = {*KEYS, *TOLERANCES}
+    return read_rows(path, "results of the paper", tuple(TOLERANCES), needed=needed, comment="#")
 
 
 def cell_table(table: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> pd.DataFrame:

@@ -23,11 +23,8 @@ def runtimes_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     Raises:
         InputError: the file cannot be read, lacks a column, or has a runtime that does not exist.
     """
-    table = read_rows(path, "runtimes", NUMBERS)
-    wanted = ["model", "architecture", "runtime", "measured_on_processor", *NUMBERS]
-    missing = [column for column in wanted if column not in table]
-    if missing:
-        raise InputError(f"{path}: columns missing: {', '.join(missing)}")
+    needed = ["model", "architecture", "runtime", "measured_on_processor", *NUMBERS]
+    table = read_rows(path, "runtimes", NUMBERS, needed=needed)
     unknown = sorted(set(table["runtime"]) - set(RUNTIME_TITLES))
     if unknown or table.empty:
         raise InputError(f"{path}: is not of the runtimes command ({unknown or 'no rows'})")

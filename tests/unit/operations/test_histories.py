@@ -91,7 +91,7 @@ def test_a_damaged_history_leaves_nothing(
     put(results / "tiny/4x/seed0/teacher/history_reconstruction.csv", "epoch,loss\n1,2\n")
     assert main(["histories", str(results), "--output", str(tmp_path / "runs")]) == 2
     assert (
-        "history_reconstruction.csv: is not a history; columns missing" in capsys.readouterr().err
+        "history_reconstruction.csv: holds no history; columns missing" in capsys.readouterr().err
     )
     assert not (tmp_path / "runs").exists()
 

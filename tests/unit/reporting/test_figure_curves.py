@@ -211,7 +211,7 @@ def test_missing_or_foreign_history_is_refused(tmp_path: Path) -> None:
     path = written_run(tmp_path / "s", "student", {"reconstruction": history(3)})
     rows = tmp_path / "s" / "history_reconstruction.csv"
     history(3).drop(columns="validation_loss").to_csv(rows, index=False)
-    with pytest.raises(InputError, match="is not a history; columns missing: validation_loss"):
+    with pytest.raises(InputError, match="holds no history; columns missing: validation_loss"):
         from_files([path], "")
     rows.unlink()
     with pytest.raises(InputError, match="history cannot be read"):

@@ -230,7 +230,7 @@ def test_file_of_one_setting_needs_no_choice(tmp_path: Path) -> None:
 def test_file_that_is_no_table_of_differences_is_refused(tmp_path: Path) -> None:
     table = differences(("at",))
     table.drop(columns=["low", "reason"]).to_csv(tmp_path / "short.csv", index=False)
-    with pytest.raises(InputError, match=r"short\.csv: is not a file of diff.* low, reason"):
+    with pytest.raises(InputError, match=r"short\.csv: holds no diff.*: low, reason"):
         from_files([tmp_path / "short.csv"], "", "psnr_db")
     table.assign(verdict="splendid").to_csv(tmp_path / "odd.csv", index=False)
     with pytest.raises(InputError, match="unknown verdict: splendid"):

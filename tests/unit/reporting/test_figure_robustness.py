@@ -129,5 +129,5 @@ def test_other_tables_and_settings_are_refused(table: pd.DataFrame, tmp_path: Pa
         with pytest.raises(InputError, match=said):
             from_files([path], "", "psnr_db")
     table.drop(columns="loss").to_csv(path, index=False)
-    with pytest.raises(InputError, match="is not a table of robustness; missing: loss"):
+    with pytest.raises(InputError, match="holds no robustness; columns missing: loss"):
         from_files([path], "", "psnr_db")

@@ -233,7 +233,7 @@ def test_no_metrics_file_and_no_file_of_the_paper_are_refused(
     with pytest.raises(InputError, match="no metrics file"):
         read_metrics([])
     status, error = tables(SMALL, "--paper", str(tmp_path / "none.csv"))
-    assert (status, "none.csv: the paper's results cannot be read" in one_line(error)) == (2, True)
+    assert (status, "none.csv: results of the paper cannot be read" in one_line(error)) == (2, True)
 
 
 ZERO = small({("zero_filled", "none"): 20.0}).query("seed == 0").assign(seed=None)
