@@ -94,10 +94,10 @@ def compare(
     kind: str, size: int, folder: Path, rates: dict[str, float], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """One row a precision for one kind of step."""
-    contenders = ("textbook", *options.precisions)
     first = Work("fp32", kind, folder, options.threads, options.device)
     operations = _apart(count_operations, first)
-    works = {c: replace(first, contender=c, operations=operations) for c in contenders}
+    works = {c: replace(first, contender=c, operations=operations) for c in options.precisions}
+    works["textbook"] = replace(first, contender="textbook")
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(options.rounds):
         summaries = run_round(works, seconds, options.turns, options.steps)
@@ -132,25 +132,31 @@ def compare(
     return rows
 
 
+def start(work: Work) -> Connection:
+    """Start the process of a contender; it ends after its summary, or with this one."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=serve, args=(theirs, work), daemon=True).start()
+    return ours
+
+
 def run_round(
     works: dict[str, Work],
     seconds: dict[tuple[str, str], list[float]],
     turns: int,
     steps: int,
+    start: Callable[[Work], Connection] = start,
 ) -> dict[str, dict[str, Any]]:
-    """Start a process a contender, let them work in turns, and add to ``seconds`` what a step took
-    them, and what its convolutions took the engine's; the processes' summaries."""
-    context = multiprocessing.get_context("spawn")
+    """Start a process per contender, let them work in turns, and add to ``seconds`` what a step
+    took them, and what its convolutions took the engine's, if its operations are given; the
+    processes' summaries."""
     pipes: dict[str, Connection] = {}
-    processes = []
     for contender, work in works.items():
-        pipes[contender], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(theirs, work)))
-        processes[-1].start()
+        pipes[contender] = start(work)
         pipes[contender].recv()
     for turn in range(turns + 1):
         for contender, pipe in pipes.items():
-            for what in ("steps", "convolutions")[: 1 if contender == "textbook" else 2]:
+            for what in ("steps", "convolutions") if works[contender].operations else ("steps",):
                 pipe.send((what, steps))
                 took = pipe.recv() / steps
                 if turn:
@@ -159,8 +165,6 @@ def run_round(
     for contender, pipe in pipes.items():
         pipe.send(None)
         summaries[contender] = pipe.recv()
-    for process in processes:
-        process.join()
     return summaries
 
 

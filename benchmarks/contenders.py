@@ -101,25 +101,24 @@ def write_data(folder: Path, size: int) -> None:
     mask = drawn_mask((size, size), 4, 0, 10)
     write_mask(folder / "mask.npz", mask)
     write_volumes(folder / "volumes", images, mask.samples)
-    prepared = PreparedData()
-    for volume, image in enumerate(images):
-        for number in range(slices):
-            # One slice for validation, since a store without one is not read.
-            part = "validation" if (volume, number) == (0, 0) else "train"
-            prepared.images.append(image[:, :, number])
-            prepared.slices.append(
-                {
-                    "patient": str(volume),
-                    "frame": "",
-                    "part": part,
-                    "slice": number,
-                    "volume": volume,
-                }
-            )
+    of_volumes = [image[:, :, number] for image in images for number in range(slices)]
+    prepared = PreparedData(images=of_volumes, slices=index_rows(len(of_volumes), slices))
     write_store(folder / "volumes.h5", prepared, {"dataset": "noise"})
     save_weights(
         folder / "teacher.safetensors", fresh_network(study(size).networks.teacher, 0, "teacher")
     )
+
+
+def index_rows(slices: int, of_one: int) -> list[dict[str, Any]]:
+    """Rows of a store's index for slices for training, in volumes of ``of_one``; the first slice is
+    a volume for validation, since a store without one is not read."""
+    rows = []
+    for number in range(slices):
+        volume = 1 + number // of_one if number else 0
+        part = "train" if number else "validation"
+        whose = {"patient": str(volume), "frame": "", "part": part}
+        rows.append({**whose, "slice": number, "volume": volume})
+    return rows
 
 
 def study(size: int, **training: Any) -> Study:

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from tabulate import tabulate
 
-from benchmarks.contenders import Engine, Work, peak_mib
+from benchmarks.contenders import Engine, Work, index_rows, peak_mib
 from pipeline_src.data import store as stores
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.spool import SpooledSlices
@@ -64,15 +64,10 @@ def main() -> None:
 def write(folder: Path, count: int) -> None:
     """A store of noise and a mask."""
     write_mask(folder / "mask.npz", drawn_mask((MATRIX, MATRIX), 4, 0, 10))
-    prepared = PreparedData(images=SpooledSlices(folder / "volumes.h5"))
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        prepared.images.append(rng.random((MATRIX, MATRIX), dtype=np.float32))
-        # One slice for validation, since a store without one is not read.
-        part = "train" if number else "validation"
-        volume = number // 100 + (number > 0)
-        whose = {"patient": str(volume), "frame": "", "part": part}
-        prepared.slices.append({**whose, "slice": number, "volume": volume})
+    images, rng = SpooledSlices(folder / "volumes.h5"), np.random.default_rng(0)
+    for _ in range(count):
+        images.append(rng.random((MATRIX, MATRIX), dtype=np.float32))
+    prepared = PreparedData(images=images, slices=index_rows(count, 100))
     write_store(folder / "volumes.h5", prepared, {"dataset": "noise"})
 
 
