@@ -8,7 +8,7 @@ import torch
 
 from pipeline_src.acceleration.compiled import CompilationError
 from pipeline_src.acceleration.kernels import kernels_for
-from pipeline_src.acceleration.speed_trial import times_as_fast, why_slower
+from pipeline_src.acceleration.speed_trial import bf16_times_as_fast, times_as_fast, why_slower
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.planning.plans import TrainingPlan
@@ -39,6 +39,26 @@ def why_none_compiled(models: Models) -> str:
     seed = models.study.seeds[0]
     reasons = (_obstacle(models.plan(name, seed), "cpu") for name in models.names())
     return next(filter(None, reasons), "")
+
+
+def why_not_bf16(models: Models) -> str:
+    """That a study's trainings on the CPU would be faster in fp32, if they are in bf16 and would.
+
+    Many processors multiply in bf16 no faster than in fp32, and the rounding is for nothing.
+    """
+    network = models.study.networks.teacher
+    if models.study.training.precision != "bf16" or not isinstance(network, Network):
+        return ""
+    try:
+        ratio = bf16_times_as_fast(network.features, network.depth)
+    except CompilationError:
+        return ""
+    if ratio >= 1:
+        return ""
+    return (
+        f"training.precision: bf16 takes {1 / ratio:.2f} times as long as fp32 on this processor, "
+        "measured in turns; fp32 is also more exact"
+    )
 
 
 def described(plan: TrainingPlan, reason: str, device: torch.device) -> str:

@@ -137,11 +137,13 @@ def _convolutions(models: Models, workflow: Any) -> str:
         if before in ("compiled", "library"):
             return str(before)
     # Imported late: it takes as long as the rest of the plan, once for each study.
-    from pipeline_src.acceleration.choice import why_none_compiled
+    from pipeline_src.acceleration.choice import why_none_compiled, why_not_bf16
 
     reason = why_none_compiled(models)
     if reason:
         _tell_once(f"convolutions of this study: torch's; {reason}")
+    if slower := why_not_bf16(models):
+        _tell_once(f"warning: {slower}")
     return "library" if reason else "compiled"
 
 

@@ -13,8 +13,9 @@ from training_helpers import Files, study_with, train
 
 from pipeline_src.acceleration import compiled, speed_trial
 from pipeline_src.acceleration.cascade import Kernels
-from pipeline_src.acceleration.choice import why_not_compiled
+from pipeline_src.acceleration.choice import why_not_bf16, why_not_compiled
 from pipeline_src.planning.plans import training_plan
+from pipeline_src.planning.study_models import Models
 
 pytest_plugins = ["shared_fixtures"]
 pytestmark = needs_kernels
@@ -32,6 +33,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 def forget() -> None:
     speed_trial.times_as_fast.cache_clear()
+    speed_trial.bf16_times_as_fast.cache_clear()
     compiled.load.cache_clear()
 
 
@@ -96,6 +98,31 @@ def test_a_damaged_trial_is_measured_anew(
     forget()
     assert speed_trial.times_as_fast(16, 3, "fp32") == 2
     assert json.loads(kept.read_text()) == 2
+
+
+@pytest.mark.usefixtures("cache_folder")
+@pytest.mark.parametrize(
+    ("bf16", "precision", "said"),
+    [
+        (2.0, "bf16", "bf16 takes 2.00 times as long as fp32 on this processor"),
+        (0.5, "bf16", ""),
+        (2.0, "fp32", ""),
+    ],
+)
+def test_bf16_that_is_slower_is_said(
+    bf16: float, precision: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each precision the faster way counts: here the library in bf16, the kernels in fp32."""
+
+    def seconds(convolve: speed_trial._Convolve, dtype: torch.dtype, *_: object) -> float:
+        if convolve is not speed_trial.convolve_with_gradients:
+            return 1.0 if convolve.__self__.dtype == torch.float32 else 9.0  # type: ignore[attr-defined]
+        return 7.0 if dtype == torch.float32 else bf16
+
+    monkeypatch.setattr(speed_trial, "_seconds", seconds)
+    found = why_not_bf16(Models(study_with(training={"precision": precision})))
+    assert said in found
+    assert bool(said) == bool(found)
 
 
 @pytest.mark.usefixtures("cache_folder")
