@@ -11,6 +11,15 @@ from cluster_helpers import ClusterStudy, new_cluster_study, user_study
 from slurm_node import SlurmNode
 from snakemake_helpers import assert_same_result
 from two_nodes import TwoNodes, two_nodes, why_no_accounting, why_no_namespace
+from waiting import wait_until
+
+SACCT = ("--slurm-status-command", "sacct")
+
+
+def running(cluster: TwoNodes) -> dict[str, str]:
+    """The one job that runs."""
+    [job] = [job for job in cluster.jobs() if job["JobState"] == "RUNNING"]
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +34,19 @@ def accounting(node: SlurmNode) -> Iterator[TwoNodes]:
         yield found
 
 
+@pytest.fixture
+def study(accounting: TwoNodes, tmp_path: Path) -> ClusterStudy:
+    return user_study(new_cluster_study(tmp_path / tmp_path.name / "project"), accounting)
+
+
 def test_a_job_cancelled_where_snakemake_asks_accounting(
-    accounting: TwoNodes, undisturbed: ClusterStudy, tmp_path: Path
+    accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy
 ) -> None:
     """The plugin never notices the end of a cancelled job by `sacct`; the launcher does, and says
     what SLURM knows of it."""
-    study = user_study(new_cluster_study(tmp_path / "cancelled" / "project"), accounting)
-    run = study.launch("--slurm-status-command", "sacct", launcher=("--grace", "0.5"))
+    run = study.launch(*SACCT, launcher=("--grace", "0.5"))
     study.wait_until_training()
-    [job] = [job for job in accounting.jobs() if job["JobState"] == "RUNNING"]
+    job = running(accounting)
     assert job["Account"] == "mri"
     accounting.run("scancel", job["JobId"])
     assert run.end() == 0, run.said()
@@ -42,4 +55,48 @@ def test_a_job_cancelled_where_snakemake_asks_accounting(
     assert f"job {job['JobId']} (train heart_4x_0_teacher): CANCELLED" in said
     lines = accounting.run("sacct", "-X", "-n", "-P", "--allusers", "--format=State,User")
     assert lines.splitlines()[-1] == "COMPLETED|researcher"
+    assert_same_result(study, undisturbed)
+
+
+def test_a_job_requeued(
+    accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    run = study.launch(*SACCT)
+    study.wait_until_training()
+    accounting.run("scontrol", "requeue", running(accounting)["JobId"])
+    study.assert_resumed(undisturbed, run)
+    assert run.said().count("has been submitted") == 1
+
+
+def test_a_node_lost(accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy) -> None:
+    run = study.launch(*SACCT)
+    study.wait_until_training()
+    with accounting.lost(running(accounting)["NodeList"]):
+        study.assert_resumed(undisturbed, run)
+
+
+def test_a_controller_that_lost_its_jobs(
+    accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    """It starts with nothing, while accounting still has the training as running."""
+    run = study.launch(*SACCT, launcher=("--grace", "0.5"))
+    study.wait_until_training()
+    job = running(accounting)["JobId"]
+    accounting.restart_controller(state_is_lost=True)
+    study.assert_resumed(undisturbed, run)
+    assert "Snakemake has not noticed the end of these jobs" in run.said()
+    assert f"job {job}" in run.said()
+
+
+def test_a_limit_of_the_account(
+    accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    """The launcher says what the training waits for, and goes on when it may."""
+    accounting.run("sacctmgr", "-i", "modify", "account", "mri", "set", "GrpTRES=gres/gpu=0")
+    try:
+        run = study.launch(*SACCT, launcher=("--silence", "0.1"))
+        wait_until(lambda: "AssocGrpGRES: your account's limit of GPUs" in run.said(), "the reason")
+    finally:
+        accounting.run("sacctmgr", "-i", "modify", "account", "mri", "set", "GrpTRES=gres/gpu=-1")
+    assert run.end() == 0, run.said()
     assert_same_result(study, undisturbed)

@@ -148,6 +148,27 @@ class TwoNodes:
         _kill(int((self.folder / "run" / f"slurmd-{name}.pid").read_text()))
         _end_jobs(name)
 
+    @contextmanager
+    def lost(self, name: str) -> Iterator[None]:
+        """As `lose`; the node is back after the block."""
+        self.lose(name)
+        try:
+            yield
+        finally:
+            self.start_node(name)
+            wait_until(lambda: self.states() == ["idle", "idle"], "the lost node")
+
+    def restart_controller(self, *, state_is_lost: bool = False) -> None:
+        """Kill the controller and start it again, with the state that it kept or with none."""
+        place = self.folder / "run" / "slurmctld.pid"
+        process = int(place.read_text())
+        _kill(process)
+        wait_until(lambda: not Path(f"/proc/{process}").exists(), "the controller's end")
+        if state_is_lost:
+            for path in (self.folder / "state").iterdir():
+                path.unlink()
+        self.run("slurmctld", *(["-i"] if state_is_lost else []))
+
 
 def _kill(process: int) -> None:
     with suppress(ProcessLookupError):
