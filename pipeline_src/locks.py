@@ -12,6 +12,8 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline_src.errors import InputError
@@ -86,6 +88,27 @@ def hold(path: Path) -> int | None:
         if not locked:
             os.close(handle)
     return handle if locked else None
+
+
+@contextmanager
+def alone_in(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes of the same kind out of a folder; ``what`` names them in the message.
+
+    Where folders cannot be locked, nobody is kept out.
+
+    Raises:
+        InputError: another one is in it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            if not try_lock(handle):
+                raise InputError(
+                    f"{folder}: another {what} works in it; wait for it, or give another folder"
+                )
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_locked(path: Path) -> bool:

@@ -46,7 +46,7 @@ def calibrate(options: argparse.Namespace) -> Made:
     from pipeline_src.data.store import read_store
     from pipeline_src.files import write_json
     from pipeline_src.inference.calibration import calibrate
-    from pipeline_src.inference.trained import load_trained
+    from pipeline_src.inference.trained import load_trained, refuse_other_store
     from pipeline_src.models.registry import import_modules
     from pipeline_src.sampling.masks import require_size
 
@@ -59,6 +59,7 @@ def calibrate(options: argparse.Namespace) -> Made:
     trained = load_trained(options.model, options.trained_mask)
     store = read_store(options.data, parts=["train", "validation", "test"])
     require_size(trained.mask, options.model, store.images.shape[1:], options.data)
+    refuse_other_store(trained, store, options.data)
     bound = calibrate(trained, store, options.data, options.pixels, options.patients)
     write_json(options.output, bound.model_dump(mode="json"))
     print(

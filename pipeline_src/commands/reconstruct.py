@@ -157,9 +157,9 @@ def reconstruct(options: argparse.Namespace) -> Made:
     """Reconstruct files."""
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.batch import Run
-    from pipeline_src.inference.inputs import list_inputs, open_input
+    from pipeline_src.inference.inputs import is_nifti, list_inputs, open_input
     from pipeline_src.inference.machine import place, use_convolutions
-    from pipeline_src.inference.trained import load_trained
+    from pipeline_src.inference.trained import NO_ORIGIN, load_trained
     from pipeline_src.inference.volume_plan import Options
 
     for name, least in (("batch", 1), ("threads", 1)):
@@ -171,13 +171,17 @@ def reconstruct(options: argparse.Namespace) -> Made:
     if options.scale is not None and not 0 < options.scale < float("inf"):
         raise InputError(f"--scale {options.scale}: must be a number above 0")
     trained = load_trained(options.model, options.trained_mask)
-    origin, axis, orientation = trained.config.origin, options.slice_axis, None
-    volumes = []
+    origin, axis = trained.config.origin, options.slice_axis
+    volumes, unknown = [], False
     for path, below in list_inputs(options.inputs, options.pattern, options.output):
         own_axis = 2 if axis is None else axis
-        if axis is None and origin.kind and path.name.endswith((".nii", ".nii.gz")):
-            own_axis, orientation = origin.slice_axis, origin.orientation
-        volumes.append(open_input(path, below, own_axis, orientation))
+        turned = None
+        if axis is None and is_nifti(path):
+            own_axis, turned = origin.slice_axis, origin.orientation
+            unknown |= trained.lost_its_store
+        volumes.append(open_input(path, below, own_axis, turned))
+    if unknown:
+        print(printable(f"warning: {trained.folder}: {NO_ORIGIN}"), file=sys.stderr)
     threads = options.threads or trained.config.threads
     device = place(options.device, threads)
     use_convolutions(trained, options.convolutions, device)

@@ -215,7 +215,7 @@ def read_through(path: Path, image: Any) -> None:
     Raises:
         InputError: it unpacks to less than its header tells, or to far more.
     """
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return
     told = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
     read = 0

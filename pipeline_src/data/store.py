@@ -121,6 +121,25 @@ class Store:
         )
 
 
+def origin_of(description: dict[str, Any], patients: dict[str, int], digest: str) -> dict[str, Any]:
+    """What those must know of a store who use a network that was trained on it.
+
+    Raises:
+        AttributeError: the description is damaged.
+    """
+    source, preparation = (description.get(key) or {} for key in ("source", "preparation"))
+    return {
+        "kind": str(source.get("kind", "")),
+        "synthetic": bool(description.get("synthetic", False)),
+        "slice_axis": source.get("slice_axis", 2),
+        "orientation": source.get("orientation"),
+        "downscale": preparation.get("downscale", 1),
+        "display_quarter_turns": description.get("display_quarter_turns", 0),
+        "patients": patients,
+        "digest": digest,
+    }
+
+
 def _is_plain(value: object, kind: Any) -> bool:
     """Whether a value has that type and can be stored in a table; `True` does not count as a
     number.

@@ -17,14 +17,14 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.evaluation.metrics_files import DATA_DIGITS, REPEATS
-from pipeline_src.files import atomic_path
+from pipeline_src.files import atomic_path, sha256_file
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
 from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.places import MANIFEST, MASK, PANEL, SLICES, STORE, VOLUMES, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest, other_label
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
-from pipeline_src.sampling.masks import read_mask, require_labels, require_size
+from pipeline_src.sampling.masks import Mask, read_mask, require_labels, require_size
 from pipeline_src.tabular import write_rows
 from pipeline_src.tensors import as_batch
 
@@ -55,7 +55,8 @@ class Subject:
         folder's name is the model's name.
 
         Raises:
-            InputError: the folder has no manifest, and its name is not a model's name.
+            InputError: the folder has no manifest, and its name is not a model's name; or the
+                weights are not those of the manifest.
         """
         if (place := folder / MANIFEST).exists():
             manifest = Manifest.read(place)
@@ -67,6 +68,12 @@ class Subject:
                 seed, threads = int(plan["seed"]), int(plan["training"]["threads"])
             except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(f"{place}: is not a manifest of a training ({error!r})") from None
+            known, weights = manifest.outputs.get(WEIGHTS), folder / WEIGHTS
+            if known and weights.exists() and sha256_file(weights) != known:
+                raise InputError(
+                    f"{weights}: is not as its training wrote it, by {place.name} beside it; train "
+                    "again, or give weights from elsewhere a folder of their own"
+                )
             return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)
@@ -76,6 +83,17 @@ class Subject:
                 "folder teacher, student, sft_teacher, std_kd_at ..."
             ) from None
         return cls(folder, folder.name)
+
+    def was_trained_under(self, mask: Mask, path: Path) -> bool:
+        """Whether a mask, read from ``path``, is that of the training, as far as its manifest
+        tells.
+        """
+        if self.made.mask_digest is not None:
+            return self.made.mask_digest == mask.digest
+        if self.made.mask not in (None, mask.description):
+            return False
+        known = getattr(self.made.inputs.get("mask"), "sha256", None)
+        return known is None or known == sha256_file(path)
 
     @property
     def weights(self) -> Path | None:
@@ -179,7 +197,7 @@ class Evaluator:
                 f"{subject.folder}: was trained on another store ({theirs[:12]}) than "
                 f"{self._files[STORE]} ({self._store.digest[:12]}); {remedy}"
             )
-        if subject.made.mask not in (None, self._mask.description):
+        if not subject.was_trained_under(self._mask, self._files[MASK]):
             raise InputError(
                 f"{subject.folder}: was trained under another mask than "
                 f"{self._files[MASK]}; {remedy}"

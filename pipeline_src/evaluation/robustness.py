@@ -132,7 +132,7 @@ class ShiftedEvaluator(Evaluator):
                 although the shift is not one of images.
         """
         made, files = subject.made, self._files
-        if made.mask not in (None, self._trained.description):
+        if not subject.was_trained_under(self._trained, files["mask.npz"]):
             raise InputError(
                 f"{subject.folder}: was trained under another mask than {files['mask.npz']}; give "
                 "that of its training, which the shift is told from"

@@ -28,6 +28,7 @@ from pipeline_src.inference.reconstruct import Result, reconstruct
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
+from pipeline_src.locks import alone_in
 from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import reconstruct_step
@@ -150,6 +151,16 @@ class Run:
             InputError: the numbers of an input cannot be used, or the output cannot be written;
                 earlier results are kept.
         """
+        try:
+            self._output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._output}: cannot be written ({error.strerror})") from None
+        with alone_in(self._output, "reconstruct"):
+            made = self._make_missing()
+        return made, len(self._plans) - made
+
+    def _make_missing(self) -> int:
+        """Make what is not done yet, and the overview; returns how many results were made."""
         asked = [self._asked(one) for one in self._plans]
         todo = [
             (one, key)
@@ -163,7 +174,7 @@ class Run:
                 self._make(one, key, bar.update)
         self.overview = Overview.of((one, self._paths(one.volume)) for one in self._plans)
         self.overview.write(self._output)
-        return len(todo), len(self._plans) - len(todo)
+        return len(todo)
 
     def inputs(self) -> dict[str, Path]:
         """What was reconstructed, and the weights, by role."""
@@ -192,6 +203,7 @@ class Run:
             "weights_sha256": self._model["weights_sha256"],
             "mask": one.chosen.mask.digest,
             "slices": list(one.volume.size),
+            "slicing": list(one.volume.slicing),
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
             **({"error_bound": self._bound.model_dump(mode="json")} if self._bound else {}),
             "code": sha256_json(digests(reconstruct_step({}, []).code)),
@@ -217,6 +229,7 @@ class Run:
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
         facts, sheet, *images = self._paths(one.volume)
         remove_leftovers([*images, sheet, facts])
+        self._remove_others(facts, [*images, sheet])
         recorder = RunRecorder()
         result = reconstruct(
             *(one, self._trained, self._options, Scratch(sheet.parent), self._device),
@@ -235,6 +248,16 @@ class Run:
         finally:
             if not any(path.exists() for path in (*images, sheet)):
                 facts.unlink(missing_ok=True)
+
+    @staticmethod
+    def _remove_others(facts: Path, made: list[Path]) -> None:
+        """Remove what belongs to an earlier result in this place and not to the new one, as the
+        bound of its errors.
+        """
+        told = read_json(facts).get("outputs") if facts.exists() else None
+        for name in set(told if isinstance(told, dict) else ()) - {path.name for path in made}:
+            if name == Path(name).name and name.startswith(facts.stem):
+                (facts.parent / name).unlink(missing_ok=True)
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
         from pipeline_src.inference.sheet import write_sheet
@@ -264,6 +287,7 @@ class Run:
                 "sha256": asked["input_sha256"],
                 "shape": list(one.volume.shape),
                 "rows_columns_slices": list(one.volume.size),
+                "slices_along": dict(zip(("axis", "orientation"), one.volume.slicing, strict=True)),
                 "is": one.volume.domain,
             },
             "mode": one.mode,

@@ -45,7 +45,7 @@ from pipeline_src.inference.dccnn import KIND, Reconstructor, load
 from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
 from pipeline_src.inference.onnx_variants import INT8, calibration_slices, write_int8
-from pipeline_src.inference.trained import Trained, load_trained
+from pipeline_src.inference.trained import NO_ORIGIN, Trained, load_trained
 from pipeline_src.sampling.masks import require_size
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
@@ -108,9 +108,13 @@ def write_bundle(
             write_int8(folder / ONNX, folder / INT8, calibration_slices(network, store))
         if bound is not None:
             write_json(folder / BOUND, bound.without_names().model_dump(mode="json"))
+        if trained.lost_its_store:
+            remarks.append(NO_ORIGIN)
         found = measured(trained.folder)
         if not found:
-            remarks.append("the card has no metrics; run evaluate on test patients first")
+            remarks.append(
+                "the card has no metrics of these weights; run evaluate on test patients first"
+            )
         if not licence:
             remarks.append("the card has no licence; give one with --licence")
         write_text(folder / CARD, write_card(trained, found, licence, not reason, bound))

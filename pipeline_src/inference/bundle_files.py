@@ -55,6 +55,7 @@ class Origin(Section):
     downscale: PositiveInt = Field(default=1, description="by which its slices were made smaller")
     display_quarter_turns: int = Field(default=0, description="to show a slice upright")
     patients: dict[str, int] = Field(default={}, description="in each part of the split")
+    digest: str = Field(default="", description="SHA-256 of their store; empty: not known")
 
 
 class BundleConfig(Section):

@@ -13,11 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import bootstrap_interval
+from pipeline_src.files import sha256_file
 from pipeline_src.inference.error_bound import ErrorBound
 from pipeline_src.inference.onnx_export import OPSET
 from pipeline_src.inference.trained import Trained
 from pipeline_src.models.base import count_parameters
 from pipeline_src.models.registry import describe_network
+from pipeline_src.planning.places import VOLUMES, WEIGHTS, manifest_of
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import markdown, one_line
 
@@ -28,10 +30,10 @@ UNKNOWN = "not told"
 
 def measured(folder: Path) -> dict[str, Any]:
     """Means over test patients with intervals, from the metrics beside the weights; empty if there
-    are none.
+    are none, or they are those of other weights.
     """
-    path = folder / "volumes.csv"
-    if not path.exists():
+    path = folder / VOLUMES
+    if not path.exists() or not _are_of(folder / WEIGHTS, folder / manifest_of(VOLUMES)):
         return {}
     rows = read_metrics([path])
     rows = rows[rows["part"] == "test"]
@@ -46,6 +48,14 @@ def measured(folder: Path) -> dict[str, Any]:
             {} if math.isnan(low) else {"low": low, "high": high}
         )
     return found
+
+
+def _are_of(weights: Path, manifest: Path) -> bool:
+    """Whether metrics are those of the weights, as far as their manifest tells."""
+    if not manifest.exists():
+        return True
+    known = getattr(Manifest.read(manifest).inputs.get("weights"), "sha256", None)
+    return known is None or known == sha256_file(weights)
 
 
 def title(trained: Trained) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline_src.data.data_files import is_hidden, matching, refuse_absent, refuse_unfinished
@@ -36,7 +37,7 @@ def list_inputs(
             files = [p for p in matching(path, pattern) if suffix_of(p) and not p.is_dir()]
             if output is not None:
                 results = output.resolve()
-                files = [p for p in files if not p.absolute().is_relative_to(results)]
+                files = [p for p in files if not p.parent.resolve().is_relative_to(results)]
             found += [(p, p.relative_to(path)) for p in files]
             if not files:
                 raise InputError(
@@ -86,9 +87,16 @@ def open_input(path: Path, name: Path, slice_axis: int, orientation: str | None)
         return sample_input(path, name)
     match suffix_of(path):
         case ".nii" | ".nii.gz":
-            return nifti_input(path, name, slice_axis, orientation)
+            volume = nifti_input(path, name, slice_axis, orientation)
         case ".npy":
-            return npy_input(path, name, slice_axis)
+            volume = npy_input(path, name, slice_axis)
         case ".npz":
-            return npz_input(path, name, slice_axis)
-    return hdf5_input(path, name, slice_axis)
+            volume = npz_input(path, name, slice_axis)
+        case _:
+            volume = hdf5_input(path, name, slice_axis)
+    return replace(volume, slicing=(slice_axis, orientation))
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is called like a NIfTI file."""
+    return suffix_of(path) in (".nii", ".nii.gz")

@@ -14,6 +14,8 @@ Order = Literal["fft", "shifted", "centred"]
 #: Share of the amplitude that may be imaginary: enough for rounding and noise, but not for the
 #: phase of a measurement.
 TOLERATED = 0.01
+#: Share of the energy that a line without samples may have, by the rounding of single precision.
+EMPTY = 1e-12
 _AXES = (-2, -1)
 
 KSpace = NDArray[np.complexfloating[Any, Any]]
@@ -73,7 +75,7 @@ def survey(
     partners = np.roll(samples[::-1, ::-1], 1, axis=(0, 1))
     both = samples & partners
     energy = np.zeros(samples.shape)
-    odd, even, maximum = 0.0, 0.0, 0.0
+    odd, even, maximum, minimum = 0.0, 0.0, 0.0, 0.0
     for block in blocks:
         if not np.isfinite(block).all():
             bad = int(block.size - np.isfinite(block).sum())
@@ -83,7 +85,8 @@ def survey(
         opposite = np.roll(block[:, ::-1, ::-1], 1, axis=(1, 2)).conj()
         odd += float((np.abs(block - opposite)[:, both].astype(np.float64) ** 2).sum()) / 4
         even += float(magnitudes[:, both].sum())
-        maximum = max(maximum, float(zero_filled(block, samples).max()))
+        image = zero_filled(block, samples)
+        maximum, minimum = max(maximum, float(image.max())), min(minimum, float(image.min()))
     _refuse_order(energy, samples, label, order)
     if not both.any() or even == 0:
         raise InputError(
@@ -98,6 +101,11 @@ def survey(
             f"({imaginary:.1%} of the amplitude is imaginary, {TOLERATED:.0%} is allowed), as "
             "measured data has; these networks are for real images, and their result would only "
             "look plausible; if k-space is fully sampled, give the magnitude of its image instead"
+        )
+    if -minimum > maximum:
+        raise InputError(
+            f"{label}: its image is negative, as of k-space with the opposite sign; multiply it by "
+            "-1, since these networks are for magnitudes"
         )
     if maximum <= 0:
         raise InputError(f"{label}: its zero-filled image has no positive value")
@@ -130,8 +138,14 @@ def _refuse_order(
             "--kspace-order shifted (numpy.fft.fftshift of the k-space), or centred (of the image "
             "too, as fastMRI has it)"
         )
-    taken = samples.any(axis=1)
-    empty = [int(row) for row in np.flatnonzero(taken & (energy.sum(axis=1) == 0))]
+    nothing = EMPTY * energy.sum()
+    taken, bare = samples.any(axis=1), energy.sum(axis=0) <= nothing
+    if rows == columns and samples.all(axis=1).any() and np.array_equal(bare, ~taken):
+        raise InputError(
+            f"{label}: was sampled along the other axis: its columns are zero where its mask has "
+            "rows that were not sampled; transpose it, or give the mask that it was sampled with"
+        )
+    empty = [int(row) for row in np.flatnonzero(taken & (energy.sum(axis=1) <= nothing))]
     if empty:
         raise InputError(
             f"{label}: its mask says that line {empty[0]} was sampled, but k-space is zero there "

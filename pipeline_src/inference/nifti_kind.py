@@ -38,10 +38,8 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
     # The strides of a dummy array show which axes of the file are rows and columns.
     probe = view(as_strided(np.zeros(1, np.int8), shape, (1, 2, 3), writeable=False))
     row, column = (abs(stride) - 1 for stride in probe.strides[:2])
-    codes = nibabel.aff2axcodes(image.affine)
-    ends = [codes[abs(s) - 1] if s > 0 else OPPOSITE[codes[abs(s) - 1]] for s in probe.strides[:2]]
     voxel = [float(side) for side in image.header.get_zooms()[:3]]
-    packed = path.suffix == ".gz"
+    packed = path.suffix.lower() == ".gz"
     return Volume(
         path,
         name,
@@ -54,8 +52,25 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
         turns=1,
         # After the quarter turn, columns are vertical.
         aspect=voxel[column] / voxel[row] if min(voxel) > 0 else 1.0,
-        sides=(ends[0], ends[1]),
+        sides=_sides(image, probe.strides[:2]),
     )
+
+
+def _sides(image: Any, strides: tuple[int, ...]) -> tuple[str, str] | None:
+    """Sides of the body at the ends of rows and columns, whose ``strides`` in the file are given
+    with a sign; None where the header does not tell them.
+    """
+    try:
+        codes = nibabel.aff2axcodes(image.affine)
+    except np.linalg.LinAlgError:  # a number in it is none
+        return None
+    row, column = (codes[abs(stride) - 1] for stride in strides)
+    if row is None or column is None:
+        return None
+    ends = [
+        code if s > 0 else OPPOSITE[code] for code, s in zip((row, column), strides, strict=True)
+    ]
+    return ends[0], ends[1]
 
 
 def _read(path: Path, allocate: Allocate) -> Array:

@@ -29,7 +29,7 @@ from pipeline_src.inference.bundle import write_bundle
 from pipeline_src.inference.dccnn import load
 from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled_of
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
-from pipeline_src.inference.trained import load_trained
+from pipeline_src.inference.trained import load_trained, refuse_other_store
 from pipeline_src.provenance.environment import machine
 from pipeline_src.sampling.masks import require_size
 from pipeline_src.tabular import write_rows
@@ -78,6 +78,7 @@ def write_runtime_cost(
     for folder in models:
         trained = load_trained(folder, mask)
         require_size(trained.mask, folder, prepared.images.shape[1:], store)
+        refuse_other_store(trained, prepared, store)
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
             write_bundle(trained, bundle)

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline_src.data.hdf5_files import reading_hdf5
+from pipeline_src.data.store import Store, origin_of
 from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import Subject
@@ -32,6 +33,12 @@ from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.masks import Mask, read_mask
+
+#: Said of a model whose training slices are not known.
+NO_ORIGIN = (
+    "the store of its training is not there, so it is not known how its slices lay in the files; "
+    "they are taken along the last axis of NIfTI files; put the store back, or give --slice-axis"
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class Trained:
     made: Manifest
 
     @property
+    def lost_its_store(self) -> bool:
+        """Whether there was a store that said how slices lay in the files, and nothing says it."""
+        return not self.config.origin.kind and "store" in self.made.inputs
+
+    @property
     def matrix(self) -> tuple[int, int]:
         """Rows and columns of the slices it was trained on."""
         rows, columns = self.mask.samples.shape
@@ -72,6 +84,20 @@ class Trained:
             "acceleration": self.config.acceleration,
             "matrix": list(self.matrix),
         }
+
+
+def refuse_other_store(trained: Trained, store: Store, path: Path) -> None:
+    """Check that a store is that of the training, whose patients say which were not trained on.
+
+    Raises:
+        InputError: it is another one.
+    """
+    known = trained.config.origin.digest
+    if known and known != store.digest:
+        raise InputError(
+            f"{path}: is another store ({store.digest[:12]}) than {trained.folder} was trained on "
+            f"({known[:12]}), so its test patients may be training patients; give that one"
+        )
 
 
 def load_trained(folder: Path, mask: Path | None = None) -> Trained:
@@ -131,7 +157,7 @@ def _from_training(folder: Path, given: Path | None) -> Trained:
             f"{folder}: the mask of its training is not at {path}; give it with --trained-mask"
         )
     mask = read_mask(path)
-    if subject.made.get("mask", mask.description) != mask.description:
+    if not subject.was_trained_under(mask, path):
         raise InputError(f"{folder}: was trained under another mask than {path}; give that one")
     network = load_network(weights).eval()
     acceleration = mask.description.get("acceleration")
@@ -142,7 +168,7 @@ def _from_training(folder: Path, given: Path | None) -> Trained:
         dataset=str(subject.made.get("dataset", mask.description.get("dataset", ""))),
         acceleration=str(subject.made.get("acceleration", acceleration and f"{acceleration}x")),
         threads=_threads(subject),
-        origin=_origin(_named_input(subject, "store")),
+        origin=_origin(subject),
     )
     return Trained(folder, weights, network, mask, config, subject.made)
 
@@ -161,26 +187,20 @@ def _threads(subject: Subject) -> int:
     return subject.threads
 
 
-def _origin(store: Path | None) -> Origin:
-    """What the store of a training says about its slices; empty if it no longer exists or is
-    damaged, since no image is read from it.
+def _origin(subject: Subject) -> Origin:
+    """What the manifest of a training says about its slices, or of an older one the store; empty if
+    neither does, since no image is read from it.
     """
-    if store is None or not store.exists():
-        return Origin()
+    store, told = _named_input(subject, "store"), subject.made.get("origin", {})
     try:
+        if told:
+            return Origin(**told)
+        if store is None or not store.exists():
+            return Origin()
         with reading_hdf5(store) as file:
             described = json.loads(file.attrs["description"])
-        source, preparation = (described.get(key) or {} for key in ("source", "preparation"))
-        patients = read_index(store).patients
-        return Origin(
-            kind=str(source.get("kind", "")),
-            synthetic=bool(described.get("synthetic", False)),
-            slice_axis=source.get("slice_axis", 2),
-            orientation=source.get("orientation"),
-            downscale=preparation.get("downscale", 1),
-            display_quarter_turns=described.get("display_quarter_turns", 0),
-            patients={part: len(ids) for part, ids in patients.items()},
-        )
+        patients = {part: len(ids) for part, ids in read_index(store).patients.items()}
+        return Origin(**origin_of(described, patients, subject.made.data_digest or ""))
     except (InputError, AttributeError, RecursionError, ValidationError):
         return Origin()
 

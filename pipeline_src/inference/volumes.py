@@ -39,6 +39,8 @@ class Volume:
         labels: of the slices, where numbers do not say whose they are.
         sides: of the body at the ends of a slice's rows and columns, such as `L` and `A`; None if
             it is not known.
+        slicing: the axis along which slices were taken, of the file or of the file turned to an
+            orientation.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Volume:
     groups: tuple[NDArray[np.int64], ...] | None = None
     labels: tuple[str, ...] | None = None
     sides: tuple[str, str] | None = None
+    slicing: tuple[int, str | None] = (2, None)
 
     @property
     def together(self) -> tuple[NDArray[np.int64], ...]:

@@ -96,7 +96,7 @@ class Manifest(BaseModel):
     Of some commands:
         repeated: sentences about images that occur twice in a store.
         training_sha256: the fingerprint of a training.
-        data_digest, mask: the store and the mask of a training.
+        data_digest, mask, mask_digest: the store and the mask of a training.
         histories: names of a training's histories, one per stage.
         device, gpu, convolutions: what a training ran on, and by which kernels.
     """
@@ -114,6 +114,7 @@ class Manifest(BaseModel):
     training_sha256: str | None = None
     data_digest: str | None = None
     mask: dict[str, Any] | None = None
+    mask_digest: str | None = None
     histories: list[str] = []
     best_epoch: BestEpoch = BestEpoch()
     device: str | None = None

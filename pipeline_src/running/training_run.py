@@ -11,7 +11,7 @@ import torch
 
 from pipeline_src.acceleration.choice import described
 from pipeline_src.acceleration.gpu_cascade import version_of_triton
-from pipeline_src.data.store import read_store
+from pipeline_src.data.store import origin_of, read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
 from pipeline_src.models.base import count_parameters
 from pipeline_src.planning.model_names import split_model_name
@@ -122,6 +122,8 @@ def run_training(
                 "training_sha256": digest,
                 "data_digest": store.digest,
                 "mask": mask.description,
+                "mask_digest": mask.digest,
+                "origin": origin_of(store.description, store.patients, store.digest),
                 "parameters": count_parameters(builder.network),
                 **({"feature_weight": builder.feature_weight} if builder.feature_weight else {}),
                 "histories": [history(name) for name in histories],

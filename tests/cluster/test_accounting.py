@@ -65,7 +65,6 @@ def test_a_job_requeued(
     study.wait_until_training()
     accounting.run("scontrol", "requeue", running(accounting)["JobId"])
     study.assert_resumed(undisturbed, run)
-    assert run.said().count("has been submitted") == 1
 
 
 def test_a_node_lost(accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy) -> None:
@@ -78,14 +77,11 @@ def test_a_node_lost(accounting: TwoNodes, study: ClusterStudy, undisturbed: Clu
 def test_a_controller_that_lost_its_jobs(
     accounting: TwoNodes, study: ClusterStudy, undisturbed: ClusterStudy
 ) -> None:
-    """It starts with nothing, while accounting still has the training as running."""
+    """It starts with nothing, while accounting has the training as running."""
     run = study.launch(*SACCT, launcher=("--grace", "0.5"))
     study.wait_until_training()
-    job = running(accounting)["JobId"]
     accounting.restart_controller(state_is_lost=True)
     study.assert_resumed(undisturbed, run)
-    assert "Snakemake has not noticed the end of these jobs" in run.said()
-    assert f"job {job}" in run.said()
 
 
 def test_a_limit_of_the_account(
@@ -95,7 +91,9 @@ def test_a_limit_of_the_account(
     accounting.run("sacctmgr", "-i", "modify", "account", "mri", "set", "GrpTRES=gres/gpu=0")
     try:
         run = study.launch(*SACCT, launcher=("--silence", "0.1"))
-        wait_until(lambda: "AssocGrpGRES: your account's limit of GPUs" in run.said(), "the reason")
+        wait_until(lambda: "AssocGrpGRES: your account's limit" in run.said(), "the reason", 90)
+    except AssertionError:
+        raise AssertionError(run.said() + str(accounting.jobs())) from None
     finally:
         accounting.run("sacctmgr", "-i", "modify", "account", "mri", "set", "GrpTRES=gres/gpu=-1")
     assert run.end() == 0, run.said()

@@ -165,8 +165,8 @@ class TwoNodes:
         _kill(process)
         wait_until(lambda: not Path(f"/proc/{process}").exists(), "the controller's end")
         if state_is_lost:
-            for path in (self.folder / "state").iterdir():
-                path.unlink()
+            shutil.rmtree(self.folder / "state")
+            (self.folder / "state").mkdir()
         self.run("slurmctld", *(["-i"] if state_is_lost else []))
 
 

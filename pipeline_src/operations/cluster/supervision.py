@@ -103,7 +103,9 @@ class Supervision:
         self._unreachable = False
         jobs = {job.number: job for job in found}
         forgotten = [number for number in self._watch.active.values() if number not in jobs]
-        jobs |= {job.number: job for job in slurm.accounted_for(forgotten)}
+        # One that accounting has as running was lost by the controller, and never ends there.
+        accounted = [job for job in slurm.accounted_for(forgotten) if job.ended]
+        jobs |= {job.number: job for job in accounted}
         self._revive(jobs)
         self._watch.compare(jobs, now)
         overlooked = self._watch.overlooked(now, self._patience.grace)

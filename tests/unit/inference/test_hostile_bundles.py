@@ -20,6 +20,7 @@ from unit_helpers import one_line
 from pipeline_src import inference
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
+from pipeline_src.files import sha256_file
 from pipeline_src.inference.card import write_card
 from pipeline_src.inference.masks import redrawn
 from pipeline_src.inference.trained import load_trained
@@ -90,7 +91,10 @@ def test_a_store_that_tells_nonsense_tells_nothing(description: str, tmp_path: P
     model = trained(tmp_path)
     with h5py.File(tmp_path / "volumes.h5", "w") as file:
         file.attrs["description"] = description
-    given = {n: {"path": f"../{n}", "sha256": "a"} for n in ("mask.npz", "volumes.h5")}
+    given = {
+        n: {"path": f"../{n}", "sha256": sha256_file(tmp_path / n)}
+        for n in ("mask.npz", "volumes.h5")
+    }
     told = {
         "command": "train",
         "settings": {"model": "student", "seed": 0, "training": {"threads": 1}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from training_helpers import prepared_data
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
-from pipeline_src.data.store import write_store
+from pipeline_src.data.store import origin_of, read_store, write_store
+from pipeline_src.errors import InputError
+from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import read_config
-from pipeline_src.inference.trained import load_trained
+from pipeline_src.inference.card import measured
+from pipeline_src.inference.trained import load_trained, refuse_other_store
+from pipeline_src.sampling.masks import write_mask
 
 Output = pytest.CaptureFixture[str]
 
@@ -39,9 +45,10 @@ def model(tmp_path: Path) -> Model:
         "seed": 3,
         "mask": made.mask.description,
         "inputs": {
-            name: {"path": f"../{file}", "sha256": "0" * 64}
+            name: {"path": f"../{file}", "sha256": sha256_file(tmp_path / file)}
             for name, file in (("store", "volumes.h5"), ("mask", "mask.npz"))
         },
+        "outputs": {"weights.safetensors": sha256_file(made.folder / "weights.safetensors")},
         "settings": {"model": "student", "seed": 3, "training": {"threads": 2}},
     }
     (made.folder / "manifest.json").write_text(json.dumps(manifest))
@@ -102,3 +109,71 @@ def test_a_store_that_is_gone_or_damaged_hinders_nothing(model: Model, tmp_path:
     assert reconstruct(model.folder, tmp_path / "one", str(tmp_path / "a.npy")) == 0
     (tmp_path / "volumes.h5").unlink()
     assert reconstruct(model.folder, tmp_path / "two", str(tmp_path / "a.npy")) == 0
+
+
+def test_axes_that_nothing_tells_are_warned_of(
+    model: Model, tmp_path: Path, capsys: Output
+) -> None:
+    """Where the store is gone that knew them; a manifest of today knows them itself."""
+    nibabel.save(nibabel.Nifti1Image(blobs(SIZE, SIZE, SIZE), np.eye(4)), tmp_path / "a.nii")
+    store = read_store(tmp_path / "volumes.h5")
+    (tmp_path / "volumes.h5").unlink()
+    assert reconstruct(model.folder, tmp_path / "one", str(tmp_path / "a.nii")) == 0
+    assert "it is not known how its slices lay in the files" in capsys.readouterr().err
+    assert main(["bundle", str(model.folder), "--output", str(tmp_path / "b")]) == 0
+    assert "it is not known how its slices lay in the files" in capsys.readouterr().err
+    path = model.folder / "manifest.json"
+    told = json.loads(path.read_text())
+    told["origin"] = origin_of(store.description, store.patients, store.digest)
+    path.write_text(json.dumps(told))
+    assert reconstruct(model.folder, tmp_path / "two", str(tmp_path / "a.nii")) == 0
+    assert "it is not known" not in capsys.readouterr().err
+    assert load_trained(model.folder).config.origin.orientation == "RAS"
+
+
+@pytest.mark.parametrize("digest", [True, False])
+def test_a_mask_that_was_changed_in_its_place_is_refused(digest: bool, model: Model) -> None:
+    """By its content, or in an older manifest by its file; the description is the same."""
+    path = model.folder / "manifest.json"
+    if digest:
+        told = json.loads(path.read_text()) | {"mask_digest": model.mask.digest}
+        path.write_text(json.dumps(told))
+        assert load_trained(model.folder).mask.digest == model.mask.digest
+    moved = np.roll(model.mask.samples, 3, axis=0)
+    write_mask(model.mask_path, replace(model.mask, samples=moved))
+    with pytest.raises(InputError, match="was trained under another mask"):
+        load_trained(model.folder)
+
+
+def test_weights_that_are_not_as_they_were_written_are_refused(model: Model) -> None:
+    place = model.folder / "weights.safetensors"
+    content = bytearray(place.read_bytes())
+    content[-1] ^= 1
+    place.write_bytes(content)
+    with pytest.raises(InputError, match="is not as its training wrote it"):
+        load_trained(model.folder)
+
+
+def test_a_store_of_other_patients_is_refused(model: Model, tmp_path: Path) -> None:
+    """Its test patients may have been trained on."""
+    other = prepared_data()
+    other.images[0] = other.images[0] / 2
+    write_store(tmp_path / "other.h5", other, {})
+    path = model.folder / "manifest.json"
+    own = read_store(tmp_path / "volumes.h5")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": own.digest}))
+    found = load_trained(model.folder)
+    refuse_other_store(found, own, tmp_path / "volumes.h5")
+    with pytest.raises(InputError, match="its test patients may be training patients"):
+        refuse_other_store(found, read_store(tmp_path / "other.h5"), tmp_path / "other.h5")
+
+
+def test_a_card_has_the_metrics_of_its_weights(model: Model) -> None:
+    columns = "dataset,acceleration,model,training,variant,seed,part,patient,frame"
+    values = "heads,4x,student,standard,,3,test,p,"
+    text = f"{columns},{','.join(METRICS)}\n{values}{',0.5' * len(METRICS)}\n"
+    (model.folder / "volumes.csv").write_text(text)
+    assert measured(model.folder)["patients"] == 1
+    told = {"inputs": {"weights": {"path": "weights.safetensors", "sha256": "0" * 64}}}
+    (model.folder / "volumes.manifest.json").write_text(json.dumps(told))
+    assert measured(model.folder) == {}
