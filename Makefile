@@ -59,7 +59,7 @@ check: install
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --site-dir $$(mktemp -d)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --site-dir $$(mktemp -d)
 
 # The documentation as a site: site/index.html.
 docs: install

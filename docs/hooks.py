@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         text, target, anchor = link[1], link[2], link[3] or ""
         file = (source.parent / target).resolve().relative_to(ROOT).as_posix()
         pages = {path: name for name, path in ELSEWHERE.items()}
-        if file in pages:
-            return f"[{text}]({pages[file]}{anchor})"
-        if file.startswith("docs/"):
-            return f"[{text}]({file.removeprefix('docs/')}{anchor})"
-        return text
+        if file not in pages and not file.startswith("docs/"):
+            return text
+        # Links of the site are relative to the page's folder.
+        page_there = pages.get(file, file.removeprefix("docs/"))
+        return f"[{text}]({os.path.relpath(page_there, Path(place).parent)}{anchor})"
 
     return LINK.sub(followed, markdown)

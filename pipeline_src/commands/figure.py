@@ -38,6 +38,8 @@ def figure(options: argparse.Namespace) -> Made:
     if options.output.suffix != ".png":
         raise InputError(f"--output {options.output}: give a name that ends with .png")
     refuse_manifest_of_other(Path(manifest_of(str(options.output))), "figure")
+    if options.acceleration and not options.dataset:
+        raise InputError("--acceleration: names a setting only together with --dataset")
     setting = (options.dataset, options.acceleration) if options.dataset else None
     draw_figure(options.kind, options.inputs, options.title, options.output, setting)
     outputs = [options.output, options.output.with_suffix(".pdf")]

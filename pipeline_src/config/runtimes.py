@@ -35,7 +35,7 @@ def refuse_missing_packages(runtimes: Iterable[str]) -> None:
         if missing := _missing(name):
             raise InputError(
                 f"runtime {name}: {' and '.join(missing)} not installed; pip install "
-                + ("openvino" if missing == ["openvino"] else "'sft-kd-recon[export]'")
+                + ("openvino" if missing == ["openvino"] else "--editable '.[export]'")
             )
 
 

@@ -25,7 +25,7 @@ DATA_DIGITS = 12
 REPEATS = ("repeated", "trained_on")
 NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
 #: Seeds are smaller than the first number; absolute values of metrics are at most the second.
-MOST_SEED, LARGEST = 1 << 63, 1e30
+MOST_SEED, LARGEST = 1 << 53, 1e30
 #: By which a value may lie beyond the possible ones.
 ROUNDING = 1e-6
 

@@ -21,7 +21,7 @@ from pipeline_src.inference.dccnn import Reconstructor
 #: Version of the operators; ONNX Runtime supports it since 1.14.
 OPSET = 18
 INPUT, OUTPUT = "zero_filled", "reconstruction"
-INSTALL = "pip install 'sft-kd-recon[export]'"
+INSTALL = "pip install --editable '.[export]'"
 NEEDED = ("onnx", "onnxscript")
 
 

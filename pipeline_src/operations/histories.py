@@ -33,7 +33,7 @@ def export_histories(results: Path, output: Path) -> int:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise InputError(
-            "histories: the package tensorboardX is missing; type pip install 'sft-kd-recon[watch]'"
+            "histories: the package tensorboardX is missing; type pip install --editable '.[watch]'"
         ) from None
     manifests = sorted(results.glob(f"{MODEL_FOLDERS}/{MANIFEST}"))
     trained = {path.parent: made for path in manifests if (made := Manifest.read(path)).histories}

@@ -130,11 +130,13 @@ def _other_networks(study: Study) -> str:
 
 def _training(study: Study) -> str:
     t = study.training
+    rounded = "" if t.precision == "fp32" else f", with convolutions in {t.precision}"
     return (
         f"Training. Every stage ran {t.epochs} epochs of Adam at learning rate "
         f"{t.learning_rate:g}, reduced by a factor {t.lr_factor:g} every {t.lr_step} epochs, with "
-        f"batches of {t.batch_size} slices; the weights of the lowest validation loss were kept "
-        f"unless said otherwise. Seeds: {_listed([str(s) for s in study.seeds])}.{_repeats(study)}"
+        f"batches of {t.batch_size} slices{rounded}; the weights of the lowest validation loss "
+        f"were kept unless said otherwise. Seeds: {_listed([str(s) for s in study.seeds])}."
+        f"{_repeats(study)}"
     )
 
 
@@ -148,12 +150,19 @@ def _distillation(study: Study) -> str:
     normalised = (
         "divided once more by the number of elements of the batch, as the authors' code does"
         if s.imitation_normalisation == "numel"
-        else "taken as the plain mean, as the paper writes it"
+        else "taken as the plain mean, as the paper's text has it"
     )
+    imitated = ""
+    if s.imitation_domain == "features":
+        imitated = " of the middle features of each cascade, not of the reconstruction"
+    left = ""
+    if s.branches is not None:
+        cascades = "cascade 1" if s.branches == 1 else f"cascades 1 to {s.branches}"
+        left = f", which left the teacher after {cascades} alone"
     text = (
         f"Distillation. The student-friendly teacher was trained with weights "
-        f"{s.teacher_weight:g} (teacher reconstruction), {s.student_weight:g} (student branches) "
-        f"and {s.imitation_weight:g} (imitation, {normalised})."
+        f"{s.teacher_weight:g} (teacher reconstruction), {s.student_weight:g} (student branches"
+        f"{left}) and {s.imitation_weight:g} (imitation{imitated}, {normalised})."
     )
     if study.methods:
         forms = _listed([f"{model_title(n)} ({_form(m)})" for n, m in study.methods.items()])

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -14,6 +19,36 @@ import yaml
 def project(project_root: Path) -> dict[str, str]:
     found: dict[str, str] = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
     return found
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "leads"),
+    [
+        ("gpu/h200_trials.md", "[a](../gpu.md#what)", "[a](../gpu.md#what)"),
+        ("gpu/h200_trials.md", "[a](../../config/README.md)", "[a](../configuration.md)"),
+        ("run.md", "[a](../config/README.md#x)", "[a](configuration.md#x)"),
+        ("run.md", "[a](../CHANGELOG.md)", "a"),
+    ],
+)
+def test_links_of_the_site_lead_to_its_pages(
+    page: str, link: str, leads: str, project_root: Path
+) -> None:
+    hooks = runpy.run_path(str(project_root / "docs" / "hooks.py"))
+    of = SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    assert hooks["on_page_markdown"](link, of) == leads
+
+
+def test_a_broken_link_ends_the_build_of_the_site(project_root: Path, tmp_path: Path) -> None:
+    """By the line of `make check`: said to be quiet, it would not count warnings."""
+    makefile = (project_root / "Makefile").read_text()
+    [options] = set(re.findall(r"mkdocs build (.*?)(?: --site-dir .*)?$", makefile, re.M))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("[a](nowhere.md)")
+    (tmp_path / "mkdocs.yml").write_text("site_name: a")
+    command = [sys.executable, "-m", "mkdocs", "build", *options.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "nowhere.md" in done.stderr
 
 
 def test_versions_and_titles_agree(project_root: Path, project: dict[str, str]) -> None:

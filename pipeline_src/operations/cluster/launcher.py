@@ -18,6 +18,7 @@ The workarounds are for observed behaviour of snakemake-executor-plugin-slurm 2.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,7 +68,8 @@ class Launcher:
         """Run Snakemake; returns its exit status, or 1 after too many starts without success.
 
         Raises:
-            InputError: another launcher or Snakemake runs here, or may run on another machine.
+            InputError: another launcher or Snakemake runs here, or may run on another machine; or
+                SLURM is not installed.
         """
         for word in self.arguments:
             if word.startswith(("--quiet", "-q")):
@@ -77,6 +79,11 @@ class Launcher:
         for path in _configuration_files(self.arguments):
             # Read safely here before Snakemake reads it in a way that could run code.
             read_yaml(path)
+        if shutil.which("squeue") is None:
+            raise InputError(
+                "launch: there is no squeue, so SLURM is not installed here; launch on a node from "
+                "which jobs are submitted, or run snakemake itself"
+            )
         with self._alone():
             fruitless = 0
             while fruitless < MAX_STARTS:

@@ -158,7 +158,9 @@ def metric_text(row: pd.Series, metric: str) -> str:
     """A metric with its spread over seeds if there are several."""
     if pd.isna(row[metric]):
         return MISSING
-    spread = f" ± {value_text(row[f'{metric}_sd'], metric)}" if row["seeds"] > 1 else ""
+    deviation = row[f"{metric}_sd"]
+    known = row["seeds"] > 1 and pd.notna(deviation)
+    spread = f" ± {value_text(deviation, metric)}" if known else ""
     return f"{value_text(row[metric], metric)}{spread}"
 
 

@@ -19,6 +19,7 @@ from pipeline_src.reporting.tables.labels import Labels, of_setting
 from pipeline_src.tabular import read_rows
 
 NO_GAP = "no gap to close: the teacher is not shown to be better than the student"
+UNTOLD_GAP = "cannot tell whether there is a gap to close"
 #: A cell agrees with the paper if it differs by no more; most of the paper's effects are smaller
 #: than this.
 TOLERANCES = {"psnr_db": 0.3, "ssim": 0.003}
@@ -119,8 +120,8 @@ def claim_table(
                 continue
             asked = _tests_of(claim, tests)
             verdict = _verdict(effects)
-            if claim == "gap" and not _gap_shown(tests):
-                effects, verdict = [], NO_GAP
+            if claim == "gap" and (no_gap := _why_no_gap(tests)):
+                effects, verdict, asked = [], no_gap, asked.iloc[:0]
             rows.append(
                 {
                     "dataset": dataset,
@@ -172,9 +173,14 @@ def _tests_of(claim: str, tests: pd.DataFrame) -> pd.DataFrame:
     return tests[tests["family"] == ("recipe" if claim == "methods" else "primary")]
 
 
-def _gap_shown(tests: pd.DataFrame) -> bool:
-    """Whether the tests show the teacher to be better than the student."""
-    return bool((tests[tests["family"] == "gap"]["verdict"] == "better").any())
+def _why_no_gap(tests: pd.DataFrame) -> str:
+    """Why it is not asked whether the gap is closed; empty if the tests show the teacher to be
+    better than the student.
+    """
+    verdicts = set(tests[tests["family"] == "gap"]["verdict"])
+    if "better" in verdicts:
+        return ""
+    return NO_GAP if verdicts - {"cannot tell"} else UNTOLD_GAP
 
 
 def _counted(effects: list[float]) -> str:
@@ -185,7 +191,11 @@ def _verdict(effects: list[float]) -> str:
     held = sum(effect > 0 for effect in effects)
     if held == len(effects):
         return "same direction"
-    return "opposite direction" if held == 0 else f"same direction in {held} of {len(effects)}"
+    if not any(effects):
+        return "no difference"
+    if held == 0:
+        return "opposite direction" if all(effects) else "not the same direction"
+    return f"same direction in {held} of {len(effects)}"
 
 
 def claim_layout(claims: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -198,6 +208,7 @@ def claim_layout(claims: pd.DataFrame, labels: Labels) -> pd.DataFrame:
             if not row["tests"]
             else (
                 f"shown in {row['shown']} of {row['tests']}"
+                + (f", shown to be worse in {row['opposed']}" if row["opposed"] else "")
                 + (f", cannot tell in {row['untold']}" if row["untold"] else "")
             )
         )

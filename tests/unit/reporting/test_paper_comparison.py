@@ -23,6 +23,7 @@ from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import main_table
 from pipeline_src.reporting.tables.paper import (
     NO_GAP,
+    UNTOLD_GAP,
     cell_layout,
     cell_table,
     claim_effects,
@@ -206,7 +207,7 @@ def test_the_claims_hold_on_the_papers_own_numbers(paper: pd.DataFrame) -> None:
     untested = claims["claim"] == "gap"
     assert (claims["verdict"] == "same direction")[~untested].all()
     assert (claims["here"] == claims["paper"])[~untested].all()
-    assert claims["verdict"][untested].str.startswith("no gap to close").all()
+    assert (claims["verdict"][untested] == UNTOLD_GAP).all()
     # FitNets, AT, CC, FSP, SP of MRBrainS at 4x.
     of_methods = claims[claims["claim"] == "methods"].iloc[0]
     assert of_methods["effects_db"] == "+0.56 +0.31 +0.42 +0.56 +0.40"
@@ -217,7 +218,7 @@ def test_another_data_set_stands_beside_all_of_the_papers_settings(paper: pd.Dat
     claims = claim_table(cells(models), no_tests(), LABELS, paper)
     assert claims["paper"].tolist() == ["4 of 4", "20 of 20", "4 of 4"]
     assert claims["here"].tolist() == ["0 of 1", "1 of 1", "0 of 0"]
-    assert claims["verdict"].tolist() == ["opposite direction", "same direction", NO_GAP]
+    assert claims["verdict"].tolist() == ["opposite direction", "same direction", UNTOLD_GAP]
     assert claims["effects_db"].tolist() == ["-1.00", "+0.50", ""]
 
 
@@ -261,10 +262,10 @@ def test_directions_that_are_mixed_or_opposite_are_counted_and_tests_are_beside_
         # What is equal does not count as held.
         "methods": "same direction in 1 of 3",
         # No student is here that the teacher could be better than.
-        "gap": NO_GAP,
+        "gap": UNTOLD_GAP,
     }
     found = claims[["shown", "opposed", "untold", "tests"]].T.to_dict("list")
-    assert found == {"teacher": [0, 1, 0, 1], "methods": [1, 1, 0, 3], "gap": [1, 0, 0, 1]}
+    assert found == {"teacher": [0, 1, 0, 1], "methods": [1, 1, 0, 3], "gap": [0, 0, 0, 0]}
 
     layout = claim_layout(claims.reset_index(), ONE_SETTING)
     shown = layout.loc["Heart 4x: Each method is better by SFT-KD-Recon than by Std-KD"]
@@ -272,10 +273,10 @@ def test_directions_that_are_mixed_or_opposite_are_counted_and_tests_are_beside_
         "paper": "20 of 20",
         "here": "1 of 3 (+0.50 -0.25 +0.00 dB)",
         "verdict": "same direction in 1 of 3",
-        "by test": "shown in 1 of 3",
+        "by test": "shown in 1 of 3, shown to be worse in 1",
     }
     gap = layout.loc["Heart 4x: SFT-KD-Recon closes the gap to the teacher"]
-    assert gap["verdict"] == NO_GAP
+    assert (gap["verdict"], gap["by test"]) == (UNTOLD_GAP, "not tested")
 
 
 def test_no_gap_is_closed_where_all_students_are_above_the_teacher(
@@ -289,8 +290,8 @@ def test_no_gap_is_closed_where_all_students_are_above_the_teacher(
     claims = claim_table(main, tests, ONE_SETTING, paper).set_index("claim")
     assert claims.loc["gap", "verdict"] == NO_GAP
     assert claims.loc["gap", "here"] == "0 of 0"
-    # Equal teachers are no better ones.
-    assert claims.loc["teacher", "verdict"] == "opposite direction"
+    # Equal teachers are no better ones, and no worse ones.
+    assert claims.loc["teacher", "verdict"] == "no difference"
     assert claims.loc["gap", "shown"] == 0
 
 

@@ -53,7 +53,7 @@ def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None
     [
         (
             {"sft": {"imitation_normalisation": "mean"}},
-            "plain mean, as the paper writes it",
+            "plain mean, as the paper's text has it",
             "number of elements",
         ),
         (
@@ -88,6 +88,13 @@ def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None
             "padded by 5 pixels)",
             "D5C5",
         ),
+        (
+            {"sft": {"imitation_domain": "features", "branches": 2}},
+            "(student branches, which left the teacher after cascades 1 to 2 alone) and 1 "
+            "(imitation of the middle features of each cascade, not of the reconstruction, ",
+            "(student branches) and",
+        ),
+        ({"training": {"precision": "bf16"}}, "slices, with convolutions in bf16;", "slices;"),
         ({"sft": {"student_weight": 0.0}}, "0 (student branches)", "1 (student branches)"),
     ],
 )
