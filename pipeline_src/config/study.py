@@ -40,6 +40,8 @@ from pipeline_src.config.study_checks import (
 from pipeline_src.config.training import Training
 
 Repeated = Literal["seed", "mask", "split"]
+#: Seeds are smaller: tables hold them as numbers beside empty cells.
+MOST_SEED = 1 << 53
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
@@ -143,6 +145,10 @@ class Study(Section):
         for value in values:
             if value < 0:
                 raise ValueError(f"seed {value} is negative; seeds are 0 or more")
+            if value >= MOST_SEED:
+                raise ValueError(
+                    f"seed {value} is too large; tables hold numbers below {MOST_SEED}"
+                )
         return values
 
     @field_validator("repeat_over")

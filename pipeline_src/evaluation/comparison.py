@@ -103,10 +103,11 @@ class _Tested:
             matrix = np.nanmean(matrix, axis=1, keepdims=True)
         elif not over_both:
             matrix = np.ascontiguousarray(matrix.mean(axis=1, keepdims=True))
+        # Repeats of their own splits report different patients each, however few.
         scope: Scope = "patients, splits and seeds" if resampled else "patients and seeds"
-        if not over_both:
-            return cls(matrix, overlap, patients, "these patients", None)
-        return cls(matrix, overlap, patients, scope, by_patient)
+        if not over_both and not resampled:
+            scope = "these patients"
+        return cls(matrix, overlap, patients, scope, by_patient if over_both else None)
 
     @property
     def p_mean(self) -> float:

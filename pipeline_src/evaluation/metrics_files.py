@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline_src.config.study import MOST_SEED
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.tabular import read_rows
@@ -24,8 +25,8 @@ DATA_DIGITS = 12
 #: `mask`, or `split mask`), and with its own split how many patients trained.
 REPEATS = ("repeated", "trained_on")
 NUMBERS = ("seed", "sampled", "trained_on", *METRICS)
-#: Seeds are smaller than the first number; absolute values of metrics are at most the second.
-MOST_SEED, LARGEST = 1 << 53, 1e30
+#: Absolute values of metrics are at most this.
+LARGEST = 1e30
 #: By which a value may lie beyond the possible ones.
 ROUNDING = 1e-6
 

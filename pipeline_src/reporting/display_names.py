@@ -111,9 +111,11 @@ def model_order(models: list[str]) -> list[str]:
 
 def value_text(value: float, metric: str, sign: str = "") -> str:
     """A metric's value as text; the sign `+` is for differences, which always have one."""
-    # A value that rounds to zero is printed without its own sign.
     decimals = METRICS[metric].decimals
-    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
+    # A difference that rounds to zero keeps its sign, which tells on which side of it an interval
+    # ends; a value has none.
+    shown = value if sign and value else round(value, decimals) + 0.0
+    return f"{shown:{sign}.{decimals}f}"
 
 
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:

@@ -43,7 +43,8 @@ def detectable_lines(
         size = (seeds, 1 if few or own_split else number)
         overlap = number / (trained_on or {})[name] if own_split else 0.0
         least = detectable_effect(size, (by_seed, by_patient), overlap=overlap)
-        about = ", about these patients alone, too few for others" if few else ""
+        alone = few and not own_split
+        about = ", about these patients alone, too few for others" if alone else ""
         lines.append(
             f"{start}effects of {value_text(least, 'psnr_db')} dB or more on the primary question "
             f"are shown in 80 % of such studies{about}"

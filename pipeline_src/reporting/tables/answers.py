@@ -189,8 +189,8 @@ def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
     notes = [
         "Effects are means over methods, patients and seeds, with 95 % intervals. Shown: better by "
         "the tests of the table of differences. Refuted: shown to be worse, or not better by the "
-        "margin or more. Not shown: neither. Cannot be asked: a model was not trained, or there "
-        "are too few seeds.",
+        "margin or more. Not shown: neither. Cannot be asked: a model was not trained or not "
+        "measured everywhere, or there are too few seeds.",
         "The second question is the primary one, one test per setting, fixed beforehand.",
     ]
     for dataset, acceleration in labels.settings():

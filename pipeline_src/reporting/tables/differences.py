@@ -52,8 +52,8 @@ INTERVALS = {
     "patients and seeds,",
     True: "Each seed has a split of its own, so the units are the repeats, each the mean over the "
     "patients that it reports. Intervals: the corrected resampled t test (Nadeau and Bengio 2003), "
-    "which allows for the training patients that repeats share. p: the larger of that test's and "
-    "of Wilcoxon's signed-rank test over each patient's mean over repeats,",
+    "which allows for the training patients that repeats share. p: the larger of that test's and, "
+    "of enough patients, of Wilcoxon's signed-rank test over each patient's mean over repeats,",
 }
 #: How many reasons the notes list.
 MOST_REASONS = 6

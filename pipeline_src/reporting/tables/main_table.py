@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pandas as pd
@@ -62,7 +62,7 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     images are drawn.
 
     Raises:
-        InputError: the metrics belong to another study.
+        InputError: the metrics belong to another study, or to two parts of a data set.
     """
     known = {"dataset": list(labels.datasets), "acceleration": list(labels.accelerations)}
     for column, values in known.items():
@@ -72,6 +72,12 @@ def aggregate(volumes: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                     f"metrics are of {column} {value!r}, which the study does not have "
                     f"({', '.join(values)})"
                 )
+    for dataset, own in volumes.groupby("dataset", sort=False):
+        if len(parts := sorted(own["part"].unique())) > 1:
+            raise InputError(
+                f"metrics of {labels.title(str(dataset))} are of {' and '.join(parts)} patients; "
+                "give those of one part"
+            )
     keys = [*KEYS, "variant"]
     if "sampled" not in volumes:
         volumes = volumes.assign(sampled=float("nan"))
@@ -220,8 +226,7 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
         None: "kind of images not stated",
     }
     notes = []
-    for dataset in table["dataset"].unique():
-        row = table[table["dataset"] == dataset].iloc[0]
+    for dataset, setting, row in _counted_alike(table):
         chosen, also = f"{row['part']} patient", ""
         if row["part"] == "validation":
             also = ", on which the weights were chosen too (the paper's choice)"
@@ -229,12 +234,23 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
         if isinstance(per_seed, str):
             also += f", {per_seed.replace('-', ' to ')} with each seed, which has its own split"
         notes.append(
-            f"{labels.title(dataset)}: {kinds[labels.datasets[dataset].synthetic]}; mean over "
-            f"{counted([row['volumes']], 'volume')} of {counted([row['patients']], chosen)}{also}."
+            f"{labels.title(dataset, *setting)}: {kinds[labels.datasets[dataset].synthetic]}; "
+            f"mean over {counted([row['volumes']], 'volume')} of "
+            f"{counted([row['patients']], chosen)}{also}."
         )
     if labels.options:
         notes.append(f"Method: {labels.options}.")
     return [*notes, *_sampling_notes(table, labels), *_seed_notes(table)]
+
+
+def _counted_alike(table: pd.DataFrame) -> Iterator[tuple[str, list[str], pd.Series]]:
+    """A row per data set, or per setting with its acceleration where their numbers differ."""
+    counts = ["part", "volumes", "patients"]
+    for dataset, rows in table.groupby("dataset", sort=False):
+        firsts = [cells.iloc[0] for _, cells in rows.groupby("acceleration", sort=False)]
+        alike = len({tuple(row[counts]) for row in firsts}) == 1
+        for row in firsts[:1] if alike else firsts:
+            yield str(dataset), [] if alike else [str(row["acceleration"])], row
 
 
 def _sampling_notes(table: pd.DataFrame, labels: Labels) -> list[str]:

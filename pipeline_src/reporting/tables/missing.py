@@ -110,7 +110,9 @@ def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
                 f"{setting} {full_title(model, training)}"
                 for model, training in zip(single["model"], single["training"], strict=True)
             ]
-    return note_of("Without the other recipe, and so in no claim about methods", names)
+    return note_of(
+        "Without the other recipe, and so in no claim about methods nor mean over them", names
+    )
 
 
 def comparison_notes(table: pd.DataFrame, labels: Labels) -> list[str]:

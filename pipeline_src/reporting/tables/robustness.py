@@ -192,17 +192,23 @@ def _recipes(
     methods = [m for m in _models(losses) if m[1] == SFT]
     single: dict[tuple[str, Model], pd.DataFrame] = {}
     whole: dict[tuple[str, Model], pd.DataFrame] = {}
+    incomplete: dict[Model, list[str]] = {}
     for model in methods:
-        own = []
+        own, other = [], (model[0], OTHER_RECIPE)
         for shift, found in losses.items():
-            other = (model[0], OTHER_RECIPE)
-            if model in found and other in found:
-                difference = found[model] - found[other]
-                single[shift, model] = difference
-                if facts[shift]["kind"] != "data":
-                    own.append(difference)
-        if len(own) > 1:
+            there = model in found and other in found
+            if there:
+                single[shift, model] = found[model] - found[other]
+            if facts[shift]["kind"] == "data":
+                continue
+            if there:
+                own.append(single[shift, model])
+            else:
+                incomplete.setdefault(model, []).append(str(facts[shift]["shift_title"]))
+        if len(own) > 1 and model not in incomplete:
             whole[ALL_SHIFTS, model] = mean_over_members(own)
+        elif not own:
+            incomplete.pop(model, None)
     facts[ALL_SHIFTS] = {
         "shift": ALL_SHIFTS,
         "shift_title": "mean of all shifts but other images",
@@ -218,19 +224,27 @@ def _recipes(
         )
         for (shift, model), result in results.items():
             yield facts[shift] | _difference_row(model, result) | {"metric": metric}
+    for model, shifts in incomplete.items():
+        lacks = f"{_pair(model)}: not both measured under {', '.join(shifts)}"
+        row = {"model": model[0], "training": model[1], "title": _pair(model)}
+        row |= {"against": OTHER_RECIPE, "verdict": "cannot tell", "reason": lacks}
+        yield facts[ALL_SHIFTS] | row | {"metric": metric}
 
 
 def _models(losses: Mapping[str, Losses]) -> list[Model]:
     return list(dict.fromkeys(model for found in losses.values() for model in found))
 
 
+def _pair(model: Model) -> str:
+    return f"{full_title(*model)} minus {full_title(model[0], OTHER_RECIPE)}"
+
+
 def _difference_row(model: Model, result: Comparison) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(result, name) for name in FOUND if name != "effect"}
-    title = f"{full_title(*model)} minus {full_title(model[0], OTHER_RECIPE)}"
     return row | {
         "model": model[0],
         "training": model[1],
-        "title": title,
+        "title": _pair(model),
         "against": OTHER_RECIPE,
         "loss": result.effect,
         "verdict": WORDS.get(result.verdict, result.verdict),

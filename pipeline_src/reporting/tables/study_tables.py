@@ -117,7 +117,11 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
             paper_layout(main, labels),
             [*notes, *lacking, *value_notes(own, labels, MAIN)],
         ),
-        "answers": (answers, answer_layout(answers, labels), answer_notes(answers, labels)),
+        "answers": (
+            answers,
+            answer_layout(answers, labels),
+            [*answer_notes(answers, labels), *claim_gap_notes(main, labels)],
+        ),
         "claims": (
             claims,
             claim_layout(claims, labels),
@@ -126,7 +130,11 @@ def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> 
         "differences": (
             differences,
             difference_layout(differences, labels),
-            [*difference_notes(differences), *comparison_notes(differences, labels)],
+            [
+                *difference_notes(differences),
+                *comparison_notes(differences, labels),
+                *claim_gap_notes(main, labels),
+            ],
         ),
         "differences_more": (more, difference_layout(more, labels), difference_notes(more)),
         "gap": (gaps, gap_layout(gaps, labels), [*GAP_NOTES, *gap_notes(main, labels)]),

@@ -81,13 +81,14 @@ def test_a_comparison_is_of_repeats_and_wilcoxon_of_patients() -> None:
     assert one.scope == "these patients"
 
 
-def test_few_patients_are_these_patients() -> None:
+def test_few_patients_of_repeats_with_their_own_are_not_the_same_patients() -> None:
     matrix = np.diag([1.0, 1.1, 0.9, 1.0])
     matrix[matrix == 0] = np.nan
     [found] = compare_family({"a": own_splits(matrix, 2)}, seed=0).values()
-    assert found.scope == "these patients"
+    assert found.scope == "patients, splits and seeds"
     assert math.isnan(found.p)
     assert found.verdict == "better"
+    assert "these" not in found.reason
 
 
 def test_one_repeat_cannot_tell_of_others() -> None:

@@ -152,6 +152,33 @@ def test_layout_begins_with_the_answer(table: pd.DataFrame) -> None:
     assert len(layout) == 3 + 4 + 3
 
 
+def test_a_mean_of_all_shifts_is_of_all_of_them() -> None:
+    """Std-KD was not measured under the one that SFT-KD-Recon loses most by."""
+    shifted = pd.concat(
+        [
+            under("noise_0.01", {STD: 30.5, SFT: 31.25}),
+            under("noise_0.02", {STD: 30.0, SFT: 31.0}),
+            under("noise_0.05", {SFT: 20.0}),
+        ]
+    )
+    table = robustness_table(shifted, measured(BEFORE), ONE_SETTING)
+    rows = losses(table, "std_kd")
+    assert list(rows.loc[("noise_0.01", "sft_kd"), ["loss", "verdict"]]) == [-0.25, "more robust"]
+    whole = table[table["shift_title"] == "mean of all shifts but other images"]
+    whole = whole[whole["metric"] == "psnr_db"].iloc[0]
+    assert pd.isna(whole["loss"])
+    assert whole["verdict"] == "cannot tell"
+    lacks = "SFT-KD-Recon AT minus Std-KD AT: not both measured under noise of 5 %"
+    assert whole["reason"] == lacks
+    assert f"Cannot tell: {lacks}." in robustness_notes(table)
+    assert (
+        robustness_layout(table, ONE_SETTING).loc[
+            "mean of all shifts but other images: SFT-KD-Recon AT minus Std-KD AT"
+        ]["PSNR (dB)", "verdict"]
+        == "cannot tell"
+    )
+
+
 def test_files_are_read_shift_by_shift(tmp_path: Path) -> None:
     """Each shift has a mask of its own, which would be refused among metrics of one setting."""
     paths = []
