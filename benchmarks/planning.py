@@ -3,6 +3,7 @@ memory. Nothing is trained; the studies are drawn phantoms that are never drawn.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,10 +19,13 @@ PROFILE = "workflow/profiles/slurm"
 
 
 def main() -> None:
-    """Print a row a size."""
+    """Print a row per size."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="of each study")
+    options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for seeds in SEEDS:
+        for seeds in options.seeds:
             path = Path(folder) / f"{seeds}.yaml"
             path.write_text(yaml.safe_dump(study(seeds)))
             rows.append((seeds, *plan(path)))

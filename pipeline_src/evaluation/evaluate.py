@@ -290,6 +290,7 @@ class Evaluator:
                 training=subject.labels["training"],
                 variant=subject.labels["variant"],
                 patient=self._rows["patient"][shown],
+                frame=self._rows["frame"][shown],
                 slice=self._rows["slice"][shown],
                 quarter_turns=self._store.description.get("display_quarter_turns", 0),
             )

@@ -121,7 +121,7 @@ def figure_place(path: Path) -> tuple[str, dict[str, str]]:
     """
     parts = path.parts
     if "figures" not in parts or not 2 <= len(below := parts[parts.index("figures") :]) <= 4:
-        raise InputError(f"{path}: is not a figure of a study")
+        raise InputError(f"{path}: is not a figure of a study; those lie below its folder figures")
     wildcards = dict(zip(("dataset", "acceleration"), below[1:-1], strict=False))
     return path.stem, wildcards
 

@@ -66,6 +66,9 @@ class Picture:
         """
         with reading_npz(path, "panel cannot be read") as file:
             turns = int(file["quarter_turns"])
+            # Panels of older versions do not tell the frame.
+            frame = str(file.get("frame", ""))
+            shown = f"frame {frame}, slice" if frame else "slice"
             return cls(
                 _title(*(str(file.get(key, "")) for key in ("model", "training", "variant"))),
                 str(file["training"]) != "none",
@@ -73,7 +76,7 @@ class Picture:
                 upright(file["image"], turns),
                 float(file["psnr_db"]),
                 float(file["ssim"]),
-                f"subject {file['patient']}, slice {file['slice']}",
+                f"subject {file['patient']}, {shown} {file['slice']}",
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as steps
-from benchmarks import inference, large_sets, overhead, peers
+from benchmarks import inference, large_sets, overhead, peers, planning
 
 
 def run(main: object, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -35,7 +35,7 @@ def test_sets_in_memory_and_in_the_file(
     assert "mapped to held, time per step: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [steps, inference, large_sets, overhead, peers])
+@pytest.mark.parametrize("module", [steps, inference, large_sets, overhead, peers, planning])
 def test_each_says_what_it_takes(
     module: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -248,3 +248,11 @@ def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "panel.npz", target=blob(0))
     with pytest.raises(InputError, match=r"panel\.npz: panel cannot be read .*quarter_turns"):
         from_files([tmp_path / "panel.npz"], "")
+
+
+@pytest.mark.parametrize(("frame", "shown"), [("ED", "frame ED, slice 3"), ("", "slice 3")])
+def test_the_frame_is_named_where_there_is_one(frame: str, shown: str, tmp_path: Path) -> None:
+    images = {"target": blob(0), "image": blob(0), "psnr_db": 30.0, "ssim": 0.9}
+    names = {"model": "at", "training": "std_kd", "variant": "", "patient": "p1", "frame": frame}
+    np.savez(tmp_path / "panel.npz", **images, **names, slice=3, quarter_turns=1)
+    assert Picture.read(tmp_path / "panel.npz").caption == f"subject p1, {shown}"
