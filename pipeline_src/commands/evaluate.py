@@ -47,7 +47,8 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     """Measure models on the reported patients."""
     from tqdm import tqdm
 
-    from pipeline_src.evaluation.evaluate import Evaluator, Subject
+    from pipeline_src.evaluation.evaluate import Evaluator
+    from pipeline_src.evaluation.subject import Subject
     from pipeline_src.models.registry import import_modules
     from pipeline_src.running.processes import in_processes
 

@@ -55,8 +55,8 @@ def add_parsers(subcommands: Subcommands) -> None:
 def robustness(options: argparse.Namespace) -> Made:
     """Measure trained models under a shift."""
     from pipeline_src.config.shifts import Shift
-    from pipeline_src.evaluation.evaluate import Subject
     from pipeline_src.evaluation.robustness import ShiftedEvaluator
+    from pipeline_src.evaluation.subject import Subject
     from pipeline_src.models.registry import import_modules
     from pipeline_src.provenance.manifest import refuse_manifest_of_other
     from pipeline_src.sampling.masks import read_mask

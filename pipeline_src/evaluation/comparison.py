@@ -12,10 +12,10 @@ import pandas as pd
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.pairing import TRAINED_ON
+from pipeline_src.evaluation.power import detectable_effect
 from pipeline_src.evaluation.statistics import (
     Array,
     bootstrap_intervals,
-    detectable_effect,
     equivalence_p,
     exceeds_p,
     holm,

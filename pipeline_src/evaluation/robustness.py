@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pipeline_src.config.setting import acceleration_factor
 from pipeline_src.config.shifts import Family, Shift
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import BATCH, Evaluator, Subject, through
+from pipeline_src.evaluation.evaluate import BATCH, Evaluator, through
 from pipeline_src.evaluation.metrics_files import DATA_DIGITS
+from pipeline_src.evaluation.subject import Subject
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.manifest import other_label
 from pipeline_src.sampling.data_fidelity import data_fidelity

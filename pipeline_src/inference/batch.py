@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -23,6 +22,7 @@ from pipeline_src.files import (
 )
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
+from pipeline_src.inference.input_facts import facts_of
 from pipeline_src.inference.overview import Overview
 from pipeline_src.inference.reconstruct import Result, reconstruct
 from pipeline_src.inference.trained import Trained
@@ -34,7 +34,6 @@ from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
-from pipeline_src.sampling.effective import effective_acceleration
 from pipeline_src.text import printable
 
 FORMAT = "sft-kd-recon reconstruction 1"
@@ -278,33 +277,11 @@ class Run:
         recorder: RunRecorder,
         made: list[Path],
     ) -> dict[str, Any]:
-        mask = one.chosen.mask
         told = recorder.so_far()
         return {
             "format": FORMAT,
-            "input": {
-                "path": os.path.relpath(one.volume.path.resolve(), made[0].parent.resolve()),
-                "sha256": asked["input_sha256"],
-                "shape": list(one.volume.shape),
-                "rows_columns_slices": list(one.volume.size),
-                "slices_along": dict(zip(("axis", "orientation"), one.volume.slicing, strict=True)),
-                "is": one.volume.domain,
-            },
-            "mode": one.mode,
+            **facts_of(one, made[0].parent, asked["input_sha256"]),
             "model": self._model,
-            "mask": {
-                "whose": one.chosen.whose,
-                "remark": one.chosen.remark,
-                "sha256": mask.digest,
-                "sampled_fraction": float(mask.samples.mean()),
-                "effective_acceleration": effective_acceleration(mask),
-                "description": mask.description,
-            },
-            "size": {
-                "slices": list(one.fit.size),
-                "network": list(one.fit.matrix),
-                "how": one.fit.kind,
-            },
             **result.facts,
             **self._settings,
             "seconds": told["seconds"],

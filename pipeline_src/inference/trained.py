@@ -16,7 +16,7 @@ from pipeline_src.data.hdf5_files import reading_hdf5
 from pipeline_src.data.store import Store, origin_of
 from pipeline_src.data.store_index import read_index
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import Subject
+from pipeline_src.evaluation.subject import Subject
 from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import (
     CONFIG,

@@ -6,7 +6,8 @@ import math
 
 from pipeline_src.config import Study
 from pipeline_src.evaluation.comparison import MINIMUM_SEEDS
-from pipeline_src.evaluation.statistics import detectable_effect, patients_needed
+from pipeline_src.evaluation.power import detectable_effect
+from pipeline_src.evaluation.statistics import patients_needed
 from pipeline_src.reporting.display_names import counted, value_text
 
 

@@ -13,23 +13,26 @@ from pipeline_src.evaluation.comparison import Comparison, compare_family, estim
 from pipeline_src.evaluation.metrics import MAIN, METRICS
 from pipeline_src.evaluation.metrics_files import NUMBERS, read_metrics
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
-from pipeline_src.reporting.display_names import MISSING, full_title, model_order, value_text
+from pipeline_src.reporting.display_names import full_title, model_order
 from pipeline_src.reporting.tables.differences import (
     FOUND,
-    INTERVALS,
-    OWN_SPLITS,
     RESAMPLING_SEED,
     mean_over_members,
 )
 from pipeline_src.reporting.tables.families import Model
 from pipeline_src.reporting.tables.labels import Labels, of_setting
+from pipeline_src.reporting.tables.robustness_layout import (
+    UNSHIFTED,
+    robustness_layout,
+    robustness_notes,
+)
 from pipeline_src.tabular import read_rows
 
 #: What stands for the mean over all shifts but other images, which are of other patients.
 ALL_SHIFTS = "all"
-#: What a loss is against: the model without the shift, or of the SFT-KD-Recon student the Std-KD
-#: student's loss.
-UNSHIFTED, OTHER_RECIPE = "unshifted", "std_kd"
+#: What a loss is against: the model without the shift (`UNSHIFTED`), or of the SFT-KD-Recon student
+#: the Std-KD student's loss.
+OTHER_RECIPE = "std_kd"
 SFT = "sft_kd"
 WORDS = {"better": "more robust", "worse": "less robust"}
 COLUMNS = ["dataset", "dataset_title", "acceleration", "shift", "shift_title", "kind", "sampled"]
@@ -37,7 +40,6 @@ COLUMNS += ["model", "training", "title", "against", "metric", "value", "unshift
 COLUMNS += [name for name in FOUND if name != "effect"]
 #: Of a loss, of which nothing is asked but how large it is.
 OF_LOSS = ("low", "high", "patients", "seeds", "scope")
-CELLS = ("mean", "loss", "95 % interval", "verdict")
 Losses = dict[Model, pd.DataFrame]
 
 
@@ -249,55 +251,6 @@ def _difference_row(model: Model, result: Comparison) -> dict[str, object]:
         "loss": result.effect,
         "verdict": WORDS.get(result.verdict, result.verdict),
     }
-
-
-def robustness_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
-    """One row per setting, shift and model, or pair of models; the answers of a setting first."""
-    several = len(table[["dataset", "acceleration"]].drop_duplicates()) > 1
-    rows: dict[str, dict[tuple[str, str], str]] = {}
-    for _, row in table.iterrows():
-        setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
-        name = f"{setting}{row['shift_title']}: {row['title']}"
-        metric = str(row["metric"])
-        ends = [value_text(row[end], metric, "+") for end in ("low", "high")]
-        rows.setdefault(name, {}).update(
-            {
-                (METRICS[metric].heading, cell): text
-                for cell, text in zip(
-                    CELLS,
-                    (
-                        MISSING if pd.isna(row["value"]) else value_text(row["value"], metric),
-                        MISSING if pd.isna(row["loss"]) else value_text(row["loss"], metric, "+"),
-                        MISSING if pd.isna(row["low"]) else " to ".join(ends),
-                        MISSING if row["against"] == UNSHIFTED else str(row["verdict"]),
-                    ),
-                    strict=True,
-                )
-            }
-        )
-    columns = pd.MultiIndex.from_product(
-        [[METRICS[metric].heading for metric in MAIN], CELLS], names=[None, "shift"]
-    )
-    return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
-
-
-def robustness_notes(table: pd.DataFrame) -> list[str]:
-    """How the table is read."""
-    lacking = sorted(set(table.loc[table["against"] == UNSHIFTED, "reason"]) - {""})
-    untold = table[table["verdict"] == "cannot tell"]
-    return [
-        "Nothing was trained for this table. Loss: the mean without the shift minus that with it, "
-        "paired by patient; negative where the shift makes it easier. Of other images, the loss is "
-        "against the same model that was trained on them.",
-        "Zero filling tells what the shift itself does to the images; what a network loses beyond "
-        "that, or less, is its own.",
-        "SFT-KD minus Std-KD: the loss of one student minus that of the other; negative where "
-        "student-friendly training makes a student lose less (more robust). "
-        f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected over the shifts of a "
-        "setting, and the mean of all shifts for itself.",
-        *(f"No loss: {reason}." for reason in lacking),
-        *(f"Cannot tell: {reason}." for reason in sorted(set(untold["reason"]))[:3]),
-    ]
 
 
 def robustness_tables(

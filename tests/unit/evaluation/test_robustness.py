@@ -15,13 +15,13 @@ from pipeline_src.cli import main
 from pipeline_src.config.shifts import Shift
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.evaluation import metrics
-from pipeline_src.evaluation.evaluate import Subject
 from pipeline_src.evaluation.robustness import (
     ShiftedEvaluator,
     generator,
     noise_image,
     shifted_mask,
 )
+from pipeline_src.evaluation.subject import Subject
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import Mask, drawn_mask, read_mask, write_mask

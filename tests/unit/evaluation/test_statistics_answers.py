@@ -28,9 +28,9 @@ from reporting_helpers import (
 from statistics_helpers import fewer_resamples, three_errors
 
 from pipeline_src.evaluation.comparison import compare_family
+from pipeline_src.evaluation.power import detectable_effect
 from pipeline_src.evaluation.statistics import (
     bootstrap_intervals,
-    detectable_effect,
     mean_p,
     wilcoxon_ps,
 )

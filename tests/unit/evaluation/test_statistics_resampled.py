@@ -21,8 +21,8 @@ from pipeline_src.evaluation.pairing import (
     NotMeasuredError,
     paired_differences,
 )
+from pipeline_src.evaluation.power import detectable_effect
 from pipeline_src.evaluation.statistics import (
-    detectable_effect,
     equivalence_p,
     mean_p,
     resampled_interval,

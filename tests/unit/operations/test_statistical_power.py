@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline_src.config import check_study
-from pipeline_src.evaluation.statistics import detectable_effect
+from pipeline_src.evaluation.power import detectable_effect
 from pipeline_src.operations.estimate.statistical_power import detectable_lines
 
 

@@ -14,7 +14,7 @@ from pipeline_src.cli import main
 from pipeline_src.config import Study, check_study
 from pipeline_src.data.inspection import choose_volumes
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.statistics import detectable_effect
+from pipeline_src.evaluation.power import detectable_effect
 from pipeline_src.operations.estimate.statistical_power import detectable_lines
 from pipeline_src.operations.estimate.study import count_slices, estimate
 from pipeline_src.operations.status.reading import plan

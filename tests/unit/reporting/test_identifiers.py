@@ -17,9 +17,10 @@ from reporting_helpers import STUDENT, TEACHER, measured, written_metrics
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.evaluation import comparison
-from pipeline_src.evaluation.evaluate import Evaluator, Subject
+from pipeline_src.evaluation.evaluate import Evaluator
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import Array
+from pipeline_src.evaluation.subject import Subject
 from pipeline_src.reporting.figures.boxplot import patient_means
 from pipeline_src.reporting.tables.differences import difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels

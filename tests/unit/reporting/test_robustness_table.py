@@ -12,12 +12,8 @@ from reporting_helpers import measured as measured_by_hand
 
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-from pipeline_src.reporting.tables.robustness import (
-    read_robustness,
-    robustness_layout,
-    robustness_notes,
-    robustness_table,
-)
+from pipeline_src.reporting.tables.robustness import read_robustness, robustness_table
+from pipeline_src.reporting.tables.robustness_layout import robustness_layout, robustness_notes
 
 STD, SFT, NONE = ("at", "std_kd"), ("at", "sft_kd"), ("zero_filled", "none")
 BEFORE: dict[Model, Value] = {TEACHER: 32.0, STD: 31.0, SFT: 31.5}

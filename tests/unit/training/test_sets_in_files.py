@@ -22,7 +22,8 @@ from training_helpers import (
 from pipeline_src.data import store as stores
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.evaluate import Evaluator, Subject
+from pipeline_src.evaluation.evaluate import Evaluator
+from pipeline_src.evaluation.subject import Subject
 from pipeline_src.training.engine import Stage
 
 pytest_plugins = ["shared_fixtures"]
