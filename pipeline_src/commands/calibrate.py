@@ -48,7 +48,6 @@ def calibrate(options: argparse.Namespace) -> Made:
     from pipeline_src.inference.calibration import calibrate
     from pipeline_src.inference.trained import load_trained, refuse_other_store
     from pipeline_src.models.registry import import_modules
-    from pipeline_src.sampling.masks import require_size
 
     import_modules(options.modules)
     for name in ("pixels", "patients"):
@@ -58,9 +57,9 @@ def calibrate(options: argparse.Namespace) -> Made:
         raise InputError(f"--output {options.output}: give a name that ends with .json")
     trained = load_trained(options.model, options.trained_mask)
     store = read_store(options.data, parts=["train", "validation", "test"])
-    require_size(trained.mask, options.model, store.images.shape[1:], options.data)
     refuse_other_store(trained, store, options.data)
     bound = calibrate(trained, store, options.data, options.pixels, options.patients)
+    store.require_unchanged()
     write_json(options.output, bound.model_dump(mode="json"))
     print(
         f"{options.output}: promises {bound.pixels:.0%} of the pixels of {bound.patients:.0%} of "

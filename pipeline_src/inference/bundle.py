@@ -46,7 +46,6 @@ from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
 from pipeline_src.inference.onnx_variants import INT8, calibration_slices, write_int8
 from pipeline_src.inference.trained import NO_ORIGIN, Trained, load_trained, refuse_other_store
-from pipeline_src.sampling.masks import require_size
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
 #: Largest difference of a recomputed image from the expected one; other machines round differently.
@@ -104,7 +103,6 @@ def write_bundle(
         if int8:
             refuse_missing_packages(["onnxruntime_int8"])
             store = read_store(int8, parts=["train"])
-            require_size(trained.mask, trained.folder, store.images.shape[1:], int8)
             refuse_other_store(trained, store, int8)
             write_int8(folder / ONNX, folder / INT8, calibration_slices(network, store))
         if bound is not None:

@@ -31,7 +31,6 @@ from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained, refuse_other_store
 from pipeline_src.provenance.environment import machine
-from pipeline_src.sampling.masks import require_size
 from pipeline_src.tabular import write_rows
 
 #: Metrics that are compared, over the volumes of a part.
@@ -77,7 +76,6 @@ def write_runtime_cost(
     tables, weights = [], []
     for folder in models:
         trained = load_trained(folder, mask)
-        require_size(trained.mask, folder, prepared.images.shape[1:], store)
         refuse_other_store(trained, prepared, store)
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
@@ -88,6 +86,7 @@ def write_runtime_cost(
         table.insert(1, "architecture", trained.config.network.name)
         tables.append(table)
         weights.append(trained.weights)
+    prepared.require_unchanged()
     write_rows(output, pd.concat(tables, ignore_index=True))
     return weights
 

@@ -32,7 +32,7 @@ from pipeline_src.inference.bundle_files import (
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.manifest import Manifest
-from pipeline_src.sampling.masks import Mask, read_mask
+from pipeline_src.sampling.masks import Mask, read_mask, require_size
 
 #: Said of a model whose training slices are not known.
 NO_ORIGIN = (
@@ -90,8 +90,9 @@ def refuse_other_store(trained: Trained, store: Store, path: Path) -> None:
     """Check that a store is that of the training, whose patients say which were not trained on.
 
     Raises:
-        InputError: it is another one.
+        InputError: it is another one, or its slices are of another size.
     """
+    require_size(trained.mask, trained.folder, store.images.shape[1:], path)
     known = trained.config.origin.digest
     if known and known != store.digest:
         raise InputError(

@@ -21,7 +21,7 @@ if not (PROJECT / "pipeline_src").is_dir():
 sys.path[:0] = [str(PROJECT), os.getcwd()]
 
 from pipeline_src.config.robustness import shifts_of, tried_models
-from pipeline_src.config.setting import Setting, acceleration_name
+from pipeline_src.config.setting import acceleration_name
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import network_modules
 from pipeline_src.files import write_text
@@ -33,9 +33,7 @@ from pipeline_src.planning.results import (
     measured_words,
     shift_options,
 )
-from pipeline_src.operations.preflight import (
-    announce_parent,
-)
+from pipeline_src.operations.preflight import announce_parent
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.operations.snakemake_run import (
     force_outdated,

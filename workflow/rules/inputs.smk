@@ -1,5 +1,6 @@
 """Which files the steps take, and which options tell them of these."""
 
+from pipeline_src.config.setting import Setting
 from pipeline_src.modules import PACKAGE
 from pipeline_src.operations.preflight import refuse_unplannable
 from pipeline_src.planning.given_files import (
