@@ -123,7 +123,7 @@ def compare(
                 "peak_mib": summaries[precision]["peak_mib"],
                 "peak_mib_textbook": summaries["textbook"]["peak_mib"],
                 "share_of_matrix_multiply": operations.total / step / rates[precision],
-                "convolutions": summaries[precision]["library"] or "compiled",
+                "convolutions": summaries[precision]["convolutions"],
                 "step_seconds": step,
                 "step_seconds_textbook": statistics.median(textbook),
                 "once_seconds": summaries[precision]["once"],

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline_src.acceleration.choice import why_not_compiled
+from pipeline_src.acceleration.choice import described, why_not_compiled
 from pipeline_src.acceleration.slicewise import slices_at_once
 from pipeline_src.config import Study, check_study
 from pipeline_src.data.preparation import PreparedData
@@ -145,11 +145,11 @@ class Contender(ABC):
 
     Attributes:
         once: seconds that a distillation takes before its first step.
-        library: why it convolves with the library; empty where it does not.
+        convolved_by: what its convolutions are computed by.
     """
 
     once: float
-    library: str
+    convolved_by: str
 
     @abstractmethod
     def steps(self, count: int) -> None:
@@ -176,8 +176,9 @@ class Engine(Contender):
         self._slices = Slices(store, "train", fidelity, self._device)
         teacher = work.folder / "teacher.safetensors" if plan.distillation else None
         inputs = Inputs(work.folder / "volumes.h5", work.folder / "mask.npz", teacher)
-        self.library = why_not_compiled(plan, self._device)
-        builder = Builder(plan, inputs, fidelity, self._device, compiled=not self.library)
+        library = why_not_compiled(plan, self._device)
+        self.convolved_by = described(plan, library, self._device)
+        builder = Builder(plan, inputs, fidelity, self._device, compiled=not library)
         started = time.perf_counter()
         objective = builder.objective(stage, [self._slices])
         #: Seconds that the teacher took to look at every slice, once in a training.
@@ -256,7 +257,7 @@ class ConvolutionCount(TorchDispatchMode):
 class Textbook(Contender):
     """`benchmarks.textbook`."""
 
-    once, library = 0.0, ""
+    once, convolved_by = 0.0, "torch's"
 
     def __init__(self, work: Work) -> None:
         from benchmarks.textbook import build, slice_loader
@@ -297,7 +298,7 @@ def serve(pipe: Connection, work: Work) -> None:
         started = time.perf_counter()
         getattr(contender, what)(count)
         pipe.send(time.perf_counter() - started)
-    summary = {"once": contender.once, "library": contender.library}
+    summary = {"once": contender.once, "convolutions": contender.convolved_by}
     pipe.send(summary | {"peak_mib": peak_mib(work.device)})
 
 

@@ -203,7 +203,7 @@ def main() -> None:
         pipe.send(time.perf_counter() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     versions = f"{options.loop} {version(options.loop)}, torch {torch.__version__}"
-    pipe.send({"once": 0.0, "library": versions, "peak_mib": peak})
+    pipe.send({"once": 0.0, "convolutions": versions, "peak_mib": peak})
 
 
 if __name__ == "__main__":

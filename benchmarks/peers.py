@@ -72,7 +72,7 @@ def main() -> None:
                 rows.append(
                     [
                         kind,
-                        summaries[peer]["library"] if name == peer else name,
+                        summaries[peer]["convolutions"] if name == peer else name,
                         f"{1000 * statistics.median(own):.0f}",
                         f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
                         f"{summaries[name]['peak_mib']:.0f}",

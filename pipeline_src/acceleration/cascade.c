@@ -6,7 +6,11 @@
  * No sum depends on how many threads there are.
  */
 #include "one_channel.h"
+#ifdef __AMX_BF16__
+#include "direct.h"
+#else
 #include "winograd.h"
+#endif
 
 /* Parts of a slice whose gradients of the weights are summed apart: also the most threads that
  * work on one going backward. */
@@ -21,7 +25,8 @@ typedef struct {
     void (*barrier)(void);
     const float *const *weights, *const *biases; /* a layer each, as in PyTorch */
     const float *image; /* (slices, rows, columns), framed */
-    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed */
+    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed; behind them
+                       * may lie numbers of 17 pixels that are read and not used */
     float *out;     /* (slices, rows, columns) */
     float *scratch; /* of forward_scratch or backward_scratch floats */
     const float *of_out;    /* as image; or NULL */
@@ -136,6 +141,7 @@ void cascade_forward(void *argument)
     const int first = p.tile_rows * thread / threads, last = p.tile_rows * (thread + 1) / threads;
     const int end = last_pixel_row(cascade, last), columns = cascade->columns;
     const long row = p.stride * FEATURES;
+    begin_products();
     transform_weights(cascade, &p, 0, thread, threads);
     for (int slice = 0; slice < cascade->slices; slice++) {
         const float *plane = cascade->image + slice * p.plane;
@@ -163,6 +169,7 @@ void cascade_forward(void *argument)
         if (!cascade->kept)
             cascade->barrier();
     }
+    end_products();
 }
 
 /* The gradient that comes into a slice from its output and its middle features, in a band. */
@@ -244,6 +251,7 @@ void cascade_backward(void *argument)
     const int top = cascade->of_out ? cascade->layers - 2 : cascade->middle;
     const long row = p.stride * FEATURES, band = sums_of_band(cascade);
     Number *gradients[2] = {p.gradients, p.gradients + p.plane * FEATURES};
+    begin_products();
     transform_weights(cascade, &p, 1, thread, threads);
     memset(p.sums + from * band, 0, (to - from) * band * sizeof(float));
 #define EACH_BAND                                                                                  \
@@ -294,5 +302,6 @@ void cascade_backward(void *argument)
         cascade->barrier();
     }
 #undef EACH_BAND
+    end_products();
     collect(cascade, &p, top, thread, threads);
 }

@@ -21,6 +21,8 @@ from pipeline_src.acceleration.convolver import Convolver
 
 TORCH_LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 _Pointer = ctypes.c_void_p
+#: Pixels behind the features that some kernels read, and do not use.
+READ_BEHIND = 17
 
 
 class _Cascade(ctypes.Structure):
@@ -40,11 +42,11 @@ class Kernels(Convolver):
     """The kernels for cascades with a given number of features, run by torch's threads.
 
     Every sum has one fixed order: the result depends, to the last bit, neither on the number of
-    threads nor on the processor or the compiler.
+    threads nor on the compiler, and on the processor only where it has AMX and multiplies in bf16.
 
     Args:
         features: channels between the first and the last convolution; the kernels compute the next
-            multiple of 16.
+            multiple of 16, or 32 with AMX.
         precision: `fp32`; or `bf16`, in which features are kept and multiplied, while weights,
             images and all sums are in single precision.
         kind: one of the kinds returned by `kinds_here`; None: the first of them.
@@ -60,7 +62,8 @@ class Kernels(Convolver):
         if not kinds:
             wanted = " or ".join(k for k, v in KINDS.items() if v.precision == precision)
             raise CompilationError(f"for {precision} they need a processor with {wanted}")
-        self.features, self.kind = -(-features // 16) * 16, kinds[0]
+        self.kind = kinds[0]
+        self.features = KINDS[self.kind].padded(features)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._team = _openmp()
         library = load(self.features, self.kind)
@@ -97,10 +100,13 @@ class _Convolutions(Function):
         first = 2 if middle is None or not wanted else middle * batch
         planes = (len(weights) - 1) * batch if wanted else 2 if middle is None else 2 + batch
         shape = (planes, *framed.shape[2:], kernels.features)
+        numbers = math.prod(shape)
+        size = (numbers + READ_BEHIND * kernels.features,)
         if wanted:
-            features = framed.new_empty(shape, dtype=kernels.dtype)
+            features = framed.new_empty(size, dtype=kernels.dtype)
         else:
-            features = _reused("features", shape, kernels.dtype)
+            features = _reused("features", size, kernels.dtype)
+        features = features[:numbers].view(shape)
         out = framed.new_empty(image.shape)
         cascade = _Cascade(batch, rows, columns, len(weights), wanted, _number(middle))
         tables = _table(weights), _table(flat[1::2])

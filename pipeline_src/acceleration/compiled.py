@@ -34,22 +34,36 @@ class Kind(NamedTuple):
     Attributes:
         needs: capabilities that the processor must have, by torch's names.
         options: options of the compiler.
+        multiple: what the number of features that it computes is a multiple of.
+        bits: what distinguishes its results to the last bit from others of the same precision.
     """
 
     precision: str
     needs: tuple[str, ...]
     options: tuple[str, ...]
+    multiple: int = 16
+    bits: str = ""
 
+    def padded(self, features: int) -> int:
+        """The number of features that it computes for a number of features."""
+        return -(-features // self.multiple) * self.multiple
+
+
+BF16_NEEDS = ("avx512_f", "avx512_bf16", "fma3")
+BF16_OPTIONS = ("-mavx512f", "-mavx512bf16", "-mfma", "-DBF16")
 
 #: For each precision, the fastest kind first.
 KINDS = {
     "avx512": Kind("fp32", ("avx512_f", "fma3"), ("-mavx512f", "-mfma")),
     "avx2": Kind("fp32", ("avx2", "fma3"), ("-mavx2", "-mfma")),
-    "avx512-bf16": Kind(
+    "amx-bf16": Kind(
         "bf16",
-        ("avx512_f", "avx512_bf16", "fma3"),
-        ("-mavx512f", "-mavx512bf16", "-mfma", "-DBF16"),
+        ("amx_tile", "amx_bf16", *BF16_NEEDS),
+        ("-mamx-tile", "-mamx-bf16", *BF16_OPTIONS),
+        multiple=32,
+        bits="tiles",
     ),
+    "avx512-bf16": Kind("bf16", BF16_NEEDS, BF16_OPTIONS),
 }
 # A product and the sum that it is added to are rounded once, and nothing else is rearranged,
 # whatever the compiler and the options given in CC.
@@ -64,13 +78,22 @@ class CompilationError(Exception):
 
 
 def kinds_here(precision: str) -> list[str]:
-    """The kinds that this processor can run, the fastest first."""
+    """The kinds that this processor can run and the system lets it, the fastest first."""
     able = torch.cpu.get_capabilities()
-    return [
+    found = [
         name
         for name, kind in KINDS.items()
         if kind.precision == precision and all(map(able.get, kind.needs))
     ]
+    # Linux gives a process the tiles' registers when it asks for them.
+    return [name for name in found if "amx_tile" not in KINDS[name].needs or torch.cpu._init_amx()]
+
+
+def bits_here(precision: str) -> str:
+    """What distinguishes the results of this processor's fastest kind to the last bit; often
+    nothing.
+    """
+    return next((KINDS[name].bits for name in kinds_here(precision)), "")
 
 
 @cache

@@ -9,20 +9,8 @@
 /* Tiles whose sums fit the registers: 32 with AVX-512, 16 without. */
 #define BLOCK (LANES == 16 ? 14 : 6)
 
-/* The products' instructions take bfloat16 numbers in pairs of neighbours in what is summed over:
- * weights of two channels lie side by side, and so do images and gradients of two tiles, where a
- * sum is over tiles. */
 #ifdef BF16
-#define PAIR 2
-#define WEIGHT_AT(in, out) ((in) / 2 * 2 * FEATURES + 2 * (out) + (in) % 2)
-
 typedef __m512i Products;
-
-INLINE Number rounded(float x)
-{
-    Vector all = {x};
-    return (Number)_mm256_extract_epi16((__m256i)_mm512_cvtneps_pbh((__m512)all), 0);
-}
 
 INLINE Vector multiply_add(Vector sum, Products row, const Number *pair)
 {
@@ -41,12 +29,7 @@ INLINE void store_tile(Number *to, Vector x, int tile)
     _mm512_storeu_si512(to, bits);
 }
 #else
-#define PAIR 1
-#define WEIGHT_AT(in, out) ((in)*FEATURES + (out))
-
 typedef Vector Products;
-
-INLINE Number rounded(float x) { return x; }
 
 INLINE Vector multiply_add(Vector sum, Products row, const Number *number)
 {

@@ -1,6 +1,6 @@
 """Measures whether the compiled kernels are faster here than torch's library, and bf16 than fp32.
 
-On some processors the library has instructions that the kernels do not use, such as AMX for bf16.
+Which is faster differs between processors.
 """
 
 from __future__ import annotations

@@ -36,9 +36,22 @@ typedef int32_t Mask __attribute__((vector_size(LANES * 4)));
 #define AT(place) (*(Vector *)(place))
 #define OF(place) (*(const Vector *)(place))
 
-/* A number of the features, and of what the matrix products take. */
+/* A number of the features, and of what the matrix products take.
+ *
+ * The products' instructions take bfloat16 numbers in pairs of neighbours in what is summed over:
+ * weights of two channels lie side by side, and so do images and gradients of two places, where a
+ * sum is over places. */
 #ifdef BF16
+#define PAIR 2
+#define WEIGHT_AT(in, out) ((in) / 2 * 2 * FEATURES + 2 * (out) + (in) % 2)
+
 typedef uint16_t Number;
+
+INLINE Number rounded(float x)
+{
+    Vector all = {x};
+    return (Number)_mm256_extract_epi16((__m256i)_mm512_cvtneps_pbh((__m512)all), 0);
+}
 
 INLINE Vector load(const Number *from)
 {
@@ -51,7 +64,12 @@ INLINE void store(Number *to, Vector x)
     _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)x));
 }
 #else
+#define PAIR 1
+#define WEIGHT_AT(in, out) ((in)*FEATURES + (out))
+
 typedef float Number;
+
+INLINE Number rounded(float x) { return x; }
 
 INLINE Vector load(const Number *from) { return OF(from); }
 

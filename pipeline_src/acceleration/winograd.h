@@ -17,6 +17,10 @@
 #define ROW_TILES 64
 #define ROW_FLOATS (PLACES * ROW_TILES * FEATURES)
 
+/* Products need no preparation. */
+#define begin_products()
+#define end_products()
+
 /* U = G g G^T of `weight` (out, in, 3, 3) as (place, in, out); for the gradient with respect to the
  * image, `backward`, with taps turned round as (place, out, in). */
 static void transform_weight(const float *weight, int backward, Number *to, int first, int last)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pipeline_src.acceleration.choice import described
+from pipeline_src.acceleration.compiled import bits_here
 from pipeline_src.acceleration.gpu_cascade import version_of_triton
 from pipeline_src.data.store import origin_of, read_store
 from pipeline_src.files import remove_leftovers, sha256_file, sha256_json
@@ -146,6 +147,9 @@ def training_fingerprint(
     """All that affects the numbers: a state is resumed only if this is the same."""
     versions = package_versions()
     names = ["python", "torch", "numpy"]
+    bits = ""
+    if compiled and device.type == "cpu":
+        bits = f" {bits_here(plan.training.precision)}".rstrip()
     if compiled and device.type == "cuda":
         versions["triton"] = version_of_triton()
         names.append("triton")
@@ -155,5 +159,5 @@ def training_fingerprint(
         "code": digests(training_code(plan)),
         "packages": {name: versions[name] for name in names},
         "device": device.type,
-        "convolutions": "compiled" if compiled else "library",
+        "convolutions": f"compiled{bits}" if compiled else "library",
     }

@@ -139,6 +139,19 @@ def test_it_is_part_of_what_defines_a_training(files: Files) -> None:
     assert set(ours["code"]) >= {*acceleration, "models/dccnn.py"}
 
 
+def test_kernels_whose_last_bits_differ_are_part_of_it(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = training_plan(study_with(training={"precision": "bf16"}), "student", 0)
+
+    def found() -> str:
+        return str(training_fingerprint(plan, files.inputs(), CPU, compiled=True)["convolutions"])
+
+    for kind, expected in (("avx512-bf16", "compiled"), ("amx-bf16", "compiled tiles")):
+        monkeypatch.setattr(compiled, "kinds_here", lambda _, kind=kind: [kind])
+        assert found() == expected
+
+
 def test_on_a_gpu_the_compiler_is_part_of_it_too(files: Files) -> None:
     pytest.importorskip("triton", reason="no Triton for this system")
     plan, gpu = training_plan(study_with(), "student", 0), torch.device("cuda")
