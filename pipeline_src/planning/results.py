@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class Results:
         self._models, self._study, self._reported = models, models.study, reported
         self._root, self._paper, self._paper_config = root, paper, paper_config
         self._places = Places(models.study)
+        # The same in all settings, and there may be thousands.
+        self._train_step = cache(lambda model, seed: steps.train_step(models.plan(model, seed)))
 
     def _named(self, step: steps.Step, place: str) -> Result:
         """With the manifest that is named after the file."""
@@ -71,9 +74,9 @@ class Results:
 
     def training(self, wildcards: Any) -> Result:
         """A trained model."""
-        plan = self._models.plan(wildcards.model, int(wildcards.seed))
+        step = self._train_step(wildcards.model, int(wildcards.seed))
         folder = self._folder(wildcards, wildcards.model)
-        return steps.train_step(plan), f"{folder}/{MANIFEST}", f"{folder}/{WEIGHTS}"
+        return step, f"{folder}/{MANIFEST}", f"{folder}/{WEIGHTS}"
 
     def _folder(self, wildcards: Any, model: str) -> str:
         place = self._places.model(*_setting(wildcards), wildcards.seed, model)

@@ -100,12 +100,14 @@ def captions():
     ]
 
 
-def all_made():
-    """All that a finished study holds: what it calls done can be packed and traced."""
+def left_to_make(wildcards):
+    """What a finished study holds and this one does not: what is called done can be packed and
+    traced. Of a model that is not trained yet, one file stands for all, since there may be thousands.
+    """
     folders = [os.path.dirname(path) for path in METRICS]
     trained = [f for f in folders if os.path.basename(f) != "zero_filled"]
     sft = names_where(lambda plan: plan.stages == ["student_friendly"])
-    return [
+    made = [
         *in_results(n for n in required_files(study) if n != layout.CONFIG),
         *[f"{folder}/{layout.PANEL}" for folder in folders],
         *[
@@ -115,6 +117,16 @@ def all_made():
         ],
         *[f"{os.path.splitext(figure)[0]}.pdf" for figure in FIGURES],
         *FIGURES,
+    ]
+    absent = {folder for folder in trained if not os.path.isdir(folder)}
+    return [
+        path
+        for path in made
+        if not os.path.exists(path)
+        and (
+            os.path.dirname(path) not in absent
+            or os.path.basename(path) == layout.MANIFEST
+        )
     ]
 
 

@@ -154,7 +154,8 @@ for kind in reported.kinds:
 
 rule study_report:
     input:
-        tables=rules.study_tables.output.pages,
+        # As plain paths: for each input of a rule that has one of another, Snakemake looks at all.
+        tables=list(map(str, rules.study_tables.output.pages)),
         figures=FIGURES,
         captions=captions(),
         records=in_results(reported.records()),

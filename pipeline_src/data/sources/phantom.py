@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline_src.config.datasets import PhantomSource
-from pipeline_src.data.phantoms import draw_volume
 from pipeline_src.data.volume_reference import Header, VolumeReference, volume_shape
 
 DESCRIPTION = "drawn (synthetic) phantoms"
@@ -29,10 +30,15 @@ def list_volumes(source: PhantomSource, data_root: Path) -> list[VolumeReference
             np.random.SeedSequence([source.seed, number]).generate_state(1, np.uint64)[0]
         )
         for phase in ("ED", "ES") if source.anatomy == "cardiac" else ("",):
-            read = partial(
-                draw_volume, source.anatomy, patient_seed, source.matrix, source.slices, phase
-            )
+            read = partial(_draw, source.anatomy, patient_seed, source.matrix, source.slices, phase)
             volumes.append(
                 VolumeReference(f"phantom{number:03d}", "", phase, None, read, lambda: header)
             )
     return volumes
+
+
+def _draw(*patient: Any) -> NDArray[np.float32]:
+    # A plan draws nothing, and what draws imports SciPy: a second and 50 MiB.
+    from pipeline_src.data.phantoms import draw_volume
+
+    return draw_volume(*patient)

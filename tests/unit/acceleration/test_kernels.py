@@ -236,9 +236,7 @@ def test_a_processor_that_cannot_run_them_is_told_what_it_lacks(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64"})
     with pytest.raises(CompilationError, match=r"for fp32 they need .* with avx512 or avx2"):
         Kernels(FEATURES)
-    with pytest.raises(
-        CompilationError, match=r"for bf16 .* with amx-bf16 or avx512-bf16"
-    ):
+    with pytest.raises(CompilationError, match=r"for bf16 .* with amx-bf16 or avx512-bf16"):
         Kernels(FEATURES, "bf16")
 
 
