@@ -25,8 +25,7 @@ typedef struct {
     void (*barrier)(void);
     const float *const *weights, *const *biases; /* a layer each, as in PyTorch */
     const float *image; /* (slices, rows, columns), framed */
-    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed; behind them
-                       * may lie numbers of 17 pixels that are read and not used */
+    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed; and 17 pixels */
     float *out;     /* (slices, rows, columns) */
     float *scratch; /* of forward_scratch or backward_scratch floats */
     const float *of_out;    /* as image; or NULL */
@@ -54,10 +53,7 @@ static long sums_of_band(const Cascade *cascade) { return INNER * OF_INNER + OF_
 
 static long stride_of(const Cascade *cascade) { return even(cascade->columns) + 2; }
 
-static long plane_of(const Cascade *cascade)
-{
-    return (even(cascade->rows) + 2) * stride_of(cascade);
-}
+static long plane_of(const Cascade *c) { return (even(c->rows) + 2) * stride_of(c); }
 
 /* Floats that hold as many numbers. */
 static long floats(long numbers) { return numbers * (long)sizeof(Number) / (long)sizeof(float); }
@@ -97,8 +93,7 @@ static Number *features_of(const Cascade *cascade, const Plan *p, int layer, int
 }
 
 /* Zero the frame of these rows of tiles, and what is beyond the image's last row and column. */
-static void zero_frame(const Cascade *cascade, const Plan *p, int first, int last,
-                       Number *features)
+static void zero_frame(const Cascade *cascade, const Plan *p, int first, int last, Number *features)
 {
     const long row = p->stride * FEATURES, used = (cascade->columns + 1L) * FEATURES;
     if (first == last)
@@ -113,10 +108,7 @@ static void zero_frame(const Cascade *cascade, const Plan *p, int first, int las
     }
 }
 
-static int last_pixel_row(const Cascade *cascade, int last)
-{
-    return 2 * last < cascade->rows ? 2 * last : cascade->rows;
-}
+static int end_of(const Cascade *c, int last) { return 2 * last < c->rows ? 2 * last : c->rows; }
 
 static void transform_weights(const Cascade *cascade, const Plan *p, int backward, int thread,
                               int threads)
@@ -139,7 +131,7 @@ void cascade_forward(void *argument)
     const int thread = cascade->thread(), threads = cascade->threads();
     const Plan p = plan(cascade, thread, threads);
     const int first = p.tile_rows * thread / threads, last = p.tile_rows * (thread + 1) / threads;
-    const int end = last_pixel_row(cascade, last), columns = cascade->columns;
+    const int end = end_of(cascade, last), columns = cascade->columns;
     const long row = p.stride * FEATURES;
     begin_products();
     transform_weights(cascade, &p, 0, thread, threads);
@@ -179,7 +171,7 @@ static void enter(const Cascade *cascade, const Plan *p, int slice, int layer, i
     const long row = p->stride * FEATURES, bare = (long)cascade->columns * FEATURES;
     const float *plane = cascade->of_out ? cascade->of_out + slice * p->plane : NULL;
     const Number *output = features_of(cascade, p, layer, slice);
-    for (int r = 2 * first; r < last_pixel_row(cascade, last); r++) {
+    for (int r = 2 * first; r < end_of(cascade, last); r++) {
         long at = (r + 1) * row + FEATURES;
         Finish how = {.output = output + at};
         if (layer == cascade->middle && cascade->of_middle)
@@ -288,7 +280,7 @@ void cascade_backward(void *argument)
         EACH_BAND
         {
             float *sums = p.sums + b * band + INNER * OF_INNER;
-            for (int r = 2 * first; r < last_pixel_row(cascade, last); r++) {
+            for (int r = 2 * first; r < end_of(cascade, last); r++) {
                 const Number *gradient = gradients[0] + (r + 1) * row + FEATURES;
                 const float *pixel = cascade->image + slice * p.plane + (r + 1) * p.stride + 1;
                 correlate_row(pixel, gradient, cascade->columns, p.stride, sums,

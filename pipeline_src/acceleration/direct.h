@@ -43,7 +43,7 @@ static void begin_products(void) { _tile_loadconfig(&tiles_of_16_rows); }
 
 static void end_products(void) { _tile_release(); }
 
-/* What was stored is in memory before tiles are loaded; some compilers do not know that they are. */
+/* What was stored is in memory before tiles are loaded, which some compilers do not know. */
 #define STORED __asm__ volatile("" ::: "memory")
 
 /* Tiles 0 to 3, two by two, += those at `a` and at `a_next` times those at `b`, side by side. */
@@ -202,7 +202,8 @@ static void convolve_row_gradient(const Number *image, const Number *gradient, i
         const int pixels = (int)((long)columns * (part + 1) / parts) - first;
         const int tiles = (pixels + DEPTH - 1) / DEPTH;
         const long corner = 2 * tile_row * stride + (long)first * FEATURES;
-        const long turned_row = (long)FEATURES * TURNED, paired_row = (long)tiles * DEPTH * FEATURES;
+        const long turned_row = (long)FEATURES * TURNED;
+        const long paired_row = (long)FEATURES * DEPTH * tiles;
         Number *turned = (Number *)scratch, *pairs = turned + 4 * turned_row;
         for (int row = 0; row < 4; row++)
             turn_row(image + corner + row * stride, pixels + 2, turned + row * turned_row);
