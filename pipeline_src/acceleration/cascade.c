@@ -25,7 +25,7 @@ typedef struct {
     void (*barrier)(void);
     const float *const *weights, *const *biases; /* a layer each, as in PyTorch */
     const float *image; /* (slices, rows, columns), framed */
-    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed; and 17 pixels */
+    Number *features; /* kept: (layers - 1, slices, rows, columns, FEATURES), framed, + 17 pixels */
     float *out;     /* (slices, rows, columns) */
     float *scratch; /* of forward_scratch or backward_scratch floats */
     const float *of_out;    /* as image; or NULL */
