@@ -18,7 +18,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.modules import PACKAGE
 from pipeline_src.provenance.crate_content import Action
-from pipeline_src.provenance.environment import git_commit
+from pipeline_src.provenance.environment import commit_and_problem
 
 SPECIFICATION = "1.1"
 PROFILES = {
@@ -87,7 +87,7 @@ class Workflow:
             identifier={"@id": SNAKEMAKE},
             url={"@id": SNAKEMAKE},
         )
-        project, version = PACKAGE.parent, f"commit {git_commit() or 'not known'}"
+        project, version = PACKAGE.parent, f"commit {commit_and_problem()[0] or 'not known'}"
         files = workflow_files(project)
         self.main = crate.add_file(
             project / MAIN,
