@@ -1,4 +1,4 @@
-"""Writes all tables of a study from its metrics alone."""
+"""Writes all tables of a study from its metrics alone, and every number behind them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ import pandas as pd
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.metrics import MAIN, MORE
-from pipeline_src.evaluation.metrics_files import read_metrics
+from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
+from pipeline_src.evaluation.metrics_files import KEYS, SOURCE, read_metrics
 from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.tables import (
     ablations,
     answers,
-    cost,
     differences,
-    error_bounds,
     main_table,
     missing,
     paper,
     robustness,
-    runtimes,
 )
 from pipeline_src.reporting.tables.formats import write_table
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.numbers import write_numbers
+from pipeline_src.reporting.tables.measurements import (
+    cost_table,
+    error_bounds_table,
+    runtimes_table,
+)
+from pipeline_src.tabular import write_long
 
+#: Columns that, together with `metric`, identify a number.
+IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
 Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 #: The tables of measurements, of their files, the study's metrics and its names.
 MEASURED_TABLES: dict[str, Callable[[Sequence[Path], pd.DataFrame, Labels], Table]] = {
-    "cost": lambda files, _volumes, _labels: cost.cost_table(only(files, "cost")),
-    "runtimes": lambda files, _volumes, _labels: runtimes.runtimes_table(only(files, "runtimes")),
+    "cost": lambda files, _volumes, _labels: cost_table(only(files, "cost")),
+    "runtimes": lambda files, _volumes, _labels: runtimes_table(only(files, "runtimes")),
     "robustness": robustness.robustness_tables,
-    "error_bounds": lambda files, _volumes, labels: error_bounds.error_bounds_table(files, labels),
+    "error_bounds": lambda files, _volumes, labels: error_bounds_table(files, labels),
 }
 
 
@@ -132,6 +136,31 @@ def study_tables(
         gone = [*lacking, *missing.value_notes(own, labels, (metric,))]
         made[metric] = (main, layout, [*main_table.metric_notes(metric), *notes, *gone])
     return {name: made[name] for name in TABLES}
+
+
+def write_numbers(volumes: pd.DataFrame, output: Path) -> None:
+    """Write every number of ``volumes``, as `read_metrics` returns them, in long form: the columns
+    of `IDENTITY` and `SOURCE`, then `metric`, `value`. Every id and value can be read back exactly.
+
+    One row per volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
+    as in `METRICS`. `seed` is an integer, empty for zero filling; `variant`, `frame` and `data` are
+    empty if there is none, `sampled` if it is not known. PSNR is in dB, the others have no unit.
+    Values are not rounded; an empty one is a metric that a volume does not have.
+
+    Raises:
+        InputError: a number appears twice.
+    """
+    if (twice := volumes.duplicated(IDENTITY)).any():
+        row = volumes.loc[twice, IDENTITY].astype({"seed": "Int64"}).iloc[0]
+        where = ", ".join(str(value) for value in row if not pd.isna(value) and value != "")
+        raise InputError(f"metrics: a volume is there twice ({where}); give each volumes.csv once")
+    ordered = volumes.sort_values(IDENTITY, key=_sortable, na_position="first")
+    rows = ordered[[*IDENTITY, *SOURCE, *METRICS]].astype({"seed": "Int64"})
+    write_long(output, rows, list(METRICS), "metric")
+
+
+def _sortable(column: pd.Series) -> pd.Series:
+    return column.str.zfill(9) if column.name == "acceleration" else column
 
 
 def only(files: Sequence[Path], name: str) -> Path:
