@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any, TypeAlias
 
 from pipeline_src.config import Study, load_study
@@ -20,6 +19,20 @@ from pipeline_src.planning.places import Kind, Places
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.steps import Step
 
+#: The modules of this folder, in the order in which the help lists their commands.
+MODULES = (
+    "checking",
+    "data",
+    "train",
+    "measuring",
+    "costs",
+    "reporting",
+    "reconstruct",
+    "runs",
+    "archive",
+    "authors",
+    "schema",
+)
 #: What `add_subparsers` returns.
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -47,14 +60,18 @@ Command = Callable[[argparse.Namespace], Made | list[Made] | int | None]
 
 def add_all(subcommands: Subcommands) -> None:
     """Add every command: those of each module in this folder."""
-    for module in iter_modules(__path__):
-        import_module(f"{__name__}.{module.name}").add_parsers(subcommands)
+    for name in MODULES:
+        import_module(f"{__name__}.{name}").add_parsers(subcommands)
 
 
 def add_command(
-    subcommands: Subcommands, name: str, command: Command, text: str, study: bool = True
+    subcommands: Subcommands, command: Command, study: bool = True
 ) -> argparse.ArgumentParser:
-    """Add one command, with the options that name its configuration if it has a ``study``."""
+    """Add one command, with the options that name its configuration if it has a ``study``.
+
+    It is called what its function is, and its help is the function's docstring.
+    """
+    name, text = command.__name__.replace("_", "-"), " ".join((command.__doc__ or "").split())
     sub = subcommands.add_parser(name, help=text, description=text)
     sub.set_defaults(command=command, command_name=name)
     if study:

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 def add_parsers(subcommands: Subcommands) -> None:
     """Add the commands and their options."""
-    sub = add_command(
-        subcommands,
-        "reconstruct",
-        reconstruct,
-        "Reconstruct files with a trained model.",
-        study=False,
-    )
+    sub = add_command(subcommands, reconstruct, study=False)
     sub.add_argument(
         "inputs",
         nargs="+",
@@ -104,13 +98,7 @@ def add_parsers(subcommands: Subcommands) -> None:
     )
     sub.set_defaults(usual=sub.get_default)
 
-    sub = add_command(
-        subcommands,
-        "bundle",
-        bundle,
-        "Pack a trained model as a folder that works by itself.",
-        study=False,
-    )
+    sub = add_command(subcommands, bundle, study=False)
     sub.add_argument(
         "model", type=Path, nargs="?", metavar="FOLDER", help="of a training, with weights"
     )
@@ -154,7 +142,7 @@ MORE_SHAPING = (
 
 
 def reconstruct(options: argparse.Namespace) -> Made:
-    """Reconstruct files."""
+    """Reconstruct files with a trained model."""
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.batch import Run
     from pipeline_src.inference.inputs import is_nifti, list_inputs, open_input
@@ -242,7 +230,7 @@ def _settings(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:
 
 
 def bundle(options: argparse.Namespace) -> None:
-    """Write or check a bundle."""
+    """Pack a trained model as a folder that works by itself."""
     from pipeline_src.inference.bundle import check_bundle, write_bundle
     from pipeline_src.inference.bundle_files import CONFIG
     from pipeline_src.inference.trained import load_trained

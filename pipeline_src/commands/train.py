@@ -21,7 +21,7 @@ from pipeline_src.planning.study_models import Models
 
 def add_parsers(subcommands: Subcommands) -> None:
     """Add the command and its options."""
-    sub = add_command(subcommands, "train", train, "Train one model.")
+    sub = add_command(subcommands, train)
     add_data(sub)
     sub.add_argument("--output", type=Path, required=True, help="folder to write to")
     add_setting(sub)

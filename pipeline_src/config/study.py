@@ -19,7 +19,7 @@ from pipeline_src.config.distillation import (
 )
 from pipeline_src.config.error_bounds import refuse_impossible_bounds
 from pipeline_src.config.evaluation import Evaluation
-from pipeline_src.config.networks import Networks, feature_cascades
+from pipeline_src.config.networks import Networks
 from pipeline_src.config.presets import apply_preset
 from pipeline_src.config.recipes import RECIPES, RecipeName
 from pipeline_src.config.reconstruction import Reconstruction
@@ -32,6 +32,7 @@ from pipeline_src.config.study_checks import (
     refuse_bad_ablations,
     refuse_bad_name,
     refuse_impossible_masks,
+    refuse_impossible_methods,
     refuse_impossible_pair,
     refuse_impossible_repeats,
     refuse_unknown_ablated,
@@ -189,71 +190,23 @@ class Study(Section):
         return ablations
 
     @model_validator(mode="after")
-    def _ablated_models_exist(self) -> Study:
-        refuse_unknown_ablated(self)
-        return self
-
-    @model_validator(mode="after")
-    def _reconstructing_models_exist(self) -> Study:
-        refuse_unknown_reconstructing(self)
-        return self
-
-    @model_validator(mode="after")
-    def _shifts_are_possible(self) -> Study:
-        refuse_impossible_shifts(self)
-        return self
-
-    @model_validator(mode="after")
-    def _bounds_are_possible(self) -> Study:
-        refuse_impossible_bounds(self)
-        return self
-
-    @model_validator(mode="after")
-    def _pair_is_defined(self) -> Study:
-        refuse_impossible_pair(self)
+    def _parts_fit_together(self) -> Study:
+        for refuse in (
+            refuse_unknown_ablated,
+            refuse_unknown_reconstructing,
+            refuse_impossible_shifts,
+            refuse_impossible_bounds,
+            refuse_impossible_pair,
+            refuse_impossible_methods,
+            refuse_impossible_masks,
+            refuse_impossible_repeats,
+        ):
+            refuse(self)
         return self
 
     def recipes_used(self) -> set[RecipeName]:
         """The recipes that any method is distilled by."""
         return {recipe for method in self.methods for recipe in self.recipes_of(method)}
-
-    @model_validator(mode="after")
-    def _methods_are_defined(self) -> Study:
-        student = self.networks.student
-        for name, method in self.methods.items():
-            try:
-                refuse_repeats(method.recipes or [])
-            except ValueError as error:
-                raise ValueError(f"methods.{name}.recipes: {error}") from None
-            if method.weight != "auto" and self.distillation.protocol != "joint":
-                raise ValueError(
-                    f"methods.{name}.weight: {method.weight:g} weighs nothing under "
-                    f"distillation.protocol {self.distillation.protocol!r}, where the feature loss "
-                    "stands alone; leave it out, or use the joint protocol"
-                )
-            for cascade in method.cascades or []:
-                if cascade > feature_cascades(student):
-                    raise ValueError(
-                        f"methods.{name}.cascades: {cascade} is beyond the networks' "
-                        f"{feature_cascades(student)} cascades"
-                    )
-        for name in self.evaluation.panel_methods or []:
-            if self.methods and name not in self.methods:
-                raise ValueError(
-                    f"evaluation.panel_methods: {name!r} is not among methods "
-                    f"({', '.join(self.methods)})"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _masks_are_possible(self) -> Study:
-        refuse_impossible_masks(self)
-        return self
-
-    @model_validator(mode="after")
-    def _repeats_are_possible(self) -> Study:
-        refuse_impossible_repeats(self)
-        return self
 
     def model_names(self) -> list[str]:
         """All trained models of one setting and seed, in the order of the paper's table."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline_src.config.ablation import Ablation
-from pipeline_src.config.networks import Network
+from pipeline_src.config.networks import Network, feature_cascades
 from pipeline_src.config.recipes import RECIPES, needs_sft
+from pipeline_src.config.section import refuse_repeats
 from pipeline_src.config.split import Folds
 
 if TYPE_CHECKING:
@@ -165,6 +166,38 @@ def _refuse_student_friendly_training(study: Study) -> None:
             f"exchange, which the student-friendly training of {asked[0]} needs; use recipes: "
             "[std_kd], controls: [student_matched] and start: recipe, or networks with cascades"
         )
+
+
+def refuse_impossible_methods(study: Study) -> None:
+    """Refuse methods whose options contradict the study's, and panels of others.
+
+    Raises:
+        ValueError: the line names the key.
+    """
+    student = study.networks.student
+    for name, method in study.methods.items():
+        try:
+            refuse_repeats(method.recipes or [])
+        except ValueError as error:
+            raise ValueError(f"methods.{name}.recipes: {error}") from None
+        if method.weight != "auto" and study.distillation.protocol != "joint":
+            raise ValueError(
+                f"methods.{name}.weight: {method.weight:g} weighs nothing under "
+                f"distillation.protocol {study.distillation.protocol!r}, where the feature loss "
+                "stands alone; leave it out, or use the joint protocol"
+            )
+        for cascade in method.cascades or []:
+            if cascade > feature_cascades(student):
+                raise ValueError(
+                    f"methods.{name}.cascades: {cascade} is beyond the networks' "
+                    f"{feature_cascades(student)} cascades"
+                )
+    for name in study.evaluation.panel_methods or []:
+        if study.methods and name not in study.methods:
+            raise ValueError(
+                f"evaluation.panel_methods: {name!r} is not among methods "
+                f"({', '.join(study.methods)})"
+            )
 
 
 def refuse_impossible_masks(study: Study) -> None:

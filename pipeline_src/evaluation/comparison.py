@@ -123,21 +123,13 @@ class _Tested:
         return exceeds_p(-sign * self.matrix, -margin, self.overlap)
 
 
-@dataclass(frozen=True)
-class Estimated:
-    """A mean difference with its interval over patients and seeds, of which nothing is asked but
-    how large it is; fields as those of `Comparison`."""
+def estimate_mean(
+    differences: pd.DataFrame, *, seed: int, level: float = 0.95
+) -> dict[str, object]:
+    """The mean of `paired_differences` and its interval over patients and seeds, if nothing is
+    asked but how large it is; the names are those of `Comparison`.
 
-    effect: float
-    low: float
-    high: float
-    patients: int
-    seeds: int
-    scope: Scope
-
-
-def estimate_mean(differences: pd.DataFrame, *, seed: int, level: float = 0.95) -> Estimated:
-    """The mean of `paired_differences`; ``seed`` is that of the bootstrap.
+    ``seed`` is that of the bootstrap.
 
     Raises:
         InputError: the matrix is empty or has a value that is no finite number.
@@ -146,8 +138,14 @@ def estimate_mean(differences: pd.DataFrame, *, seed: int, level: float = 0.95) 
         raise InputError("a difference is missing or no finite number")
     tested = _Tested.of(differences, (0, 0))
     [(low, high)] = _intervals([tested], seed, level)
-    mean = float(tested.matrix.mean())
-    return Estimated(mean, low, high, tested.patients, len(tested.matrix), tested.scope)
+    return {
+        "effect": float(tested.matrix.mean()),
+        "low": low,
+        "high": high,
+        "patients": tested.patients,
+        "seeds": len(tested.matrix),
+        "scope": tested.scope,
+    }
 
 
 def compare_family(

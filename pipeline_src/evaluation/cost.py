@@ -27,8 +27,12 @@ from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.timing import WARM_UP, Times, time_alternating, time_columns
-from pipeline_src.models.base import ReconstructionNetwork, count_parameters
-from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+from pipeline_src.models.base import ReconstructionNetwork
+from pipeline_src.models.multiply_adds import (
+    convolution_multiply_adds,
+    fidelity_multiply_adds,
+    parameters,
+)
 from pipeline_src.models.registry import import_modules, imported_modules
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.environment import machine
@@ -37,37 +41,6 @@ from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.tabular import write_rows
 from pipeline_src.training.device import choose_device, set_convolution_precision
 
-#: Columns that are the same on every machine,
-EXACT = (
-    "network",
-    "architecture",
-    "rows",
-    "columns",
-    "parameters",
-    "parameters_ratio",
-    "convolution_multiply_adds_a_slice",
-    "convolution_multiply_adds_ratio",
-    "fidelity_multiply_adds_a_slice",
-    "weights_bytes",
-    "weights_bytes_ratio",
-)
-#: and those measured on the machine that they name.
-MEASURED = (
-    "measured_on_processor",
-    "measured_on_device",
-    "repeats",
-    "milliseconds_a_slice_one_thread_median",
-    "milliseconds_a_slice_one_thread_min",
-    "milliseconds_a_slice_one_thread_max",
-    "milliseconds_one_thread_ratio",
-    "threads",
-    "milliseconds_a_slice_median",
-    "milliseconds_a_slice_min",
-    "milliseconds_a_slice_max",
-    "milliseconds_ratio",
-    "peak_extra_memory_mib",
-    "peak_extra_memory_ratio",
-)
 # A parameter of mallopt(3): larger blocks are taken from the system instead of the heap.
 _M_MMAP_THRESHOLD = -3
 
@@ -116,7 +89,7 @@ def measure(
     repeats: int,
     device: torch.device,
 ) -> pd.DataFrame:
-    """One row per network with the columns of `EXACT` and `MEASURED`.
+    """One row per network: first what is the same on every machine, then what was measured.
 
     Times are for one slice at batch size 1, from the zero-filled image to the reconstruction,
     including data fidelity, in single precision; see `time_alternating`. They are measured with one
@@ -143,7 +116,6 @@ def measure(
         {
             "network": name,
             **exact_cost(network.network, mask),
-            "parameters": count_parameters(network),
             "weights_bytes": weights[name].stat().st_size,
             "measured_on_processor": machine()["processor"],
             "measured_on_device": _device_name(device),
@@ -162,12 +134,13 @@ def measure(
         ("weights_bytes", "weights_bytes"),
         ("peak_extra_memory", "peak_extra_memory_mib"),
     ):
-        table[f"{quantity}_ratio"] = table[column] / table[column].iloc[0]
-    return table[[*EXACT, *MEASURED]]
+        ratio = table[column] / table[column].iloc[0]
+        table.insert(list(table).index(column) + 1, f"{quantity}_ratio", ratio)
+    return table
 
 
 def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
-    """Name, slice size, and multiply-adds per reconstruction.
+    """Name, slice size, parameters, and multiply-adds per reconstruction.
 
     Those of data fidelity are None if the mask does not consist of whole lines, since that takes
     Fourier transforms.
@@ -178,6 +151,7 @@ def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
         "architecture": network.name,
         "rows": rows,
         "columns": columns,
+        "parameters": parameters(network),
         "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
         "fidelity_multiply_adds_a_slice": None if mask.lines is None else fidelity,
     }

@@ -35,12 +35,16 @@ def measure(
     for target, image, peak, volume in zip(
         targets, images, data_range.tolist(), rows["volume"].to_numpy(), strict=True
     ):
-        of_slices.append(slice_metrics(target, image, peak))
+        of_slices.append({name: METRICS[name].of_slice(target, image, peak) for name in METRICS})
         pairs = incomplete.setdefault(volume, [])
         pairs.append((target, image))
         if len(pairs) == sizes[volume]:
             whole = np.stack(incomplete.pop(volume), axis=1)
-            of_volumes[volume] = volume_metrics(whole[0], whole[1], peak)
+            of_volumes[volume] = {
+                name: metric.of_volume(whole[0], whole[1], peak)
+                for name, metric in METRICS.items()
+                if metric.of_volume
+            }
     slices = pd.concat(
         [
             rows[["patient", "frame", "slice", "volume"]],
@@ -54,33 +58,3 @@ def measure(
         means = {name: members[name].mean() for name in METRICS}
         volumes.append({**whose, "slices": len(members), **means, **of_volumes[volume]})
     return slices, pd.DataFrame(volumes)
-
-
-def slice_metrics(
-    target: NDArray[np.float32], image: NDArray[np.float32], data_range: float
-) -> dict[str, float]:
-    """All metrics of a slice.
-
-    Args:
-        target: `(rows, columns)`.
-        image: the reconstruction, of the same shape.
-        data_range: in the unit of the images.
-    """
-    return {name: metric.of_slice(target, image, data_range) for name, metric in METRICS.items()}
-
-
-def volume_metrics(
-    target: NDArray[np.float32], image: NDArray[np.float32], data_range: float
-) -> dict[str, float]:
-    """The metrics of a volume that are taken over its pixels.
-
-    Args:
-        target: `(slices, rows, columns)`.
-        image: the reconstruction, of the same shape.
-        data_range: in the unit of the images.
-    """
-    return {
-        name: metric.of_volume(target, image, data_range)
-        for name, metric in METRICS.items()
-        if metric.of_volume
-    }

@@ -6,17 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline_src.config.study import Study
-from pipeline_src.planning.places import (
-    COST,
-    FIGURE_FOLDER,
-    MANIFEST,
-    PANEL,
-    RUNTIME_COST,
-    SLICES,
-    TABLE_FOLDER,
-    VOLUMES,
-    Places,
-)
+from pipeline_src.planning import places as layout
 from pipeline_src.planning.shown import (
     curves_models,
     domain_ablation,
@@ -53,7 +43,7 @@ class Reported:
 
     def __init__(self, models: Models) -> None:
         self._models, self._study = models, models.study
-        self._places = Places(models.study)
+        self._places = layout.Places(models.study)
         self._domain = domain_ablation(models.study)
 
     @property
@@ -66,8 +56,8 @@ class Reported:
     def measurements(self) -> dict[str, list[str]]:
         """Files of measurements besides the metrics, by the table that shows them (`MEASURED`)."""
         made = {
-            "cost": [COST],
-            "runtimes": [RUNTIME_COST] if self._study.evaluation.runtimes else [],
+            "cost": [layout.COST],
+            "runtimes": [layout.RUNTIME_COST] if self._study.evaluation.runtimes else [],
             "robustness": self._places.under_shifts(),
             "error_bounds": self._places.error_bounds(),
         }
@@ -94,13 +84,13 @@ class Reported:
         """Metrics of everything that is in a table, each once."""
         study, files = self._study, []
         for setting in study.settings():
-            files += self._measured(*setting, VOLUMES)
+            files += self._measured(*setting, layout.VOLUMES)
         for ablation in study.ablations:
             rows = self._models.ablated(ablation).values()
             names = [name for row in rows for name in row.values()]
             for setting in study.settings(ablation):
                 folders = self.folders(*setting, names)
-                files += [f"{folder}/{VOLUMES}" for folder in folders]
+                files += [f"{folder}/{layout.VOLUMES}" for folder in folders]
         return list(dict.fromkeys(files))
 
     def records(self) -> list[str]:
@@ -117,7 +107,7 @@ class Reported:
             files += [places.mask(*setting, seed) for seed in places.seeds("mask")]
         for setting in study.settings():
             folders = self.folders(*setting, self._models.names(setting))
-            files += [f"{folder}/{MANIFEST}" for folder in folders]
+            files += [f"{folder}/{layout.MANIFEST}" for folder in folders]
         return files
 
     def _panels(self, dataset: str, acceleration: str, models: Iterable[str]) -> list[str]:
@@ -127,7 +117,7 @@ class Reported:
             self._places.zero_filled(dataset, acceleration, first),
             *[self._places.model(dataset, acceleration, first, model) for model in models],
         ]
-        return [f"{folder}/{PANEL}" for folder in folders]
+        return [f"{folder}/{layout.PANEL}" for folder in folders]
 
     @property
     def kinds(self) -> list[str]:
@@ -151,12 +141,12 @@ class Reported:
             case "panels":
                 return self._panels(*setting, self._in_panels(kind))
             case "slices":
-                return self._measured(*setting, SLICES)
+                return self._measured(*setting, layout.SLICES)
             case "table":
-                return [f"{TABLE_FOLDER}/{KINDS[kind].table}.csv"]
+                return [f"{layout.TABLE_FOLDER}/{KINDS[kind].table}.csv"]
             case "manifests":
                 folders = self.folders(*setting, curves_models(self._study))
-                return [f"{folder}/{MANIFEST}" for folder in folders]
+                return [f"{folder}/{layout.MANIFEST}" for folder in folders]
             case "mask":
                 return [self._places.mask(*setting, first)]
             case "store":
@@ -180,7 +170,7 @@ class Reported:
                 self._domain if kind == "panel_domain" else None
             ):
                 folder = KINDS[kind].folder.format(dataset=dataset, acceleration=acceleration)
-                places[f"{FIGURE_FOLDER}/{folder}{kind}"] = (
+                places[f"{layout.FIGURE_FOLDER}/{folder}{kind}"] = (
                     dataset if of != "study" else None,
                     acceleration if of == "setting" else None,
                 )

@@ -9,23 +9,10 @@ from typing import Any
 
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
+from pipeline_src.planning import places as layout
 from pipeline_src.planning import steps
 from pipeline_src.planning.given_files import reconstructed_files
 from pipeline_src.planning.outdated import is_outdated
-from pipeline_src.planning.places import (
-    COST,
-    FIGURE_FOLDER,
-    MANIFEST,
-    RECONSTRUCTED,
-    RECONSTRUCTIONS,
-    REPORT,
-    RUNTIME_COST,
-    TABLE_FOLDER,
-    VOLUMES,
-    WEIGHTS,
-    Places,
-    manifest_of,
-)
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.reported import Reported
 from pipeline_src.planning.study_models import Models
@@ -52,13 +39,13 @@ class Results:
     ) -> None:
         self._models, self._study, self._reported = models, models.study, reported
         self._root, self._paper, self._paper_config = root, paper, paper_config
-        self._places = Places(models.study)
+        self._places = layout.Places(models.study)
         # The same in all settings, and there may be thousands.
         self._train_step = cache(lambda model, seed: steps.train_step(models.plan(model, seed)))
 
     def _named(self, step: steps.Step, place: str) -> Result:
         """With the manifest that is named after the file."""
-        return step, f"{self._root}/{manifest_of(place)}", f"{self._root}/{place}"
+        return step, f"{self._root}/{layout.manifest_of(place)}", f"{self._root}/{place}"
 
     def store(self, wildcards: Any) -> Result:
         """The store of a data set; that of a repeat if stores are repeated."""
@@ -76,16 +63,16 @@ class Results:
         """A trained model."""
         step = self._train_step(wildcards.model, int(wildcards.seed))
         folder = self._folder(wildcards, wildcards.model)
-        return step, f"{folder}/{MANIFEST}", f"{folder}/{WEIGHTS}"
+        return step, f"{folder}/{layout.MANIFEST}", f"{folder}/{layout.WEIGHTS}"
 
     def _folder(self, wildcards: Any, model: str) -> str:
         place = self._places.model(*_setting(wildcards), wildcards.seed, model)
         return f"{self._root}/{place}"
 
     def _metrics(self, dataset: str, folder: str) -> Result:
-        place = f"{folder}/{VOLUMES}"
+        place = f"{folder}/{layout.VOLUMES}"
         part = self._study.datasets[dataset].report_on
-        return steps.evaluate_step(part), manifest_of(place), place
+        return steps.evaluate_step(part), layout.manifest_of(place), place
 
     def metrics(self, wildcards: Any) -> Result:
         """The metrics of the study's own models: all are measured together, and the first outdated
@@ -127,13 +114,13 @@ class Results:
 
     def cost(self, wildcards: Any) -> Result:
         """What teacher and student cost."""
-        return self._named(steps.cost_step(), COST)
+        return self._named(steps.cost_step(), layout.COST)
 
     def runtimes(self, wildcards: Any) -> Result:
         """What the first setting's teacher and student cost in other runtimes."""
         first = self._study.datasets[next(self._study.settings()).dataset]
         step = steps.runtimes_step(first.report_on, self._study.evaluation.runtimes)
-        return self._named(step, RUNTIME_COST)
+        return self._named(step, layout.RUNTIME_COST)
 
     def error_bound(self, wildcards: Any) -> Result:
         """The bound of the errors of a model."""
@@ -147,20 +134,20 @@ class Results:
         """Files of others, by a model of the study."""
         asked = self._study.reconstruct[wildcards.name]
         trained = self._places.model(**asked.training(self._study.seeds))
-        place = f"{RECONSTRUCTED}/{wildcards.name}"
+        place = f"{layout.RECONSTRUCTED}/{wildcards.name}"
         files = reconstructed_files(self._study, wildcards.name, f"{self._root}/{place}")
-        files.append(f"{self._root}/{trained}/{WEIGHTS}")
+        files.append(f"{self._root}/{trained}/{layout.WEIGHTS}")
         step = steps.reconstruct_step(asked.settings(self._study.seeds), [*map(Path, files)])
-        return self._named(step, f"{place}/{RECONSTRUCTIONS}")
+        return self._named(step, f"{place}/{layout.RECONSTRUCTIONS}")
 
     def tables(self, wildcards: Any) -> Result:
         """All tables, represented by the first."""
         step = steps.tables_step(self._study, self._paper)
-        return self._named(step, f"{TABLE_FOLDER}/{self._reported.tables[0]}.csv")
+        return self._named(step, f"{layout.TABLE_FOLDER}/{self._reported.tables[0]}.csv")
 
     def report(self, wildcards: Any) -> Result:
         """The report."""
-        return self._named(steps.report_step(self._study, self._paper_config), REPORT)
+        return self._named(steps.report_step(self._study, self._paper_config), layout.REPORT)
 
     def figure(self, kind: str, shown: int = 1) -> Callable[[Any], Result]:
         """A figure of ``shown`` files, by the wildcards of its rule."""
@@ -175,7 +162,9 @@ class Results:
                 named if made.picks_setting else None,
                 self._models if made.shows_plan else None,
             )
-            return self._named(step, f"{FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png")
+            return self._named(
+                step, f"{layout.FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png"
+            )
 
         return result
 

@@ -20,15 +20,7 @@ from pipeline_src.files import (
     sha256_file,
     write_text,
 )
-from pipeline_src.planning.places import (
-    CONFIG,
-    MANIFEST,
-    MASK,
-    TABLE_FOLDER,
-    VOLUMES,
-    Places,
-    manifest_of,
-)
+from pipeline_src.planning import places as layout
 from pipeline_src.planning.reported import Figure, Reported, of_study
 from pipeline_src.provenance.crate_content import (
     check_digests,
@@ -53,21 +45,25 @@ def recorded_files(study: Study) -> list[str]:
     They are configuration, metrics, histories, manifests, masks, what else was measured, and the
     reconstructed slices that the figures show, but neither weights nor stores.
     """
-    places, reported = Places(study), of_study(study)
-    files = [CONFIG]
+    places, reported = layout.Places(study), of_study(study)
+    files = [layout.CONFIG]
     measured = {one for found in reported.measurements.values() for one in found}
     for dataset in study.datasets:
-        files += [manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
+        files += [layout.manifest_of(places.store(dataset, seed)) for seed in places.seeds("store")]
     for name in required_files(study):
         place = PurePosixPath(name)
-        if place.parts[0] == TABLE_FOLDER or place.suffix in (".h5", ".html", ".safetensors"):
+        if place.parts[0] == layout.TABLE_FOLDER or place.suffix in (
+            ".h5",
+            ".html",
+            ".safetensors",
+        ):
             continue
         files.append(name)
-        if place.name in (MASK, VOLUMES) or name in measured:
-            files.append(manifest_of(name))
+        if place.name in (layout.MASK, layout.VOLUMES) or name in measured:
+            files.append(layout.manifest_of(name))
     for figure in drawable(reported):
         files += shown_by(reported, figure)
-    return list(dict.fromkeys(f for f in files if not f.startswith(f"{TABLE_FOLDER}/")))
+    return list(dict.fromkeys(f for f in files if not f.startswith(f"{layout.TABLE_FOLDER}/")))
 
 
 def drawable(reported: Reported) -> list[Figure]:
@@ -93,8 +89,8 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     Raises:
         InputError: the study is unfinished, or a file is not what its manifest says.
     """
-    require_file(results, CONFIG)
-    study = load_study(results / CONFIG)
+    require_file(results, layout.CONFIG)
+    study = load_study(results / layout.CONFIG)
     tables = study_tables(results, of_study(study))
     names = recorded_files(study)
     for name in names:
@@ -105,12 +101,12 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
     for path in tables:
-        write_text(folder / TABLE_FOLDER / path.name, path.read_text(encoding="utf-8"))
+        write_text(folder / layout.TABLE_FOLDER / path.name, path.read_text(encoding="utf-8"))
     write_text(folder / "README.md", _page(study, folder, tables))
     return [
         folder / RECORDS,
         folder / "README.md",
-        *[folder / TABLE_FOLDER / p.name for p in tables],
+        *[folder / layout.TABLE_FOLDER / p.name for p in tables],
     ]
 
 
@@ -120,7 +116,7 @@ def study_tables(results: Path, reported: Reported) -> list[Path]:
     Raises:
         InputError: one is missing, or is a link that leaves the results.
     """
-    names = [f"{TABLE_FOLDER}/{name}.md" for name in reported.tables]
+    names = [f"{layout.TABLE_FOLDER}/{name}.md" for name in reported.tables]
     for name in names:
         require_file(results, name)
         check_inside(results, name)
@@ -135,16 +131,16 @@ def check_records(results: Path, names: Sequence[str]) -> None:
     """
     digests = {name: sha256_file(results / name) for name in names}
     for name in names:
-        if name.endswith(MANIFEST):
+        if name.endswith(layout.MANIFEST):
             check_digests(results, read_action(results, name), digests)
 
 
 def _content(results: Path, name: str, data_root: Path) -> bytes:
     path = results / name
-    if name == CONFIG:
+    if name == layout.CONFIG:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return yaml.safe_dump(config | {"data_root": DATA_ROOT}, sort_keys=False).encode()
-    if name.endswith(MANIFEST):
+    if name.endswith(layout.MANIFEST):
         manifest = Manifest.read(path, "inputs", "runs")
         public = _public(manifest, path.resolve(), results.resolve(), data_root.resolve())
         return (json.dumps(public, indent=2) + "\n").encode()

@@ -37,6 +37,7 @@ from pipeline_src.provenance.crate_workflow import (
     WORKFLOW_PROFILE,
     Workflow,
     add_author,
+    run_times,
     workflow_files,
 )
 
@@ -110,7 +111,8 @@ def crate_metadata(content: Content, license_url: str) -> str:
     crate = ROCrate(version=SPECIFICATION)
     add = partial(_add, crate)
     files = _add_files(crate, content)
-    software = {key: _add_software(crate, key, a) for key, a in _softwares(content).items()}
+    states = {_software_key(action): action for action in content.actions}
+    software = {key: _add_software(crate, key, action) for key, action in states.items()}
     licence = _add_license(crate, license_url)
     workflow = Workflow(crate, add, _add_license(crate, MIT))
     agent = add_author(add, content.study.author)
@@ -120,7 +122,8 @@ def crate_metadata(content: Content, license_url: str) -> str:
         actions.append(_add_action(crate, action, files, tool))
     given = [file for key, file in files.items() if not is_inside(key)]
     steps = list(zip(content.actions, actions, strict=True))
-    runs = workflow.run(steps, agent, given, [files[REPORT], *_tables(files)])
+    tables = [file for name, file in files.items() if name.startswith(f"{TABLE_FOLDER}/")]
+    runs = workflow.run(steps, agent, given, [files[REPORT], *tables])
     paper = _add_paper(crate)
     root = crate.root_dataset
     profiles = [
@@ -141,10 +144,6 @@ def crate_metadata(content: Content, license_url: str) -> str:
     root["mentions"] = [*runs, paper, *(files[name] for name in content.listed), *actions]
     graph = crate.metadata.generate()
     return json.dumps(graph, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _tables(files: dict[str, Any]) -> list[Any]:
-    return [file for name, file in files.items() if name.startswith(f"{TABLE_FOLDER}/")]
 
 
 def _newest(content: Content) -> datetime:
@@ -233,11 +232,6 @@ def _software_key(action: Action) -> str:
     return sha256_json([action.version, action.packages])[:12]
 
 
-def _softwares(content: Content) -> dict[str, Action]:
-    """One action per state of the software that made results, by key."""
-    return {_software_key(action): action for action in content.actions}
-
-
 def _add_software(crate: Any, key: str, action: Action) -> Any:
     packages = [
         _add(
@@ -263,7 +257,6 @@ def _add_software(crate: Any, key: str, action: Action) -> Any:
 
 
 def _add_action(crate: Any, action: Action, files: dict[str, Any], software: Any) -> Any:
-    times = {"startTime": action.started, "endTime": action.ended}
     written = files[action.path]
     entity = _add(
         crate,
@@ -274,7 +267,7 @@ def _add_action(crate: Any, action: Action, files: dict[str, Any], software: Any
         instrument=software,
         object=_entities(files, action.inputs),
         result=[*_entities(files, action.outputs), written],
-        **{key: at.isoformat(timespec="seconds") for key, at in times.items() if at},
+        **run_times([action]),
     )
     written["about"] = entity
     return entity

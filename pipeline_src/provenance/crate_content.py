@@ -12,20 +12,7 @@ from pathlib import Path, PurePosixPath
 from pipeline_src.config import Study, load_study
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.places import (
-    CONFIG,
-    FIGURE_FOLDER,
-    MANIFEST,
-    PANEL,
-    REPORT,
-    SLICES,
-    STORE,
-    TABLE_FOLDER,
-    VOLUMES,
-    WEIGHTS,
-    Places,
-    history,
-)
+from pipeline_src.planning import places as layout
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.crate_descriptions import DESCRIPTIONS, FORMATS
@@ -33,33 +20,33 @@ from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
 #: Files that manifests name or that every study has, but that are not put into a crate.
 NOT_INCLUDED = (
-    (f"*/{STORE}", "Prepared slices of all volumes, which may be images of patients"),
-    (f"*/{PANEL}", "The reconstructed slice that the pictures show"),
+    (f"*/{layout.STORE}", "Prepared slices of all volumes, which may be images of patients"),
+    (f"*/{layout.PANEL}", "The reconstructed slice that the pictures show"),
 )
 
 
 def required_files(study: Study) -> Iterator[str]:
     """Paths in the results that every finished study has, in the order in which they are made."""
-    yield CONFIG
+    yield layout.CONFIG
     yield from _stores(study)
-    models, metrics, places = Models(study), (SLICES, VOLUMES), Places(study)
+    models, metrics, places = Models(study), (layout.SLICES, layout.VOLUMES), layout.Places(study)
     for setting in study.settings():
         yield from (places.mask(*setting, seed) for seed in places.seeds("mask"))
         for repeat in places.seeds("zero_filled"):
             yield from (f"{places.zero_filled(*setting, repeat)}/{name}" for name in metrics)
         for seed in study.seeds:
             for model in models.names(setting):
-                stages = [history(stage) for stage in models.plan(model, seed).stages]
-                for name in (WEIGHTS, MANIFEST, *stages, *metrics):
+                stages = [layout.history(stage) for stage in models.plan(model, seed).stages]
+                for name in (layout.WEIGHTS, layout.MANIFEST, *stages, *metrics):
                     yield f"{places.model(*setting, seed, model)}/{name}"
     for files in of_study(study).measurements.values():
         yield from files
-    yield from (f"{TABLE_FOLDER}/main.{suffix}" for suffix in ("csv", "html"))
-    yield REPORT
+    yield from (f"{layout.TABLE_FOLDER}/main.{suffix}" for suffix in ("csv", "html"))
+    yield layout.REPORT
 
 
 def _stores(study: Study) -> Iterator[str]:
-    places = Places(study)
+    places = layout.Places(study)
     for dataset in study.datasets:
         yield from (places.store(dataset, seed) for seed in places.seeds("store"))
 
@@ -92,7 +79,7 @@ class Action:
     @property
     def title(self) -> str:
         """What was done: `train brain/4x/seed0/sft_kd_at`."""
-        return f"{self.command} {self.path.removesuffix(MANIFEST).rstrip('./')}"
+        return f"{self.command} {self.path.removesuffix(layout.MANIFEST).rstrip('./')}"
 
 
 def read_action(results: Path, path: str) -> Action:
@@ -161,14 +148,14 @@ def read_results(results: Path) -> Content:
     Raises:
         InputError: see `write_crate`.
     """
-    require_file(results, CONFIG)
-    study = load_study(results / CONFIG)
+    require_file(results, layout.CONFIG)
+    study = load_study(results / layout.CONFIG)
     for name in required_files(study):
         require_file(results, name)
     included, actions = [], []
     for name in _described_files(results, study):
         check_inside(results, name)
-        if name.endswith(MANIFEST):
+        if name.endswith(layout.MANIFEST):
             action = read_action(results, name)
             if action.command == "crate":
                 continue
@@ -216,10 +203,10 @@ def _described_files(results: Path, study: Study) -> Iterator[str]:
     for path in sorted(results.rglob("*")):
         place = PurePosixPath(path.relative_to(results).as_posix())
         top, *below = place.parts
-        if top == FIGURE_FOLDER:
+        if top == layout.FIGURE_FOLDER:
             known = len(below) < 2 or below[0] in study.datasets
         else:
-            known = top == TABLE_FOLDER or place.parent.as_posix() in folders
+            known = top == layout.TABLE_FOLDER or place.parent.as_posix() in folders
         hidden = any(part.startswith(".") for part in place.parts)
         wanted = known and not hidden and place.suffix in FORMATS
         if wanted and path.is_file() and describe_file(DESCRIPTIONS, str(place)):

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from pipeline_src.planning.places import (
-    CONFIG,
-    COST,
-    ERROR_BOUNDS,
-    MANIFEST,
-    MASK,
-    REPORT,
-    ROBUSTNESS,
-    RUNTIME_COST,
-    SLICES,
-    STUDENT_WEIGHTS,
-    TABLE_FOLDER,
-    VOLUMES,
-    WEIGHTS,
-    history,
-)
+from pipeline_src.planning import places as layout
 
 #: Descriptions of the files in a crate: the first pattern that a path in the results matches.
 DESCRIPTIONS = (
-    (f"*{MANIFEST}", "What made the results beside it: inputs, code, packages, machine and time"),
-    (CONFIG, "Configuration of the study, every value included"),
-    (REPORT, "The report: tables, figures and methods on one page that opens offline"),
     (
-        f"{TABLE_FOLDER}/all_numbers.*",
+        f"*{layout.MANIFEST}",
+        "What made the results beside it: inputs, code, packages, machine and time",
+    ),
+    (layout.CONFIG, "Configuration of the study, every value included"),
+    (layout.REPORT, "The report: tables, figures and methods on one page that opens offline"),
+    (
+        f"{layout.TABLE_FOLDER}/all_numbers.*",
         "Every number: one row per volume, model, seed and metric",
     ),
     ("tables/main.*", "The paper's main table: PSNR and SSIM of every model"),
@@ -35,7 +23,7 @@ DESCRIPTIONS = (
     ("tables/gap.*", "Table: how far each model stays below the teacher"),
     ("tables/paper.*", "Table: this study's numbers beside the paper's"),
     (
-        f"{TABLE_FOLDER}/cost.*",
+        f"{layout.TABLE_FOLDER}/cost.*",
         "Cost of teacher and student: parameters, multiply-adds, time and memory",
     ),
     ("tables/error_bounds.*", "Table: for how many patients the bounds of errors hold"),
@@ -52,16 +40,22 @@ DESCRIPTIONS = (
     ("figures/*/mask.*", "Figure: the sampling mask"),
     ("figures/*/contact_sheet.*", "Figure: a slice of every prepared volume"),
     ("figures/*", "Figure of the study"),
-    (f"*/{MASK}", "Sampling mask, rows x columns in FFT order"),
-    (f"*/{history('*')}", "Losses and validation PSNR of a training stage, one row per epoch"),
-    (f"*/{SLICES}", "Metrics of every reconstructed slice"),
-    (f"*/{VOLUMES}", "Metrics of every reconstructed volume"),
-    (COST, "Measured cost of teacher and student"),
-    (RUNTIME_COST, "Measured cost and quality of teacher and student in other runtimes"),
-    (f"*/{ROBUSTNESS}/*.csv", "Metrics of reconstructed volumes under a shift"),
-    (f"*/{ERROR_BOUNDS}/*.json", "Calibrated bound of a model's errors, and how far it held"),
-    (f"*/{STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
-    (f"*/{WEIGHTS}", "Weights of the trained network"),
+    (f"*/{layout.MASK}", "Sampling mask, rows x columns in FFT order"),
+    (
+        f"*/{layout.history('*')}",
+        "Losses and validation PSNR of a training stage, one row per epoch",
+    ),
+    (f"*/{layout.SLICES}", "Metrics of every reconstructed slice"),
+    (f"*/{layout.VOLUMES}", "Metrics of every reconstructed volume"),
+    (layout.COST, "Measured cost of teacher and student"),
+    (layout.RUNTIME_COST, "Measured cost and quality of teacher and student in other runtimes"),
+    (f"*/{layout.ROBUSTNESS}/*.csv", "Metrics of reconstructed volumes under a shift"),
+    (
+        f"*/{layout.ERROR_BOUNDS}/*.json",
+        "Calibrated bound of a model's errors, and how far it held",
+    ),
+    (f"*/{layout.STUDENT_WEIGHTS}", "Weights of the student blocks of student-friendly training"),
+    (f"*/{layout.WEIGHTS}", "Weights of the trained network"),
 )
 FORMATS = {
     ".csv": "text/csv",

@@ -8,8 +8,7 @@ https://www.researchobject.org/workflow-run-crate/profiles/0.5/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +18,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.modules import PACKAGE
 from pipeline_src.provenance.crate_content import Action
-from pipeline_src.provenance.environment import git_commit
+from pipeline_src.provenance.environment import commit_and_problem
 
 SPECIFICATION = "1.1"
 PROFILES = {
@@ -88,7 +87,7 @@ class Workflow:
             identifier={"@id": SNAKEMAKE},
             url={"@id": SNAKEMAKE},
         )
-        project, version = PACKAGE.parent, f"commit {git_commit() or 'not known'}"
+        project, version = PACKAGE.parent, f"commit {commit_and_problem()[0] or 'not known'}"
         files = workflow_files(project)
         self.main = crate.add_file(
             project / MAIN,
@@ -139,9 +138,19 @@ class Workflow:
             given: files from outside the results.
             made: the results that it was run for.
         """
-        controls = [self._control(action, entity) for action, entity in actions]
-        who = {"agent": agent} if agent is not None else {}
-        times = _times([action for action, _ in actions])
+        controls = [
+            self._add(
+                f"#control/{quote(action.path)}",
+                "ControlAction",
+                name=f"Starts: {action.title}",
+                instrument=self._step(action.command),
+                object=entity,
+            )
+            for action, entity in actions
+        ]
+        told = run_times([action for action, _ in actions])
+        if agent is not None:
+            told["agent"] = agent
         create = self._add(
             "#run",
             "CreateAction",
@@ -150,8 +159,7 @@ class Workflow:
             instrument=self.main,
             object=list(given),
             result=list(made),
-            **who,
-            **times,
+            **told,
         )
         organize = self._add(
             "#organization",
@@ -160,22 +168,11 @@ class Workflow:
             instrument=self._engine,
             object=controls,
             result=create,
-            **who,
-            **times,
+            **told,
         )
         self.main["hasPart"] = list(self._tools.values())
         self.main["step"] = [self._steps[name] for name in sorted(self._steps, key=_position)]
         return [create, organize]
-
-    def _control(self, action: Action, entity: Any) -> Any:
-        step = self._step(action.command)
-        return self._add(
-            f"#control/{quote(action.path)}",
-            "ControlAction",
-            name=f"Starts: {action.title}",
-            instrument=step,
-            object=entity,
-        )
 
     def _step(self, command: str) -> Any:
         if command not in self._steps:
@@ -196,16 +193,15 @@ def _position(command: str) -> int:
     return names.index(command) if command in names else len(names)
 
 
-def _times(actions: Sequence[Action]) -> dict[str, str]:
-    """When the first began and the last ended."""
-
-    def those(times: Iterator[datetime | None]) -> list[datetime]:
-        return [at for at in times if at is not None]
-
-    starts = those(action.started for action in actions)
-    ends = those(action.ended for action in actions)
-    found = {"startTime": min(starts, default=None), "endTime": max(ends, default=None)}
-    return {key: at.isoformat(timespec="seconds") for key, at in found.items() if at}
+def run_times(actions: Sequence[Action]) -> dict[str, Any]:
+    """When the first began and the last ended, as properties of an entity; of neither if no action
+    has a run.
+    """
+    times = {
+        "startTime": min((a.started for a in actions if a.started), default=None),
+        "endTime": max((a.ended for a in actions if a.ended), default=None),
+    }
+    return {key: at.isoformat(timespec="seconds") for key, at in times.items() if at}
 
 
 def _facts(path: Path, version: str) -> dict[str, str]:

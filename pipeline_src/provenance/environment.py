@@ -21,22 +21,11 @@ def package_versions() -> dict[str, str]:
     }
 
 
-def git_commit() -> str | None:
-    """The commit of the checkout that runs, with ``-dirty`` for local edits; None if git does not
-    know it.
+def commit_and_problem() -> tuple[str | None, str]:
+    """The commit of the checkout that runs, with ``-dirty`` for local edits, or None; and why it is
+    not known, in one line: ``outside git`` or git's own reason, such as that the checkout belongs
+    to another user.
     """
-    return _described()[0]
-
-
-def commit_problem() -> str:
-    """Why the commit is not known, in one line: ``outside git`` or git's own reason, such as that
-    the checkout belongs to another user; empty if it is known.
-    """
-    return _described()[1]
-
-
-def _described() -> tuple[str | None, str]:
-    """The commit or None, and why it is not known."""
     # Git refuses to read another user's checkout, and that is left as it is: programs named in its
     # configuration would be run.
     try:
@@ -73,7 +62,6 @@ def machine() -> dict[str, Any]:
 
 def record() -> dict[str, Any]:
     """All of the above as one block for a manifest; `commit_problem` if there is no commit."""
-    commit, problem = git_commit(), {}
-    if commit is None:
-        problem["commit_problem"] = commit_problem()
-    return {"commit": commit, **problem, "packages": package_versions(), "machine": machine()}
+    commit, problem = commit_and_problem()
+    told = {"commit_problem": problem} if commit is None else {}
+    return {"commit": commit, **told, "packages": package_versions(), "machine": machine()}

@@ -14,8 +14,9 @@ import yaml
 from hostile_running import Hostile
 from hostile_studies import tiny_study
 
-from pipeline_src.config import load_study, merge
+from pipeline_src.config import load_study
 from pipeline_src.config.reference import key_paths
+from pipeline_src.config.section import merge
 
 VALUES: list[Any] = [
     *(None, True, False, "yes", "no", "null", "NA", "nan", "1e5", "3", "3.0", " 3", "0x10"),

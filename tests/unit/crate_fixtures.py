@@ -17,7 +17,7 @@ from pipeline_src.provenance.crate import write_crate
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "git_commit", lambda: COMMIT)
+        patch.setattr(provenance, "commit_and_problem", lambda: (COMMIT, ""))
         yield make_results(tmp_path_factory.mktemp("finished"))
 
 

@@ -1,4 +1,4 @@
-"""The command line: every module of the folder is a command, and says what it does."""
+"""The command line: every module of the folder adds commands, and each says what it does."""
 
 from __future__ import annotations
 

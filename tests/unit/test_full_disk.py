@@ -125,9 +125,9 @@ def test_what_the_system_refuses_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def schema(*_: Any) -> None:
         raise raised
 
-    monkeypatch.setattr("pipeline_src.commands.schema.schema", refuse)
+    monkeypatch.setattr("pipeline_src.commands.schema.schema", schema)
     assert main(["schema", "."]) == 2
     assert one_line(capsys.readouterr().err).startswith(line)

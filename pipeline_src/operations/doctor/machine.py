@@ -20,7 +20,7 @@ from pipeline_src.operations.doctor.slurm import examine_plugin, examine_slurm
 from pipeline_src.operations.extensions import module_lines
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
 from pipeline_src.planning.study_models import Models
-from pipeline_src.provenance.environment import commit_problem
+from pipeline_src.provenance.environment import commit_and_problem
 
 #: GB below which a disk is called nearly full.
 LITTLE_DISK = 5
@@ -36,8 +36,7 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     yield from _data(study)
     yield from _modules(study)
     yield from _disk()
-    problem = commit_problem()
-    if problem:
+    if problem := commit_and_problem()[1]:
         yield Finding("warning", f"manifests will name no commit of the code: {problem}")
     if on_cluster:
         yield from examine_plugin()

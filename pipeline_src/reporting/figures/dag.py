@@ -9,30 +9,23 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 
 from pipeline_src.config import load_study
 from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.display_names import full_title
 from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, TINY, head, shortened
+from pipeline_src.reporting.figures.schematic import arrow
 
-#: Positions of the columns and half the width of a box, in units of the page's width.
+#: Position of each column and half the width of its boxes, in units of the page's width.
 COLUMNS = {
-    "data": 0.045,
-    "first": 0.235,
-    "second": 0.5,
-    "evaluation": 0.715,
-    "output": 0.85,
-    "report": 0.965,
-}
-HALF_WIDTH = {
-    "data": 0.045,
-    "first": 0.105,
-    "second": 0.105,
-    "evaluation": 0.05,
-    "output": 0.042,
-    "report": 0.037,
+    "data": (0.045, 0.045),
+    "first": (0.235, 0.105),
+    "second": (0.5, 0.105),
+    "evaluation": (0.715, 0.05),
+    "output": (0.85, 0.042),
+    "report": (0.965, 0.037),
 }
 #: Smallest distance in inches between two boxes of a column, and half the height of a box of one
 #: line in units of that.
@@ -120,7 +113,7 @@ def draw(nodes: list[Node], title: str) -> Figure:
         gap = most / (len(members) + 1) if len(members) < most else 1.0
         start = gap if len(members) < most else 0.5
         for number, node in enumerate(members):
-            places[node.key] = (COLUMNS[column], most - start - number * gap)
+            places[node.key] = (COLUMNS[column][0], most - start - number * gap)
     for node in nodes:
         for source in node.needs:
             _draw_line(axis, nodes, places, source, node)
@@ -141,28 +134,18 @@ def _draw_line(
 ) -> None:
     of_source = next(node for node in nodes if node.key == source)
     (x0, y0), (x1, y1) = places[source], places[target.key]
-    start = (x0 + HALF_WIDTH[of_source.column], y0)
-    end = (x1 - HALF_WIDTH[target.column], y1)
+    start = (x0 + COLUMNS[of_source.column][1], y0)
+    end = (x1 - COLUMNS[target.column][1], y1)
     if of_source.column == target.column:
         start, end = (x0, y0 - HALF_HEIGHT), (x1, y1 + HALF_HEIGHT)
-    axis.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            mutation_scale=5,
-            connectionstyle="arc3,rad=0.03",
-            color=COLORS.get(of_source.training, "0.6"),
-            linewidth=0.7,
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
+    color = COLORS.get(of_source.training, "0.6")
+    curve = "arc3,rad=0.03"
+    arrow(axis, start, end, color=color, linewidth=0.7, connectionstyle=curve, zorder=1)
 
 
 def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
     x, y = place
-    half = HALF_WIDTH[node.column]
+    half = COLUMNS[node.column][1]
     tall = HALF_HEIGHT * (1 + node.text.count("\n"))
     axis.add_patch(
         FancyBboxPatch(

@@ -3,23 +3,17 @@ student-friendly training changes in them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline_src.config.shifts import KINDS
-from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting.display_names import counted
 from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, SMALL, head
-from pipeline_src.reporting.figures.forest import limits, pick, write_heading
-from pipeline_src.tabular import read_rows
+from pipeline_src.reporting.figures import intervals
 from pipeline_src.text import one_line
 
 COLUMNS = (
@@ -45,12 +39,13 @@ NUMBERS = ("sampled", "value", "unshifted", "loss", "low", "high", "patients", "
 MARKERS = ("X", "s", "o", "^", "D", "v", "P", "p", "h", "*")
 #: How a difference is drawn: told by its shape and filling, not by colour alone.
 VERDICTS = {
-    "more robust": ("<", "#0072b2", "#0072b2"),
-    "less robust": (">", "#d55e00", "#d55e00"),
-    "equivalent": ("s", "0.2", "0.2"),
-    "no difference shown": ("o", "0.2", "white"),
-    "cannot tell": ("x", "0.45", "0.45"),
+    "more robust": intervals.Look("<", "#0072b2", "#0072b2"),
+    "less robust": intervals.Look(">", "#d55e00", "#d55e00"),
+    "equivalent": intervals.Look("s", "0.2", "0.2"),
+    "no difference shown": intervals.Look("o", "0.2", "white"),
+    "cannot tell": intervals.Look("x", "0.45", "0.45"),
 }
+SIZES = {"markersize": 4, "markeredgewidth": 1, "linewidth": 1.1}
 #: Inches that a model takes within a shift's row, that there are between rows, and of a heading.
 MODEL_HEIGHT, ROW_GAP, HEADING = 0.075, 0.09, 0.2
 HEADINGS = {str(kind): heading for kind, heading in KINDS.items()} | {"all": "All together"}
@@ -65,17 +60,9 @@ def from_files(
         InputError: a file cannot be read or lacks a column, or the setting is not in it or not
             told.
     """
-    table = pd.concat([_read(path) for path in inputs], ignore_index=True)
-    return draw(pick(table, metric, setting), title, metric)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    table = read_rows(path, "robustness", NUMBERS, needed=COLUMNS, of_spreadsheet=True)
-    if unknown := sorted(set(table["verdict"]) - {"", *VERDICTS}):
-        raise InputError(f"{path}: {unknown[0]!r:.80} is not a verdict")
-    if unknown := sorted(set(table["kind"]) - set(HEADINGS)):
-        raise InputError(f"{path}: {unknown[0]!r:.80} is not a kind of shift")
-    return table
+    known = {"verdict": {"", *VERDICTS}, "kind": HEADINGS}
+    table = intervals.read_table(inputs, "robustness", NUMBERS, COLUMNS, known)
+    return draw(intervals.pick(table, metric, setting), title, metric)
 
 
 def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
@@ -98,30 +85,29 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
         for number, model in enumerate(models):
             for _, row in here[here["title"] == model].iterrows():
                 y = center + (number - (len(models) - 1) / 2) * MODEL_HEIGHT
-                _draw(left, y, row, *looks[model])
+                looks[model].draw(left, y, row, "loss", **SIZES)
         for number, pair in enumerate(pairs):
             here = compared[(compared["shift"] == shift) & (compared["title"] == pair)]
             for _, row in here.iterrows():
                 y = center + (number - (len(pairs) - 1) / 2) * MODEL_HEIGHT
-                _draw(right, y, row, *VERDICTS[row["verdict"]])
+                VERDICTS[row["verdict"]].draw(right, y, row, "loss", **SIZES)
     titles = rows.drop_duplicates("shift").set_index("shift")["shift_title"]
-    unit = f" ({METRICS[metric].unit})" if METRICS[metric].unit else ""
     for axis, shown in ((left, own), (right, compared)):
         axis.axvline(0, color="0.2", linewidth=0.9, zorder=1.5)
         if len(shown):
-            axis.set_xlim(*limits(shown.rename(columns={"loss": "effect"})))
+            axis.set_xlim(*intervals.limits(shown, "loss"))
         axis.grid(visible=False, axis="y")
     for y, heading in ends:
         for axis in (left, right):
             axis.axhspan(
                 y - HEADING / 2, y + HEADING / 2, facecolor="0.92", edgecolor="none", zorder=0.5
             )
-        write_heading(left, y, heading)
+        intervals.write_heading(left, y, heading)
     left.set(
         yticks=list(places.values()),
         yticklabels=[one_line(titles[shift]) for shift in places],
         ylim=(tall, 0),
-        xlabel=f"loss in {METRICS[metric].title}{unit}",
+        xlabel=f"loss in {METRICS[metric].heading}",
     )
     if pairs:
         right.set_xlabel("\N{LEFTWARDS ARROW} SFT more robust    less \N{RIGHTWARDS ARROW}")
@@ -129,12 +115,11 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
         left.set_title("loss of each model", fontsize=SMALL)
     else:
         right.set_visible(False)
-    first = rows.iloc[0]
-    name = title or f"{first['dataset_title']} {first['acceleration']}"
+    name = intervals.setting_title(rows, title)
     head(figure, f"{name}: loss under conditions not trained for", _details(own), *_pairs(pairs))
     said = [verdict for verdict in VERDICTS if verdict in set(compared["verdict"])]
-    handles = [_handle(model, *look) for model, look in looks.items()]
-    handles += [_handle(f"difference: {verdict}", *VERDICTS[verdict]) for verdict in said]
+    handles = [look.handle(one_line(model), **SIZES) for model, look in looks.items()]
+    handles += [VERDICTS[verdict].handle(f"difference: {verdict}", **SIZES) for verdict in said]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=SMALL)
     return figure
 
@@ -161,54 +146,16 @@ def _places(
     return places, ends, top
 
 
-def _look(own: pd.DataFrame, model: str, number: int) -> tuple[str, str, str]:
-    """Marker, colour of its edge and of its face."""
+def _look(own: pd.DataFrame, model: str, number: int) -> intervals.Look:
     training = own.loc[own["title"] == model, "training"].iloc[0]
     color = COLORS.get(training, COLORS["none"])
-    return MARKERS[number % len(MARKERS)], color, color
-
-
-def _draw(
-    axis: Axes,
-    y: float,
-    row: pd.Series,
-    marker: str,
-    edge: str,
-    face: str,
-) -> None:
-    loss, low, high = (float(row[name]) for name in ("loss", "low", "high"))
-    if not math.isfinite(loss):
-        return
-    if math.isfinite(low) and math.isfinite(high):
-        axis.plot([low, high], [y, y], color=edge, linewidth=1.1, gid="interval")
-    axis.plot(
-        loss,
-        y,
-        marker,
-        markersize=4,
-        color=edge,
-        markerfacecolor=face,
-        markeredgewidth=1,
-        zorder=3,
-        gid=row["verdict"] or "loss",
-    )
-
-
-def _handle(model: str, marker: str, edge: str, face: str) -> Line2D:
-    return Line2D(
-        [], [], linestyle="-", linewidth=1.1, marker=marker, markersize=4, color=edge,
-        markerfacecolor=face, label=one_line(model),
-    )  # fmt: skip
+    return intervals.Look(MARKERS[number % len(MARKERS)], color, color)
 
 
 def _details(own: pd.DataFrame) -> str:
     """Patients and seeds."""
-    counts = [
-        counted(found, noun)
-        for noun in ("patient", "seed")
-        if len(found := own.loc[own["training"] != "none", f"{noun}s"].dropna())
-    ]
-    return ", ".join([*counts, "means and 95 % intervals"])
+    found = intervals.counts(own[own["training"] != "none"])
+    return ", ".join([*found, "means and 95 % intervals"])
 
 
 def _pairs(pairs: list[str]) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipeline_src.planning.model_names import split_model_name, split_variant
-from pipeline_src.provenance.manifest import UNKNOWN
+from pipeline_src.provenance.manifest import UNKNOWN, Run
 from pipeline_src.reporting.display_names import counted, full_title
 from pipeline_src.reporting.reviewers.records import Effort, Records
 
@@ -20,45 +22,58 @@ def effort_rows(records: Records) -> list[tuple[str, ...]]:
         "training": records.training,
         "evaluation": records.evaluation,
     }
-    together = Effort()
-    for effort in steps.values():
-        together = together.with_all_of(effort)
-    return [_row(step, effort) for step, effort in {**steps, "together": together}.items()]
+    rows = [_row(step, [effort]) for step, effort in steps.items()]
+    return [*rows, _row("together", list(steps.values()))]
 
 
-def _row(step: str, effort: Effort) -> tuple[str, ...]:
-    results = f"{effort.found}"
-    if missing := effort.expected - effort.found:
-        results = f"{effort.found} of {effort.expected}, {missing} {UNKNOWN}"
-    if not effort.runs:
+def _row(step: str, efforts: list[Effort]) -> tuple[str, ...]:
+    found, expected = (sum(getattr(e, name) for e in efforts) for name in ("found", "expected"))
+    results = f"{found}"
+    if missing := expected - found:
+        results = f"{found} of {expected}, {missing} {UNKNOWN}"
+    runs = [run for effort in efforts for run in effort.runs]
+    if not runs:
         return (step, results, *(UNKNOWN,) * 5)
     return (
         step,
         results,
-        str(effort.runs),
-        duration(effort.seconds),
-        _partly(duration(effort.processor_seconds), effort.with_processor_seconds, effort, UNKNOWN),
-        UNKNOWN if effort.peak_mib is None else _memory(effort.peak_mib),
-        _partly(_energy(effort.joules), effort.with_joules, effort, NOT_MEASURED),
+        str(len(runs)),
+        _time(runs),
+        _sum(runs, "processor_seconds", _duration, UNKNOWN),
+        _peak(runs, "peak_memory_mib"),
+        _sum(runs, "energy_joules", _energy, NOT_MEASURED),
     )
 
 
-def _partly(text: str, known: int, effort: Effort, otherwise: str) -> str:
+def _known(runs: list[Run], name: str) -> list[float]:
+    return [value for run in runs if (value := getattr(run, name)) is not None]
+
+
+def _sum(runs: list[Run], name: str, text: Callable[[float], str], otherwise: str) -> str:
     """A sum, and for how many processes it is known if not for all."""
-    if not known:
+    if not (known := _known(runs, name)):
         return otherwise
-    return text if known == effort.runs else f"{text} in {known} of {effort.runs}"
+    of_some = f" in {len(known)} of {len(runs)}" if len(known) < len(runs) else ""
+    return text(sum(known)) + of_some
 
 
-def duration(seconds: float) -> str:
-    """A duration in the largest unit, up to hours, in which it is two or more."""
+def _peak(runs: list[Run], name: str) -> str:
+    """The most memory that one process used."""
+    if not (known := _known(runs, name)):
+        return UNKNOWN
+    mib = max(known)
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def _time(runs: list[Run]) -> str:
+    return _duration(sum(run.seconds for run in runs))
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit, up to hours, in which it is two or more."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _memory(mib: float) -> str:
-    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
 def _energy(joules: float) -> str:
@@ -71,37 +86,34 @@ def machine_rows(records: Records) -> list[tuple[str, ...]]:
     machine.
     """
     rows: list[tuple[str, ...]] = []
-    for (processor, cores, system, device), effort in sorted(
-        records.machines.items(), key=lambda pair: pair[0]
-    ):
+    for (processor, cores, system, device), runs in sorted(records.machines.items()):
         trained_on = f"{device} (model {UNKNOWN})" if device == "cuda" else device
         told = (processor, cores, system, trained_on or "no training")
-        rows.append((*told, str(effort.runs), duration(effort.seconds)))
+        rows.append((*told, str(len(runs)), _time(runs)))
     return rows or [(UNKNOWN,) * 6]
 
 
 def gpu_rows(records: Records) -> list[tuple[str, ...]]:
     """GPU, number of processes, peak memory and energy, per model of GPU; none if none was used."""
-    found: dict[str, Effort] = {}
-    for (*_, device), effort in sorted(records.machines.items(), key=lambda pair: pair[0]):
-        if effort.gpu_runs:
-            found[device] = found.get(device, Effort()).with_all_of(effort)
-    rows: list[tuple[str, ...]] = []
-    for device, effort in found.items():
-        energy = NOT_MEASURED
-        if effort.with_gpu_joules:
-            energy = _energy(effort.gpu_joules)
-            if effort.with_gpu_joules < effort.gpu_runs:
-                energy += f" in {effort.with_gpu_joules} of {effort.gpu_runs}"
-        peak = UNKNOWN if effort.gpu_peak_mib is None else _memory(effort.gpu_peak_mib)
-        rows.append((device, f"{effort.gpu_runs}", peak, energy))
-    return rows
+    found: dict[str, list[Run]] = {}
+    for (*_, device), runs in sorted(records.machines.items()):
+        if on_gpu := [run for run in runs if run.gpu_peak_memory_mib is not None]:
+            found.setdefault(device, []).extend(on_gpu)
+    return [
+        (
+            device,
+            str(len(runs)),
+            _peak(runs, "gpu_peak_memory_mib"),
+            _sum(runs, "gpu_energy_joules", _energy, NOT_MEASURED),
+        )
+        for device, runs in found.items()
+    ]
 
 
 def model_lines(records: Records) -> list[str]:
     """A line for each model that has a manifest: trainings and their time."""
     return [
-        f"{_title(name)}: {counted([effort.found], 'training')}, {duration(effort.seconds)}"
+        f"{_title(name)}: {counted([effort.found], 'training')}, {_time(effort.runs)}"
         for name, effort in records.by_model.items()
         if effort.found
     ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import Study
@@ -23,88 +22,32 @@ Machine = tuple[str, str, str, str]
 PARTS = ("inputs", "outputs", "runs", "made_by")
 
 
-def machine_of(run: Run, device: str) -> Machine:
-    """The machine of a run."""
-    cores = UNKNOWN if run.cores is None else str(run.cores)
-    return (run.processor or UNKNOWN, cores, run.system or UNKNOWN, device)
-
-
-def device_of(made: Manifest) -> str:
-    """The device of a training; empty for another command."""
-    return made.gpu or made.device or UNKNOWN if made.command == "train" else ""
-
-
 @dataclass
 class Effort:
-    """What the runs of one kind used in total.
+    """The work on results of one kind.
 
     Attributes:
         expected: number of results of this kind in the study.
         found: how many of them have a manifest.
-        runs: processes that worked on them.
-        seconds: wall time of all runs.
-        processor_seconds: of the runs that record it, and how many do; the same for `joules`.
-        peak_mib: the most memory that one process used; None if none records it.
-        gpu_runs, gpu_joules, with_gpu_joules, gpu_peak_mib: the same for the runs on a GPU, and for
-            the GPU's own memory and energy.
+        runs: the processes that worked on them.
     """
 
     expected: int = 0
     found: int = 0
-    runs: int = 0
-    seconds: float = 0.0
-    processor_seconds: float = 0.0
-    with_processor_seconds: int = 0
-    joules: float = 0.0
-    with_joules: int = 0
-    peak_mib: float | None = None
-    gpu_runs: int = 0
-    gpu_joules: float = 0.0
-    with_gpu_joules: int = 0
-    gpu_peak_mib: float | None = None
-
-    def add(self, run: Run) -> None:
-        """Add a run."""
-        self.runs += 1
-        self.seconds += run.seconds
-        if run.processor_seconds is not None:
-            self.processor_seconds += run.processor_seconds
-            self.with_processor_seconds += 1
-        if run.energy_joules is not None:
-            self.joules += run.energy_joules
-            self.with_joules += 1
-        if run.peak_memory_mib is not None:
-            self.peak_mib = max(self.peak_mib or 0.0, run.peak_memory_mib)
-        if run.gpu_peak_memory_mib is not None:
-            self.gpu_runs += 1
-            self.gpu_peak_mib = max(self.gpu_peak_mib or 0.0, run.gpu_peak_memory_mib)
-        if run.gpu_energy_joules is not None:
-            self.gpu_joules += run.gpu_energy_joules
-            self.with_gpu_joules += 1
-
-    def with_all_of(self, other: Effort) -> Effort:
-        """The total of both."""
-        both: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            values = (value, getattr(other, name))
-            if name in ("peak_mib", "gpu_peak_mib"):
-                both[name] = max((peak for peak in values if peak is not None), default=None)
-            else:
-                both[name] = sum(values)
-        return Effort(**both)
+    runs: list[Run] = field(default_factory=list)
 
 
 @dataclass
 class Records:
-    """The records in summary, since a large study has thousands of manifests.
+    """The records: of most manifests only the runs, since a large study has thousands.
 
     Attributes:
         prepared: manifests of the preparations, by data set and seed.
         stores, masks: by data set and seed, and by data set, acceleration and seed, as far as they
             exist. The seed is None if one serves all.
-        preparation, training, evaluation: what these steps used.
-        by_model: what training used, by the model's name.
-        machines: what the runs on each machine used.
+        preparation, training, evaluation: the work of these steps.
+        by_model: that of training, by the model's name.
+        machines: the runs on each machine.
         commits: number of results by commit, or by the reason why there is none.
         packages: number of results by version, by package.
         files: all files that were read.
@@ -117,7 +60,7 @@ class Records:
     training: Effort = field(default_factory=Effort)
     evaluation: Effort = field(default_factory=Effort)
     by_model: dict[str, Effort] = field(default_factory=dict)
-    machines: dict[Machine, Effort] = field(default_factory=dict)
+    machines: dict[Machine, list[Run]] = field(default_factory=dict)
     commits: Counter[str] = field(default_factory=Counter)
     packages: dict[str, Counter[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
@@ -148,11 +91,13 @@ class _Reading:
         for setting in study.settings():
             self._setting(setting)
         for run in self._evaluations.values():
-            self.records.evaluation.add(run)
+            self.records.evaluation.runs.append(run)
             self._count_machine(run, "")
 
     def _count_machine(self, run: Run, device: str) -> None:
-        self.records.machines.setdefault(machine_of(run, device), Effort()).add(run)
+        cores = UNKNOWN if run.cores is None else str(run.cores)
+        machine = (run.processor or UNKNOWN, cores, run.system or UNKNOWN, device)
+        self.records.machines.setdefault(machine, []).append(run)
 
     def _place(self, name: str) -> Path | None:
         """A file in the results, if it exists."""
@@ -209,10 +154,10 @@ class _Reading:
             made.require("repeated")
         for effort in efforts:
             effort.found += 1
-            for run in made.runs:
-                effort.add(run)
+            effort.runs += made.runs
+        device = made.gpu or made.device or UNKNOWN if made.command == "train" else ""
         for run in made.runs if efforts else ():
-            self._count_machine(run, device_of(made))
+            self._count_machine(run, device)
         records.commits[made.made_by.commit or made.made_by.commit_problem] += 1
         for package, version in made.made_by.packages.items():
             records.packages.setdefault(package, Counter())[version] += 1

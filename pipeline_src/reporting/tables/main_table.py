@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.evaluation.metrics import MAIN, METRICS
 from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.reporting.display_names import (
     COLUMN_OF_TRAINING,
@@ -187,25 +187,14 @@ def gap_table(table: pd.DataFrame) -> pd.DataFrame:
     Columns `gap_psnr_db` and `gap_ssim` are the teacher's mean minus the model's, so that a
     negative gap means that the model is above the teacher.
     """
-    rows = []
-    for (dataset, acceleration), cells in table.groupby(["dataset", "acceleration"], sort=False):
-        of_teacher = cells[(cells["model"] == "teacher") & (cells["training"] == "standard")]
-        if of_teacher.empty:
-            continue
-        teacher = of_teacher.iloc[0]
-        for _, row in cells[cells["training"] != "none"].iterrows():
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "acceleration": acceleration,
-                    "model": row["model"],
-                    "training": row["training"],
-                    "gap_psnr_db": teacher["psnr_db"] - row["psnr_db"],
-                    "gap_ssim": teacher["ssim"] - row["ssim"],
-                }
-            )
-    columns = [*KEYS, "gap_psnr_db", "gap_ssim"]
-    return pd.DataFrame(rows, columns=columns)
+    setting = ["dataset", "acceleration"]
+    of_teacher = table[(table["model"] == "teacher") & (table["training"] == "standard")]
+    gaps = table[table["training"] != "none"].merge(
+        of_teacher[[*setting, *MAIN]], on=setting, suffixes=("", "_teacher")
+    )
+    for metric in MAIN:
+        gaps[f"gap_{metric}"] = gaps[f"{metric}_teacher"] - gaps[metric]
+    return gaps[[*KEYS, *(f"gap_{metric}" for metric in MAIN)]]
 
 
 def gap_layout(gaps: pd.DataFrame, labels: Labels) -> pd.DataFrame:

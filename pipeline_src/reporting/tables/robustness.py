@@ -38,8 +38,6 @@ WORDS = {"better": "more robust", "worse": "less robust"}
 COLUMNS = ["dataset", "dataset_title", "acceleration", "shift", "shift_title", "kind", "sampled"]
 COLUMNS += ["model", "training", "title", "against", "metric", "value", "unshifted", "loss"]
 COLUMNS += [name for name in FOUND if name != "effect"]
-#: Of a loss, of which nothing is asked but how large it is.
-OF_LOSS = ("low", "high", "patients", "seeds", "scope")
 Losses = dict[Model, pd.DataFrame]
 
 
@@ -136,8 +134,7 @@ def _of_setting(
             }
             if model in found:
                 mean = estimate_mean(found[model], seed=RESAMPLING_SEED)
-                row["loss"] = mean.effect
-                row |= {key: getattr(mean, key) for key in OF_LOSS}
+                row |= mean | {"loss": mean["effect"]}
             told.append(facts | row)
     yield from _recipes(losses, told, metric, labels)
     yield from told

@@ -1,4 +1,4 @@
-"""Writes all tables of a study from its metrics alone."""
+"""Writes all tables of a study from its metrics alone, and every number behind them."""
 
 from __future__ import annotations
 
@@ -9,56 +9,35 @@ import pandas as pd
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.metrics import MAIN, MORE
-from pipeline_src.evaluation.metrics_files import read_metrics
+from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
+from pipeline_src.evaluation.metrics_files import KEYS, SOURCE, read_metrics
 from pipeline_src.reporting.display_names import TABLES
-from pipeline_src.reporting.tables.ablations import ablation_layout, ablation_notes, ablation_table
-from pipeline_src.reporting.tables.answers import answer_layout, answer_notes, answer_table
-from pipeline_src.reporting.tables.cost import cost_table
-from pipeline_src.reporting.tables.differences import (
-    TESTED,
-    TESTED_MORE,
-    difference_layout,
-    difference_notes,
-    difference_table,
+from pipeline_src.reporting.tables import (
+    ablations,
+    answers,
+    differences,
+    main_table,
+    missing,
+    paper,
+    robustness,
 )
-from pipeline_src.reporting.tables.error_bounds import error_bounds_table
 from pipeline_src.reporting.tables.formats import write_table
 from pipeline_src.reporting.tables.labels import Labels
-from pipeline_src.reporting.tables.main_table import (
-    gap_layout,
-    gap_table,
-    main_table,
-    metric_layout,
-    metric_notes,
-    paper_layout,
-    table_notes,
+from pipeline_src.reporting.tables.measurements import (
+    cost_table,
+    error_bounds_table,
+    runtimes_table,
 )
-from pipeline_src.reporting.tables.missing import (
-    claim_gap_notes,
-    comparison_notes,
-    gap_notes,
-    measured_notes,
-    value_notes,
-)
-from pipeline_src.reporting.tables.numbers import write_numbers
-from pipeline_src.reporting.tables.paper import (
-    cell_layout,
-    cell_table,
-    claim_layout,
-    claim_notes,
-    claim_table,
-    read_paper,
-)
-from pipeline_src.reporting.tables.robustness import robustness_tables
-from pipeline_src.reporting.tables.runtimes import runtimes_table
+from pipeline_src.tabular import write_long
 
+#: Columns that, together with `metric`, identify a number.
+IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
 Table = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 #: The tables of measurements, of their files, the study's metrics and its names.
 MEASURED_TABLES: dict[str, Callable[[Sequence[Path], pd.DataFrame, Labels], Table]] = {
     "cost": lambda files, _volumes, _labels: cost_table(only(files, "cost")),
     "runtimes": lambda files, _volumes, _labels: runtimes_table(only(files, "runtimes")),
-    "robustness": robustness_tables,
+    "robustness": robustness.robustness_tables,
     "error_bounds": lambda files, _volumes, labels: error_bounds_table(files, labels),
 }
 
@@ -66,7 +45,7 @@ MEASURED_TABLES: dict[str, Callable[[Sequence[Path], pd.DataFrame, Labels], Tabl
 def write_study_tables(
     metrics: Sequence[Path],
     study: Study | None,
-    paper: Path,
+    published: Path,
     folder: Path,
     measurements: Mapping[str, Sequence[Path]] | None = None,
 ) -> list[Path]:
@@ -82,7 +61,7 @@ def write_study_tables(
     """
     volumes = read_metrics(metrics)
     labels = Labels.of_metrics(volumes) if study is None else Labels.of_study(study)
-    tables = study_tables(volumes, labels, read_paper(paper))
+    tables = study_tables(volumes, labels, paper.read_paper(published))
     for name in study.ablations if study is not None else ():
         assert study is not None
         tables[f"ablation_{name}"] = _ablation(volumes, study, labels, name)
@@ -97,54 +76,91 @@ def write_study_tables(
     return [*written, numbers]
 
 
-def study_tables(volumes: pd.DataFrame, labels: Labels, paper: pd.DataFrame) -> dict[str, Table]:
+def study_tables(
+    volumes: pd.DataFrame, labels: Labels, published: pd.DataFrame
+) -> dict[str, Table]:
     """Each of the `TABLES`: tidy, in its layout, and the notes below it."""
-    main = main_table(volumes, labels)
+    main = main_table.main_table(volumes, labels)
     own = volumes[volumes["variant"] == ""]
-    lacking = measured_notes(own, labels)
-    notes = table_notes(main, labels)
-    compared = difference_table(volumes, labels, (*TESTED, *TESTED_MORE))
-    differences, more = (
-        compared[compared["metric"].isin(metrics)].reset_index(drop=True)
-        for metrics in (TESTED, TESTED_MORE)
+    lacking = missing.measured_notes(own, labels)
+    notes = main_table.table_notes(main, labels)
+    compared = differences.difference_table(
+        volumes, labels, (*differences.TESTED, *differences.TESTED_MORE)
     )
-    answers = answer_table(differences, labels)
-    claims = claim_table(main, differences, labels, paper)
-    gaps, cells = gap_table(main), cell_table(main, labels, paper)
+    tested, more = (
+        compared[compared["metric"].isin(metrics)].reset_index(drop=True)
+        for metrics in (differences.TESTED, differences.TESTED_MORE)
+    )
+    said = answers.answer_table(tested, labels)
+    claims = paper.claim_table(main, tested, labels, published)
+    gaps, cells = main_table.gap_table(main), paper.cell_table(main, labels, published)
     made: dict[str, Table] = {
         "main": (
             main,
-            paper_layout(main, labels),
-            [*notes, *lacking, *value_notes(own, labels, MAIN)],
+            main_table.paper_layout(main, labels),
+            [*notes, *lacking, *missing.value_notes(own, labels, MAIN)],
         ),
         "answers": (
-            answers,
-            answer_layout(answers, labels),
-            [*answer_notes(answers, labels), *claim_gap_notes(main, labels)],
+            said,
+            answers.answer_layout(said, labels),
+            [*answers.answer_notes(said, labels), *missing.claim_gap_notes(main, labels)],
         ),
         "claims": (
             claims,
-            claim_layout(claims, labels),
-            [*claim_notes(labels), *claim_gap_notes(main, labels)],
+            paper.claim_layout(claims, labels),
+            [*paper.claim_notes(labels), *missing.claim_gap_notes(main, labels)],
         ),
         "differences": (
-            differences,
-            difference_layout(differences, labels),
+            tested,
+            differences.difference_layout(tested, labels),
             [
-                *difference_notes(differences),
-                *comparison_notes(differences, labels),
-                *claim_gap_notes(main, labels),
+                *differences.difference_notes(tested),
+                *missing.comparison_notes(tested, labels),
+                *missing.claim_gap_notes(main, labels),
             ],
         ),
-        "differences_more": (more, difference_layout(more, labels), difference_notes(more)),
-        "gap": (gaps, gap_layout(gaps, labels), [*GAP_NOTES, *gap_notes(main, labels)]),
-        "paper": (cells, cell_layout(cells, labels), PAPER_NOTES),
+        "differences_more": (
+            more,
+            differences.difference_layout(more, labels),
+            differences.difference_notes(more),
+        ),
+        "gap": (
+            gaps,
+            main_table.gap_layout(gaps, labels),
+            [*GAP_NOTES, *missing.gap_notes(main, labels)],
+        ),
+        "paper": (cells, paper.cell_layout(cells, labels), PAPER_NOTES),
     }
     for metric in MORE:
-        layout = metric_layout(main, labels, metric)
-        gone = [*lacking, *value_notes(own, labels, (metric,))]
-        made[metric] = (main, layout, [*metric_notes(metric), *notes, *gone])
+        layout = main_table.metric_layout(main, labels, metric)
+        gone = [*lacking, *missing.value_notes(own, labels, (metric,))]
+        made[metric] = (main, layout, [*main_table.metric_notes(metric), *notes, *gone])
     return {name: made[name] for name in TABLES}
+
+
+def write_numbers(volumes: pd.DataFrame, output: Path) -> None:
+    """Write every number of ``volumes``, as `read_metrics` returns them, in long form: the columns
+    of `IDENTITY` and `SOURCE`, then `metric`, `value`. Every id and value can be read back exactly.
+
+    One row per volume and metric, sorted by the columns in their order, `4x` before `10x`, metrics
+    as in `METRICS`. `seed` is an integer, empty for zero filling; `variant`, `frame` and `data` are
+    empty if there is none, `sampled` if it is not known. PSNR is in dB, the others have no unit.
+    Values are not rounded; an empty one is a metric that a volume does not have.
+
+    Raises:
+        InputError: a number appears twice.
+    """
+    if (twice := volumes.duplicated(IDENTITY)).any():
+        row = volumes.loc[twice, IDENTITY].astype({"seed": "Int64"}).iloc[0]
+        where = ", ".join(str(value) for value in row if not pd.isna(value) and value != "")
+        raise InputError(f"metrics: a volume is there twice ({where}); give each volumes.csv once")
+    ordered = volumes.sort_values(IDENTITY, key=_sortable, na_position="first")
+    rows = ordered[[*IDENTITY, *SOURCE, *METRICS]].astype({"seed": "Int64"})
+    write_long(output, rows, list(METRICS), "metric")
+
+
+def _sortable(column: pd.Series) -> pd.Series:
+    return column.str.zfill(9) if column.name == "acceleration" else column
 
 
 def only(files: Sequence[Path], name: str) -> Path:
@@ -159,15 +175,15 @@ def only(files: Sequence[Path], name: str) -> Path:
 
 
 def _ablation(volumes: pd.DataFrame, study: Study, labels: Labels, name: str) -> Table:
-    table = ablation_table(volumes, study, name)
+    table = ablations.ablation_table(volumes, study, name)
     own = volumes["variant"].map(lambda variant: variant.split(".")[0] in ("", name))
     notes = [
-        *table_notes(table, labels),
-        *ablation_notes(table, study, name),
-        *measured_notes(volumes[own], labels),
-        *value_notes(volumes[own], labels, MAIN),
+        *main_table.table_notes(table, labels),
+        *ablations.ablation_notes(table, study, name),
+        *missing.measured_notes(volumes[own], labels),
+        *missing.value_notes(volumes[own], labels, MAIN),
     ]
-    return table, ablation_layout(table, study, name), notes
+    return table, ablations.ablation_layout(table, study, name), notes
 
 
 GAP_NOTES = [

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_src.config import Method, Network, Networks, available_methods, check_study
-from pipeline_src.config.distillation import StudentFriendly
+from pipeline_src.config import check_study
+from pipeline_src.config.distillation import Method, StudentFriendly, available_methods
+from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
 from pipeline_src.models.dccnn import DCCNN

@@ -20,8 +20,8 @@ from pipeline_src.data.store import read_store, write_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import reconstruct
 from pipeline_src.inference.error_bound import ErrorBound, foreground, read_error_bound
-from pipeline_src.reporting.tables.error_bounds import error_bounds_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
+from pipeline_src.reporting.tables.measurements import error_bounds_table
 from pipeline_src.sampling.data_fidelity import data_fidelity
 
 Output = pytest.CaptureFixture[str]

@@ -22,7 +22,7 @@ from pipeline_src.inference.runtime_cost import refuse_missing_packages
 from pipeline_src.inference.runtimes import RUNTIMES
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.reporting.display_names import RUNTIME_TITLES
-from pipeline_src.reporting.tables.runtimes import NUMBERS, runtimes_table
+from pipeline_src.reporting.tables.measurements import RUNTIME_NUMBERS, runtimes_table
 
 Output = pytest.CaptureFixture[str]
 HERE = [name for name in RUNTIME_PACKAGES if is_installed(name)]
@@ -105,7 +105,7 @@ def test_a_damaged_measurement_is_refused(
 ) -> None:
     path = tmp_path / "runtimes.csv"
     table = pd.DataFrame(
-        {column: [1.0, 1.0] for column in NUMBERS}
+        {column: [1.0, 1.0] for column in RUNTIME_NUMBERS}
         | {"runtime": ["torch", "compiled"], "model": "student", "architecture": "D3C2"}
         | {"measured_on_processor": "some"}
     )

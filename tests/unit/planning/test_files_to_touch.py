@@ -88,7 +88,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from pipeline_src.config import check_study
-from pipeline_src.evaluation.metric_tables import slice_metrics
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.metrics_files import NUMBERS
 from pipeline_src.models.multiply_adds import parameters
 from pipeline_src.operations.extensions import check_extensions
@@ -111,7 +111,7 @@ print(json.dumps({
     "text": " ".join(methods_paragraphs(study)),
     "trained by": [p.name for p in training_code(training_plan(study, "std_kd_outputs", 0))],
     "prepared by": [p.name for p in prepare_step(study, "heads").code],
-    "mae": slice_metrics(images[0], images[0] * 0.5, 1.0)["mae"],
+    "mae": METRICS["mae"].of_slice(images[0], images[0] * 0.5, 1.0),
     "metric": [TABLES[-1], TABLE_TITLES["mae"], value_text(0.5, "mae"), TESTED_MORE[-1]],
     "read": "mae" in NUMBERS,
 }))

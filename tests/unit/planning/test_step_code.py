@@ -104,7 +104,7 @@ def steps_of(module: str) -> set[str]:
         ("inference/calibration.py", {"calibrate", "reconstruct", "runtimes"}),
         ("inference/error_bound.py", {"calibrate", "reconstruct", "runtimes", "tables"}),
         ("reporting/figures/panel.py", {f for f in FIGURES if f.startswith("figure panel")}),
-        ("reporting/figures/schematic.py", {"figure networks", "figure recipes"}),
+        ("reporting/figures/schematic.py", {"figure dag", "figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
         ("reporting/reviewers/reviewers.html.j2", {"report"}),
         # The page allows this script by its digest.

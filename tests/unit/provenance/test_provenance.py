@@ -32,8 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @needs_git
 def test_a_commit_is_told_and_there_is_no_problem(checkout: Path) -> None:
     [commit] = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout).split()
-    assert provenance.git_commit() == commit.decode()
-    assert provenance.commit_problem() == ""
+    assert provenance.commit_and_problem() == (commit.decode(), "")
     assert "commit_problem" not in provenance.record()
     (checkout / "file").write_text("second")
     assert provenance.record()["commit"] == f"{commit.decode()}-dirty"
@@ -70,8 +69,9 @@ def test_outside_git(checkout: Path) -> None:
 def test_a_checkout_without_a_commit_is_told(checkout: Path) -> None:
     shutil.rmtree(checkout / ".git")
     subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
-    assert provenance.git_commit() is None
-    assert provenance.commit_problem() not in ("", "outside git")
+    commit, problem = provenance.commit_and_problem()
+    assert commit is None
+    assert problem not in ("", "outside git")
 
 
 def test_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

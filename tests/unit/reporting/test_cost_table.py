@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.tables.cost import cost_table
+from pipeline_src.reporting.tables.measurements import cost_table
 
 # Made up, and round, so that the layout can be told by hand.
 MEASURED = {

@@ -22,10 +22,10 @@ from pipeline_src.reporting.figures.forest import (
     VERDICTS,
     draw,
     from_files,
-    limits,
     number,
     p_value,
 )
+from pipeline_src.reporting.figures.intervals import limits
 from pipeline_src.reporting.tables import differences as tested
 
 MINUS = "\N{MINUS SIGN}"
@@ -233,7 +233,7 @@ def test_file_that_is_no_table_of_differences_is_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"short\.csv: holds no diff.*: low, reason"):
         from_files([tmp_path / "short.csv"], "", "psnr_db")
     table.assign(verdict="splendid").to_csv(tmp_path / "odd.csv", index=False)
-    with pytest.raises(InputError, match="unknown verdict: splendid"):
+    with pytest.raises(InputError, match="unknown verdict: 'splendid'"):
         from_files([tmp_path / "odd.csv"], "", "psnr_db")
 
 

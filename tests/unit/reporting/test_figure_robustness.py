@@ -97,7 +97,7 @@ def test_the_legend_tells_models_and_verdicts_by_shape(table: pd.DataFrame) -> N
         f"difference: {verdict}" for verdict in VERDICTS if verdict in set(table["verdict"])
     ]
     assert len(set(looks)) == len(said) > 4
-    assert len({look for look, _ in [(m, f) for m, *f in VERDICTS.values()]}) == len(VERDICTS)
+    assert len({look.marker for look in VERDICTS.values()}) == len(VERDICTS)
 
 
 def test_heading_tells_patients_seeds_and_what_is_compared(table: pd.DataFrame) -> None:
@@ -122,8 +122,8 @@ def test_other_tables_and_settings_are_refused(table: pd.DataFrame, tmp_path: Pa
     with pytest.raises(InputError, match="no differences in psnr_db of heart 5x"):
         from_files([path], "", "psnr_db", ("heart", "5x"))
     for column, value, said in (
-        ("kind", "magic", "'magic' is not a kind of shift"),
-        ("verdict", "great", "'great' is not a verdict"),
+        ("kind", "magic", "unknown kind: 'magic'"),
+        ("verdict", "great", "unknown verdict: 'great'"),
     ):
         table.assign(**{column: value}).to_csv(path, index=False)
         with pytest.raises(InputError, match=said):

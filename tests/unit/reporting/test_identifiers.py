@@ -25,9 +25,8 @@ from pipeline_src.reporting.figures.boxplot import patient_means
 from pipeline_src.reporting.tables.differences import difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import aggregate, main_table
-from pipeline_src.reporting.tables.numbers import IDENTITY
 from pipeline_src.reporting.tables.paper import read_paper
-from pipeline_src.reporting.tables.study_tables import study_tables, write_study_tables
+from pipeline_src.reporting.tables.study_tables import IDENTITY, study_tables, write_study_tables
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 from pipeline_src.tabular import read_rows
 

@@ -12,7 +12,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import main_table, table_notes
-from pipeline_src.reporting.tables.numbers import write_numbers
+from pipeline_src.reporting.tables.study_tables import write_numbers
 from pipeline_src.tabular import read_rows, write_rows
 
 STORE, OTHER = "0123456789ab", "123456789012"

@@ -11,7 +11,7 @@ from reporting_helpers import VOLUMES, value
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics_files import METRICS, read_metrics
-from pipeline_src.reporting.tables.numbers import write_numbers
+from pipeline_src.reporting.tables.study_tables import write_numbers
 
 LABELS = ["dataset", "acceleration", "model", "training", "variant", "seed"]
 KEYS = [*LABELS, "part", "patient", "frame", "metric"]
