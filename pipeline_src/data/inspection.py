@@ -97,7 +97,7 @@ def choose_volumes(dataset: Dataset, data_root: Path) -> Chosen:
     ]
     refuse_absent([path for volume in used for path in volume.names])
     for volume in used:
-        check_shape(volume.shape(), dataset.preparation, volume.label)
+        check_shape(volume.header().shape, dataset.preparation, volume.label)
     refuse_mixed_orientations(used)
     refuse_mixed_axes(used)
     return Chosen(volumes, parts, used)
