@@ -6,7 +6,6 @@ a hundred in a step of a teacher in bf16; here it is two for all of them.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -43,12 +42,7 @@ class Casts:
             ):
                 convolution.cast = pair
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for convolutions in self._formats.values():
             for convolution in convolutions:
                 convolution.cast = None
