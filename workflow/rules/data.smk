@@ -1,7 +1,7 @@
 rule prepare:
     input:
         volumes=volumes_of,
-        outdated=outdated(prepare_of),
+        outdated=outdated(results.store),
     output:
         STORE,
     log:
@@ -18,7 +18,7 @@ rule prepare:
         ),
     params:
         config=CONFIG,
-        settings=settings(prepare_of),
+        settings=settings(results.store),
         repeat=repeat_options,
     message:
         f"Preparing {{wildcards.dataset}}{SAID_OF['store']}"

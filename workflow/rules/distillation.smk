@@ -4,7 +4,7 @@ use rule train as distil with:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        outdated=outdated(train_of),
+        outdated=outdated(results.training),
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",

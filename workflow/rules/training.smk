@@ -5,7 +5,7 @@ rule train:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        outdated=outdated(train_of),
+        outdated=outdated(results.training),
     output:
         weights=f"{MODEL}/weights.safetensors",
         manifest=f"{MODEL}/manifest.json",
@@ -25,7 +25,7 @@ rule train:
         runtime=training_minutes,
     params:
         config=CONFIG,
-        settings=settings(train_of),
+        settings=settings(results.training),
         folder=subpath(output.weights, parent=True),
         start=start_options,
     message:
