@@ -23,95 +23,6 @@ from pipeline_src.errors import InputError
 WIDTHS = (16, 32, 64)
 
 
-class GpuKernels(Convolver):
-    """The kernels for cascades with a given number of features, on the current GPU.
-
-    Every sum has one fixed order: on the same kind of GPU, two runs give the same bits.
-
-    Args:
-        features: channels between the first and the last convolution, 64 at most; the kernels
-            compute 16, 32 or 64.
-        precision: `fp32`; `tf32`, in which features are multiplied with ten bits; or `bf16`, in
-            which features are kept and multiplied. Weights, images and all sums are in single
-            precision.
-
-    Raises:
-        CompilationError: the kernels cannot be built or run here.
-    """
-
-    device = "cuda"
-
-    def __init__(self, features: int, precision: str = "fp32") -> None:
-        if features > WIDTHS[-1]:
-            raise CompilationError(
-                f"they compute {WIDTHS[-1]} features at most, and there are {features}"
-            )
-        self.features = next(width for width in WIDTHS if width >= features)
-        self.chosen = Chosen(_code(), self.features, *PRECISIONS[precision])
-        self.kind = f"triton {version_of_triton()}, {precision}"
-
-    @property
-    def _function(self) -> type[Function]:
-        return _Convolutions
-
-
-def version_of_triton() -> str:
-    """The version of the compiler, on which the last bits may depend."""
-    return metadata.version("triton")
-
-
-@cache
-def _code() -> ModuleType:
-    """The module of the kernels, whose compiled form Triton keeps in this user's cache folder.
-
-    Raises:
-        CompilationError: Triton is not installed, or the folder is not this user's own.
-    """
-    try:
-        # Compiled kernels are code: only files that no other user can have written are loaded.
-        os.environ.setdefault("TRITON_CACHE_DIR", str(private_cache() / "triton"))
-    except (InputError, OSError, RuntimeError) as error:
-        raise CompilationError(str(error)) from error
-    try:
-        from pipeline_src.acceleration import gpu_kernels
-    except ImportError as error:
-        raise CompilationError(f"Triton is not installed ({error})") from error
-    return gpu_kernels
-
-
-@cache
-def why_not_here(features: int, precision: str) -> str:
-    """Why the kernels for a number of features and a precision cannot be used on the current GPU;
-    empty if they can.
-
-    They are tried on two small slices, which compiles them when that was not done before.
-    """
-    try:
-        kernels = GpuKernels(features, precision)
-    except CompilationError as error:
-        return str(error)
-    if not torch.cuda.is_available():
-        return "there is no CUDA device"
-    if precision != "fp32" and torch.cuda.get_device_capability() < (8, 0):
-        return f"for {precision} they need a GPU of compute capability 8.0 at least"
-    image = torch.ones(2, 1, 8, 8, device=kernels.device)
-    channels = (1, features, features, 1)
-    layers = [
-        (image.new_zeros(after, before, 3, 3).requires_grad_(), image.new_zeros(after))
-        for before, after in pairwise(channels)
-    ]
-    try:
-        with torch.enable_grad():
-            out, _ = kernels.convolve(image, layers)
-            torch.autograd.grad(out.sum(), [weight for weight, _ in layers])
-        torch.cuda.synchronize()
-    # Triton raises errors of many kinds: no compiler for its launchers, too little shared memory.
-    except Exception as error:
-        lines = str(error).splitlines() or [""]
-        return f"Triton cannot build or run them ({type(error).__name__}: {lines[0]})"
-    return ""
-
-
 class _Convolutions(Function):
     @staticmethod
     def forward(
@@ -181,6 +92,92 @@ class _Convolutions(Function):
             # The weights are in this order too, which their strides tell.
             found += [of_weight.as_strided(weight.shape, weight.stride()), of_bias]
         return (None, None, None, of_image, *found, *[None] * (2 * (count - reached)))
+
+
+class GpuKernels(Convolver):
+    """The kernels for cascades with a given number of features, on the current GPU.
+
+    Every sum has one fixed order: on the same kind of GPU, two runs give the same bits.
+
+    Args:
+        features: channels between the first and the last convolution, 64 at most; the kernels
+            compute 16, 32 or 64.
+        precision: `fp32`; `tf32`, in which features are multiplied with ten bits; or `bf16`, in
+            which features are kept and multiplied. Weights, images and all sums are in single
+            precision.
+
+    Raises:
+        CompilationError: the kernels cannot be built or run here.
+    """
+
+    function = _Convolutions
+    device = "cuda"
+
+    def __init__(self, features: int, precision: str = "fp32") -> None:
+        if features > WIDTHS[-1]:
+            raise CompilationError(
+                f"they compute {WIDTHS[-1]} features at most, and there are {features}"
+            )
+        self.features = next(width for width in WIDTHS if width >= features)
+        self.chosen = Chosen(_code(), self.features, *PRECISIONS[precision])
+        self.kind = f"triton {version_of_triton()}, {precision}"
+
+
+def version_of_triton() -> str:
+    """The version of the compiler, on which the last bits may depend."""
+    return metadata.version("triton")
+
+
+@cache
+def _code() -> ModuleType:
+    """The module of the kernels, whose compiled form Triton keeps in this user's cache folder.
+
+    Raises:
+        CompilationError: Triton is not installed, or the folder is not this user's own.
+    """
+    try:
+        # Compiled kernels are code: only files that no other user can have written are loaded.
+        os.environ.setdefault("TRITON_CACHE_DIR", str(private_cache() / "triton"))
+    except (InputError, OSError, RuntimeError) as error:
+        raise CompilationError(str(error)) from error
+    try:
+        from pipeline_src.acceleration import gpu_kernels
+    except ImportError as error:
+        raise CompilationError(f"Triton is not installed ({error})") from error
+    return gpu_kernels
+
+
+@cache
+def why_not_here(features: int, precision: str) -> str:
+    """Why the kernels for a number of features and a precision cannot be used on the current GPU;
+    empty if they can.
+
+    They are tried on two small slices, which compiles them when that was not done before.
+    """
+    try:
+        kernels = GpuKernels(features, precision)
+    except CompilationError as error:
+        return str(error)
+    if not torch.cuda.is_available():
+        return "there is no CUDA device"
+    if precision != "fp32" and torch.cuda.get_device_capability() < (8, 0):
+        return f"for {precision} they need a GPU of compute capability 8.0 at least"
+    image = torch.ones(2, 1, 8, 8, device=kernels.device)
+    channels = (1, features, features, 1)
+    layers = [
+        (image.new_zeros(after, before, 3, 3).requires_grad_(), image.new_zeros(after))
+        for before, after in pairwise(channels)
+    ]
+    try:
+        with torch.enable_grad():
+            out, _ = kernels.convolve(image, layers)
+            torch.autograd.grad(out.sum(), [weight for weight, _ in layers])
+        torch.cuda.synchronize()
+    # Triton raises errors of many kinds: no compiler for its launchers, too little shared memory.
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        return f"Triton cannot build or run them ({type(error).__name__}: {lines[0]})"
+    return ""
 
 
 def _sizes(weight: Tensor) -> tuple[int, int]:
