@@ -35,7 +35,7 @@ class Trial:
     activations: int
 
 
-class _Counted(nn.Module):
+class Counted(nn.Module):
     """Replaces data fidelity: changes nothing and counts its calls."""
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class _Counted(nn.Module):
         self.calls = 0
 
     def forward(self, image: Tensor, _zero_filled: Tensor) -> Tensor:
+        """Image `(batch, 1, rows, columns)` and zero-filled one of its shape to the same shape."""
         self.calls += 1
         return image
 
@@ -61,7 +62,7 @@ def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
     # Imported late: trainings only need `feature_shapes`.
     from torch.utils.flop_counter import FlopCounterMode
 
-    made, fidelity, layers = _without_numbers(network), _Counted(), 0
+    made, fidelity, layers = _without_numbers(network), Counted(), 0
 
     def add(_layer: nn.Module, _given: object, out: Tensor) -> None:
         nonlocal layers
@@ -87,7 +88,7 @@ def feature_shapes(
     made = _without_numbers(network)
     features: Features
     with torch.no_grad(), tapped(made, taps) as features:
-        made(torch.empty(1, 1, SIDE, SIDE, device="meta"), _Counted())
+        made(torch.empty(1, 1, SIDE, SIDE, device="meta"), Counted())
     return {tap: tuple(features[tap].shape[1:]) for tap in taps}
 
 
