@@ -27,11 +27,11 @@ class Casts:
     def __init__(self, module: nn.Module) -> None:
         self._formats: dict[torch.dtype, list[Convolution]] = {}
         for cascade in module.modules():
-            if isinstance(cascade, Cascade) and cascade.fast.arithmetic is not None:
+            if isinstance(cascade, Cascade) and cascade.arithmetic is not None:
                 for convolution in cascade.convolutions:
                     assert isinstance(convolution, Convolution)
-                    if convolution.weight.dtype != cascade.fast.arithmetic:
-                        self._formats.setdefault(cascade.fast.arithmetic, []).append(convolution)
+                    if convolution.weight.dtype != cascade.arithmetic:
+                        self._formats.setdefault(cascade.arithmetic, []).append(convolution)
 
     def __enter__(self) -> None:
         for arithmetic, convolutions in self._formats.items():
