@@ -107,7 +107,7 @@ def measured(
     patient, with a 95 % interval.
     """
     images, rows = prepared.part(part)
-    zero_filled, peaks = zero_filled_of(exported.network(), images), prepared.volume_maxima(part)
+    zero_filled, peaks = zero_filled_of(load(exported.folder), images), prepared.volume_maxima(part)
     one = zero_filled[len(zero_filled) // 2][None]
     times = {}
     for count in dict.fromkeys((1, threads)):
@@ -120,7 +120,7 @@ def measured(
     for name in runtimes:
         row: dict[str, Any] = {
             "runtime": name,
-            "file_bytes": RUNTIMES[name].file(exported).stat().st_size,
+            "file_bytes": exported.file(RUNTIMES[name].file).stat().st_size,
             "measured_on_processor": machine()["processor"],
             "repeats": repeats,
             **time_columns("_one_thread", times[1], name),
@@ -161,7 +161,7 @@ def _volumes(
 
 
 def _memory_mib(name: str, exported: Exported, one: NDArray[np.float32]) -> float | None:
-    RUNTIMES[name].file(exported)  # made beforehand, which takes memory too
+    exported.file(RUNTIMES[name].file)  # made beforehand, which takes memory too
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as fresh:
         return fresh.submit(grown_mib, name, exported.folder, one).result()
@@ -172,12 +172,12 @@ def grown_mib(name: str, folder: Path, one: NDArray[np.float32]) -> float | None
     takes, in MiB, its libraries not counted; to be called in a fresh process. None where the system
     does not tell.
     """
-    exported = Exported(folder, lambda: one)  # its variants are there
+    runtime = RUNTIMES[name]
     for package in RUNTIME_PACKAGES.get(name, ()):
         import_module(package)
     try:
         before = status_kib("VmRSS")
-        RUNTIMES[name].start(exported, 1)(one)
+        runtime.start(folder / runtime.file, 1)(one)
         return max(0, status_kib("VmHWM") - before) / 1024
     except OSError:
         return None
