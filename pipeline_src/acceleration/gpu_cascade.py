@@ -37,10 +37,10 @@ class _Convolutions(Function):
         weights = [weight.contiguous(memory_format=dense) for weight in flat[::2]]
         biases, image = flat[1::2], image.contiguous()
         run = CascadeRun(kernels.chosen, image.shape)
-        features = [run.first(image, weights[0], biases[0])]
+        features = [run.expand(image, weights[0], biases[0])]
         for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
-            features.append(run.middle(features[-1], weight, bias))
-        out = run.last(features[-1], weights[-1], biases[-1])
+            features.append(run.mix(features[-1], weight, bias))
+        out = run.gather(features[-1], weights[-1], biases[-1])
         if wanted:
             ctx.kernels, ctx.middle = kernels, middle
             ctx.set_materialize_grads(False)
@@ -78,13 +78,13 @@ class _Convolutions(Function):
         else:
             of_out, layer = of_out.contiguous(), count - 2
             run.of_thin_weights(of_out, features[layer], weights[-1], places[-1], last=True)
-            gradient = run.before_last(of_out, weights[-1], features[layer], added.get(layer))
+            gradient = run.expand(of_out, weights[-1], gate=features[layer], added=added.get(layer))
         for number in range(layer, 0, -1):
             before = features[number - 1]
             run.of_middle_weights(before, gradient, places[number])
-            gradient = run.before_middle(gradient, weights[number], before, added.get(number - 1))
+            gradient = run.mix(gradient, weights[number], gate=before, added=added.get(number - 1))
         run.of_thin_weights(image, gradient, weights[0], places[0], last=False)
-        of_image = run.before_first(gradient, weights[0]) if ctx.needs_input_grad[3] else None
+        of_image = run.gather(gradient, weights[0]) if ctx.needs_input_grad[3] else None
         sums, found = run.sum_of(shares).split(parts), []
         for weight, of_weight, of_bias in zip(
             weights[:reached], sums[::2], sums[1::2], strict=True
