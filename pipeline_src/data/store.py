@@ -15,13 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.data.hdf5_files import (
-    MappedArray,
-    ReservedFile,
-    lies_in_one_piece,
-    own_dataset,
-    reading_hdf5,
-)
+from pipeline_src.data.hdf5_files import MappedArray, ReservedFile, own_dataset, reading_hdf5
 from pipeline_src.errors import InputError
 from pipeline_src.files import MOST_HELD, atomic_path
 
@@ -187,8 +181,9 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
             if whose.setdefault(row["volume"], of_volume) != of_volume:
                 raise ValueError(f"volume {row['volume']!r} is of two patients, frames or parts")
         taken = [parts is None or row["part"] in parts for row in rows]
-        mapped = None
-        if 4 * sum(taken) * math.prod(images.shape[1:]) > MOST_HELD and lies_in_one_piece(images):
+        mapped, size = None, 4 * sum(taken) * math.prod(images.shape[1:])
+        # Only what lies in the file as it lies in memory can be mapped.
+        if size > MOST_HELD and images.id.get_offset() is not None:
             mapped = MappedArray(path, file, images)
             held = mapped.values
         else:
