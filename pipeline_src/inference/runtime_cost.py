@@ -22,7 +22,6 @@ from pipeline_src.config.runtimes import RUNTIME_PACKAGES, refuse_missing_packag
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metric_tables import measure
-from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import write_bundle
@@ -30,7 +29,7 @@ from pipeline_src.inference.dccnn import load
 from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled_of
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained, refuse_other_store
-from pipeline_src.provenance.environment import machine
+from pipeline_src.provenance.environment import machine, status_kib
 from pipeline_src.tabular import write_rows
 
 #: Metrics that are compared, over the volumes of a part.

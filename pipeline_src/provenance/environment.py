@@ -77,3 +77,15 @@ def record() -> dict[str, Any]:
     if commit is None:
         problem["commit_problem"] = commit_problem()
     return {"commit": commit, **problem, "packages": package_versions(), "machine": machine()}
+
+
+def status_kib(field: str) -> int:
+    """A field of Linux's status file of this process, such as `VmRSS`, in KiB.
+
+    Raises:
+        OSError: the system does not tell it.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise OSError(field)
