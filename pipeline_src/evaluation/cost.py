@@ -27,7 +27,7 @@ from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.timing import WARM_UP, Times, time_alternating, time_columns
 from pipeline_src.models.base import ReconstructionNetwork, count_parameters
-from pipeline_src.models.multiply_adds import convolution_multiply_adds, fidelity_multiply_adds
+from pipeline_src.models.multiply_adds import counts, fidelity_multiply_adds
 from pipeline_src.models.registry import import_modules, imported_modules
 from pipeline_src.models.weights import load_network
 from pipeline_src.provenance.environment import machine, status_kib
@@ -177,7 +177,7 @@ def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
         "architecture": network.name,
         "rows": rows,
         "columns": columns,
-        "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
+        "convolution_multiply_adds_a_slice": counts(network, rows, columns).multiply_adds,
         "fidelity_multiply_adds_a_slice": None if mask.lines is None else fidelity,
     }
 

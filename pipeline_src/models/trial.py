@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.networks import Network, Networks, OtherNetwork
+from pipeline_src.config.networks import Counts, Network, Networks, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.models.base import ReconstructionNetwork, count_parameters
 from pipeline_src.models.registry import make_network
@@ -16,23 +15,6 @@ from pipeline_src.models.taps import Features, Tap, tapped
 
 #: Rows and columns of the image on which features are compared.
 SIDE = 64
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Counts of one reconstruction of one slice.
-
-    Attributes:
-        parameters: number of trainable parameters.
-        multiply_adds: of all convolutions and matrix products except those of data fidelity.
-        fidelities: how often data fidelity is applied.
-        activations: how many numbers its layers output, which training keeps for gradients.
-    """
-
-    parameters: int
-    multiply_adds: int
-    fidelities: int
-    activations: int
 
 
 class Counted(nn.Module):
@@ -53,7 +35,7 @@ def _without_numbers(network: Network | OtherNetwork) -> ReconstructionNetwork:
         return make_network(network)
 
 
-def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
+def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Counts:
     """Run a network on one slice of a given size.
 
     Raises:
@@ -74,7 +56,7 @@ def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         made(torch.empty(1, 1, rows, columns, device="meta"), fidelity)
     # The library counts a multiplication and an addition as two.
-    return Trial(count_parameters(made), counter.get_total_flops() // 2, fidelity.calls, layers)
+    return Counts(count_parameters(made), counter.get_total_flops() // 2, fidelity.calls, layers)
 
 
 def feature_shapes(

@@ -10,11 +10,7 @@ from pathlib import Path
 
 from pipeline_src.config.networks import Network, OtherNetwork, feature_cascades
 from pipeline_src.files import MOST_HELD
-from pipeline_src.models.multiply_adds import (
-    activations,
-    convolution_multiply_adds,
-    fidelity_multiply_adds,
-)
+from pipeline_src.models.multiply_adds import counts, fidelity_multiply_adds
 from pipeline_src.planning.plans import TrainingPlan
 
 MIB = 2**20
@@ -72,9 +68,8 @@ def forward_multiply_adds(
 ) -> int:
     """Multiply-adds for reconstructing one slice, with all or some of a network's cascades."""
     rows, columns = slices.rows, slices.columns
-    whole = convolution_multiply_adds(network, rows, columns) + fidelity_multiply_adds(
-        network, rows, columns
-    )
+    whole = counts(network, rows, columns).multiply_adds
+    whole += fidelity_multiply_adds(network, rows, columns)
     return whole if cascades is None else whole * cascades // feature_cascades(network)
 
 
@@ -106,10 +101,10 @@ def training_multiply_adds(plan: TrainingPlan, slices: SliceCounts) -> int:
 
 def activation_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
     """Bytes of the features that one step keeps for its gradients."""
-    kept = activations(plan.network, slices.rows, slices.columns)
+    kept = counts(plan.network, slices.rows, slices.columns).activations
     if plan.sft is not None:
         student = plan.sft.student
-        whole = activations(student, slices.rows, slices.columns)
+        whole = counts(student, slices.rows, slices.columns).activations
         kept += whole * branch_cascades(plan) // feature_cascades(student)
     return kept * plan.training.batch_size * 4
 
