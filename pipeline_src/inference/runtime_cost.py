@@ -26,7 +26,7 @@ from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import write_bundle
 from pipeline_src.inference.dccnn import load
-from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled_of
+from pipeline_src.inference.onnx_export import calibration_slices, zero_filled_of
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained, refuse_other_store
 from pipeline_src.provenance.environment import machine, status_kib

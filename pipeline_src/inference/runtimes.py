@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from pipeline_src.evaluation.timing import Times, time_alternating
 from pipeline_src.inference.bundle_files import ONNX, WEIGHTS, read_bundle_mask
 from pipeline_src.inference.dccnn import load
-from pipeline_src.inference.onnx_export import INPUT, OUTPUT
-from pipeline_src.inference.onnx_variants import INT8, write_fp16, write_int8
+from pipeline_src.inference.onnx_export import INPUT, INT8, OUTPUT, write_fp16, write_int8
 from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.models.weights import load_network
 from pipeline_src.sampling.data_fidelity import data_fidelity
