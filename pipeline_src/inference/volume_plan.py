@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from pipeline_src.inference import kspace
 from pipeline_src.inference.masks import Chosen, as_samples, judged, mask_of_file, redrawn
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volumes import Volume
+from pipeline_src.sampling.effective import effective_acceleration
 
 OtherSize = Literal["crop", "redraw"]
 
@@ -99,6 +101,36 @@ class Plan:
         part = f"the middle {rows}x{columns} of {size[0]}x{size[1]} pixels"
         parts = "all slices" if self.volume.groups is None else "all slices of all parts"
         return parts if (rows, columns) == size else f"{parts}, {part}"
+
+    def facts(self, folder: Path, sha256: str) -> dict[str, Any]:
+        """What is recorded of the file with the digest ``sha256``, its mask and its size; the path
+        is told from ``folder``.
+        """
+        volume, mask = self.volume, self.chosen.mask
+        return {
+            "input": {
+                "path": os.path.relpath(volume.path.resolve(), folder.resolve()),
+                "sha256": sha256,
+                "shape": list(volume.shape),
+                "rows_columns_slices": list(volume.size),
+                "slices_along": dict(zip(("axis", "orientation"), volume.slicing, strict=True)),
+                "is": volume.domain,
+            },
+            "mode": self.mode,
+            "mask": {
+                "whose": self.chosen.whose,
+                "remark": self.chosen.remark,
+                "sha256": mask.digest,
+                "sampled_fraction": float(mask.samples.mean()),
+                "effective_acceleration": effective_acceleration(mask),
+                "description": mask.description,
+            },
+            "size": {
+                "slices": list(self.fit.size),
+                "network": list(self.fit.matrix),
+                "how": self.fit.kind,
+            },
+        }
 
 
 def plan(volume: Volume, trained: Trained, options: Options) -> Plan:
