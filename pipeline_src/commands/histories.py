@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 
 from pipeline_src.commands import Subcommands, add_command
+from pipeline_src.errors import InputError
+
+#: Columns of a history besides the epoch.
+QUANTITIES = ("train_loss", "validation_loss", "validation_psnr_db", "learning_rate", "seconds")
 
 
 def add_parsers(subcommands: Subcommands) -> None:
@@ -27,8 +31,43 @@ def add_parsers(subcommands: Subcommands) -> None:
 
 
 def histories(options: argparse.Namespace) -> None:
-    """Write the learning curves of finished trainings for TensorBoard."""
-    from pipeline_src.operations.histories import export_histories
+    """Write the learning curves of finished trainings for TensorBoard, to a new folder.
 
-    count = export_histories(options.results, options.output)
-    print(f"{count} trainings; see them with: tensorboard --logdir {options.output}")
+    Each training has a folder of its own, `{dataset}/{acceleration}/seed{seed}/{model}`, and in it
+    one curve per stage and quantity over the epochs: losses, the validation's PSNR in dB, the
+    learning rate, and seconds per epoch. Times are those since the training began.
+
+    Raises:
+        InputError: there is no finished training, a history is damaged, the folder is in use or
+            cannot be written, or the package is missing.
+    """
+    from pipeline_src.files import is_in_use, whole_folder
+    from pipeline_src.planning.places import MANIFEST, MODEL_FOLDERS, stage_of
+    from pipeline_src.provenance.manifest import Manifest
+    from pipeline_src.reporting.figures.curves import read_history
+
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "histories: the package tensorboardX is missing; type pip install --editable '.[watch]'"
+        ) from None
+    results, output = options.results, options.output
+    manifests = sorted(results.glob(f"{MODEL_FOLDERS}/{MANIFEST}"))
+    trained = {path.parent: made for path in manifests if (made := Manifest.read(path)).histories}
+    if not trained:
+        raise InputError(f"{results}: has no finished training; name a study's folder of results")
+    if is_in_use(output):
+        raise InputError(f"--output {output}: is there already; name a new folder")
+    with whole_folder(output) as folder:
+        for place, made in trained.items():
+            writer = SummaryWriter(str(folder / place.relative_to(results)))
+            began = 0.0
+            for file in made.histories:
+                for row in read_history(place / file, QUANTITIES).to_dict("records"):
+                    began += row["seconds"]
+                    for name in QUANTITIES:
+                        title = f"{stage_of(str(file))}/{name}"
+                        writer.add_scalar(title, row[name], int(row["epoch"]), walltime=began)
+            writer.close()
+    print(f"{len(trained)} trainings; see them with: tensorboard --logdir {output}")
