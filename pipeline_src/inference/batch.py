@@ -22,7 +22,7 @@ from pipeline_src.files import (
 )
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
-from pipeline_src.inference.overview import Overview
+from pipeline_src.inference.quality import Overview
 from pipeline_src.inference.reconstruct import Result, reconstruct
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
