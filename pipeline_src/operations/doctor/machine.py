@@ -15,7 +15,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.slurm import lines_of
-from pipeline_src.operations.doctor.findings import Finding, Severity
+from pipeline_src.operations.doctor import Finding, Severity
 from pipeline_src.operations.doctor.slurm import examine_plugin, examine_slurm
 from pipeline_src.operations.extensions import module_lines
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data

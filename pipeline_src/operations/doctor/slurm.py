@@ -18,7 +18,7 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE
 from pipeline_src.operations.cluster.slurm import lines_of
-from pipeline_src.operations.doctor.findings import Finding, Severity
+from pipeline_src.operations.doctor import Finding, Severity
 from pipeline_src.operations.estimate import limits
 from pipeline_src.operations.estimate.study import count_slices, trainings
 from pipeline_src.operations.preflight import gpu_wanted
