@@ -10,10 +10,10 @@ rule prepare:
         "../../environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: limits.preparation_memory(
+        mem_mb=lambda wildcards, attempt: work.preparation_memory(
             voxels_of_largest(study, wildcards.dataset), attempt
         ),
-        runtime=lambda wildcards, input, attempt: limits.preparation_minutes(
+        runtime=lambda wildcards, input, attempt: work.preparation_minutes(
             input.size_mb, attempt
         ),
     params:
