@@ -18,7 +18,7 @@ from pipeline_src.config.runtimes import RUNTIME_PACKAGES, is_installed
 from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import sample_image, write_bundle
 from pipeline_src.inference.dccnn import load
-from pipeline_src.inference.onnx_variants import zero_filled_of
+from pipeline_src.inference.onnx_export import zero_filled_of
 from pipeline_src.inference.runtimes import Exported, timed
 from pipeline_src.inference.trained import load_trained
 from pipeline_src.models.dccnn import DCCNN

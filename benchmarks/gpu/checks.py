@@ -36,8 +36,7 @@ from pipeline_src.sampling.masks import read_mask
 from pipeline_src.training.data import Batch
 from pipeline_src.training.objectives import ReconstructionObjective
 from pipeline_src.training.stages import set_up, train_stages, write_results
-from pipeline_src.training.step import plain_step, training_step
-from pipeline_src.training.validation import Validation
+from pipeline_src.training.step import Validation, plain_step, training_step
 
 PHASE = "checks"
 

@@ -245,7 +245,7 @@ def count_slices(study: Study) -> dict[str, int]:
     chosen = choose_volumes(dataset, Path(study.data_root))
     counted = dict.fromkeys(("train", "validation", "test"), 0)
     for volume in chosen.used:
-        found = chosen_slices(volume.shape()[2], dataset.preparation, volume.label)
+        found = chosen_slices(volume.header().shape[2], dataset.preparation, volume.label)
         counted[chosen.parts[volume.patient]] += len(found)
     return counted
 

@@ -27,7 +27,7 @@ from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.resume_state import Saved, StateFiles
 from pipeline_src.training.seeding import random_states
-from pipeline_src.training.validation import Validation
+from pipeline_src.training.step import Validation
 
 PHASE = "timing"
 

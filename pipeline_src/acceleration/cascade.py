@@ -38,55 +38,6 @@ class _Cascade(ctypes.Structure):
     )
 
 
-class Kernels(Convolver):
-    """The kernels for cascades with a given number of features, run by torch's threads.
-
-    Every sum has one fixed order: the result depends, to the last bit, neither on the number of
-    threads nor on the compiler, and on the processor only where it has AMX and multiplies in bf16.
-
-    Args:
-        features: channels between the first and the last convolution; the kernels compute the next
-            multiple of 16, or 32 with AMX.
-        precision: `fp32`; or `bf16`, in which features are kept and multiplied, while weights,
-            images and all sums are in single precision.
-        kind: one of the kinds returned by `kinds_here`; None: the first of them.
-
-    Raises:
-        CompilationError: the kernels cannot be built or run here.
-    """
-
-    device = "cpu"
-
-    def __init__(self, features: int, precision: str = "fp32", kind: str | None = None) -> None:
-        kinds = [kind] if kind else kinds_here(precision)
-        if not kinds:
-            wanted = " or ".join(k for k, v in KINDS.items() if v.precision == precision)
-            raise CompilationError(f"for {precision} they need a processor with {wanted}")
-        self.kind = kinds[0]
-        self.features = KINDS[self.kind].padded(features)
-        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._team = _openmp()
-        library = load(self.features, self.kind)
-        self._work, self._scratch = {}, {}
-        for name in ("forward", "backward"):
-            self._work[name] = ctypes.cast(getattr(library, f"cascade_{name}"), _Pointer)
-            self._scratch[name] = getattr(library, f"{name}_scratch")
-            self._scratch[name].restype = ctypes.c_long
-
-    @property
-    def _function(self) -> type[Function]:
-        return _Convolutions
-
-    def run(self, name: str, cascade: _Cascade) -> None:
-        """Run `forward` or `backward` in every thread."""
-        threads = torch.get_num_threads()
-        floats = self._scratch[name](ctypes.byref(cascade), threads)
-        scratch = _reused("scratch", (floats,), torch.float32)
-        cascade.scratch = scratch.data_ptr()
-        cascade.thread, cascade.threads, cascade.barrier = self._team.asked
-        self._team.run(self._work[name], ctypes.byref(cascade), threads, 0)
-
-
 class _Convolutions(Function):
     @staticmethod
     def forward(
@@ -151,6 +102,52 @@ class _Convolutions(Function):
             ctx.kernels.run("backward", cascade)
         found = [t for pair in zip(of_weights, of_biases, strict=True) for t in pair]
         return (None, None, None, of_image, *found, *[None] * (2 * (len(weights) - reached)))
+
+
+class Kernels(Convolver):
+    """The kernels for cascades with a given number of features, run by torch's threads.
+
+    Every sum has one fixed order: the result depends, to the last bit, neither on the number of
+    threads nor on the compiler, and on the processor only where it has AMX and multiplies in bf16.
+
+    Args:
+        features: channels between the first and the last convolution; the kernels compute the next
+            multiple of 16, or 32 with AMX.
+        precision: `fp32`; or `bf16`, in which features are kept and multiplied, while weights,
+            images and all sums are in single precision.
+        kind: one of the kinds returned by `kinds_here`; None: the first of them.
+
+    Raises:
+        CompilationError: the kernels cannot be built or run here.
+    """
+
+    function = _Convolutions
+    device = "cpu"
+
+    def __init__(self, features: int, precision: str = "fp32", kind: str | None = None) -> None:
+        kinds = [kind] if kind else kinds_here(precision)
+        if not kinds:
+            wanted = " or ".join(k for k, v in KINDS.items() if v.precision == precision)
+            raise CompilationError(f"for {precision} they need a processor with {wanted}")
+        self.kind = kinds[0]
+        self.features = KINDS[self.kind].padded(features)
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._team = _openmp()
+        library = load(self.features, self.kind)
+        self._work, self._scratch = {}, {}
+        for name in ("forward", "backward"):
+            self._work[name] = ctypes.cast(getattr(library, f"cascade_{name}"), _Pointer)
+            self._scratch[name] = getattr(library, f"{name}_scratch")
+            self._scratch[name].restype = ctypes.c_long
+
+    def run(self, name: str, cascade: _Cascade) -> None:
+        """Run `forward` or `backward` in every thread."""
+        threads = torch.get_num_threads()
+        floats = self._scratch[name](ctypes.byref(cascade), threads)
+        scratch = _reused("scratch", (floats,), torch.float32)
+        cascade.scratch = scratch.data_ptr()
+        cascade.thread, cascade.threads, cascade.barrier = self._team.asked
+        self._team.run(self._work[name], ctypes.byref(cascade), threads, 0)
 
 
 _memory = threading.local()

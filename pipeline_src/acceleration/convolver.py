@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,26 +13,22 @@ from torch.autograd import Function
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
 
-class Convolver(ABC):
+class Convolver:
     """Computes a cascade's convolutions with compiled kernels.
 
     Attributes:
+        function: called with these kernels, whether gradients are wanted, the middle layer, the
+            image, and each layer's weight and bias.
         device: the type of device that they are for, by torch's name.
         kind: which kernels they are, for the manifest.
         features: channels that they compute between the first and the last convolution. Networks
             with fewer are widened by channels that are zero.
     """
 
+    function: ClassVar[type[Function]]
     device: ClassVar[str]
     kind: str
     features: int
-
-    @property
-    @abstractmethod
-    def _function(self) -> type[Function]:
-        """Called with these kernels, whether gradients are wanted, the middle layer, the image, and
-        each layer's weight and bias.
-        """
 
     def convolve(
         self, image: Tensor, layers: Pairs, middle: int | None = None
@@ -55,7 +50,7 @@ class Convolver(ABC):
             layers = _widened(layers, self.features - features)
         flat = [tensor for layer in layers for tensor in layer]
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *flat))
-        out, found = self._function.apply(self, wanted, middle, image, *flat)
+        out, found = self.function.apply(self, wanted, middle, image, *flat)
         return out, found if found is None else found[:, :features]
 
 

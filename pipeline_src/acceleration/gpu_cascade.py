@@ -23,6 +23,77 @@ from pipeline_src.errors import InputError
 WIDTHS = (16, 32, 64)
 
 
+class _Convolutions(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        kernels: GpuKernels,
+        wanted: bool,
+        middle: int | None,
+        image: Tensor,
+        *flat: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        dense = torch.channels_last
+        weights = [weight.contiguous(memory_format=dense) for weight in flat[::2]]
+        biases, image = flat[1::2], image.contiguous()
+        run = CascadeRun(kernels.chosen, image.shape)
+        features = [run.expand(image, weights[0], biases[0])]
+        for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
+            features.append(run.mix(features[-1], weight, bias))
+        out = run.gather(features[-1], weights[-1], biases[-1])
+        if wanted:
+            ctx.kernels, ctx.middle = kernels, middle
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(image, *weights, *features)
+        if middle is None:
+            return out, None
+        batch, _, rows, columns = image.shape
+        found = features[middle].view(batch, rows, columns, -1).permute(0, 3, 1, 2)
+        # A copy: its gradient is with respect to the features, and they are read again for it.
+        return out, found.to(image.dtype, copy=True, memory_format=dense)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_out: Tensor | None, of_middle: Tensor | None) -> tuple[Any, ...]:
+        image, *saved = ctx.saved_tensors
+        count = (len(saved) + 1) // 2
+        weights, features = saved[:count], saved[count:]
+        # Layers after the middle one do not contribute to its gradient.
+        reached = count if of_out is not None else 0 if of_middle is None else ctx.middle + 1
+        if not reached:
+            return (None,) * (4 + 2 * count)
+        chosen = ctx.kernels.chosen
+        run = CascadeRun(chosen, image.shape)
+        # Each layer's weight and then its bias, one layer after the other.
+        parts = [weight.shape[0] * size for weight in weights[:reached] for size in _sizes(weight)]
+        shares = run.empty_shares(sum(parts), image)
+        places = [shares[:, sum(parts[: 2 * number]) :] for number in range(reached)]
+        added: dict[int | None, Tensor] = {}
+        if of_middle is not None:
+            pixels = of_middle.permute(0, 2, 3, 1).reshape(-1, chosen.features)
+            added[ctx.middle] = pixels.to(chosen.dtype).contiguous()
+        if of_out is None:
+            layer = ctx.middle
+            gradient = added[layer] * (features[layer] > 0)
+        else:
+            of_out, layer = of_out.contiguous(), count - 2
+            run.of_thin_weights(of_out, features[layer], weights[-1], places[-1], last=True)
+            gradient = run.expand(of_out, weights[-1], gate=features[layer], added=added.get(layer))
+        for number in range(layer, 0, -1):
+            before = features[number - 1]
+            run.of_middle_weights(before, gradient, places[number])
+            gradient = run.mix(gradient, weights[number], gate=before, added=added.get(number - 1))
+        run.of_thin_weights(image, gradient, weights[0], places[0], last=False)
+        of_image = run.gather(gradient, weights[0]) if ctx.needs_input_grad[3] else None
+        sums, found = run.sum_of(shares).split(parts), []
+        for weight, of_weight, of_bias in zip(
+            weights[:reached], sums[::2], sums[1::2], strict=True
+        ):
+            # The weights are in this order too, which their strides tell.
+            found += [of_weight.as_strided(weight.shape, weight.stride()), of_bias]
+        return (None, None, None, of_image, *found, *[None] * (2 * (count - reached)))
+
+
 class GpuKernels(Convolver):
     """The kernels for cascades with a given number of features, on the current GPU.
 
@@ -39,6 +110,7 @@ class GpuKernels(Convolver):
         CompilationError: the kernels cannot be built or run here.
     """
 
+    function = _Convolutions
     device = "cuda"
 
     def __init__(self, features: int, precision: str = "fp32") -> None:
@@ -49,10 +121,6 @@ class GpuKernels(Convolver):
         self.features = next(width for width in WIDTHS if width >= features)
         self.chosen = Chosen(_code(), self.features, *PRECISIONS[precision])
         self.kind = f"triton {version_of_triton()}, {precision}"
-
-    @property
-    def _function(self) -> type[Function]:
-        return _Convolutions
 
 
 def version_of_triton() -> str:
@@ -110,77 +178,6 @@ def why_not_here(features: int, precision: str) -> str:
         lines = str(error).splitlines() or [""]
         return f"Triton cannot build or run them ({type(error).__name__}: {lines[0]})"
     return ""
-
-
-class _Convolutions(Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        kernels: GpuKernels,
-        wanted: bool,
-        middle: int | None,
-        image: Tensor,
-        *flat: Tensor,
-    ) -> tuple[Tensor, Tensor | None]:
-        dense = torch.channels_last
-        weights = [weight.contiguous(memory_format=dense) for weight in flat[::2]]
-        biases, image = flat[1::2], image.contiguous()
-        run = CascadeRun(kernels.chosen, image.shape)
-        features = [run.first(image, weights[0], biases[0])]
-        for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
-            features.append(run.middle(features[-1], weight, bias))
-        out = run.last(features[-1], weights[-1], biases[-1])
-        if wanted:
-            ctx.kernels, ctx.middle = kernels, middle
-            ctx.set_materialize_grads(False)
-            ctx.save_for_backward(image, *weights, *features)
-        if middle is None:
-            return out, None
-        batch, _, rows, columns = image.shape
-        found = features[middle].view(batch, rows, columns, -1).permute(0, 3, 1, 2)
-        # A copy: its gradient is with respect to the features, and they are read again for it.
-        return out, found.to(image.dtype, copy=True, memory_format=dense)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_out: Tensor | None, of_middle: Tensor | None) -> tuple[Any, ...]:
-        image, *saved = ctx.saved_tensors
-        count = (len(saved) + 1) // 2
-        weights, features = saved[:count], saved[count:]
-        # Layers after the middle one do not contribute to its gradient.
-        reached = count if of_out is not None else 0 if of_middle is None else ctx.middle + 1
-        if not reached:
-            return (None,) * (4 + 2 * count)
-        chosen = ctx.kernels.chosen
-        run = CascadeRun(chosen, image.shape)
-        # Each layer's weight and then its bias, one layer after the other.
-        parts = [weight.shape[0] * size for weight in weights[:reached] for size in _sizes(weight)]
-        shares = run.empty_shares(sum(parts), image)
-        places = [shares[:, sum(parts[: 2 * number]) :] for number in range(reached)]
-        added: dict[int | None, Tensor] = {}
-        if of_middle is not None:
-            pixels = of_middle.permute(0, 2, 3, 1).reshape(-1, chosen.features)
-            added[ctx.middle] = pixels.to(chosen.dtype).contiguous()
-        if of_out is None:
-            layer = ctx.middle
-            gradient = added[layer] * (features[layer] > 0)
-        else:
-            of_out, layer = of_out.contiguous(), count - 2
-            run.of_thin_weights(of_out, features[layer], weights[-1], places[-1], last=True)
-            gradient = run.before_last(of_out, weights[-1], features[layer], added.get(layer))
-        for number in range(layer, 0, -1):
-            before = features[number - 1]
-            run.of_middle_weights(before, gradient, places[number])
-            gradient = run.before_middle(gradient, weights[number], before, added.get(number - 1))
-        run.of_thin_weights(image, gradient, weights[0], places[0], last=False)
-        of_image = run.before_first(gradient, weights[0]) if ctx.needs_input_grad[3] else None
-        sums, found = run.sum_of(shares).split(parts), []
-        for weight, of_weight, of_bias in zip(
-            weights[:reached], sums[::2], sums[1::2], strict=True
-        ):
-            # The weights are in this order too, which their strides tell.
-            found += [of_weight.as_strided(weight.shape, weight.stride()), of_bias]
-        return (None, None, None, of_image, *found, *[None] * (2 * (count - reached)))
 
 
 def _sizes(weight: Tensor) -> tuple[int, int]:

@@ -82,26 +82,20 @@ class CascadeRun:
         self._kernels, self.shape, self.pixels = kernels, shape, batch * rows * columns
         self._sizes = {"ROWS": rows, "COLUMNS": columns, "CHANNELS": kernels.features}
 
-    def first(self, image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The features of the first convolution."""
-        return self._expand(image, weight, bias, None, None)
-
-    def before_last(
-        self, of_out: Tensor, weight: Tensor, features: Tensor, added: Tensor | None
-    ) -> Tensor:
-        """The gradient with respect to the features that the last convolution reads, before their
-        ReLU; ``added`` is a gradient that reaches them from elsewhere.
-        """
-        return self._expand(of_out, weight, None, features, added)
-
-    def _expand(
+    def expand(
         self,
         image: Tensor,
         weight: Tensor,
-        bias: Tensor | None,
-        gate: Tensor | None,
-        added: Tensor | None,
+        bias: Tensor | None = None,
+        gate: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
+        """The features of the first convolution.
+
+        Or, of a gradient with respect to the last convolution's image and without a bias, that with
+        respect to the features ``gate`` that it reads, before their ReLU; ``added`` is a gradient
+        that reaches them from elsewhere.
+        """
         code, launch = self._kernels.code, self._kernels.launches.expand
         out = image.new_empty((self.pixels, self._kernels.features), dtype=self._kernels.dtype)
         given = (image, weight, bias, gate, added, out, self.pixels, *_strides(weight))
@@ -111,24 +105,17 @@ class CascadeRun:
         )
         return out
 
-    def middle(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The features of a convolution between the first and the last."""
-        return self._mix(features, weight, bias, None, None)
-
-    def before_middle(
-        self, gradient: Tensor, weight: Tensor, features: Tensor, added: Tensor | None
-    ) -> Tensor:
-        """As `before_last`, for such a convolution."""
-        return self._mix(gradient, weight, None, features, added)
-
-    def _mix(
+    def mix(
         self,
         features: Tensor,
         weight: Tensor,
-        bias: Tensor | None,
-        gate: Tensor | None,
-        added: Tensor | None,
+        bias: Tensor | None = None,
+        gate: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
+        """As `expand`, of features or their gradient, for a convolution between the first and the
+        last.
+        """
         kernels, launch = self._kernels, self._kernels.launches.mix
         # As measured: products in full precision are fast by row alone, and those of ten bits by
         # column alone; for bf16 either way is.
@@ -150,15 +137,10 @@ class CascadeRun:
         )
         return out
 
-    def last(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The image that the last convolution gives."""
-        return self._gather(features, weight, bias)
-
-    def before_first(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """The gradient with respect to the image that the first convolution reads."""
-        return self._gather(gradient, weight, None)
-
-    def _gather(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def gather(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The image of the last convolution; or, of a gradient with respect to the first one's
+        features and without a bias, that with respect to its image.
+        """
         code, launch = self._kernels.code, self._kernels.launches.gather
         out = features.new_empty(self.shape, dtype=torch.float32)
         given = (features, weight, bias, out, self.pixels, *_strides(weight))

@@ -39,7 +39,7 @@ def prepare(options: argparse.Namespace) -> Made:
     from tqdm import tqdm
 
     from pipeline_src.data.preparation import prepare
-    from pipeline_src.data.sources import display_quarter_turns
+    from pipeline_src.data.sources import check_source
     from pipeline_src.data.spool import SpooledSlices
     from pipeline_src.data.store import write_store
 
@@ -52,10 +52,12 @@ def prepare(options: argparse.Namespace) -> Made:
         progress=lambda v: tqdm(v, desc=f"preparing {name}", unit="volume", disable=None),
         images=SpooledSlices(options.output),
     )
+    # NIfTI stores (x, y); images are shown as (row, column).
+    turns = int(getattr(check_source(dataset.source), "DISPLAY_QUARTER_TURNS", 0))
     description = {
         "dataset": name,
         "synthetic": dataset.synthetic,
-        "display_quarter_turns": display_quarter_turns(dataset.source),
+        "display_quarter_turns": turns,
         "source": dataset.source.model_dump(mode="json"),
         "preparation": dataset.preparation.model_dump(mode="json"),
         "split": dataset.split.model_dump(mode="json"),

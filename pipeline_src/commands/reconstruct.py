@@ -146,7 +146,7 @@ def reconstruct(options: argparse.Namespace) -> Made:
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.batch import Run
     from pipeline_src.inference.inputs import is_nifti, list_inputs, open_input
-    from pipeline_src.inference.machine import place, use_convolutions
+    from pipeline_src.inference.reconstruct import place, use_convolutions
     from pipeline_src.inference.trained import NO_ORIGIN, load_trained
     from pipeline_src.inference.volume_plan import Options
 

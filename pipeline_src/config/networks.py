@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,6 +163,23 @@ class Networks(Section):
         """Networks that are not a DC-CNN, by role."""
         pair = {"teacher": self.teacher, "student": self.student}
         return {role: n for role, n in pair.items() if isinstance(n, OtherNetwork)}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one reconstruction of one slice by a network takes.
+
+    Attributes:
+        parameters: number of trainable parameters.
+        multiply_adds: of all convolutions and matrix products except those of data fidelity.
+        fidelities: how often data fidelity is applied.
+        activations: how many numbers its layers output, which training keeps for gradients.
+    """
+
+    parameters: int
+    multiply_adds: int
+    fidelities: int
+    activations: int
 
 
 def feature_cascades(network: Network | OtherNetwork) -> int:

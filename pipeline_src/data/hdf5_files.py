@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO, RawIOBase
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from pipeline_src.files import open_regular
 if TYPE_CHECKING:
     from typing import Any
 
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import ReadableBuffer
     from numpy.typing import NDArray
 
 MOST_LINKS = 16
@@ -112,7 +111,7 @@ class MappedArray:
     """
 
     def __init__(self, path: Path, file: h5py.File, dataset: h5py.Dataset) -> None:
-        """Map an array whose values lie in one piece, see `lies_in_one_piece`.
+        """Map an array whose values lie in one piece of the file, so that it has an offset.
 
         Raises:
             OSError, ValueError: the file cannot be mapped.
@@ -122,10 +121,9 @@ class MappedArray:
         self._stream = os.fdopen(os.dup(file.id.get_vfd_handle()), "rb")
         weakref.finalize(self, self._stream.close)
         self._written = self._identity()
-        mapped = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
-        offset, count = dataset.id.get_offset(), int(dataset.size)
-        flat: NDArray[Any] = np.frombuffer(mapped, dataset.dtype, count, offset)
-        self.values = flat.reshape(dataset.shape)
+        offset, shape = dataset.id.get_offset(), dataset.shape
+        mapped: NDArray[Any] = np.memmap(self._stream, dataset.dtype, "r", offset, shape)
+        self.values = np.asarray(mapped)
 
     def _identity(self) -> tuple[int, int]:
         status = os.fstat(self._stream.fileno())
@@ -141,14 +139,7 @@ class MappedArray:
             raise InputError(f"{self._path}: was written to while it was used; start again")
 
 
-def lies_in_one_piece(dataset: h5py.Dataset) -> bool:
-    """Whether the values of an array lie in its file as they lie in memory, so that they can be
-    mapped.
-    """
-    return dataset.id.get_offset() is not None
-
-
-class ReservedFile(RawIOBase):
+class ReservedFile(FileIO):
     """A file for writing HDF5, with space reserved on the disk before the first byte is written.
 
     HDF5 crashes the process when a disk gets full while it writes.
@@ -158,7 +149,8 @@ class ReservedFile(RawIOBase):
     """
 
     def __init__(self, stream: FileIO, size: int) -> None:
-        self._stream, self._size, self._end = stream, size, 0
+        super().__init__(stream.fileno(), "r+b", closefd=False)
+        self._end = 0
         try:
             os.posix_fallocate(stream.fileno(), 0, size)
         except (AttributeError, OSError) as error:
@@ -172,36 +164,16 @@ class ReservedFile(RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position; the end is that of what has been written."""
         if whence == os.SEEK_END:
-            return self._stream.seek(self._end + offset)
-        return self._stream.seek(offset, whence)
+            return super().seek(self._end + offset)
+        return super().seek(offset, whence)
 
-    def tell(self) -> int:
-        """The current position."""
-        return self._stream.tell()
-
-    def readable(self) -> bool:
-        """True: the file can be read."""
-        return True
-
-    def writable(self) -> bool:
-        """True: the file can be written."""
-        return True
-
-    def seekable(self) -> bool:
-        """True: the position can be changed."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Read into a buffer; returns how many bytes."""
-        return self._stream.readinto(buffer)
-
-    def write(self, data: ReadableBuffer) -> int | None:
+    def write(self, data: ReadableBuffer) -> int:
         """Write some bytes; returns how many."""
-        written = self._stream.write(data)
-        self._end = max(self._end, self._stream.tell())
+        written = super().write(data)
+        self._end = max(self._end, self.tell())
         return written
 
     def truncate(self, size: int | None = None) -> int:
         """Set the length."""
-        self._end = self._stream.truncate(size)
+        self._end = super().truncate(size)
         return self._end

@@ -97,9 +97,8 @@ def choose_volumes(dataset: Dataset, data_root: Path) -> Chosen:
     ]
     refuse_absent([path for volume in used for path in volume.names])
     for volume in used:
-        check_shape(volume.shape(), dataset.preparation, volume.label)
-    refuse_mixed_orientations(used)
-    refuse_mixed_axes(used)
+        check_shape(volume.header().shape, dataset.preparation, volume.label)
+    refuse_mixed(used)
     return Chosen(volumes, parts, used)
 
 
@@ -137,52 +136,40 @@ def check_shape(shape: tuple[int, int, int], preparation: Preparation, label: st
     return False
 
 
-def refuse_mixed_orientations(volumes: list[VolumeReference]) -> None:
-    """Slices of a data set must be of one plane: refuse axes that point different ways.
+def refuse_mixed(volumes: list[VolumeReference]) -> None:
+    """Slices of a data set must be of one plane: refuse volumes whose axes point different ways, or
+    that were acquired in slices along different axes of their files.
 
     Raises:
-        InputError: they do; the files of the rarer orientations are named.
+        InputError: they do, or were; those of the rarer orientations or axes are named.
     """
-    if mixed := _mixed([(volume.header().orientation, volume) for volume in volumes]):
-        usual, count, odd = mixed
-        raise InputError(
-            f"{odd}: axes point another way than those of the other {count} volumes ({usual}), so "
-            f"slices would be of different planes or turned; set orientation: {usual} (every file "
-            "is turned) or orientation: as_stored of a source of kind: nifti"
-        )
-
-
-def refuse_mixed_axes(volumes: list[VolumeReference]) -> None:
-    """Refuse volumes that were acquired in slices along different axes of their files.
-
-    Raises:
-        InputError: some were; those along the rarer axes are named.
-    """
-    axes = [(volume.header().thick_axis, volume) for volume in volumes]
-    if mixed := _mixed([(None if a is None else f"axis {a}", volume) for a, volume in axes]):
-        usual, count, odd = mixed
-        raise InputError(
-            f"{odd}: has thick slices along another axis than the other {count} volumes ({usual}), "
-            "so one of both would be cut across; leave them out, or set orientation: RAS (planes "
-            "alike, whatever the slices were) or orientation: as_stored of a source of kind: nifti"
-        )
-
-
-def _mixed(found: list[tuple[str | None, VolumeReference]]) -> tuple[str, int, str] | None:
-    """What most volumes are, how many these are, and the others in words; None where all are alike.
-
-    Volumes of which it is not known, None, do not count.
-    """
-    groups: dict[str, list[VolumeReference]] = defaultdict(list)
-    for what, volume in found:
-        if what is not None:
-            groups[what].append(volume)
-    if len(groups) < 2:
-        return None
-    usual, *others = sorted(groups, key=lambda what: len(groups[what]), reverse=True)
-    odd = [f"{volume.label} ({what})" for what in others for volume in groups[what]]
-    more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
-    return usual, len(groups[usual]), f"{', '.join(odd[:EXAMPLES])}{more}"
+    headers = [volume.header() for volume in volumes]
+    ways = [header.orientation for header in headers]
+    axes = [None if h.thick_axis is None else f"axis {h.thick_axis}" for h in headers]
+    for known, problem in (
+        (
+            ways,
+            "axes point another way than those of the other {count} volumes ({usual}), so slices "
+            "would be of different planes or turned; set orientation: {usual} (every file is "
+            "turned) or orientation: as_stored of a source of kind: nifti",
+        ),
+        (
+            axes,
+            "has thick slices along another axis than the other {count} volumes ({usual}), so one "
+            "of both would be cut across; leave them out, or set orientation: RAS (planes alike, "
+            "whatever the slices were) or orientation: as_stored of a source of kind: nifti",
+        ),
+    ):
+        groups: dict[str, list[str]] = defaultdict(list)
+        for what, volume in zip(known, volumes, strict=True):
+            if what is not None:
+                groups[what].append(f"{volume.label} ({what})")
+        if len(groups) > 1:
+            usual, *others = sorted(groups, key=lambda what: len(groups[what]), reverse=True)
+            odd = [label for what in others for label in groups[what]]
+            more = f" and {len(odd) - EXAMPLES} more" if len(odd) > EXAMPLES else ""
+            said = problem.format(count=len(groups[usual]), usual=usual)
+            raise InputError(f"{', '.join(odd[:EXAMPLES])}{more}: {said}")
 
 
 def equal_files(chosen: Chosen) -> list[str]:

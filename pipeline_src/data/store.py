@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline_src.data.hdf5_files import (
-    MappedArray,
-    ReservedFile,
-    lies_in_one_piece,
-    own_dataset,
-    reading_hdf5,
-)
+from pipeline_src.data.hdf5_files import MappedArray, ReservedFile, own_dataset, reading_hdf5
 from pipeline_src.errors import InputError
 from pipeline_src.files import MOST_HELD, atomic_path
 
@@ -187,8 +182,9 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
             if whose.setdefault(row["volume"], of_volume) != of_volume:
                 raise ValueError(f"volume {row['volume']!r} is of two patients, frames or parts")
         taken = [parts is None or row["part"] in parts for row in rows]
-        mapped = None
-        if 4 * sum(taken) * math.prod(images.shape[1:]) > MOST_HELD and lies_in_one_piece(images):
+        mapped, size = None, 4 * sum(taken) * math.prod(images.shape[1:])
+        # Only what lies in the file as it lies in memory can be mapped.
+        if size > MOST_HELD and images.id.get_offset() is not None:
             mapped = MappedArray(path, file, images)
             held = mapped.values
         else:
@@ -221,3 +217,43 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
         if not finite:
             raise ValueError("its images hold NaN or infinity")
         return store
+
+
+@dataclass(frozen=True)
+class StoreIndex:
+    """The contents of a store without its images.
+
+    Attributes:
+        digest: SHA-256 over images and index, as recorded in the store.
+        patients: ids by part, in the store's order.
+        volumes, slices: their numbers.
+        dropped: how many items were left out, by reason.
+    """
+
+    digest: str
+    patients: dict[str, list[str]]
+    volumes: int
+    slices: int
+    dropped: dict[str, int]
+
+
+def read_index(path: Path) -> StoreIndex:
+    """Read the tables of a store that `write_store` wrote; its images are neither read nor checked.
+
+    Raises:
+        InputError: the file is missing, damaged, or not a store.
+    """
+    with reading_hdf5(path, otherwise="is damaged or not a volume store") as file:
+        if file.attrs.get("format") != FORMAT:
+            raise ValueError("it is of another format")
+        rows, volumes, dropped = (json.loads(own_dataset(path, file, name)[()]) for name in TABLES)
+        patients: dict[str, dict[str, None]] = {}
+        for row in rows:
+            patients.setdefault(str(row["part"]), {})[str(row["patient"])] = None
+        return StoreIndex(
+            digest=str(file.attrs["digest"]),
+            patients={part: list(ids) for part, ids in patients.items()},
+            volumes=len(volumes),
+            slices=len(rows),
+            dropped=dict(Counter(str(row["reason"]) for row in dropped)),
+        )

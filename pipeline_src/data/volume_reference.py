@@ -80,14 +80,6 @@ class VolumeReference:
         ]
         return [self.path, *beside]
 
-    def shape(self) -> tuple[int, int, int]:
-        """Rows, columns and slices, without reading the pixels.
-
-        Raises:
-            InputError: the file cannot be read or holds no volume.
-        """
-        return self.header().shape
-
 
 def without_volume(patient: str, reason: str) -> VolumeReference:
     """A patient without a volume, who nevertheless takes part in the split."""

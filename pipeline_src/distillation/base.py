@@ -51,17 +51,16 @@ class DistillationLoss(ABC):
         self.parts: nn.Module | None = None
 
     @classmethod
-    @abstractmethod
     def default_cascades(cls, count: int) -> list[int]:
-        """The cascades that the paper compares, for networks of ``count`` cascades."""
+        """The cascades that the paper compares, for networks of ``count`` cascades; here all."""
+        return list(range(1, count + 1))
 
     @abstractmethod
     def taps(self) -> list[Tap]:
         """The features that `summarise` reads."""
 
-    @abstractmethod
     def summarise(self, features: Features) -> Summary:
-        """Reduce features to what the loss needs of each slice.
+        """Reduce features to what the loss needs of each slice; here they stay as they are.
 
         Args:
             features: `(batch, channels, rows, columns)` per tap.
@@ -69,6 +68,7 @@ class DistillationLoss(ABC):
         Returns:
             Tensors `(batch, ...)`, one or more, in an order that `compare` knows.
         """
+        return tuple(features[tap] for tap in self.taps())
 
     @abstractmethod
     def compare(self, student: Summary, teacher: Summary) -> Tensor:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline_src.config.networks import Network, Networks, OtherNetwork
 from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.errors import InputError
 from pipeline_src.models.registry import make_network
 from pipeline_src.models.taps import Tap, tapped
-from pipeline_src.models.trial import SIDE
+from pipeline_src.models.trial import SIDE, Counted
 
 #: A loss of equal summaries may differ from zero by rounding.
 ROUNDING = 1e-3
-
-
-class _NoFidelity(nn.Module):
-    """Replaces data fidelity: changes nothing."""
-
-    def forward(self, image: Tensor, _zero_filled: Tensor) -> Tensor:
-        return image
 
 
 def try_loss(loss: DistillationLoss, networks: Networks, what: str) -> None:
@@ -69,5 +62,5 @@ def _summary(
     """What a loss needs of a network with new weights, and the channels of its features."""
     made = make_network(network)
     with tapped(made, loss.taps()) as features:
-        made(torch.rand(2, 1, SIDE, SIDE), _NoFidelity())
+        made(torch.rand(2, 1, SIDE, SIDE), Counted())
     return loss.summarise(features), {tap: found.shape[1] for tap, found in features.items()}

@@ -25,17 +25,12 @@ from torch import Tensor
 from pipeline_src.config.networks import Network, OtherNetwork
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.timing import WARM_UP, Times, time_alternating, time_columns
 from pipeline_src.models.base import ReconstructionNetwork
-from pipeline_src.models.multiply_adds import (
-    convolution_multiply_adds,
-    fidelity_multiply_adds,
-    parameters,
-)
+from pipeline_src.models.multiply_adds import counts, fidelity_multiply_adds
 from pipeline_src.models.registry import import_modules, imported_modules
 from pipeline_src.models.weights import load_network
-from pipeline_src.provenance.environment import machine
+from pipeline_src.provenance.environment import machine, status_kib
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.sampling.masks import Mask, read_mask, require_size
 from pipeline_src.tabular import write_rows
@@ -146,13 +141,16 @@ def exact_cost(network: Network | OtherNetwork, mask: Mask) -> dict[str, Any]:
     Fourier transforms.
     """
     rows, columns = mask.samples.shape
-    fidelity = fidelity_multiply_adds(network, rows, columns)
+    counted, fidelity = (
+        counts(network, rows, columns),
+        fidelity_multiply_adds(network, rows, columns),
+    )
     return {
         "architecture": network.name,
         "rows": rows,
         "columns": columns,
-        "parameters": parameters(network),
-        "convolution_multiply_adds_a_slice": convolution_multiply_adds(network, rows, columns),
+        "parameters": counted.parameters,
+        "convolution_multiply_adds_a_slice": counted.multiply_adds,
         "fidelity_multiply_adds_a_slice": None if mask.lines is None else fidelity,
     }
 

@@ -22,8 +22,7 @@ from pipeline_src.files import (
 )
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
-from pipeline_src.inference.input_facts import facts_of
-from pipeline_src.inference.overview import Overview
+from pipeline_src.inference.quality import Overview
 from pipeline_src.inference.reconstruct import Result, reconstruct
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
@@ -280,7 +279,7 @@ class Run:
         told = recorder.so_far()
         return {
             "format": FORMAT,
-            **facts_of(one, made[0].parent, asked["input_sha256"]),
+            **one.facts(made[0].parent, asked["input_sha256"]),
             "model": self._model,
             **result.facts,
             **self._settings,

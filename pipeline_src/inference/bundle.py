@@ -43,8 +43,14 @@ from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.card import measured, metadata, write_card
 from pipeline_src.inference.dccnn import KIND, Reconstructor, load
 from pipeline_src.inference.error_bound import read_error_bound
-from pipeline_src.inference.onnx_export import export_onnx, run_onnx, why_not
-from pipeline_src.inference.onnx_variants import INT8, calibration_slices, write_int8
+from pipeline_src.inference.onnx_export import (
+    INT8,
+    calibration_slices,
+    export_onnx,
+    run_onnx,
+    why_not,
+    write_int8,
+)
 from pipeline_src.inference.trained import NO_ORIGIN, Trained, load_trained, refuse_other_store
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)

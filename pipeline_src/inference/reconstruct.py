@@ -1,4 +1,4 @@
-"""Reconstructs one volume with a trained network, a few slices at a time."""
+"""Sets up a device, and reconstructs one volume with a trained network, a few slices at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.acceleration.compiled import CompilationError
 from pipeline_src.data.preparation import refuse_no_image
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import through
@@ -20,8 +21,10 @@ from pipeline_src.inference.quality import Quality
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan
 from pipeline_src.inference.volumes import Array, Scratch
+from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.sampling.data_fidelity import DataFidelity, data_fidelity
 from pipeline_src.tensors import as_batch
+from pipeline_src.training.device import set_convolution_precision
 
 #: Slices of the contact sheet.
 SHOWN = 4
@@ -58,6 +61,39 @@ class Result:
     bound: Array | None
     facts: dict[str, Any]
     shown: list[Shown]
+
+
+def place(wanted: str, threads: int) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`, set up so that runs are reproducible to the bit.
+
+    Raises:
+        InputError: CUDA is requested but there is none.
+    """
+    torch.set_num_threads(threads)
+    seen = torch.cuda.is_available()
+    if wanted == "cuda" and not seen:
+        raise InputError("--device cuda: torch sees no CUDA device; give --device cpu")
+    device = torch.device("cuda" if wanted != "cpu" and seen else "cpu")
+    if device.type == "cuda":
+        set_convolution_precision("ieee")
+    return device
+
+
+def use_convolutions(trained: Trained, kind: str, device: torch.device) -> None:
+    """Use torch's convolutions (`library`), as in the evaluation, or the compiled ones.
+
+    Raises:
+        InputError: the compiled ones are not available.
+    """
+    if kind == "library":
+        return
+    try:
+        use_kernels(trained.network, "fp32", device.type)
+    except CompilationError as error:
+        raise InputError(
+            f"--convolutions compiled: they cannot be made here ({error}); give --convolutions "
+            "library"
+        ) from None
 
 
 def reconstruct(

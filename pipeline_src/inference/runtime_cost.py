@@ -22,15 +22,14 @@ from pipeline_src.config.runtimes import RUNTIME_PACKAGES, refuse_missing_packag
 from pipeline_src.data.store import Store, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metric_tables import measure
-from pipeline_src.evaluation.process_memory import status_kib
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import write_bundle
 from pipeline_src.inference.dccnn import load
-from pipeline_src.inference.onnx_variants import calibration_slices, zero_filled_of
+from pipeline_src.inference.onnx_export import calibration_slices, zero_filled_of
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained, refuse_other_store
-from pipeline_src.provenance.environment import machine
+from pipeline_src.provenance.environment import machine, status_kib
 from pipeline_src.tabular import write_rows
 
 #: Metrics that are compared, over the volumes of a part.
@@ -107,7 +106,7 @@ def measured(
     patient, with a 95 % interval.
     """
     images, rows = prepared.part(part)
-    zero_filled, peaks = zero_filled_of(exported.network(), images), prepared.volume_maxima(part)
+    zero_filled, peaks = zero_filled_of(load(exported.folder), images), prepared.volume_maxima(part)
     one = zero_filled[len(zero_filled) // 2][None]
     times = {}
     for count in dict.fromkeys((1, threads)):
@@ -120,7 +119,7 @@ def measured(
     for name in runtimes:
         row: dict[str, Any] = {
             "runtime": name,
-            "file_bytes": RUNTIMES[name].file(exported).stat().st_size,
+            "file_bytes": exported.file(RUNTIMES[name].file).stat().st_size,
             "measured_on_processor": machine()["processor"],
             "repeats": repeats,
             **time_columns("_one_thread", times[1], name),
@@ -161,7 +160,7 @@ def _volumes(
 
 
 def _memory_mib(name: str, exported: Exported, one: NDArray[np.float32]) -> float | None:
-    RUNTIMES[name].file(exported)  # made beforehand, which takes memory too
+    exported.file(RUNTIMES[name].file)  # made beforehand, which takes memory too
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as fresh:
         return fresh.submit(grown_mib, name, exported.folder, one).result()
@@ -172,12 +171,12 @@ def grown_mib(name: str, folder: Path, one: NDArray[np.float32]) -> float | None
     takes, in MiB, its libraries not counted; to be called in a fresh process. None where the system
     does not tell.
     """
-    exported = Exported(folder, lambda: one)  # its variants are there
+    runtime = RUNTIMES[name]
     for package in RUNTIME_PACKAGES.get(name, ()):
         import_module(package)
     try:
         before = status_kib("VmRSS")
-        RUNTIMES[name].start(exported, 1)(one)
+        runtime.start(folder / runtime.file, 1)(one)
         return max(0, status_kib("VmHWM") - before) / 1024
     except OSError:
         return None

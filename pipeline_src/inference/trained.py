@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline_src.data.hdf5_files import reading_hdf5
-from pipeline_src.data.store import Store, origin_of
-from pipeline_src.data.store_index import read_index
+from pipeline_src.data.store import Store, origin_of, read_index
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.subject import Subject
 from pipeline_src.files import sha256_file

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.acceleration.kernels import kernels_for
+from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.config.networks import DC_CNN, Network
 from pipeline_src.models.base import CascadeNetwork, FeaturePoint, register_network
 from pipeline_src.models.convolution import Convolution
-from pipeline_src.models.fast_paths import FastPaths
 
 
 class Cascade(nn.Module):
@@ -23,7 +24,10 @@ class Cascade(nn.Module):
     Attributes:
         mid: receives the ReLU output of convolution (d + 1) // 2.
         out: receives the last convolution's output before cropping.
-        fast: faster ways of computing the convolutions.
+        arithmetic: number format of the convolutions; None: that of the image. Weights keep their
+            own format.
+        kernels: this project's convolutions, for images in single precision on the kernels' device;
+            None: torch's are used.
     """
 
     def __init__(self, network: Network) -> None:
@@ -35,22 +39,33 @@ class Cascade(nn.Module):
             Convolution(before, after) for before, after in pairwise(channels)
         )
         self.mid, self.out = FeaturePoint(), FeaturePoint()
-        self.fast = FastPaths()
+        self.arithmetic: torch.dtype | None = None
+        self.kernels: Convolver | None = None
 
     def forward(self, image: Tensor) -> Tensor:
         """`(batch, 1, rows, columns)` to the same shape."""
         pad = self.padding
-        x = self.fast.cast(image)
+        x = image.to(self.arithmetic or image.dtype)
         x = F.pad(x, (pad, pad, pad, pad)) if pad else x
         out: Tensor = self.out(self._convolve(x)).to(image.dtype)
         return out[..., pad:-pad, pad:-pad] if pad else out
 
     def _convolve(self, x: Tensor) -> Tensor:
-        wanted = self.middle - 1 if self.mid.wanted else None
-        if found := self.fast.convolve(self.convolutions, x, wanted):
-            if found.middle is not None:
-                self.mid(found.middle)
-            return found.out
+        convolve, device = None, x.device.type
+        if self.kernels and device == self.kernels.device and x.dtype == torch.float32:
+            convolve = self.kernels.convolve
+        elif device == "cpu" and torch.is_grad_enabled():
+            convolve = convolve_with_gradients
+        if convolve:
+            # Faster than the modules one by one, whose hooks do not run then.
+            layers = []
+            for convolution in self.convolutions:
+                assert isinstance(convolution, Convolution)
+                layers.append(convolution.values(x.dtype))
+            found, middle = convolve(x, layers, self.middle - 1 if self.mid.wanted else None)
+            if middle is not None:
+                self.mid(middle)
+            return found
         *hidden, last = self.convolutions
         for number, convolution in enumerate(hidden, start=1):
             # In place: no gradient needs the value before the ReLU.
@@ -87,7 +102,7 @@ class DCCNN(CascadeNetwork):
         """Compute the convolutions in a number format, such as `torch.bfloat16`."""
         for cascade in self.cascades:
             assert isinstance(cascade, Cascade)
-            cascade.fast.arithmetic = arithmetic
+            cascade.arithmetic = arithmetic
 
 
 def use_kernels(module: nn.Module, precision: str, device: str = "cpu") -> None:
@@ -100,4 +115,4 @@ def use_kernels(module: nn.Module, precision: str, device: str = "cpu") -> None:
     """
     for cascade in module.modules():
         if isinstance(cascade, Cascade):
-            cascade.fast.kernels = kernels_for(cascade.features, precision, device)
+            cascade.kernels = kernels_for(cascade.features, precision, device)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pipeline_src.config.networks import Network, Networks, OtherNetwork
+from pipeline_src.config.networks import Counts, Network, Networks, OtherNetwork
 from pipeline_src.errors import InputError
 from pipeline_src.models.base import ReconstructionNetwork, count_parameters
 from pipeline_src.models.registry import make_network
@@ -18,24 +17,7 @@ from pipeline_src.models.taps import Features, Tap, tapped
 SIDE = 64
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Counts of one reconstruction of one slice.
-
-    Attributes:
-        parameters: number of trainable parameters.
-        multiply_adds: of all convolutions and matrix products except those of data fidelity.
-        fidelities: how often data fidelity is applied.
-        activations: how many numbers its layers output, which training keeps for gradients.
-    """
-
-    parameters: int
-    multiply_adds: int
-    fidelities: int
-    activations: int
-
-
-class _Counted(nn.Module):
+class Counted(nn.Module):
     """Replaces data fidelity: changes nothing and counts its calls."""
 
     def __init__(self) -> None:
@@ -43,6 +25,7 @@ class _Counted(nn.Module):
         self.calls = 0
 
     def forward(self, image: Tensor, _zero_filled: Tensor) -> Tensor:
+        """Image `(batch, 1, rows, columns)` and zero-filled one of its shape to the same shape."""
         self.calls += 1
         return image
 
@@ -52,7 +35,7 @@ def _without_numbers(network: Network | OtherNetwork) -> ReconstructionNetwork:
         return make_network(network)
 
 
-def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
+def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Counts:
     """Run a network on one slice of a given size.
 
     Raises:
@@ -61,7 +44,7 @@ def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
     # Imported late: trainings only need `feature_shapes`.
     from torch.utils.flop_counter import FlopCounterMode
 
-    made, fidelity, layers = _without_numbers(network), _Counted(), 0
+    made, fidelity, layers = _without_numbers(network), Counted(), 0
 
     def add(_layer: nn.Module, _given: object, out: Tensor) -> None:
         nonlocal layers
@@ -73,7 +56,7 @@ def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Trial:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         made(torch.empty(1, 1, rows, columns, device="meta"), fidelity)
     # The library counts a multiplication and an addition as two.
-    return Trial(count_parameters(made), counter.get_total_flops() // 2, fidelity.calls, layers)
+    return Counts(count_parameters(made), counter.get_total_flops() // 2, fidelity.calls, layers)
 
 
 def feature_shapes(
@@ -87,7 +70,7 @@ def feature_shapes(
     made = _without_numbers(network)
     features: Features
     with torch.no_grad(), tapped(made, taps) as features:
-        made(torch.empty(1, 1, SIDE, SIDE, device="meta"), _Counted())
+        made(torch.empty(1, 1, SIDE, SIDE, device="meta"), Counted())
     return {tap: tuple(features[tap].shape[1:]) for tap in taps}
 
 

@@ -176,7 +176,7 @@ def voxels_of_largest(study: Study, dataset: str) -> int:
         used = choose_volumes(study.datasets[dataset], Path(study.data_root)).used
     except InputError:
         return 0
-    return max((math.prod(volume.shape()) for volume in used), default=0)
+    return max((math.prod(volume.header().shape) for volume in used), default=0)
 
 
 def refuse_unplannable(files: list[str]) -> None:

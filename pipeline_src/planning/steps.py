@@ -196,7 +196,7 @@ def report_step(study: Study, paper: Path) -> Step:
 def reconstruct_step(settings: Mapping[str, Any], files: list[Path]) -> Step:
     """Reconstructions of files by a trained model; ``files`` are those, and the weights."""
     there = all(file.exists() for file in files)
-    code = sources("inference.batch", "inference.inputs", "inference.machine")
+    code = sources("inference.batch", "inference.inputs")
     return Step(settings, code, files if there else None)
 
 

@@ -65,3 +65,15 @@ def record() -> dict[str, Any]:
     commit, problem = commit_and_problem()
     told = {"commit_problem": problem} if commit is None else {}
     return {"commit": commit, **told, "packages": package_versions(), "machine": machine()}
+
+
+def status_kib(field: str) -> int:
+    """A field of Linux's status file of this process, such as `VmRSS`, in KiB.
+
+    Raises:
+        OSError: the system does not tell it.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    raise OSError(field)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline_src import IMPORT_STARTED
 from pipeline_src.acceleration.fork_client import FORKED
-from pipeline_src.provenance.environment import machine
+from pipeline_src.provenance.environment import machine, status_kib
 
 
 class RunRecorder:
@@ -69,10 +69,9 @@ def _peak_memory() -> int | None:
     `getrusage` would count the process that started it too.
     """
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        return status_kib("VmHWM") // 1024
     except OSError:
         return None
-    return next((int(line.split()[1]) // 1024 for line in lines if "VmHWM" in line), None)
 
 
 def _energy_counters() -> dict[Path, float]:

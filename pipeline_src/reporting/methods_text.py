@@ -10,7 +10,7 @@ from pipeline_src.config.section import shown
 from pipeline_src.config.setting import acceleration_name
 from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
-from pipeline_src.data.sources import describe_source
+from pipeline_src.data.sources import check_source
 from pipeline_src.reporting.display_names import RECIPE_TITLES, model_title
 from pipeline_src.reporting.study_design import folds_text, repeated_text
 
@@ -58,9 +58,9 @@ def _data(study: Study) -> str:
         scale = dataset.preparation.downscale
         reduced = f", averaged over blocks of {scale} x {scale} pixels," if scale > 1 else ""
         sentences.append(
-            f"{study.dataset_title(name)}: magnitude slices of {describe_source(dataset.source)}"
-            f"{reduced} centred on a {rows} x {columns} matrix and scaled by each volume's "
-            f"maximum; patients: {split}."
+            f"{study.dataset_title(name)}: magnitude slices of "
+            f"{check_source(dataset.source).DESCRIPTION}{reduced} centred on a {rows} x {columns} "
+            f"matrix and scaled by each volume's maximum; patients: {split}."
         )
     return "Data. " + " ".join(sentences)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
+
+import psutil
 
 from pipeline_src.errors import Interrupted
 
@@ -38,12 +39,7 @@ class Interruption:
         self._before = {s: signal.signal(s, self._note) for s in wanted}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -81,14 +77,9 @@ def parent_process() -> int | None:
 def is_alive(process: int) -> bool:
     """Whether a process of this machine is still running."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        # A zombie has ended and is not yet collected.
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    stat = Path(f"/proc/{process}/stat")
-    try:
-        # The state follows the name in brackets; Z means ended but not yet collected.
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
+    except psutil.AccessDenied:
         return True

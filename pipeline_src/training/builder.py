@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.models.registry import make_network, network_class
 from pipeline_src.models.sft import SFTNetwork
-from pipeline_src.models.taps import Tap
 from pipeline_src.models.trial import feature_shapes, require_comparable
 from pipeline_src.models.weights import load_network, load_tensors
 from pipeline_src.planning.plans import DistillationPlan, SFTPlan, TrainingPlan
@@ -133,22 +131,19 @@ class Builder:
         if plan.distillation is None:
             return ReconstructionObjective(self.network, self.fidelity)
         options = plan.distillation.options
-        reconstruction = {
-            "reconstruction_weight": 1.0,
-            "imitation_weight": options.imitation_weight,
-        }
-        weights = {
-            "features": {"feature_weight": 1.0},
-            "reconstruction": reconstruction,
-            "joint": {"feature_weight": 1.0, **reconstruction},
-        }[stage]
         if stage == "reconstruction" and not options.imitation_weight:
             return ReconstructionObjective(self.network, self.fidelity)
         if self._frozen is None:
             self._frozen = self._frozen_teacher(plan.distillation, parts)
         teacher = self._frozen
         objective = DistillationObjective(
-            self.network, self.fidelity, teacher, teacher.loss, **weights
+            self.network,
+            self.fidelity,
+            teacher,
+            teacher.loss,
+            reconstruction_weight=0.0 if stage == "features" else 1.0,
+            feature_weight=0.0 if stage == "reconstruction" else 1.0,
+            imitation_weight=0.0 if stage == "features" else options.imitation_weight,
         )
         if stage == "joint":
             wanted = plan.distillation.loss.weight
@@ -156,7 +151,8 @@ class Builder:
                 wanted = balanced_weight(
                     objective, parts[0], plan.training.batch_size, options.gradient_ratio
                 )
-            self.feature_weight = objective.feature_weight = wanted
+            self.feature_weight = wanted
+            objective.weights = (1.0, wanted, options.imitation_weight)
         return objective
 
     def _frozen_teacher(self, plan: DistillationPlan, parts: list[Slices]) -> FrozenTeacher:
@@ -188,16 +184,15 @@ class Builder:
     def _parts_of(self, loss: DistillationLoss, networks: Networks) -> nn.Module | None:
         if type(loss).make_parts is DistillationLoss.make_parts:
             return None
-        channels = [_channels(n, loss.taps()) for n in (networks.teacher, networks.student)]
+        channels = [
+            {tap: shape[0] for tap, shape in feature_shapes(network, loss.taps()).items()}
+            for network in (networks.teacher, networks.student)
+        ]
         # Random draws here must not change later ones.
         with torch.random.fork_rng(devices=[]):
             seed_initial_weights(self.plan.seed, "loss")
             parts = loss.make_parts(*channels)
         return None if parts is None else parts.to(self.device)
-
-
-def _channels(network: Network | OtherNetwork, taps: Sequence[Tap]) -> dict[Tap, int]:
-    return {tap: shape[0] for tap, shape in feature_shapes(network, taps).items()}
 
 
 def fresh_network(network: Network | OtherNetwork, seed: int, role: str) -> ReconstructionNetwork:

@@ -6,7 +6,6 @@ a hundred in a step of a teacher in bf16; here it is two for all of them.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -28,11 +27,11 @@ class Casts:
     def __init__(self, module: nn.Module) -> None:
         self._formats: dict[torch.dtype, list[Convolution]] = {}
         for cascade in module.modules():
-            if isinstance(cascade, Cascade) and cascade.fast.arithmetic is not None:
+            if isinstance(cascade, Cascade) and cascade.arithmetic is not None:
                 for convolution in cascade.convolutions:
                     assert isinstance(convolution, Convolution)
-                    if convolution.weight.dtype != cascade.fast.arithmetic:
-                        self._formats.setdefault(cascade.fast.arithmetic, []).append(convolution)
+                    if convolution.weight.dtype != cascade.arithmetic:
+                        self._formats.setdefault(cascade.arithmetic, []).append(convolution)
 
     def __enter__(self) -> None:
         for arithmetic, convolutions in self._formats.items():
@@ -43,12 +42,7 @@ class Casts:
             ):
                 convolution.cast = pair
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for convolutions in self._formats.values():
             for convolution in convolutions:
                 convolution.cast = None

@@ -17,8 +17,7 @@ from pipeline_src.training.data import Slices
 from pipeline_src.training.objectives import Objective
 from pipeline_src.training.optimiser import Adam, step_lr
 from pipeline_src.training.seeding import batch_order
-from pipeline_src.training.step import EpochLosses, training_step
-from pipeline_src.training.validation import Validation
+from pipeline_src.training.step import EpochLosses, Validation, training_step
 
 
 @dataclass(frozen=True)

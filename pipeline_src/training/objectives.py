@@ -119,7 +119,7 @@ def imitated(network: SFTNetwork) -> list[Tap]:
     return [Tap("mid", k) for k in range(2, len(network.teacher.cascades) + 1)]
 
 
-class StudentFriendlyObjective(Objective):
+class StudentFriendlyObjective(ReconstructionObjective):
     """Trains a teacher with student branches: L_SFT = L_rec^T + L_rec^S + L_imit (Matcha et al.,
     MIDL 2023, Eq. 1-3).
 
@@ -127,15 +127,11 @@ class StudentFriendlyObjective(Objective):
     afterwards, so the weights are selected by the teacher's L1 on validation.
     """
 
-    depends_on_batch = False
-
     def __init__(
         self, network: SFTNetwork, fidelity: DataFidelity, weights: StudentFriendly
     ) -> None:
-        self.trained = network
-        self.network = network.teacher
-        self.sft = network
-        self.fidelity = fidelity
+        super().__init__(network.teacher, fidelity)
+        self.trained = self.sft = network
         self.weights = weights
         self.taps = imitated(network) if weights.imitation_domain == "features" else []
 
@@ -157,27 +153,15 @@ class StudentFriendlyObjective(Objective):
             + w.imitation_weight * terms[2]
         )
 
-    def validate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's mean L1 distance, a scalar, and its reconstruction `(batch, 1, rows,
-        columns)`.
-        """
-        image = self.network(batch.zero_filled, self.fidelity)
-        return F.l1_loss(image, batch.target), image
-
-
-class StudentAndParts(nn.Module):
-    """A student together with the parts of its loss that are trained with it."""
-
-    def __init__(self, network: nn.Module, parts: nn.Module) -> None:
-        super().__init__()
-        self.network, self.parts = network, parts
-
 
 class DistillationObjective(Objective):
     """Trains a student against the target, a frozen teacher's features and its reconstruction.
 
     loss = reconstruction_weight |x_S - x|_1 + feature_weight L_KD
            + imitation_weight |x_S - x_T|_1; terms of weight zero are not computed.
+
+    Attributes:
+        weights: of reconstruction, feature and imitation loss.
     """
 
     def __init__(
@@ -193,13 +177,11 @@ class DistillationObjective(Objective):
     ) -> None:
         self.trained = self.network = student
         if loss.parts is not None and feature_weight:
-            self.trained = StudentAndParts(student, loss.parts)
+            self.trained = nn.ModuleDict({"network": student, "parts": loss.parts})
         self.fidelity = fidelity
         self.teacher = teacher
         self.feature_loss = loss
-        self.reconstruction_weight = reconstruction_weight
-        self.feature_weight = feature_weight
-        self.imitation_weight = imitation_weight
+        self.weights = (reconstruction_weight, feature_weight, imitation_weight)
         self.depends_on_batch = bool(feature_weight)
         self._taps = loss.taps() if feature_weight else []
         # A pure feature loss needs no layer after the last feature that it compares.
@@ -207,11 +189,6 @@ class DistillationObjective(Objective):
         last = max((tap.cascade for tap in self._taps), default=0)
         some = isinstance(student, CascadeNetwork) and not whole
         self._part = {"cascades": last} if some else {}
-
-    @property
-    def weights(self) -> tuple[float, float, float]:
-        """The weights of reconstruction, feature and imitation loss."""
-        return self.reconstruction_weight, self.feature_weight, self.imitation_weight
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of reconstruction, feature and imitation loss, a scalar."""
@@ -243,11 +220,11 @@ class DistillationObjective(Objective):
         total = torch.zeros((), device=image.device)
         if reconstruction:
             total = total + reconstruction * F.l1_loss(image, batch.target)
+        if feature or imitation:
+            of_teacher, *summary = self.teacher.answers(batch)
         if feature:
-            summary = self.feature_loss.summarise(features)
-            term = compare(summary, self.teacher.summary(batch))
+            term = compare(self.feature_loss.summarise(features), tuple(summary))
             total = total + feature * term
         if imitation:
-            term = F.l1_loss(image, self.teacher.image(batch))
-            total = total + imitation * term
+            total = total + imitation * F.l1_loss(image, of_teacher)
         return total, image

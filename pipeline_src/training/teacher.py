@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline_src.distillation.base import DistillationLoss, Summary
+from pipeline_src.distillation.base import DistillationLoss
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.taps import tapped
 from pipeline_src.sampling.data_fidelity import DataFidelity
@@ -53,15 +53,10 @@ class FrozenTeacher:
         self.cache_bytes -= per_slice * len(slices)
         return True
 
-    def image(self, batch: Batch) -> Tensor:
-        """The teacher's reconstruction `(batch, 1, rows, columns)`."""
-        return self._recall(batch)[0]
-
-    def summary(self, batch: Batch) -> Summary:
-        """The loss's summary of the teacher's features: tensors `(batch, ...)`."""
-        return self._recall(batch)[1:]
-
-    def _recall(self, batch: Batch) -> tuple[Tensor, ...]:
+    def answers(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The teacher's reconstruction `(batch, 1, rows, columns)` and then the loss's summary of
+        its features, tensors `(batch, ...)`.
+        """
         if batch.part in self._cache:
             return tuple(t[batch.indices] for t in self._cache[batch.part])
         return self._answer(batch)

@@ -132,8 +132,7 @@ def test_remembered_answers_equal_those_of_a_teacher_that_runs_anew(method: str,
         losses.append([objective.loss(b) for b in slices.batches(2, torch.tensor([4, 1, 0, 3, 2]))])
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-8)
     batch = slices.batch(torch.tensor([3, 0]))
-    torch.testing.assert_close(cached.image(batch), anew.image(batch), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(cached.summary(batch), anew.summary(batch), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(cached.answers(batch), anew.answers(batch), rtol=1e-5, atol=1e-6)
 
 
 def test_remembered_answers_need_no_further_run_of_the_teacher() -> None:
@@ -144,9 +143,9 @@ def test_remembered_answers_need_no_further_run_of_the_teacher() -> None:
     cached = frozen(loss, teacher, 1 << 24)
     assert cached.remember(slices)
     teacher.register_forward_hook(lambda *_: runs.append(1))
-    cached.summary(slices.batch(torch.arange(3)))
+    cached.answers(slices.batch(torch.arange(3)))
     assert runs == []
-    frozen(loss, teacher, 0).summary(slices.batch(torch.arange(3)))
+    frozen(loss, teacher, 0).answers(slices.batch(torch.arange(3)))
     assert runs == [1]
 
 
@@ -165,7 +164,7 @@ def test_memory_is_shared_between_the_parts_and_never_exceeded() -> None:
     assert both.remember(train)
     assert both.remember(validation)
     batch = validation.batch(torch.tensor([2]))
-    torch.testing.assert_close(both.image(batch), memory.image(batch), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(both.answers(batch), memory.answers(batch), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("weight", ["reconstruction_weight", "feature_weight", "imitation_weight"])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pipeline_src.config import Study
-from pipeline_src.operations.status.reading import TrainingStatus, trainings
+from pipeline_src.operations.status.reading import TrainingStatus, plan, training_status
 from pipeline_src.running.progress_file import progress_of
 from pipeline_src.running.resume_state import Saved, StateFiles
 
@@ -62,6 +62,10 @@ def save_state(folder: Path, digest: str = "this", **changes: Any) -> None:
     told = facts(**changes)
     saved = Saved({"weights/w": torch.zeros(50)}, told)
     StateFiles(folder, digest).save(saved, progress_of(digest, 2, told))
+
+
+def trainings(study: Study, results: Path) -> list[TrainingStatus]:
+    return [training_status(planned) for planned in plan(study, results)]
 
 
 def one(study: Study, results: Path, model: str = "std_kd_at") -> TrainingStatus:

@@ -48,7 +48,7 @@ def check_what_makes_it_anew(fresh: Checkout) -> None:
     assert fresh.planned("reconstructions") == ["Reconstructing: hospital"]
     (fresh.root / "scans/b3.npy").unlink()
     assert fresh.planned("reconstructions") == []
-    code = fresh.root / "pipeline_src/inference/fitting.py"
+    code = fresh.root / "pipeline_src/inference/volume_plan.py"
     code.write_text(code.read_text() + "\nEDITED = True\n")
     assert fresh.planned("reconstructions") == ["Reconstructing: hospital"]
 

@@ -122,15 +122,6 @@ def settings(step):
 
 # What defines each step, its manifest and what it writes.
 results = Results(models, reported, RESULTS, PAPER, PAPER_CONFIG)
-prepare_of, mask_of, train_of = results.store, results.mask, results.training
-evaluate_of = results.metrics
-evaluate_variant_of = results.metrics_of_variant
-evaluate_zero_filled_of = results.metrics_of_zero_filling
-robustness_of = results.robustness
-cost_of, runtimes_of = results.cost, results.runtimes
-error_bound_of = results.error_bound
-tables_of, report_of = results.tables, results.report
-figure_of, reconstruct_of = results.figure, results.reconstructions
 
 
 def names_where(wanted):

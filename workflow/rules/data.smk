@@ -1,7 +1,7 @@
 rule prepare:
     input:
         volumes=volumes_of,
-        outdated=outdated(prepare_of),
+        outdated=outdated(results.store),
     output:
         STORE,
     log:
@@ -10,15 +10,15 @@ rule prepare:
         "../../environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: limits.preparation_memory(
+        mem_mb=lambda wildcards, attempt: work.preparation_memory(
             voxels_of_largest(study, wildcards.dataset), attempt
         ),
-        runtime=lambda wildcards, input, attempt: limits.preparation_minutes(
+        runtime=lambda wildcards, input, attempt: work.preparation_minutes(
             input.size_mb, attempt
         ),
     params:
         config=CONFIG,
-        settings=settings(prepare_of),
+        settings=settings(results.store),
         repeat=repeat_options,
     message:
         f"Preparing {{wildcards.dataset}}{SAID_OF['store']}"

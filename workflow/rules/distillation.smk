@@ -4,14 +4,9 @@ use rule train as distil with:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        outdated=outdated(train_of),
+        outdated=outdated(results.training),
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=[
-            f"{MODEL}/history_features.csv",
-            f"{MODEL}/history_reconstruction.csv",
-        ],
+        **trained("features", "reconstruction"),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["features", "reconstruction"]),
     priority: 0
@@ -19,8 +14,6 @@ use rule train as distil with:
 
 use rule distil as distil_joint with:
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=[f"{MODEL}/history_joint.csv"],
+        **trained("joint"),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["joint"]),

@@ -5,7 +5,7 @@ rule evaluate:
         mask=rules.mask.output,
         weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in OWN_MODELS],
         manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in OWN_MODELS],
-        outdated=outdated(evaluate_of),
+        outdated=outdated(results.metrics),
     output:
         volumes=[f"{MODEL_OF}/{model}/volumes.csv" for model in OWN_MODELS],
         slices=[f"{MODEL_OF}/{model}/slices.csv" for model in OWN_MODELS],
@@ -38,7 +38,7 @@ rule robustness:
         mask=rules.mask.output,
         weights=[f"{MODEL_OF}/{model}/weights.safetensors" for model in TRIED_MODELS],
         manifests=[f"{MODEL_OF}/{model}/manifest.json" for model in TRIED_MODELS],
-        outdated=outdated(robustness_of),
+        outdated=outdated(results.robustness),
     output:
         SHIFTED,
     log:
@@ -54,9 +54,9 @@ rule robustness:
         mem_mb=evaluation_memory,
         runtime=evaluation_minutes,
     params:
-        settings=settings(robustness_of),
+        settings=settings(results.robustness),
         subjects=lambda wildcards, input: [os.path.dirname(p) for p in input.weights],
-        words=shift_options(robustness_of),
+        words=shift_options(results.robustness),
         imports=IMPORTS,
     message:
         "Robustness to {wildcards.shift}: {wildcards.dataset} {wildcards.acceleration} seed {wildcards.seed}"
@@ -74,7 +74,7 @@ rule error_bound:
         mask=rules.mask.output,
         weights=[f"{MODEL}/weights.safetensors"],
         manifest=f"{MODEL}/manifest.json",
-        outdated=outdated(error_bound_of),
+        outdated=outdated(results.error_bound),
     output:
         ERROR_BOUND,
     log:
@@ -86,11 +86,11 @@ rule error_bound:
         mem_mb=evaluation_memory,
         runtime=evaluation_minutes,
     params:
-        settings=settings(error_bound_of),
+        settings=settings(results.error_bound),
         model=lambda wildcards, input: os.path.dirname(input.weights[0]),
         words=lambda wildcards: [
             f"--{key}={value}"
-            for key, value in settings(error_bound_of)(wildcards).items()
+            for key, value in settings(results.error_bound)(wildcards).items()
         ],
         imports=IMPORTS,
     message:
@@ -108,7 +108,7 @@ use rule evaluate as evaluate_variant with:
         # A list as above, so that it is one for `subjects` too.
         weights=[f"{MODEL}/weights.safetensors"],
         manifests=[f"{MODEL}/manifest.json"],
-        outdated=outdated(evaluate_variant_of),
+        outdated=outdated(results.metrics_of_variant),
     output:
         volumes=f"{MODEL}/volumes.csv",
         slices=f"{MODEL}/slices.csv",
@@ -126,7 +126,7 @@ use rule evaluate as evaluate_zero_filled with:
     input:
         data=rules.prepare.output,
         mask=rules.mask.output,
-        outdated=outdated(evaluate_zero_filled_of),
+        outdated=outdated(results.metrics_of_zero_filling),
     output:
         volumes=f"{ZERO_FILLED}/volumes.csv",
         slices=f"{ZERO_FILLED}/slices.csv",

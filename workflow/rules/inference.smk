@@ -8,7 +8,7 @@ rule reconstruct:
             **study.reconstruct[wildcards.name].training(study.seeds)
         ),
         given=files_to_reconstruct,
-        outdated=outdated(reconstruct_of),
+        outdated=outdated(results.reconstructions),
     output:
         f"{RESULTS}/{layout.RECONSTRUCTED}/{{name}}/{layout.RECONSTRUCTIONS}",
     log:
@@ -19,7 +19,7 @@ rule reconstruct:
         "../../environment.yaml"
     threads: study.training.threads
     params:
-        settings=settings(reconstruct_of),
+        settings=settings(results.reconstructions),
         model=subpath(input.weights, parent=True),
         words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
         folder=subpath(output[0], parent=True),

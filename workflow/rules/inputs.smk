@@ -85,11 +85,14 @@ def warm_start_weights(wildcards):
     return weights_of(wildcards, source, models.warm_start_file(wildcards.model))
 
 
-def histories_of(count):
-    """Histories of a training of so many stages on reconstruction."""
-    return [
-        f"{MODEL}/{layout.history(stage)}" for stage in reconstruction_stages(count)
-    ]
+def trained(*stages, **more):
+    """Files of a training of these stages."""
+    return {
+        "weights": f"{MODEL}/{layout.WEIGHTS}",
+        **more,
+        "manifest": f"{MODEL}/{layout.MANIFEST}",
+        "histories": [f"{MODEL}/{layout.history(stage)}" for stage in stages],
+    }
 
 
 def captions():

@@ -8,7 +8,7 @@ rule cost:
         mask=in_first_setting(rules.mask.output[0]),
         teacher=in_first_setting(f"{MODEL_OF}/teacher/weights.safetensors"),
         student=in_first_setting(f"{MODEL_OF}/student/weights.safetensors"),
-        outdated=outdated(cost_of),
+        outdated=outdated(results.cost),
     output:
         f"{RESULTS}/cost.csv",
     log:
@@ -40,7 +40,7 @@ if study.evaluation.runtimes:
                 in_first_setting(f"{MODEL_OF}/{role}/weights.safetensors")
                 for role in ("teacher", "student")
             ],
-            outdated=outdated(runtimes_of),
+            outdated=outdated(results.runtimes),
         output:
             f"{RESULTS}/runtimes.csv",
         log:
@@ -52,11 +52,11 @@ if study.evaluation.runtimes:
             mem_mb=4000,
             runtime=60,
         params:
-            settings=settings(runtimes_of),
+            settings=settings(results.runtimes),
             models=lambda wildcards, input: [
                 os.path.dirname(path) for path in input.models
             ],
-            part=lambda wildcards: settings(runtimes_of)(wildcards)["part"],
+            part=lambda wildcards: settings(results.runtimes)(wildcards)["part"],
             runtimes=study.evaluation.runtimes,
         message:
             "Teacher and student in other runtimes"
@@ -72,7 +72,7 @@ rule study_tables:
         metrics=METRICS,
         paper=ancient(from_here(PAPER)),
         measured=[path for paths in MEASUREMENTS.values() for path in paths],
-        outdated=outdated(tables_of),
+        outdated=outdated(results.tables),
     output:
         tables=[
             f"{RESULTS}/tables/{name}.{suffix}"
@@ -99,7 +99,7 @@ rule study_tables:
         runtime=30,
     params:
         config=CONFIG,
-        settings=settings(tables_of),
+        settings=settings(results.tables),
         folder=subpath(output.numbers, parent=True),
         measured=measured_words(MEASUREMENTS),
     message:
@@ -114,7 +114,7 @@ rule study_tables:
 for kind in reported.kinds:
     shown = in_results(reported.shown(kind, "{dataset}", "{acceleration}"))
     folder = KINDS[kind].folder
-    defined = figure_of(kind, len(shown) or 1)
+    defined = results.figure(kind, len(shown) or 1)
 
     rule:
         name:
@@ -160,7 +160,7 @@ rule study_report:
         captions=captions(),
         records=in_results(reported.records()),
         paper=ancient(from_here(PAPER_CONFIG)),
-        outdated=outdated(report_of),
+        outdated=outdated(results.report),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -179,7 +179,7 @@ rule study_report:
     params:
         config=CONFIG,
         results=subpath(output[0], parent=True),
-        settings=settings(report_of),
+        settings=settings(results.report),
     message:
         "Report: {output}"
     shell:

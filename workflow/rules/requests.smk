@@ -1,7 +1,6 @@
 """What jobs ask for: threads, memory, time and GPUs."""
 
-from pipeline_src.operations.estimate import limits
-from pipeline_src.operations.estimate.work import slices_of_store
+from pipeline_src.operations.estimate import work
 from pipeline_src.operations.preflight import gpu_wanted, voxels_of_largest
 from pipeline_src.operations.snakemake_run import evaluation_processes, runs_elsewhere
 
@@ -22,27 +21,27 @@ def measuring_threads():
 def slices_of(input):
     """Known once the data is prepared, and with it all that follows."""
     [store] = input.data
-    return slices_of_store(Path(store))
+    return work.slices_of_store(Path(store))
 
 
 def training_memory(wildcards, input, attempt):
     plan = models.plan(wildcards.model, int(wildcards.seed))
-    return limits.training_memory(plan, slices_of(input), bool(gpus()), attempt)
+    return work.training_memory(plan, slices_of(input), bool(gpus()), attempt)
 
 
 def training_minutes(wildcards, input, attempt):
     plan = models.plan(wildcards.model, int(wildcards.seed))
-    return limits.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
+    return work.training_minutes(plan, slices_of(input), bool(gpus()), attempt)
 
 
 def evaluation_memory(wildcards, input, attempt):
-    return limits.evaluation_memory(slices_of(input), attempt)
+    return work.evaluation_memory(slices_of(input), attempt)
 
 
 def evaluation_minutes(wildcards, input, attempt):
     names = [os.path.basename(os.path.dirname(p)) for p in input.get("weights", [])]
     plans = [models.plan(name, study.seeds[0]) for name in names]
-    return limits.evaluation_minutes(
+    return work.evaluation_minutes(
         plans, slices_of(input), study.training.threads, attempt
     )
 

@@ -1,7 +1,7 @@
 rule mask:
     input:
         given=given_mask,
-        outdated=outdated(mask_of),
+        outdated=outdated(results.mask),
     output:
         MASK,
     log:
@@ -15,7 +15,7 @@ rule mask:
         runtime=10,
     params:
         config=CONFIG,
-        settings=settings(mask_of),
+        settings=settings(results.mask),
         repeat=repeat_options,
     message:
         f"Mask of {{wildcards.dataset}} at {{wildcards.acceleration}}{SAID_OF['mask']}"

@@ -5,11 +5,9 @@ rule train:
         mask=rules.mask.output,
         teacher=teacher_weights,
         warm_start=warm_start_weights,
-        outdated=outdated(train_of),
+        outdated=outdated(results.training),
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=[f"{MODEL}/history_reconstruction.csv"],
+        **trained("reconstruction"),
     log:
         f"{RESULTS}/logs/train/{{dataset}}_{{acceleration}}_seed{{seed}}_{{model}}.log",
     wildcard_constraints:
@@ -25,7 +23,7 @@ rule train:
         runtime=training_minutes,
     params:
         config=CONFIG,
-        settings=settings(train_of),
+        settings=settings(results.training),
         folder=subpath(output.weights, parent=True),
         start=start_options,
     message:
@@ -39,10 +37,7 @@ rule train:
 
 use rule train as train_sft_teacher with:
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        student=f"{MODEL}/student_weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=[f"{MODEL}/history_student_friendly.csv"],
+        **trained("student_friendly", student=f"{MODEL}/{layout.STUDENT_WEIGHTS}"),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == ["student_friendly"]),
     # The longest training, which half the grid waits for: first in line.
@@ -51,9 +46,7 @@ use rule train as train_sft_teacher with:
 
 use rule train as train_control with:
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=histories_of(2),
+        **trained(*reconstruction_stages(2)),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == reconstruction_stages(2)),
     priority: 0
@@ -61,17 +54,13 @@ use rule train as train_control with:
 
 use rule train_control as train_as_long with:
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=histories_of(3),
+        **trained(*reconstruction_stages(3)),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == reconstruction_stages(3)),
 
 
 use rule train_control as train_as_long_with_start with:
     output:
-        weights=f"{MODEL}/weights.safetensors",
-        manifest=f"{MODEL}/manifest.json",
-        histories=histories_of(4),
+        **trained(*reconstruction_stages(4)),
     wildcard_constraints:
         model=names_where(lambda plan: plan.stages == reconstruction_stages(4)),

@@ -56,25 +56,6 @@ def source_options(source: OwnSource) -> Section:
     return checked_options(model, source.options, f"source {source.kind}: options")
 
 
-def describe_source(source: Any) -> str:
-    """The name of a source's volumes in the methods section.
-
-    Raises:
-        InputError: see `check_source`.
-    """
-    return str(check_source(source).DESCRIPTION)
-
-
-def display_quarter_turns(source: Any) -> int:
-    """Quarter turns to show a slice of a source upright: NIfTI stores (x, y), images are shown as
-    (row, column).
-
-    Raises:
-        InputError: see `check_source`.
-    """
-    return int(getattr(check_source(source), "DISPLAY_QUARTER_TURNS", 0))
-
-
 def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     """All volumes of a source, sorted, without reading their pixels.
 

@@ -20,11 +20,6 @@ class AttentionTransfer(DistillationLoss):
     q_T|.
     """
 
-    @classmethod
-    def default_cascades(cls, count: int) -> list[int]:
-        """All cascades."""
-        return list(range(1, count + 1))
-
     def taps(self) -> list[Tap]:
         """The middle feature of each cascade."""
         return [Tap("mid", k) for k in self.cascades]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline_src.distillation.base import DistillationLoss, Summary, register_loss
-from pipeline_src.models.taps import Features, Tap
+from pipeline_src.models.taps import Tap
 
 #: Width of the Gaussian kernel and order of its Taylor expansion, Peng et al., Sec. 4.
 GAMMA = 0.4
@@ -44,18 +44,9 @@ class CorrelationCongruence(DistillationLoss):
     channel sum of D_b D_b+1. A batch of one slice has no neighbours, so its loss is zero.
     """
 
-    @classmethod
-    def default_cascades(cls, count: int) -> list[int]:
-        """All cascades."""
-        return list(range(1, count + 1))
-
     def taps(self) -> list[Tap]:
         """The output of each cascade."""
         return [Tap("out", k) for k in self.cascades]
-
-    def summarise(self, features: Features) -> Summary:
-        """The features themselves: `(batch, channels, rows, columns)` to the same shape."""
-        return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
         """Mean of the cascades' losses, a scalar, for outputs `(batch, channels, rows, columns)` of

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline_src.distillation.base import DistillationLoss, Summary, register_loss
-from pipeline_src.models.taps import Features, Tap
+from pipeline_src.models.taps import Tap
 
 
 @register_loss("imitation")
@@ -24,10 +24,6 @@ class OutputImitation(DistillationLoss):
     def taps(self) -> list[Tap]:
         """The image after data fidelity of each cascade."""
         return [Tap("image", k) for k in self.cascades]
-
-    def summarise(self, features: Features) -> Summary:
-        """The images themselves: `(batch, 1, rows, columns)` to the same shape."""
-        return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
         """Mean over the cascades of the mean absolute difference, a scalar, of the student's images

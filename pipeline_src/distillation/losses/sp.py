@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline_src.distillation.base import DistillationLoss, Summary, register_loss
-from pipeline_src.models.taps import Features, Tap
+from pipeline_src.models.taps import Tap
 
 
 def similarity_matrix(feature: Tensor) -> Tensor:
@@ -37,10 +37,6 @@ class SimilarityPreserving(DistillationLoss):
     def taps(self) -> list[Tap]:
         """The middle feature of each cascade; in the authors' form its output."""
         return [Tap("mid" if self.form == "original" else "out", k) for k in self.cascades]
-
-    def summarise(self, features: Features) -> Summary:
-        """The features themselves: `(batch, channels, rows, columns)` to the same shape."""
-        return tuple(features[tap] for tap in self.taps())
 
     def compare(self, student: Summary, teacher: Summary) -> Tensor:
         """Mean over the cascades of the mean squared difference of the similarity matrices, a

@@ -31,6 +31,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+import psutil
+
 from pipeline_src import locks
 from pipeline_src.config.load import CONFIGFILE, read_yaml
 from pipeline_src.errors import InputError
@@ -246,15 +248,11 @@ def snakemake_in(folder: Path) -> int | None:
 
     Those within jobs take no lock, which their command line shows.
     """
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            place = (process / "cwd").readlink()
-        except OSError:
-            continue
-        snakemake = any(word.rpartition(b"/")[2] == b"snakemake" for word in command[:3])
-        if snakemake and place == folder and b"--nolock" not in command:
-            return int(process.name)
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = process.info["cmdline"] or []
+        snakemake = any(word.rpartition("/")[2] == "snakemake" for word in command[:3])
+        if snakemake and process.info["cwd"] == str(folder) and "--nolock" not in command:
+            return process.pid
     return None
 
 

@@ -15,7 +15,7 @@ from pipeline_src.config.load import read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.locks import lock_problem, nearest_folder
 from pipeline_src.operations.cluster.slurm import lines_of
-from pipeline_src.operations.doctor.findings import Finding, Severity
+from pipeline_src.operations.doctor import Finding, Severity
 from pipeline_src.operations.doctor.slurm import examine_plugin, examine_slurm
 from pipeline_src.operations.extensions import module_lines
 from pipeline_src.operations.preflight import check_files, describe_data, gpu_wanted, inspect_data
@@ -28,7 +28,9 @@ LITTLE_DISK = 5
 
 def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
     """Check packages, GPU, data, disk and, with a profile for SLURM, the cluster."""
-    settings = _profile(profile) if profile else {}
+    settings: dict[str, Any] = {}
+    if profile:
+        settings = read_yaml(profile if profile.is_file() else profile / "config.yaml")
     on_cluster = settings.get("executor") == "slurm"
     yield from _gpu(study, on_cluster)
     if not on_cluster:
@@ -45,15 +47,6 @@ def examine(study: Study, profile: Path | None) -> Iterator[Finding]:
         yield Finding("warning", f"{profile}: executor is {settings.get('executor', 'not set')}")
 
 
-def _profile(profile: Path) -> dict[str, Any]:
-    """The profile's settings.
-
-    Raises:
-        InputError: there is no such profile.
-    """
-    return read_yaml(profile if profile.is_file() else profile / "config.yaml")
-
-
 def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
     import torch
 
@@ -67,7 +60,8 @@ def _gpu(study: Study, on_cluster: bool) -> Iterator[Finding]:
         yield Finding(verdict, f"{build} has no CUDA: trainings run on the CPU", advice)
         return
     yield Finding("ok", f"{build} for CUDA {torch.version.cuda}")
-    driver = _first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    query = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    driver, *_ = lines_of(*query) or [""]
     if torch.cuda.is_available():
         yield Finding("ok", f"{torch.cuda.device_count()} GPU(s) seen: {driver}")
     elif on_cluster:
@@ -172,7 +166,3 @@ def _cannot_write(folder: Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
-
-
-def _first_line(*command: str) -> str:
-    return (lines_of(*command) or [""])[0]

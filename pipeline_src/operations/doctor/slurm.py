@@ -18,9 +18,9 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE
 from pipeline_src.operations.cluster.slurm import lines_of
-from pipeline_src.operations.doctor.findings import Finding, Severity
-from pipeline_src.operations.estimate import limits
+from pipeline_src.operations.doctor import Finding, Severity
 from pipeline_src.operations.estimate.study import count_slices, trainings
+from pipeline_src.operations.estimate.work import training_memory, training_minutes
 from pipeline_src.operations.preflight import gpu_wanted
 
 #: The pinned version, with which `tests/cluster` was run.
@@ -167,8 +167,8 @@ class _Largest:
         gpu = gpu_wanted(study, elsewhere=True)
         found = trainings(study, count_slices(study))
         return cls(
-            max(limits.training_minutes(t.plan, t.slices, gpu, 1) for t in found),
-            max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found),
+            max(training_minutes(t.plan, t.slices, gpu, 1) for t in found),
+            max(training_memory(t.plan, t.slices, gpu, 1) for t in found),
             study.training.threads,
             gpu,
         )

@@ -12,8 +12,7 @@ from tabulate import tabulate
 from pipeline_src.config import Study
 from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import Setting
-from pipeline_src.models.multiply_adds import parameters
-from pipeline_src.operations.estimate import limits
+from pipeline_src.models.multiply_adds import counts
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.operations.estimate.speed import Range, Speed, seconds_of_merits
 from pipeline_src.operations.estimate.work import (
@@ -21,6 +20,7 @@ from pipeline_src.operations.estimate.work import (
     SliceCounts,
     activation_bytes,
     slices_of_store,
+    training_memory,
 )
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.plans import TrainingPlan
@@ -174,7 +174,7 @@ def estimate(
         walls=walls,
         critical=critical,
         memory_mib=(
-            max(limits.training_memory(t.plan, t.slices, gpu, 1) for t in found),
+            max(training_memory(t.plan, t.slices, gpu, 1) for t in found),
             max(_gpu_mib(t) for t in found),
         ),
         disk_bytes=(
@@ -235,7 +235,8 @@ def _tasks(
 
 def _parameters(plan: TrainingPlan) -> int:
     """Parameters that a training writes."""
-    return parameters(plan.network) + (parameters(plan.sft.student) if plan.sft else 0)
+    own = counts(plan.network).parameters
+    return own + (counts(plan.sft.student).parameters if plan.sft else 0)
 
 
 def _gpu_mib(one: PlannedTraining) -> int:

@@ -1,8 +1,8 @@
 """Reads what every training of a study is doing from its files.
 
-Reading (`trainings`) and showing (`show`) are separate. Reading disturbs no training: files are
-only opened to read and may be replaced meanwhile, and a lock that a training holds is not touched.
-Torch is not imported: that alone would take longer than everything here.
+Reading (`training_status`) and showing (`show`) are separate. Reading disturbs no training: files
+are only opened to read and may be replaced meanwhile, and a lock that a training holds is not
+touched. Torch is not imported: that alone would take longer than everything here.
 """
 
 from __future__ import annotations
@@ -67,15 +67,6 @@ class TrainingStatus:
     def setting(self) -> str:
         """Data set and acceleration, as in the results folder."""
         return f"{self.dataset}/{self.acceleration}"
-
-
-def trainings(study: Study, results: Path) -> list[TrainingStatus]:
-    """The status of every training of a study, by setting, model and seed.
-
-    Raises:
-        InputError: an ablation of the study does not give a valid study.
-    """
-    return [training_status(planned) for planned in plan(study, results)]
 
 
 @dataclass(frozen=True)

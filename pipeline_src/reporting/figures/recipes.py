@@ -16,7 +16,7 @@ from pipeline_src.config.networks import feature_cascades
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
-from pipeline_src.models.multiply_adds import parameters
+from pipeline_src.models.multiply_adds import counts
 from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.shown import shown_methods
@@ -107,7 +107,7 @@ def _shown(models: Models, recipe: str, methods: list[str]) -> Shown:
         _stages(models.study, plan, methods, epochs),
         [
             f"Student {plan.network.name}",
-            f"{parameters(plan.network):,} parameters",
+            f"{counts(plan.network).parameters:,} parameters",
             "reconstructs without the teacher",
         ],
     )
@@ -115,7 +115,7 @@ def _shown(models: Models, recipe: str, methods: list[str]) -> Shown:
 
 def _training(plan: TrainingPlan, epochs: str) -> list[str]:
     """How a teacher is trained."""
-    size = f"{parameters(plan.network):,} parameters"
+    size = f"{counts(plan.network).parameters:,} parameters"
     if plan.sft is None:
         return [f"Teacher {plan.network.name}", size, "trained on reconstruction", epochs]
     losses = plan.sft.losses

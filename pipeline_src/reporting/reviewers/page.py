@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from pipeline_src.config.study import Study
-from pipeline_src.data.sources import describe_source
+from pipeline_src.data.sources import check_source
 from pipeline_src.planning.places import STORE, Places
 from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.display_names import MODEL_TITLES, counted
@@ -132,7 +132,7 @@ def _data(study: Study, records: Records) -> Part:
             (
                 title,
                 "synthetic (drawn)" if dataset.synthetic else "measured",
-                f"{describe_source(dataset.source)} ({dataset.source.kind})",
+                f"{check_source(dataset.source).DESCRIPTION} ({dataset.source.kind})",
                 files,
                 f"{store.volumes}" if store else UNKNOWN,
                 f"{store.slices}" if store else UNKNOWN,

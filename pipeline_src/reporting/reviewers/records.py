@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.study import Study
-from pipeline_src.data.store_index import StoreIndex, read_index
+from pipeline_src.data.store import StoreIndex, read_index
 from pipeline_src.planning.places import MANIFEST, VOLUMES, Places, manifest_of
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest, Run

@@ -107,7 +107,7 @@ def test_other_sources_know_their_shape(kind: str, tmp_path: Path) -> None:
         split={"train": 1, "validation": 1, "test": 1},
     )
     volumes = inspection.choose_volumes(section, tmp_path).used
-    assert [v.shape() for v in volumes] == [v.read().shape for v in volumes]
+    assert [v.header().shape for v in volumes] == [v.read().shape for v in volumes]
 
 
 # --- sizes -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline_src.config.datasets import Source
-from pipeline_src.data.sources import check_source, describe_source, display_quarter_turns
+from pipeline_src.data.sources import check_source
 from pipeline_src.errors import InputError
 
 SOURCE: TypeAdapter[Any] = TypeAdapter(Source)
@@ -56,6 +56,6 @@ def test_kind_without_a_module_is_named() -> None:
 def test_every_source_says_what_it_is_and_how_it_is_shown(
     source: dict[str, Any], turns: int
 ) -> None:
-    section = SOURCE.validate_python(source)
-    assert describe_source(section)
-    assert display_quarter_turns(section) == turns
+    module = check_source(SOURCE.validate_python(source))
+    assert module.DESCRIPTION
+    assert getattr(module, "DISPLAY_QUARTER_TURNS", 0) == turns

@@ -28,12 +28,7 @@ from pipeline_src.models.base import (
 )
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.kinds.unet_cascade import Options, UNet, UNetCascade
-from pipeline_src.models.multiply_adds import (
-    activations,
-    convolution_multiply_adds,
-    fidelity_multiply_adds,
-    parameters,
-)
+from pipeline_src.models.multiply_adds import counts, fidelity_multiply_adds
 from pipeline_src.models.registry import describe_network, make_network, network_class
 from pipeline_src.models.taps import tapped
 from pipeline_src.models.trial import trial
@@ -136,12 +131,12 @@ def test_parameters_and_multiply_adds_are_those_of_the_layers() -> None:
     # Channels of each 3x3 convolution, and how many pixels it has.
     layers = [(1, 2, 48), (2, 2, 48), (2, 4, 12), (4, 4, 12), (6, 2, 48), (2, 2, 48)]
     block = sum(9 * a * b * pixels for a, b, pixels in layers) + 2 * 48
-    assert convolution_multiply_adds(network, rows, columns) == 2 * block
+    assert counts(network, rows, columns).multiply_adds == 2 * block
     numbers = sum(9 * a * b + b for a, b, _ in layers) + 2 + 1
-    assert parameters(network) == count_parameters(make_network(network)) == 2 * numbers
+    assert counts(network).parameters == count_parameters(make_network(network)) == 2 * numbers
     assert fidelity_multiply_adds(network, rows, columns) == 2 * rows * rows * columns
     # Each convolution and each ReLU after one puts out as many numbers.
-    assert activations(network, rows, columns) == 2 * (
+    assert counts(network, rows, columns).activations == 2 * (
         2 * sum(b * pixels for _, b, pixels in layers) + 48
     )
 
@@ -150,9 +145,9 @@ def test_parameters_and_multiply_adds_are_those_of_the_layers() -> None:
 def test_a_trial_counts_what_is_known_of_dc_cnns(padding: int) -> None:
     network = Network(depth=4, cascades=3, features=5, padding=padding)
     found = trial(network, 12, 10)
-    assert found.multiply_adds == convolution_multiply_adds(network, 12, 10)
-    assert found.parameters == network.parameters
-    assert found.fidelities == 3
+    known = counts(network, 12, 10)
+    assert (found.multiply_adds, found.parameters) == (known.multiply_adds, network.parameters)
+    assert found.fidelities == known.fidelities == 3
 
 
 def test_weights_name_their_kind_and_are_read_without_being_told(tmp_path: Path) -> None:

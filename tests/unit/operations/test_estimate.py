@@ -16,7 +16,7 @@ from pipeline_src.cli import main
 from pipeline_src.config import Study
 from pipeline_src.config.load import check_study
 from pipeline_src.errors import InputError
-from pipeline_src.operations.estimate import limits, speed
+from pipeline_src.operations.estimate import speed
 from pipeline_src.operations.estimate.schedule import Task, longest_path, makespan
 from pipeline_src.operations.estimate.speed import (
     CAPTURED_AFTER,
@@ -30,8 +30,12 @@ from pipeline_src.operations.estimate.work import (
     SliceCounts,
     activation_bytes,
     branch_cascades,
+    evaluation_memory,
+    evaluation_minutes,
     slices_of_store,
     training_bytes,
+    training_memory,
+    training_minutes,
     training_multiply_adds,
 )
 from pipeline_src.planning.plans import TrainingPlan
@@ -98,7 +102,7 @@ def test_features_are_those_of_a_batch(study: Study) -> None:
 def test_limits_grow_with_attempt_matrix_and_network(study: Study) -> None:
     models, large = Models(study), SliceCounts(4000, 800, 400, 240, 240)
     teacher, student = models.plan("teacher", 0), models.plan("student", 0)
-    for limit in (limits.training_memory, limits.training_minutes):
+    for limit in (training_memory, training_minutes):
         first = limit(teacher, large, False, 1)
         assert limit(teacher, large, False, 2) == 2 * first
         assert first > limit(student, large, False, 1)
@@ -107,20 +111,16 @@ def test_limits_grow_with_attempt_matrix_and_network(study: Study) -> None:
 
 def test_a_gpu_needs_less_time_and_more_memory_beside_it(study: Study) -> None:
     plan, large = Models(study).plan("teacher", 0), SliceCounts(4000, 800, 400, 240, 240)
-    assert limits.training_minutes(plan, large, True, 1) < limits.training_minutes(
-        plan, large, False, 1
-    )
-    assert limits.training_memory(plan, large, True, 1) > limits.training_memory(
-        plan, large, False, 1
-    )
+    assert training_minutes(plan, large, True, 1) < training_minutes(plan, large, False, 1)
+    assert training_memory(plan, large, True, 1) > training_memory(plan, large, False, 1)
 
 
 def test_evaluation_takes_longer_for_more_models(study: Study) -> None:
     plans = [Models(study).plan("teacher", 0)]
     large = SliceCounts(4000, 800, 400, 240, 240)
-    one = limits.evaluation_minutes(plans, large, 1, 1)
-    assert limits.evaluation_minutes(13 * plans, large, 1, 1) > one
-    assert limits.evaluation_memory(large, 2) == 2 * limits.evaluation_memory(large, 1)
+    one = evaluation_minutes(plans, large, 1, 1)
+    assert evaluation_minutes(13 * plans, large, 1, 1) > one
+    assert evaluation_memory(large, 2) == 2 * evaluation_memory(large, 1)
 
 
 # Schedules.

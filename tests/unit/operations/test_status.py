@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from status_helpers import MODELS, folder_of, held, one, save_state, write_log
+from status_helpers import MODELS, folder_of, held, one, save_state, trainings, write_log
 from training_helpers import Files, std_inputs, study_with, train
 
 from pipeline_src.config import Study
 from pipeline_src.errors import Interrupted
 from pipeline_src.files import read_json, write_json
 from pipeline_src.operations.status import reading
-from pipeline_src.operations.status.reading import trainings
 from pipeline_src.planning.places import STATE
 from pipeline_src.running import resume_state
 from pipeline_src.running.progress import Progress
@@ -259,7 +258,8 @@ def test_torch_is_not_imported(study: Study, results: Path) -> None:
         "from pipeline_src.operations.status import reading, showing\n"
         "from pipeline_src.config import load_study\n"
         "path = Path(sys.argv[1])\n"
-        "found = reading.trainings(load_study(path / 'config.yaml'), path)\n"
+        "study = load_study(path / 'config.yaml')\n"
+        "found = [reading.training_status(p) for p in reading.plan(study, path)]\n"
         "showing.show(path, False, sys.stdout)\n"
         "assert {t.state for t in found} == {'stopped', 'waiting'}\n"
         "heavy = {'torch', 'numpy', 'pandas', 'safetensors', 'matplotlib'} & set(sys.modules)\n"

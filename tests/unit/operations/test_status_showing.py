@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from status_helpers import MODELS, folder_of, held, save_state, write_log
+from status_helpers import MODELS, folder_of, held, save_state, trainings, write_log
 from training_helpers import study_with
 
 from pipeline_src.cli import main
@@ -20,7 +20,7 @@ from pipeline_src.config import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_json, write_text
 from pipeline_src.operations.status import reading
-from pipeline_src.operations.status.reading import TrainingStatus, trainings
+from pipeline_src.operations.status.reading import TrainingStatus
 from pipeline_src.operations.status.showing import Counted, arranged, plain_table, show, view
 from pipeline_src.running.progress_file import Position
 

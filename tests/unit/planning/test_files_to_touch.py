@@ -90,7 +90,7 @@ import numpy as np
 from pipeline_src.config import check_study
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.metrics_files import NUMBERS
-from pipeline_src.models.multiply_adds import parameters
+from pipeline_src.models.multiply_adds import counts
 from pipeline_src.operations.extensions import check_extensions
 from pipeline_src.operations.preflight import check_files, inspect_data
 from pipeline_src.planning.plans import training_plan
@@ -106,7 +106,7 @@ images = np.ones((1, 48, 48), np.float32) * np.linspace(0, 1, 48, dtype=np.float
 print(json.dumps({
     "told": told,
     "models": study.model_names(),
-    "parameters": parameters(study.networks.teacher),
+    "parameters": counts(study.networks.teacher).parameters,
     "patients": found.patients,
     "text": " ".join(methods_paragraphs(study)),
     "trained by": [p.name for p in training_code(training_plan(study, "std_kd_outputs", 0))],

@@ -96,7 +96,6 @@ def steps_of(module: str) -> set[str]:
             },
         ),
         ("reporting/figure_style.py", {*FIGURES, "reconstruct"}),
-        ("inference/fitting.py", {"reconstruct"}),
         ("inference/kspace.py", {"reconstruct"}),
         ("inference/nifti_kind.py", {"reconstruct"}),
         ("inference/sheet.py", {"reconstruct"}),

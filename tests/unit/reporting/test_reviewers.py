@@ -11,8 +11,7 @@ from reporting_helpers import dataset, study_with
 from reviewers_helpers import COMMIT, run, write_made, write_records, write_small_store
 
 from pipeline_src.config import Study, load_study
-from pipeline_src.data.store import read_store
-from pipeline_src.data.store_index import read_index
+from pipeline_src.data.store import read_index, read_store
 from pipeline_src.errors import InputError
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance import manifest as manifest_module

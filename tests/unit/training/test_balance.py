@@ -44,7 +44,7 @@ def test_the_weighted_gradient_has_the_ratio_that_is_asked_for(
     parameters = list(objective.network.parameters())
     norms: list[list[float]] = []
     for batch in slices.batches(4):
-        terms = [(1.0, 0.0, 0.0), (0.0, objective.feature_weight, 0.0)]
+        terms = [(1.0, 0.0, 0.0), (0.0, objective.weights[1], 0.0)]
         gradients = [
             torch.autograd.grad(objective.weighted(batch, w), parameters, allow_unused=True)
             for w in terms

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.gpu.kinds import Files, Trainee, kinds, write_files
 from benchmarks.gpu.scale import TOY
 from pipeline_src.training.casts import Casts
-from pipeline_src.training.validation import Validation
+from pipeline_src.training.step import Validation
 
 KINDS = {kind.name: kind for kind in kinds(TOY)}
 

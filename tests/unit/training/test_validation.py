@@ -12,7 +12,7 @@ from training_helpers import Files, study_with
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.training.builder import Builder, fresh_network
 from pipeline_src.training.objectives import Objective, ReconstructionObjective
-from pipeline_src.training.validation import AT_ONCE, Validation, pass_size
+from pipeline_src.training.step import AT_ONCE, Validation, pass_size
 
 pytest_plugins = ["shared_fixtures"]
 
