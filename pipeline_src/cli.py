@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorder = RunRecorder()
     try:
         made = options.command(options)
-        status = made if isinstance(made, int) else 0
+        status = made if isinstance(made, int) else getattr(made, "status", 0)
         for result in made if isinstance(made, list) else [made]:
             if isinstance(result, commands.Made):
                 _write_manifest(result, options.command_name, recorder)

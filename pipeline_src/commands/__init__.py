@@ -46,12 +46,14 @@ class Made:
         outputs: files of one folder; the manifest is named after the first.
         step: settings and code that define them.
         facts: labels.
+        status: the command's exit status.
     """
 
     inputs: dict[str, Path]
     outputs: list[Path]
     step: Step
     facts: dict[str, Any]
+    status: int = 0
 
 
 #: A command returns what it made, or an exit status.

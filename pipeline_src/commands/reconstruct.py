@@ -96,6 +96,11 @@ def add_parsers(subcommands: Subcommands) -> None:
         help="slices in memory at once (default: as in evaluation; another number may change the "
         "last bits)",
     )
+    sub.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="leave out files that cannot be used, name each, and exit with status 1",
+    )
     sub.set_defaults(usual=sub.get_default)
 
     sub = add_command(subcommands, bundle, study=False)
@@ -146,6 +151,7 @@ def reconstruct(options: argparse.Namespace) -> Made:
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.batch import Run
     from pipeline_src.inference.inputs import is_nifti, list_inputs, open_input
+    from pipeline_src.inference.left_out import LeftOut
     from pipeline_src.inference.reconstruct import place, use_convolutions
     from pipeline_src.inference.trained import NO_ORIGIN, load_trained
     from pipeline_src.inference.volume_plan import Options
@@ -160,14 +166,15 @@ def reconstruct(options: argparse.Namespace) -> Made:
         raise InputError(f"--scale {options.scale}: must be a number above 0")
     trained = load_trained(options.model, options.trained_mask)
     origin, axis = trained.config.origin, options.slice_axis
-    volumes, unknown = [], False
+    volumes, unknown, left_out = [], False, LeftOut(options.keep_going)
     for path, below in list_inputs(options.inputs, options.pattern, options.output):
         own_axis = 2 if axis is None else axis
         turned = None
         if axis is None and is_nifti(path):
             own_axis, turned = origin.slice_axis, origin.orientation
             unknown |= trained.lost_its_store
-        volumes.append(open_input(path, below, own_axis, turned))
+        with left_out():
+            volumes.append(open_input(path, below, own_axis, turned))
     if unknown:
         print(printable(f"warning: {trained.folder}: {NO_ORIGIN}"), file=sys.stderr)
     threads = options.threads or trained.config.threads
@@ -187,17 +194,16 @@ def reconstruct(options: argparse.Namespace) -> Made:
         "threads": threads,
         "convolutions": options.convolutions,
     }
-    run = Run(trained, volumes, options.output, asked, device, settings)
+    run = Run(trained, volumes, options.output, asked, device, settings, left_out)
     for remark in run.remarks():
         print(printable(f"warning: {remark}"), file=sys.stderr)
     made, before = run()
     kinds = {"image": "undersampled here (retrospective)", "kspace": "measured (prospective)"}
     told = ", ".join(
-        f"{count} {kinds[domain]}"
-        for domain in kinds
-        if (count := sum(volume.domain == domain for volume in volumes))
+        f"{count} {kinds[domain]}" for domain in kinds if (count := run.domains().count(domain))
     )
     already = f", {before} existed already" if before else ""
+    already += f", {left_out.count} left out" if left_out.count else ""
     found = f"; {quality}" if (quality := run.overview.quality()) else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}{found}"))
     _warn(
@@ -207,7 +213,8 @@ def reconstruct(options: argparse.Namespace) -> Made:
     )
     _warn(options.output, run.of_other_models(), "that other weights made lie there too")
     step = reconstruct_step(_settings(options, trained), [])
-    return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, {})
+    status = 1 if left_out.count else 0
+    return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, {}, status)
 
 
 def _warn(output: Path, names: list[str], what: str) -> None:

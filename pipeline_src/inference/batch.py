@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,19 @@ from pipeline_src.files import (
 )
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.error_bound import read_error_bound
+from pipeline_src.inference.left_out import LeftOut
 from pipeline_src.inference.quality import Overview
 from pipeline_src.inference.reconstruct import Result, reconstruct
+from pipeline_src.inference.result_files import FORMAT, ResultFiles
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.locks import alone_in
-from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.text import printable
-
-FORMAT = "sft-kd-recon reconstruction 1"
-#: In the names of the bounds of errors, before the suffix.
-BOUND = ".error-bound"
 
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
@@ -56,6 +53,7 @@ class Run:
     Args:
         output: folder for results: `NAME` with the input's suffix, `NAME.json`, `NAME.png`.
         settings: other settings that affect the numbers, such as the device.
+        left_out: takes the errors of single inputs.
 
     Raises:
         InputError: an input does not fit, or would be overwritten.
@@ -69,66 +67,33 @@ class Run:
         options: Options,
         device: torch.device,
         settings: dict[str, Any],
+        left_out: LeftOut,
     ) -> None:
         self._trained, self._output, self._options = trained, output, options
-        self._device, self._settings = device, settings
+        self._device, self._settings, self._left_out = device, settings, left_out
         self._bound = None
         if (path := options.error_bound) is not None:
             self._bound = read_error_bound(path)
             refuse_other_network(self._bound, path, trained)
+        self._files = ResultFiles(output, self._bound is not None)
         claimed: dict[Path, Path] = {}
         for volume in volumes:
-            self._refuse_foreign(volume)
-            for path in self._paths(volume):
+            self._files.refuse_foreign(volume)
+            for path in self._files.of(volume):
                 other = claimed.setdefault(path, volume.path)
                 if other != volume.path:
                     raise InputError(
                         f"{volume.path}: its output {path.name} would be that of {other}; rename it"
                     )
-        self._plans = [plan(_upright(v, trained), trained, options) for v in volumes]
+        self._plans: list[Plan] = []
+        for volume in volumes:
+            with left_out():
+                self._plans.append(plan(_upright(volume, trained), trained, options))
+        if not self._plans:
+            raise InputError("no input is left that can be reconstructed")
         self._trained.network.to(device)
         self._model = trained.told
         self.overview = Overview([])
-
-    def _refuse_foreign(self, volume: Volume) -> None:
-        """Check that no file in the output folder would be overwritten that was not made here.
-
-        Raises:
-            InputError: one would: the input itself, or facts of another kind.
-        """
-        for path in self._paths(volume):
-            if path.exists() and path.samefile(volume.path):
-                raise InputError(
-                    f"--output {self._output}: {path} is the input itself; give another folder"
-                )
-        facts, *made = self._paths(volume)
-        for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
-            if facts == self._output / own:
-                raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
-        if facts.exists():
-            told = None
-            with suppress(InputError):
-                told = read_json(facts)
-            if not isinstance(told, dict) or told.get("format") != FORMAT:
-                raise InputError(
-                    f"--output {self._output}: {facts} is of something else; give another folder"
-                )
-            return
-        for path in made:
-            if path.exists() or path.is_symlink():
-                raise InputError(
-                    f"--output {self._output}: {path} lies there and {facts.name} beside it, which "
-                    "tells of a reconstruction, does not; remove it, or give another folder"
-                )
-
-    def _paths(self, volume: Volume) -> list[Path]:
-        """The files of a result: facts, contact sheet, image and, where it is wanted, the bound of
-        its errors.
-        """
-        base = self._output / volume.name
-        ends = [".json", ".png", volume.suffix]
-        ends += [] if self._bound is None else [f"{BOUND}{volume.suffix}"]
-        return [base.with_name(base.name + end) for end in ends]
 
     def remarks(self) -> list[str]:
         """Warnings before the run, each once, with the number of inputs that it applies to."""
@@ -146,33 +111,49 @@ class Run:
         existed.
 
         Raises:
-            InputError: the numbers of an input cannot be used, or the output cannot be written;
-                earlier results are kept.
+            InputError: the numbers of an input cannot be used and it is not left out, or the
+                output cannot be written; earlier results are kept.
         """
         try:
             self._output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self._output}: cannot be written ({error.strerror})") from None
         with alone_in(self._output, "reconstruct"):
-            made = self._make_missing()
-        return made, len(self._plans) - made
+            return self._make_missing()
 
-    def _make_missing(self) -> int:
-        """Make what is not done yet, and the overview; returns how many results were made."""
+    def _make_missing(self) -> tuple[int, int]:
+        """Make what is not done yet, and the overview."""
         asked = [self._asked(one) for one in self._plans]
         todo = [
             (one, key)
             for one, key in zip(self._plans, asked, strict=True)
             if not self._is_done(one, key)
         ]
-        slices = sum(one.volume.size[2] for one, _ in todo)
+        slices, failed = sum(one.volume.size[2] for one, _ in todo), []
         with tqdm(total=slices, desc="reconstructing", unit="slice", disable=None) as bar:
-            for one, key in todo:
-                bar.set_postfix_str(printable(one.volume.name.name))
-                self._make(one, key, bar.update)
-        self.overview = Overview.of((one, self._paths(one.volume)) for one in self._plans)
+            for number, (one, key) in enumerate(todo, start=1):
+                name = printable(one.volume.name.name)
+                bar.set_postfix_str(name)
+                failed.append(one)
+                with self._left_out():
+                    self._make(one, key, bar.update)
+                    failed.pop()
+                if bar.disable:  # in a log, a line per file
+                    print(f"{number} of {len(todo)}: {name}", file=sys.stderr, flush=True)
+        existed = len(self._plans) - len(todo)
+        self._plans = [one for one in self._plans if not any(one is other for other in failed)]
+        self.overview = Overview.of((one, self._files.of(one.volume)) for one in self._plans)
         self.overview.write(self._output)
-        return len(todo)
+        return len(todo) - len(failed), existed
+
+    def of_other_models(self) -> list[str]:
+        """Results in the output folder that another model made, and that stay beside these."""
+        own = {self._files.of(one.volume)[0] for one in self._plans}
+        return self._files.of_other_models(own, self._model["weights_sha256"])
+
+    def domains(self) -> list[str]:
+        """Of each input that was not left out, `image` or `kspace`."""
+        return [one.volume.domain for one in self._plans]
 
     def inputs(self) -> dict[str, Path]:
         """What was reconstructed, and the weights, by role."""
@@ -180,19 +161,6 @@ class Run:
         bound = self._options.error_bound
         more = {} if bound is None else {"error_bound": bound}
         return {**files, "weights": self._trained.weights, **more}
-
-    def of_other_models(self) -> list[str]:
-        """Results in the output folder that another model made, and that stay beside these."""
-        own = {self._paths(one.volume)[0] for one in self._plans}
-        weights, found = self._model["weights_sha256"], []
-        for path in sorted(set(self._output.rglob("*.json")) - own):
-            with suppress(InputError):
-                told = read_json(path)
-                if isinstance(told, dict) and told.get("format") == FORMAT:
-                    model = told.get("model")
-                    if not isinstance(model, dict) or model.get("weights_sha256") != weights:
-                        found.append(path.relative_to(self._output).with_suffix("").as_posix())
-        return found
 
     def _asked(self, one: Plan) -> dict[str, Any]:
         """All settings that affect the numbers of a result."""
@@ -215,7 +183,7 @@ class Run:
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
         """Whether a result exists that was made with the same settings and is unchanged."""
-        facts, *made = self._paths(one.volume)
+        facts, *made = self._files.of(one.volume)
         if not facts.exists():
             return False
         told = read_json(facts)
@@ -225,9 +193,9 @@ class Run:
         )
 
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
-        facts, sheet, *images = self._paths(one.volume)
+        facts, sheet, *images = self._files.of(one.volume)
         remove_leftovers([*images, sheet, facts])
-        self._remove_others(facts, [*images, sheet])
+        self._files.remove_others(facts, [*images, sheet])
         recorder = RunRecorder()
         result = reconstruct(
             *(one, self._trained, self._options, Scratch(sheet.parent), self._device),
@@ -246,16 +214,6 @@ class Run:
         finally:
             if not any(path.exists() for path in (*images, sheet)):
                 facts.unlink(missing_ok=True)
-
-    @staticmethod
-    def _remove_others(facts: Path, made: list[Path]) -> None:
-        """Remove what belongs to an earlier result in this place and not to the new one, as the
-        bound of its errors.
-        """
-        told = read_json(facts).get("outputs") if facts.exists() else None
-        for name in set(told if isinstance(told, dict) else ()) - {path.name for path in made}:
-            if name == Path(name).name and name.startswith(facts.stem):
-                (facts.parent / name).unlink(missing_ok=True)
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
         from pipeline_src.inference.sheet import write_sheet

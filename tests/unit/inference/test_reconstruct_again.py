@@ -12,7 +12,7 @@ from inference_helpers import SIZE, blobs, facts, trained
 from unit_helpers import one_line
 
 from pipeline_src.files import write_json
-from pipeline_src.inference.batch import BOUND
+from pipeline_src.inference.result_files import BOUND
 from pipeline_src.locks import alone_in
 
 Output = pytest.CaptureFixture[str]

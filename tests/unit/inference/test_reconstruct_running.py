@@ -86,6 +86,43 @@ def test_results_of_another_model_that_stay_are_told(tmp_path: Path, capsys: Out
     )
 
 
+def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Output) -> None:
+    model, out, folder = trained(tmp_path), tmp_path / "out", tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a", "d"):
+        np.save(folder / f"{name}.npy", blobs(SIZE, SIZE, 2))
+    (folder / "b.npy").write_bytes(b"no array")
+    np.save(folder / "c.npy", np.full((SIZE, SIZE, 2), np.nan))
+    np.save(folder / "e.npy", blobs(SIZE + 1, SIZE, 2))
+    assert model.reconstruct(out, folder) == 2
+    capsys.readouterr()
+    assert not out.exists() or written(out) == {}
+    assert model.reconstruct(out, folder, "--keep-going") == 1
+    said = capsys.readouterr()
+    left_out = [line for line in said.err.splitlines() if line.startswith("left out: ")]
+    assert [name for name in "abcde" if any(f"{name}.npy" in line for line in left_out)] == [*"bce"]
+    assert len(left_out) == 3
+    assert "2 reconstructed, 3 left out; 2 undersampled" in said.out
+    assert "1 of 3: a" in said.err.splitlines()
+    assert {one["image"] for one in json.loads((out / RECONSTRUCTIONS).read_text())} == {
+        "a.npy",
+        "d.npy",
+    }
+    # What was left out is made once it can be.
+    for name in ("b", "c", "e"):
+        np.save(folder / f"{name}.npy", blobs(SIZE, SIZE, 2))
+    assert model.reconstruct(out, folder, "--keep-going") == 0
+    assert "3 reconstructed, 2 existed already; 5" in capsys.readouterr().out
+
+
+def test_if_nothing_is_left_it_is_an_error(tmp_path: Path, capsys: Output) -> None:
+    model = trained(tmp_path)
+    (tmp_path / "a.npy").write_bytes(b"no array")
+    assert model.reconstruct(tmp_path / "out", tmp_path / "a.npy", "--keep-going") == 2
+    assert "no input is left" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_result_is_made_anew(tmp_path: Path) -> None:
     model, out = trained(tmp_path), tmp_path / "out"
     assert model.reconstruct(out, tree(tmp_path)) == 0
@@ -198,7 +235,7 @@ def test_every_option_is_said_to_shape_the_result_or_not() -> None:
     subcommands = parser.add_subparsers()
     command.add_parsers(subcommands)
     options = vars(parser.parse_args(["reconstruct", "--model", "m", "--output", "o", "i"]))
-    others = {"inputs", "model", "output", "anyway", "trained_mask"}
+    others = {"inputs", "model", "output", "anyway", "trained_mask", "keep_going"}
     known = [*SHAPING, *command.MORE_SHAPING, *others]
     assert len(known) == len(set(known))
     given = {name for name, value in options.items() if not callable(value)}

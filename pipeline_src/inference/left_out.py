@@ -1,0 +1,35 @@
+"""Inputs that are left out where the others are to be reconstructed all the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline_src.errors import InputError
+
+
+class LeftOut:
+    """Prints errors of single inputs and counts them, where the run is to go on without these.
+
+    Args:
+        keep_going: otherwise errors are raised.
+
+    Attributes:
+        count: errors so far.
+    """
+
+    def __init__(self, keep_going: bool) -> None:
+        self._keep_going = keep_going
+        self.count = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Enclose what is done with one input."""
+        try:
+            yield
+        except InputError as error:
+            if not self._keep_going:
+                raise
+            self.count += 1
+            print(f"left out: {error}", file=sys.stderr)
