@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import CompilationError, find_compiler, kinds_here
+from pipeline_src.acceleration.slicewise import convolve_with_gradients
 
 Layers = list[tuple[Tensor, Tensor]]
 FEATURES = 16
@@ -75,3 +77,27 @@ def gradients(
         allow_unused=True,
     )
     return list(found)
+
+
+def assert_about_as_near_as_the_library(
+    kernels: Kernels, depth: int, features: int, size: tuple[int, int]
+) -> None:
+    """Kernels in bf16 and torch's convolutions in bf16, both against double precision."""
+    layers = some_layers(depth, features)
+    image = torch.rand(3, 1, *size, requires_grad=True)
+    middle = (depth + 1) // 2 - 1
+    low = [(weight.bfloat16(), bias.bfloat16()) for weight, bias in layers]
+    expected = by_the_library(image, layers, middle)
+    ours = kernels.convolve(image, layers, middle)
+    theirs = convolve_with_gradients(image.bfloat16(), low, middle)
+    assert [value.dtype for value in ours if value is not None] == [torch.float32] * 2
+    found, right, other = (
+        [*values, *gradients(values, [0, 1], image, layers)] for values in (ours, expected, theirs)
+    )
+    for mine, true, library in zip(found, right, other, strict=True):
+        assert mine is not None
+        assert true is not None
+        assert library is not None
+        assert (mine - true).norm() < 2 * (library - true).norm() + 0.02 * true.norm()
+    # The last output, in which all errors meet.
+    assert (ours[0] - expected[0]).norm() < 1.2 * (theirs[0] - expected[0]).norm()

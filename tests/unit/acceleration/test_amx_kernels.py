@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernel_helpers import by_the_library, gradients, needs_bf16_kernels, some_layers
+from kernel_helpers import (
+    assert_about_as_near_as_the_library,
+    gradients,
+    needs_bf16_kernels,
+    some_layers,
+)
 
 from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import (
@@ -19,7 +24,6 @@ from pipeline_src.acceleration.compiled import (
     kinds_here,
     load,
 )
-from pipeline_src.acceleration.slicewise import convolve_with_gradients
 
 KIND = "amx-bf16"
 EMULATOR = Path(__file__).parent / "amx_emulator.c"
@@ -64,21 +68,8 @@ def amx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def test_it_is_about_as_near_as_the_library(
     depth: int, features: int, size: tuple[int, int]
 ) -> None:
-    layers = some_layers(depth, features)
-    image = torch.rand(2, 1, *size, requires_grad=True)
-    middle = (depth + 1) // 2 - 1
-    low = [(weight.bfloat16(), bias.bfloat16()) for weight, bias in layers]
-    expected = by_the_library(image, layers, middle)
-    ours = Kernels(features, "bf16", KIND).convolve(image, layers, middle)
-    theirs = convolve_with_gradients(image.bfloat16(), low, middle)
-    found, right, other = (
-        [*values, *gradients(values, [0, 1], image, layers)] for values in (ours, expected, theirs)
-    )
-    for mine, true, library in zip(found, right, other, strict=True):
-        assert mine is not None
-        assert true is not None
-        assert library is not None
-        assert (mine - true).norm() < 2 * (library - true).norm() + 0.02 * true.norm()
+    kernels = Kernels(features, "bf16", KIND)
+    assert_about_as_near_as_the_library(kernels, depth, features, size)
 
 
 def test_the_bits_do_not_depend_on_threads() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from kernel_helpers import (
     FEATURES,
+    assert_about_as_near_as_the_library,
     by_the_library,
     gradients,
     needs_bf16_kernels,
@@ -23,7 +24,6 @@ from pipeline_src.acceleration import cascade as kernel_calls
 from pipeline_src.acceleration import compiled
 from pipeline_src.acceleration.cascade import Kernels
 from pipeline_src.acceleration.compiled import KINDS, CompilationError, kinds_here
-from pipeline_src.acceleration.slicewise import convolve_with_gradients
 from pipeline_src.config.networks import Network
 from pipeline_src.models.dccnn import DCCNN, Cascade, use_kernels
 
@@ -142,24 +142,7 @@ def test_a_slice_has_the_same_bits_in_every_batch() -> None:
 def test_in_bf16_it_is_about_as_near_as_the_library(
     size: tuple[int, int], depth: int, features: int
 ) -> None:
-    layers = some_layers(depth, features)
-    image = torch.rand(3, 1, *size, requires_grad=True)
-    middle = (depth + 1) // 2 - 1
-    low = [(weight.bfloat16(), bias.bfloat16()) for weight, bias in layers]
-    expected = by_the_library(image, layers, middle)
-    ours = Kernels(features, "bf16").convolve(image, layers, middle)
-    theirs = convolve_with_gradients(image.bfloat16(), low, middle)
-    assert [value.dtype for value in ours if value is not None] == [torch.float32] * 2
-    found, right, other = (
-        [*values, *gradients(values, [0, 1], image, layers)] for values in (ours, expected, theirs)
-    )
-    for mine, true, library in zip(found, right, other, strict=True):
-        assert mine is not None
-        assert true is not None
-        assert library is not None
-        assert (mine - true).norm() < 2 * (library - true).norm() + 0.02 * true.norm()
-    # The last output, in which all errors meet.
-    assert (ours[0] - expected[0]).norm() < 1.2 * (theirs[0] - expected[0]).norm()
+    assert_about_as_near_as_the_library(Kernels(features, "bf16"), depth, features, size)
 
 
 @needs_kernels
