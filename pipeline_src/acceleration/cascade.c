@@ -7,7 +7,7 @@
  */
 #include "one_channel.h"
 #ifdef __AMX_BF16__
-#include "direct.h"
+#include "amx.h"
 #else
 #include "winograd.h"
 #endif

@@ -1,4 +1,4 @@
-"""The commands of the command line: each module adds its own by `add_parsers`.
+"""The commands of the command line: each module adds its own by `add_parser`.
 
 This module has what they share. Modules that take long to import are imported where a command needs
 them, so that no step waits for what it does not use.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, TypeAlias
 
 from pipeline_src.config import Study, load_study
@@ -19,20 +20,6 @@ from pipeline_src.planning.places import Kind, Places
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.steps import Step
 
-#: The modules of this folder, in the order in which the help lists their commands.
-MODULES = (
-    "checking",
-    "data",
-    "train",
-    "measuring",
-    "costs",
-    "reporting",
-    "reconstruct",
-    "runs",
-    "archive",
-    "authors",
-    "schema",
-)
 #: What `add_subparsers` returns.
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -62,8 +49,8 @@ Command = Callable[[argparse.Namespace], Made | list[Made] | int | None]
 
 def add_all(subcommands: Subcommands) -> None:
     """Add every command: those of each module in this folder."""
-    for name in MODULES:
-        import_module(f"{__name__}.{name}").add_parsers(subcommands)
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}").add_parser(subcommands)
 
 
 def add_command(

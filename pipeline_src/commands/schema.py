@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline_src.commands import Subcommands, add_command
 
 
-def add_parsers(subcommands: Subcommands) -> None:
+def add_parser(subcommands: Subcommands) -> None:
     """Add the command and its options."""
     sub = add_command(subcommands, schema, study=False)
     sub.add_argument("folder", type=Path, help="root of the project")

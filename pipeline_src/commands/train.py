@@ -19,7 +19,7 @@ from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.planning.study_models import Models
 
 
-def add_parsers(subcommands: Subcommands) -> None:
+def add_parser(subcommands: Subcommands) -> None:
     """Add the command and its options."""
     sub = add_command(subcommands, train)
     add_data(sub)

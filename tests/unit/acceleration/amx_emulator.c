@@ -1,5 +1,5 @@
 /* AMX simulated for tests, on processors without it: a handler of SIGILL that decodes the
- * instructions of direct.h, does what Intel's manual says of them (Intel 64 and IA-32 Architectures
+ * instructions of amx.h, does what Intel's manual says of them (Intel 64 and IA-32 Architectures
  * Software Developer's Manual, volume 2), and goes on behind them. So the very code that a processor
  * with AMX runs is tested, a hundred times slower. What the manual forbids ends the process.
  */

@@ -233,7 +233,7 @@ def test_every_option_is_said_to_shape_the_result_or_not() -> None:
     """One that is forgotten would change results that count as made."""
     parser = argparse.ArgumentParser()
     subcommands = parser.add_subparsers()
-    command.add_parsers(subcommands)
+    command.add_parser(subcommands)
     options = vars(parser.parse_args(["reconstruct", "--model", "m", "--output", "o", "i"]))
     others = {"inputs", "model", "output", "anyway", "trained_mask", "keep_going"}
     known = [*SHAPING, *command.MORE_SHAPING, *others]

@@ -1,4 +1,4 @@
-"""The commands that measure what networks cost: `cost` and `runtimes`."""
+"""The command `runtimes`: measures trained networks in other runtimes than torch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline_src.commands import Made, Subcommands, add_command, add_data, add_modules, numbered
+from pipeline_src.commands import Made, Subcommands, add_command, numbered
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES
-from pipeline_src.planning.steps import cost_step, runtimes_step
+from pipeline_src.planning.steps import runtimes_step
 
 
-def add_parsers(subcommands: Subcommands) -> None:
-    """Add the commands and their options."""
-    sub = add_command(subcommands, cost, study=False)
-    sub.add_argument("--teacher", type=Path, required=True, help="its weights")
-    sub.add_argument("--student", type=Path, required=True, help="its weights")
-    add_data(sub)
-    add_modules(sub)
-    sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
-    sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
-    sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
-
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the command and its options."""
     sub = add_command(subcommands, runtimes, study=False)
     sub.add_argument(
         "models", type=Path, nargs="+", metavar="MODEL", help="folder of a training, or a bundle"
@@ -41,25 +32,6 @@ def add_parsers(subcommands: Subcommands) -> None:
     sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
     sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
     sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
-
-
-def cost(options: argparse.Namespace) -> Made:
-    """Measure what teacher and student cost."""
-    from pipeline_src.evaluation.cost import write_cost
-    from pipeline_src.models.registry import import_modules
-
-    import_modules(options.modules)
-    weights = {"teacher": options.teacher, "student": options.student}
-    write_cost(
-        weights,
-        options.data,
-        options.mask,
-        options.output,
-        threads=options.threads,
-        repeats=options.repeats,
-    )
-    inputs = {**weights, "store": options.data, "mask": options.mask}
-    return Made(inputs, [options.output], cost_step(), {})
 
 
 def runtimes(options: argparse.Namespace) -> Made:

@@ -7,8 +7,8 @@
  * pixels with weights. Winograd's transforms would take longer than the products they save. Every
  * sum has one fixed order, which is not that of winograd.h.
  */
-#ifndef DIRECT_H
-#define DIRECT_H
+#ifndef AMX_H
+#define AMX_H
 
 #include "vectors.h"
 
