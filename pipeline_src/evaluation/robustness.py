@@ -109,8 +109,15 @@ class ShiftedEvaluator(Evaluator):
         seed: int,
         center_lines: int,
     ) -> None:
-        of_data = {"dataset": shift.value} if shift.kind == "data" else {}
-        super().__init__(store, mask, part, labels | of_data)
+        of_data = shift.kind == "data"
+        super().__init__(
+            store, mask, part, {"acceleration": labels["acceleration"]} if of_data else labels
+        )
+        own = self._store.description.get("dataset")
+        if of_data and own not in (None, shift.value):
+            raise InputError(
+                f"{store}: is of data set {own}; --shift {shift.name} takes that of {shift.value}"
+            )
         self._shift, self._seed, self._trained = shift, seed, read_mask(mask)
         self._labels, self._conditions = labels, {SHIFT: shift.name}
         if shift.draws_mask:

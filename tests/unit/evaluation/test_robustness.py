@@ -177,7 +177,7 @@ def test_what_is_not_the_trainings_is_refused_in_a_line(
         ({"mask": tmp_path / "other.npz"}, "was trained under another mask"),
         ({"dataset": "brain"}, "--dataset brain"),
         ({"shift": "radial"}, "'radial' is not a shift"),
-        ({"shift": "data_heart"}, "is of dataset tiny"),
+        ({"shift": "data_heart"}, "is of data set tiny; --shift data_heart takes that of heart"),
         ({"shift": "acceleration_16"}, "acceleration_16: 16x leaves 1 of 16 lines"),
         ({"seed": "-1"}, "--seed -1: give 0 or more"),
         ({"output": tmp_path / "out.txt"}, "give a name that ends with .csv"),
