@@ -132,15 +132,20 @@ class CascadeNetwork(ReconstructionNetwork):
 
         Returns:
             `(batch, 1, rows, columns)`.
+
+        Raises:
+            InputError: the block makes another shape of it, which data fidelity might spread.
         """
         block = self.cascades[number]
         if self._arithmetic is None:
             out: Tensor = block(image)
-            return out
-        # Cast weights are not kept: a captured step would go on with those of its capture.
-        with torch.autocast(image.device.type, self._arithmetic, cache_enabled=False):
-            cast: Tensor = block(image).to(image.dtype)
-            return cast
+        else:
+            # Cast weights are not kept: a captured step would go on with those of its capture.
+            with torch.autocast(image.device.type, self._arithmetic, cache_enabled=False):
+                out = block(image).to(image.dtype)
+        if out.shape != image.shape:
+            refuse_shape(self.network, f"block {number + 1}", out, image)
+        return out
 
     def forward(
         self, zero_filled: Tensor, fidelity: DataFidelity, *, cascades: int | None = None
@@ -180,6 +185,18 @@ def register_network(kind: str) -> Callable[[NetworkClass], NetworkClass]:
         return network
 
     return keep
+
+
+def refuse_shape(network: Network | OtherNetwork, what: str, out: Tensor, image: Tensor) -> None:
+    """Refuse what is not an image of the shape that it was made of.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"networks: {what} of {network.name} makes the shape {tuple(out.shape)} of "
+        f"{tuple(image.shape)} (batch, 1, rows, columns), where the same shape is due"
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

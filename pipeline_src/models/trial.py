@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline_src.config.networks import Counts, Network, Networks, OtherNetwork
 from pipeline_src.errors import InputError
-from pipeline_src.models.base import ReconstructionNetwork, count_parameters
+from pipeline_src.models.base import ReconstructionNetwork, count_parameters, refuse_shape
 from pipeline_src.models.registry import make_network
 from pipeline_src.models.taps import Features, Tap, tapped
 
@@ -36,15 +36,22 @@ def _without_numbers(network: Network | OtherNetwork) -> ReconstructionNetwork:
 
 
 def trial(network: Network | OtherNetwork, rows: int, columns: int) -> Counts:
-    """Run a network on one slice of a given size.
+    """Run a network on one slice of a given size, and on others to see that their shape stays.
 
     Raises:
-        InputError: there is no such kind of network, or its options are not valid for it.
+        InputError: there is no such kind of network, its options are not valid for it, or it
+            changes the shape of images.
     """
     # Imported late: trainings only need `feature_shapes`.
     from torch.utils.flop_counter import FlopCounterMode
 
     made, fidelity, layers = _without_numbers(network), Counted(), 0
+    # Two slices that are not square: one that is repeated or turned would show.
+    image = torch.empty(2, 1, rows, columns + 16, device="meta")
+    with torch.no_grad():
+        out = made(image, Counted())
+    if out.shape != image.shape:
+        refuse_shape(network, "a reconstruction", out, image)
 
     def add(_layer: nn.Module, _given: object, out: Tensor) -> None:
         nonlocal layers
@@ -71,6 +78,12 @@ def feature_shapes(
     features: Features
     with torch.no_grad(), tapped(made, taps) as features:
         made(torch.empty(1, 1, SIDE, SIDE, device="meta"), Counted())
+    for tap in taps:
+        if tap not in features:
+            raise InputError(
+                f"networks: {network.name} has a FeaturePoint {tap.place!r} in cascade "
+                f"{tap.cascade} and does not call it; call it on the feature in forward"
+            )
     return {tap: tuple(features[tap].shape[1:]) for tap in taps}
 
 

@@ -45,7 +45,8 @@ NOT_NEUTRAL = ("planning.model_names", "provenance.crate_content")
 
 @cache
 def sources(*modules: str) -> list[Path]:
-    """Source files of modules and of all that they import, within their own packages.
+    """Source files of modules and of all that they import within this package or, elsewhere, from
+    the folder that holds their own package; of an installed package, within it alone.
 
     Args:
         modules: dotted names, such as `training.stages`, relative to this package, or names of
@@ -59,7 +60,6 @@ def sources(*modules: str) -> list[Path]:
     """
     found: dict[str, Path] = {}
     waiting = [f"{NAME}.{name}" if locate(f"{NAME}.{name}") else name for name in modules]
-    packages = {NAME, *(name.partition(".")[0] for name in waiting)}
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -68,17 +68,14 @@ def sources(*modules: str) -> list[Path]:
         if path is None:
             raise ModuleNotFoundError(name)
         found[name] = path
-        waiting += [
-            imported
-            for imported in _imports(name, path)
-            if imported.partition(".")[0] in packages and not is_neutral(imported)
-        ]
+        waiting += [imported for imported in _imports(name, path) if not is_neutral(imported)]
     beside = {file for path in found.values() for file in _named_beside(path)}
     return sorted({*found.values(), *beside})
 
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of source files, by path relative to the package or, outside it, by name.
+    """SHA-256 of source files, by path relative to this package; elsewhere by `../` and the path
+    relative to the folder that holds their own package.
 
     Of a Python module only the code counts: an edited comment or docstring retrains nothing.
     """
@@ -139,8 +136,17 @@ def package_digest() -> str:
 
 
 def _name(path: Path) -> str:
-    inside = path.is_relative_to(PACKAGE)
-    return path.relative_to(PACKAGE).as_posix() if inside else path.name
+    if path.is_relative_to(PACKAGE):
+        return path.relative_to(PACKAGE).as_posix()
+    return f"../{path.relative_to(_place_of(path)).as_posix()}"
+
+
+def _place_of(path: Path) -> Path:
+    """The folder that holds a module, or the package that it is part of."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 def is_neutral(module: str) -> bool:
@@ -168,13 +174,21 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
             found[base] = None
             # What is imported may be a module itself.
             for alias in node.names:
-                if _is_ours(base, package) and locate(f"{base}.{alias.name}"):
+                if _is_ours(base, path) and locate(f"{base}.{alias.name}"):
                     found[f"{base}.{alias.name}"] = None
-    return tuple(module for module in found if _is_ours(module, package) and locate(module))
+    return tuple(module for module in found if _is_ours(module, path) and locate(module))
 
 
-def _is_ours(module: str, package: str) -> bool:
-    return module.partition(".")[0] in (NAME, package.partition(".")[0])
+@cache
+def _is_ours(module: str, importing: Path) -> bool:
+    """Whether an imported module is of this package, or lies where the importing one does."""
+    top = locate(module.partition(".")[0])
+    if top is None or top.is_relative_to(PACKAGE) or importing.is_relative_to(PACKAGE):
+        return top is not None and top.is_relative_to(PACKAGE)
+    place = _place_of(importing)
+    if place.name in ("site-packages", "dist-packages"):
+        return top.is_relative_to(place / importing.relative_to(place).parts[0])
+    return _place_of(top) == place
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
