@@ -138,7 +138,7 @@ def reconstruct(options: argparse.Namespace) -> Made:
     trained = load_trained(options.model, options.trained_mask)
     origin, axis = trained.config.origin, options.slice_axis
     volumes, unknown, left_out = [], False, LeftOut(options.keep_going)
-    for path, below in list_inputs(options.inputs, options.pattern, options.output):
+    for path, below in list_inputs(options.inputs, options.pattern, options.output, left_out):
         own_axis = 2 if axis is None else axis
         turned = None
         if axis is None and is_nifti(path):

@@ -36,6 +36,8 @@ from pipeline_src.provenance.environment import record
 from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.text import printable
 
+NONE_LEFT = "no input is left that can be reconstructed"
+
 
 def _upright(volume: Volume, trained: Trained) -> Volume:
     """Set how slices are shown: arrays do not say it, so if they have the size of the model's
@@ -90,7 +92,7 @@ class Run:
             with left_out():
                 self._plans.append(plan(_upright(volume, trained), trained, options))
         if not self._plans:
-            raise InputError("no input is left that can be reconstructed")
+            raise InputError(NONE_LEFT)
         self._trained.network.to(device)
         self._model = trained.told
         self.overview = Overview([])
@@ -138,10 +140,12 @@ class Run:
                 with self._left_out():
                     self._make(one, key, bar.update)
                     failed.pop()
-                if bar.disable:  # in a log, a line per file
-                    print(f"{number} of {len(todo)}: {name}", file=sys.stderr, flush=True)
+                    if bar.disable:  # in a log, a line per file
+                        print(f"{number} of {len(todo)}: {name}", file=sys.stderr, flush=True)
         existed = len(self._plans) - len(todo)
         self._plans = [one for one in self._plans if not any(one is other for other in failed)]
+        if not self._plans:
+            raise InputError(NONE_LEFT)
         self.overview = Overview.of((one, self._files.of(one.volume)) for one in self._plans)
         self.overview.write(self._output)
         return len(todo) - len(failed), existed

@@ -11,6 +11,7 @@ from pipeline_src.data.data_files import is_hidden, matching, refuse_absent, ref
 from pipeline_src.errors import InputError
 from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input, sample_input
 from pipeline_src.inference.bundle_files import SAMPLE
+from pipeline_src.inference.left_out import LeftOut
 from pipeline_src.inference.nifti_kind import nifti_input
 from pipeline_src.inference.volumes import Volume
 
@@ -18,18 +19,22 @@ SUFFIXES = (".nii.gz", ".nii", ".npy", ".npz", ".h5", ".hdf5")
 
 
 def list_inputs(
-    given: Sequence[str], pattern: str = "**/*", output: Path | None = None
+    given: Sequence[str],
+    pattern: str = "**/*",
+    output: Path | None = None,
+    left_out: LeftOut | None = None,
 ) -> list[tuple[Path, Path]]:
     """Files, each with its name below the output folder, without a suffix.
 
     From a folder, all files of a known kind below it that ``pattern`` matches are taken, except
     hidden ones and those in ``output``. A text with `*`, `?` or `[` that is not the name of a file
-    is used as a pattern.
+    is used as a pattern. ``left_out`` takes the errors of single files.
 
     Raises:
         InputError: there is no file, one is of an unknown kind or only a placeholder, or two would
             have the same name.
     """
+    left_out = left_out or LeftOut(keep_going=False)
     found: list[tuple[Path, Path]] = []
     for text in given:
         path = Path(text)
@@ -52,11 +57,14 @@ def list_inputs(
             found += [(p, Path(p.name)) for p in files]
         else:
             found.append((path, Path(path.name)))
-    paths = [path for path, _ in found]
-    refuse_unfinished(paths)
-    refuse_absent(paths, otherwise="")
+    there: list[tuple[Path, Path]] = []
+    for group in [[one] for one in found] if left_out.keep_going else [found]:
+        with left_out():
+            refuse_unfinished([path for path, _ in group])
+            refuse_absent([path for path, _ in group], otherwise="")
+            there += group
     named: dict[Path, Path] = {}
-    for path, below in found:
+    for path, below in there:
         suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
         if not suffix:
             raise InputError(

@@ -12,15 +12,13 @@ from pipeline_src.errors import InputError
 class LeftOut:
     """Prints errors of single inputs and counts them, where the run is to go on without these.
 
-    Args:
-        keep_going: otherwise errors are raised.
-
     Attributes:
+        keep_going: otherwise errors are raised.
         count: errors so far.
     """
 
     def __init__(self, keep_going: bool) -> None:
-        self._keep_going = keep_going
+        self.keep_going = keep_going
         self.count = 0
 
     @contextmanager
@@ -29,7 +27,7 @@ class LeftOut:
         try:
             yield
         except InputError as error:
-            if not self._keep_going:
+            if not self.keep_going:
                 raise
             self.count += 1
             print(f"left out: {error}", file=sys.stderr)

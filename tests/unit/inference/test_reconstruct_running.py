@@ -94,29 +94,35 @@ def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Outpu
     (folder / "b.npy").write_bytes(b"no array")
     np.save(folder / "c.npy", np.full((SIZE, SIZE, 2), np.nan))
     np.save(folder / "e.npy", blobs(SIZE + 1, SIZE, 2))
+    (folder / "f.npy").touch()
+    (folder / "g.npy").symlink_to(folder / "gone.npy")
     assert model.reconstruct(out, folder) == 2
     capsys.readouterr()
     assert not out.exists() or written(out) == {}
     assert model.reconstruct(out, folder, "--keep-going") == 1
     said = capsys.readouterr()
     left_out = [line for line in said.err.splitlines() if line.startswith("left out: ")]
-    assert [name for name in "abcde" if any(f"{name}.npy" in line for line in left_out)] == [*"bce"]
-    assert len(left_out) == 3
-    assert "2 reconstructed, 3 left out; 2 undersampled" in said.out
+    assert [n for n in "abcdefg" if any(f"{n}.npy" in line for line in left_out)] == [*"bcefg"]
+    assert len(left_out) == 5
+    assert "2 reconstructed, 5 left out; 2 undersampled" in said.out
     assert "1 of 3: a" in said.err.splitlines()
     assert {one["image"] for one in json.loads((out / RECONSTRUCTIONS).read_text())} == {
         "a.npy",
         "d.npy",
     }
     # What was left out is made once it can be.
-    for name in ("b", "c", "e"):
+    (folder / "g.npy").unlink()
+    for name in "bcefg":
         np.save(folder / f"{name}.npy", blobs(SIZE, SIZE, 2))
     assert model.reconstruct(out, folder, "--keep-going") == 0
-    assert "3 reconstructed, 2 existed already; 5" in capsys.readouterr().out
+    assert "5 reconstructed, 2 existed already; 7" in capsys.readouterr().out
 
 
 def test_if_nothing_is_left_it_is_an_error(tmp_path: Path, capsys: Output) -> None:
     model = trained(tmp_path)
+    np.save(tmp_path / "b.npy", np.full((SIZE, SIZE, 2), np.nan))
+    assert model.reconstruct(tmp_path / "of_b", tmp_path / "b.npy", "--keep-going") == 2
+    assert "no input is left" in capsys.readouterr().err
     (tmp_path / "a.npy").write_bytes(b"no array")
     assert model.reconstruct(tmp_path / "out", tmp_path / "a.npy", "--keep-going") == 2
     assert "no input is left" in capsys.readouterr().err
