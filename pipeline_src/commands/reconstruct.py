@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline_src.commands import Made, Subcommands, add_command
+from pipeline_src.commands import Made, Subcommands, add_command, add_modules
 from pipeline_src.config.reconstruction import SHAPING
 from pipeline_src.errors import InputError
 from pipeline_src.planning.places import RECONSTRUCTIONS
@@ -109,6 +109,7 @@ def add_parser(subcommands: Subcommands) -> None:
         help="slices in memory at once (default: as in evaluation; another number may change the "
         "last bits)",
     )
+    add_modules(sub)
     sub.add_argument(
         "--keep-going",
         action="store_true",
@@ -126,7 +127,9 @@ def reconstruct(options: argparse.Namespace) -> Made:
     from pipeline_src.inference.reconstruct import place, use_convolutions
     from pipeline_src.inference.trained import NO_ORIGIN, load_trained
     from pipeline_src.inference.volume_plan import Options
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     for name, least in (("batch", 1), ("threads", 1)):
         value = getattr(options, name)
         if value is not None and value < least:

@@ -66,7 +66,8 @@ def _matched(entry: str, partitions: Mapping[str, str], key: str) -> list[str]:
     if not matched:
         raise InputError(
             f"split.{key}: {entry!r} matches no patient; there are "
-            f"{', '.join(sorted(partitions)[:5])}, ... ({len(partitions)} in all)"
+            f"{', '.join(sorted(partitions)[:5])}{', ...' * (len(partitions) > 5)} "
+            f"({len(partitions)} in all)"
         )
     return matched
 

@@ -23,11 +23,12 @@ rule reconstruct:
         model=subpath(input.weights, parent=True),
         words=lambda wildcards: study.reconstruct[wildcards.name].words(study.data_root),
         folder=subpath(output[0], parent=True),
+        imports=IMPORTS,
     message:
         "Reconstructing: {wildcards.name}"
     shell:
         "python -m pipeline_src reconstruct {params.words:q} --model {params.model:q} "
-        "--output {params.folder:q} > {log:q} 2>&1"
+        "{params.imports:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule reconstructions:
