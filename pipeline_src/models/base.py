@@ -190,6 +190,12 @@ def register_network(kind: str) -> Callable[[NetworkClass], NetworkClass]:
 def refuse_shape(network: Network | OtherNetwork, what: str, out: Tensor, image: Tensor) -> None:
     """Refuse what is not an image of the shape that it was made of.
 
+    Args:
+        network: whose.
+        what: what made it, such as `block 1`.
+        out: of another shape than `(batch, 1, rows, columns)`.
+        image: `(batch, 1, rows, columns)`.
+
     Raises:
         InputError: always.
     """
