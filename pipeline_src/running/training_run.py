@@ -147,9 +147,9 @@ def training_fingerprint(
     """All that affects the numbers: a state is resumed only if this is the same."""
     versions = package_versions()
     names = ["python", "torch", "numpy"]
-    bits = ""
-    if compiled and device.type == "cpu":
-        bits = f" {bits_here(plan.training.precision)}".rstrip()
+    convolutions = "compiled" if compiled else "library"
+    if compiled and device.type == "cpu" and (bits := bits_here(plan.training.precision)):
+        convolutions += f" {bits}"
     if compiled and device.type == "cuda":
         versions["triton"] = version_of_triton()
         names.append("triton")
@@ -159,5 +159,5 @@ def training_fingerprint(
         "code": digests(training_code(plan)),
         "packages": {name: versions[name] for name in names},
         "device": device.type,
-        "convolutions": f"compiled{bits}" if compiled else "library",
+        "convolutions": convolutions,
     }

@@ -108,20 +108,20 @@ def left_to_make(wildcards):
     traced. Of a model that is not trained yet, one file stands for all, since there may be thousands.
     """
     folders = [os.path.dirname(path) for path in METRICS]
-    trained = [f for f in folders if os.path.basename(f) != "zero_filled"]
+    of_models = [f for f in folders if os.path.basename(f) != "zero_filled"]
     sft = names_where(lambda plan: plan.stages == ["student_friendly"])
     made = [
         *in_results(n for n in required_files(study) if n != layout.CONFIG),
         *[f"{folder}/{layout.PANEL}" for folder in folders],
         *[
             f"{folder}/{layout.STUDENT_WEIGHTS}"
-            for folder in trained
+            for folder in of_models
             if re.fullmatch(sft, os.path.basename(folder))
         ],
         *[f"{os.path.splitext(figure)[0]}.pdf" for figure in FIGURES],
         *FIGURES,
     ]
-    absent = {folder for folder in trained if not os.path.isdir(folder)}
+    absent = {folder for folder in of_models if not os.path.isdir(folder)}
     return [
         path
         for path in made
