@@ -42,6 +42,12 @@ class Evaluation(Section):
         default=ExpectedSpread(), description="for the detectable effect in `estimate`"
     )
 
+    compared_methods: list[str] = Field(
+        default=[],
+        description="methods that are each compared with every other one, by recipe; name your own "
+        "here before its results are known",
+    )
+
     panel_methods: list[str] | None = Field(
         default=None,
         min_length=1,

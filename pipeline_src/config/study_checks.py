@@ -192,12 +192,18 @@ def refuse_impossible_methods(study: Study) -> None:
                     f"methods.{name}.cascades: {cascade} is beyond the networks' "
                     f"{feature_cascades(student)} cascades"
                 )
-    for name in study.evaluation.panel_methods or []:
-        if study.methods and name not in study.methods:
-            raise ValueError(
-                f"evaluation.panel_methods: {name!r} is not among methods "
-                f"({', '.join(study.methods)})"
-            )
+    shown, compared = study.evaluation.panel_methods or [], study.evaluation.compared_methods
+    for key, names in (("panel_methods", shown), ("compared_methods", compared)):
+        for name in names:
+            # Without methods, panels show teacher and student.
+            if name not in study.methods and (study.methods or names is compared):
+                raise ValueError(
+                    f"evaluation.{key}: {name!r} is not among methods ({', '.join(study.methods)})"
+                )
+    try:
+        refuse_repeats(compared)
+    except ValueError as error:
+        raise ValueError(f"evaluation.compared_methods: {error}") from None
 
 
 def refuse_impossible_masks(study: Study) -> None:

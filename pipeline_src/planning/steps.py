@@ -154,6 +154,8 @@ def tables_step(study: Study | None, paper: Path) -> Step:
         }
         if study.robustness is not None:
             settings["robustness"] = study.robustness.model_dump(mode="json", exclude={"seed"})
+        if study.evaluation.compared_methods:
+            settings["compared_methods"] = study.evaluation.compared_methods
         if bounded := bounded_models(study):
             settings["error_bounds"] = bounded
     return Step(settings, sources("reporting.tables.study_tables"))

@@ -49,6 +49,7 @@ FAMILIES = {
     "controls": "SFT-KD-Recon against what differs in one thing, mean over methods",
     "distillation": "distilled or not, mean over methods: same start, as many epochs",
     "recipe": "SFT-KD-Recon against Std-KD",
+    "methods": "a method against the others, of the same recipe",
     "student": "against the plain student",
     "matched": "against the student trained for as many epochs",
     "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",

@@ -53,6 +53,7 @@ FAMILIES |= {
     "controls": "Against what differs in one thing (mean)",
     "distillation": "Distilled or not, same start and epochs (mean)",
     "recipe": "SFT-KD-Recon against Std-KD, same method",
+    "methods": "A method against the others, same recipe",
     "sft_start": "Against the student from SFT blocks",
     "matched": "Against the student of as many epochs",
     "teacher": "Against the teacher (a student: its own)",

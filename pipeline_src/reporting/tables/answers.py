@@ -1,4 +1,4 @@
-"""Answers the study's four questions, which were fixed beforehand, by its tests of PSNR."""
+"""Answers the study's questions, which were fixed beforehand, by its tests of PSNR."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ GAP = "Is there a gap to close?"
 PRIMARY = "Does student-friendly training of the teacher help?"
 CONTROLS = "Is it the teacher, the start, or the extra epochs?"
 DISTILLATION = "Does distillation help at all?"
+METHOD = "Is one method better than the others?"
 STD, SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
 QUESTIONS = (
     Question(GAP, "Teacher over student", "gap", ("teacher", "standard"), ("student", "standard")),
@@ -96,7 +97,7 @@ def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     rows = []
     for dataset, acceleration in labels.settings():
         here = of_setting(tests, dataset, acceleration)
-        for question in QUESTIONS:
+        for question in (*QUESTIONS, *_of_methods(tests)):
             rows.append(
                 {
                     "dataset": dataset,
@@ -107,6 +108,23 @@ def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of_methods(tests: pd.DataFrame) -> list[Question]:
+    """A question for every test of a method that the study compares with the others."""
+    asked = tests.loc[
+        tests["family"] == "methods", ["first", "second", "first_training"]
+    ].drop_duplicates()
+    return [
+        Question(
+            METHOD,
+            f"{full_title(first, recipe)} over {full_title(second, recipe)}",
+            "methods",
+            (first, recipe),
+            (second, recipe),
+        )
+        for first, second, recipe in asked.itertuples(index=False)
+    ]
 
 
 def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
@@ -186,8 +204,13 @@ def answer_layout(answers: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 
 def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
     """How to read the four words, and how small an effect this study could have shown."""
+    over = (
+        "methods (but of one method against another), "
+        if METHOD in set(answers["question"])
+        else "methods, "
+    )
     notes = [
-        "Effects are means over methods, patients and seeds, with 95 % intervals. Shown: better by "
+        f"Effects are means over {over}patients and seeds, with 95 % intervals. Shown: better by "
         "the tests of the table of differences. Refuted: shown to be worse, or not better by the "
         "margin or more. Not shown: neither. Cannot be asked: a model was not trained or not "
         "measured everywhere, or there are too few seeds.",

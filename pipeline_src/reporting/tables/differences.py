@@ -83,7 +83,8 @@ def difference_table(
             "acceleration": acceleration,
         }
         for family in FAMILIES:
-            asked = {pair: members_of(pair, models) for pair in pairs_of(family, models)}
+            pairs = pairs_of(family, models, labels.compared)
+            asked = {pair: members_of(pair, models) for pair in pairs}
             for metric in metrics:
                 margin = labels.margins.get(metric)
                 for (first, second), found in compared(groups, asked, metric, margin).items():
@@ -224,11 +225,12 @@ def _p_text(p: float) -> str:
 
 def difference_notes(table: pd.DataFrame) -> list[str]:
     """How the differences were tested, and why some have no verdict."""
+    of_table = set(table["family"])
     notes = [
         "Differences are first minus second, paired by patient (the mean over a patient's volumes) "
         "and averaged over patients and seeds.",
         f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected within each family "
-        f"({'; '.join(FAMILIES.values())}) of a setting.",
+        f"({'; '.join(FAMILIES[name] for name in FAMILIES if name in of_table)}) of a setting.",
         "better or worse: corrected p below 0.05 and an interval without 0; equivalent: shown to "
         f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
         "below 0.05); cannot tell: too few seeds for any outcome to count, or some that were not "

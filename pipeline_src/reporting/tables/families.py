@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline_src.reporting.display_names import ALL_METHODS, model_order
 
@@ -13,8 +13,12 @@ MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft
 AS_LONG = ("student_as_long", "standard")
 
 
-def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
-    """The comparisons of a family among the given models, as (first, second)."""
+def pairs_of(
+    family: str, models: list[Model], compared: Sequence[str] = ()
+) -> Iterator[tuple[Model, Model]]:
+    """The comparisons of a family among the given models, as (first, second); ``compared`` are the
+    methods that are compared with every other one.
+    """
     methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
     std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
     distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
@@ -26,6 +30,13 @@ def pairs_of(family: str, models: list[Model]) -> Iterator[tuple[Model, Model]]:
         "controls": [(mean_sft, second) for second in (*others, AS_LONG)],
         "distillation": [(mean_std, MATCHED), (mean_sft, SFT_START)],
         "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
+        "methods": [
+            ((m, recipe), (other, recipe))
+            for recipe, there in (("sft_kd", sft), ("std_kd", std))
+            for k, m in enumerate(compared)
+            for other, _ in there
+            if other not in compared[: k + 1]
+        ],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
         "sft_start": [(first, SFT_START) for first in sft],

@@ -46,12 +46,14 @@ class Labels:
         accelerations: such as `4x`, in the study's order.
         options: the line that says which variant of the method ran; empty if not known.
         margins: of equivalence by metric; None: none is given.
+        compared: methods that are compared with every other one.
     """
 
     datasets: dict[str, DatasetLabel]
     accelerations: tuple[str, ...]
     options: str = ""
     margins: Mapping[str, float | None] = field(default_factory=lambda: Margins().model_dump())
+    compared: tuple[str, ...] = ()
 
     @classmethod
     def of_study(cls, study: Study) -> Labels:
@@ -64,6 +66,7 @@ class Labels:
             tuple(acceleration_name(factor) for factor in study.accelerations),
             method_options(study),
             study.evaluation.margins.model_dump(),
+            tuple(study.evaluation.compared_methods),
         )
 
     @classmethod

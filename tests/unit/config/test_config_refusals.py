@@ -159,6 +159,8 @@ WRONG_VALUE: list[Case] = [
         {"fitnets": {"cascades": [6]}},
         ("methods.fitnets.cascades", "6", "5 cascades"),
     ),
+    ("evaluation.compared_methods", ["att"], ("compared_methods", "'att'", "(fitnets")),
+    ("evaluation.compared_methods", ["at", "at"], ("compared_methods", "at is listed twice")),
     ("evaluation.panel_methods", ["att"], ("evaluation.panel_methods", "'att'", "fitnets")),
     (
         "networks.student",

@@ -182,13 +182,15 @@ def configuration(folder: Path, **values: Any) -> list[Path]:
 VERDICTS = ("better", "worse", "equivalent", "no difference shown", "cannot tell")
 
 
-def differences(methods: Sequence[str] = METHODS, dataset: str = "heart") -> pd.DataFrame:
+def differences(
+    methods: Sequence[str] = METHODS, dataset: str = "heart", compared: Sequence[str] = ()
+) -> pd.DataFrame:
     """The table of differences with made-up numbers; verdicts take turns."""
     distilled = [(method, recipe) for method in methods for recipe in RECIPES]
     models = [TEACHER, SFT_TEACHER, STUDENT, MATCHED, SFT_START, AS_LONG, *distilled]
     rows = []
     for family in FAMILIES:
-        for first, second in pairs_of(family, models):
+        for first, second in pairs_of(family, models, compared):
             verdict = VERDICTS[len(rows) // 2 % len(VERDICTS)]
             for metric, unit in (("psnr_db", 1.0), ("ssim", 0.01)):
                 effect = {"better": 0.4, "worse": -0.3}.get(verdict, 0.05) * unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from reporting_helpers import (
@@ -18,6 +20,13 @@ from reporting_helpers import (
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.reporting.display_names import ALL_METHODS
+from pipeline_src.reporting.tables.answers import (
+    METHOD,
+    REFUTED,
+    SHOWN,
+    answer_notes,
+    answer_table,
+)
 from pipeline_src.reporting.tables.differences import (
     FAMILIES,
     difference_layout,
@@ -52,6 +61,7 @@ def test_pairs_of_a_full_set_of_models() -> None:
         "controls": [],
         "distillation": [(MEAN_STD, MATCHED), (MEAN_SFT, SFT_START)],
         "recipe": [(SFT_AT, STD_AT), (SFT_SP, STD_SP)],
+        "methods": [],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
         "sft_start": [(SFT_AT, SFT_START), (SFT_SP, SFT_START)],
@@ -76,6 +86,7 @@ def test_sizes_of_the_families_of_the_papers_models() -> None:
         "controls": 3,
         "distillation": 2,
         "recipe": 5,
+        "methods": 0,
         "student": 12,
         "matched": 11,
         "sft_start": 5,
@@ -124,6 +135,22 @@ PARTIAL: dict[str, tuple[list[Model], dict[str, list[tuple[Model, Model]]]]] = {
 def test_pairs_of_some_of_the_models(case: str) -> None:
     models, expected = PARTIAL[case]
     assert {family: found for family, found in pairs(models).items() if found} == expected
+
+
+def test_methods_that_are_to_be_compared_meet_every_other_one_once() -> None:
+    own_std, own_sft = ("own", "std_kd"), ("own", "sft_kd")
+    models = [*FULL, own_std, own_sft]
+    assert list(pairs_of("methods", models, ["own"])) == [
+        (own_sft, SFT_AT),
+        (own_sft, SFT_SP),
+        (own_std, STD_AT),
+        (own_std, STD_SP),
+    ]
+    both = list(pairs_of("methods", models, ["own", "at"]))
+    assert both[:3] == [(own_sft, SFT_AT), (own_sft, SFT_SP), (SFT_AT, SFT_SP)]
+    assert len(both) == 6
+    # What a model lacks is not compared.
+    assert list(pairs_of("methods", [own_std, STD_AT, SFT_AT], ["own"])) == [(own_std, STD_AT)]
 
 
 # What is found.
@@ -317,7 +344,10 @@ def test_notes_give_no_reason_where_every_verdict_is_given() -> None:
     table = difference_table(measured({STD_AT: 30.0, SFT_AT: 35.0}, patients=6), ONE_SETTING)
     notes = difference_notes(table)
     assert len(notes) == 3
-    assert all(question in notes[1] for question in FAMILIES.values())
+    asked = set(table["family"])
+    assert {"primary", "recipe"} <= asked < set(FAMILIES)
+    for family, question in FAMILIES.items():
+        assert (f"{question};" in notes[1] or f"{question})" in notes[1]) == (family in asked)
 
 
 # The primary question.
@@ -346,3 +376,24 @@ def test_a_method_that_was_not_measured_everywhere_leaves_it_open() -> None:
     found = row(table, *PRIMARY, family="primary")
     assert found["verdict"] == "cannot tell"
     assert "same volumes and seeds" in found["reason"]
+
+
+def test_a_compared_method_is_tested_and_is_a_question_of_the_study() -> None:
+    own_std, own_sft = ("own", "std_kd"), ("own", "sft_kd")
+    models = {STD_AT: 30.0, SFT_AT: 30.0, own_std: 31.0, own_sft: 29.0}
+    metrics = measured(models)
+    labels = replace(ONE_SETTING, compared=("own",))
+    table = difference_table(metrics, labels)
+    assert row(table, own_std, STD_AT)["verdict"] == "better"
+    assert row(table, own_sft, SFT_AT)["effect"] == pytest.approx(-1)
+    assert "of the same recipe" in difference_notes(table)[1]
+    asked = answer_table(table, labels)
+    found = asked[asked["question"] == METHOD].set_index("asks")
+    assert found["word"].to_dict() == {
+        "SFT-KD-Recon own over SFT-KD-Recon AT": REFUTED,
+        "Std-KD own over Std-KD AT": SHOWN,
+    }
+    assert "of one method against another" in answer_notes(asked, labels)[0]
+    # Who does not ask is not told.
+    table = difference_table(metrics, ONE_SETTING)
+    assert METHOD not in set(answer_table(table, ONE_SETTING)["question"])
