@@ -84,7 +84,7 @@ def _limits(lines: Lines) -> list[str]:
 
 def _checks(lines: Lines) -> list[str]:
     found = []
-    for what in ("steps", "failed capture", "resumed", "killed process"):
+    for what in dict.fromkeys(line["what"] for line in lines.read("checks")):
         of = lines.read("checks", what)
         bad = [line for line in of if line.get("ok") is False]
         unasked = sum(line.get("ok") is None for line in of)

@@ -26,6 +26,7 @@ from pipeline_src.provenance.run_recorder import RunRecorder
 from pipeline_src.running.checkpointing import Checkpointer
 from pipeline_src.running.finished import is_complete, restore_finished
 from pipeline_src.running.gpu_use import GpuUse, gpu_facts
+from pipeline_src.running.gpus import trainings_per_gpu
 from pipeline_src.running.interruption import Interruption
 from pipeline_src.running.progress import Progress
 from pipeline_src.running.resume_state import StateFiles
@@ -102,6 +103,7 @@ def run_training(
             compiled=not reason,
             progress=Progress(plan.model),
             keeping=keeping,
+            trainings=trainings_per_gpu(),
         )
         written = write_results(output, plan.model, builder, histories)
         final = histories[plan.stages[-1]]

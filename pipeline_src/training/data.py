@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline_src.acceleration.host_memory import within_reach
 from pipeline_src.data.store import Store
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.tensors import as_batch
@@ -35,14 +36,19 @@ class Batch:
 class Slices:
     """All slices of a part on one device; batches are taken by index.
 
-    On a GPU all of them lie in its memory; on the CPU they are where the store has them, in memory
-    or in its file.
+    On a GPU all of them lie in its memory, or in main memory that it reads where that is too small;
+    on the CPU they are where the store has them, in memory or in its file.
 
     Attributes:
         part: `train` or `validation`.
         patients: the patient of each slice.
         device: where batches are.
         dtype: of batches; the images are in single precision.
+
+    ``trainings`` are how many share the device's memory.
+
+    Raises:
+        InputError: the images fit into no memory that a GPU reads.
     """
 
     def __init__(
@@ -52,12 +58,14 @@ class Slices:
         fidelity: DataFidelity,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        *,
+        trainings: int = 1,
     ) -> None:
         images, rows = store.part(part)
         self.part, self.patients = part, list(rows["patient"])
         self.device, self.dtype = device, dtype
         self._store, self._fidelity = store, fidelity
-        self._images = as_batch(images).to(device)
+        self._images = within_reach(as_batch(images), device, trainings)
         self._data_range = torch.from_numpy(store.volume_maxima(part)).to(device)
 
     def __len__(self) -> int:

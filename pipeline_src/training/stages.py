@@ -68,15 +68,20 @@ def train_stages(
     compiled: bool,
     progress: Progress,
     keeping: Keeping,
+    trainings: int = 1,
 ) -> tuple[Builder, dict[str, list[Epoch]]]:
     """Train every stage of a plan; returns its networks, and each stage's history.
+
+    ``trainings`` are how many share a GPU's memory, this one included.
 
     Raises:
         InputError: a file does not fit the plan, or a loss is not finite.
     """
     fidelity = data_fidelity(mask).to(device)
-    train = Slices(store, "train", fidelity, device)
-    validation = Slices(store, "validation", fidelity, device)
+    train, validation = (
+        Slices(store, part, fidelity, device, trainings=trainings)
+        for part in ("train", "validation")
+    )
     builder = Builder(plan, inputs, fidelity, device, compiled=compiled)
     histories: dict[str, list[Epoch]] = {}
     for number, (name, keep) in enumerate(plan.selections.items()):

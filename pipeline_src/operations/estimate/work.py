@@ -146,10 +146,15 @@ def training_bytes(plan: TrainingPlan, slices: SliceCounts) -> int:
 def training_memory(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:
     """Main memory for a training, in MiB.
 
-    On a GPU its features are in GPU memory, but the data passes through main memory in either case.
+    On a GPU its features are in GPU memory, but the data passes through main memory in either case,
+    and images that are too many for that of the GPU lie there as a whole.
     """
     process = GPU_PROCESS_MIB if gpu else PROCESS_MIB
-    return attempt * (process + math.ceil(training_bytes(plan, slices) / MIB))
+    needed = training_bytes(plan, slices)
+    if gpu:
+        used = slices.train + slices.validation
+        needed += used * slices.bytes_of_one - slices.held_bytes(used)
+    return attempt * (process + math.ceil(needed / MIB))
 
 
 def training_minutes(plan: TrainingPlan, slices: SliceCounts, gpu: bool, attempt: int) -> int:

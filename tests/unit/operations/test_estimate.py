@@ -115,6 +115,12 @@ def test_a_gpu_needs_less_time_and_more_memory_beside_it(study: Study) -> None:
     assert training_memory(plan, large, True, 1) > training_memory(plan, large, False, 1)
 
 
+def test_a_training_on_a_gpu_asks_for_room_for_all_of_its_images(study: Study) -> None:
+    plan, larger = Models(study).plan("student", 0), SliceCounts(20000, 4000, 0, 240, 240)
+    mib = 24000 * larger.bytes_of_one / 2**20
+    assert training_memory(plan, larger, True, 1) > mib > training_memory(plan, larger, False, 1)
+
+
 def test_evaluation_takes_longer_for_more_models(study: Study) -> None:
     plans = [Models(study).plan("teacher", 0)]
     large = SliceCounts(4000, 800, 400, 240, 240)
