@@ -13,16 +13,22 @@ import csv
 import math
 import re
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from io import BufferedReader, BytesIO
+from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import atomic_path, open_regular, write_text
+from pipeline_src.files import open_regular, write_text
 
 #: Columns of a CSV file at most, and bytes of its first line.
 MOST_COLUMNS, LONGEST_HEADING = 500, 1 << 20
+#: Bytes of files that are read together.
+LARGEST_BATCH = 8 << 20
 #: What stands for a missing number, in files of others too.
 _NO_NUMBER = frozenset(
     ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
@@ -59,25 +65,129 @@ def read_rows(
         InputError: the file cannot be read, lacks a needed column, has a column twice, or something
             in a column of numbers is none.
     """
+    table = _parsed(path, _content(path, what), what, comment)
+    return _typed(path, table, what, numbers, needed, of_spreadsheet)
+
+
+def read_many(
+    paths: Sequence[Path], what: str, numbers: Collection[str], *, needed: Iterable[str] = ()
+) -> Iterator[tuple[pd.DataFrame, NDArray[np.int64]]]:
+    """The rows of many CSV files, in their order: tables of one or more files as `read_rows` would
+    read each, with the number of the file of each row, `(rows,)`.
+
+    Small files with the same headings are read together, which takes a fraction of the time.
+
+    Raises:
+        InputError: as `read_rows`, or a file has no rows.
+    """
+    numbered = ((k, _content(path, what)) for k, path in enumerate(paths))
+    for _, together in groupby(_in_batches(numbered), key=lambda one: one[:2]):
+        *_, files, contents = zip(*together, strict=True)
+        found = _read_as_one(contents, what, numbers, needed) if len(files) > 1 else None
+        if found is not None:
+            yield found[0], np.repeat(files, found[1])
+            continue
+        # Also if something is wrong, so that the error names the file.
+        for number, content in zip(files, contents, strict=True):
+            path = paths[number]
+            table = _typed(path, _parsed(path, content, what), what, numbers, needed)
+            if table.empty:
+                raise InputError(f"{path}: has no {what}, only headings")
+            yield table, np.full(len(table), number)
+
+
+def _in_batches(
+    numbered: Iterable[tuple[int, bytes]],
+) -> Iterator[tuple[int, bytes, int, bytes]]:
+    """Number of the batch, heading, number and content of each file."""
+    batch, held = 0, 0
+    for number, content in numbered:
+        held += len(content)
+        if held > LARGEST_BATCH:
+            batch, held = batch + 1, len(content)
+        yield batch, content[: content.find(b"\n") + 1], number, content
+
+
+def _read_as_one(
+    contents: Sequence[bytes], what: str, numbers: Collection[str], needed: Iterable[str]
+) -> tuple[pd.DataFrame, list[int]] | None:
+    """The rows of files with the same heading and how many each has; None if they must be read one
+    by one.
+    """
+    # A line is a row only where none is empty and no cell holds a line break.
+    plain = all(
+        content.endswith(b"\n") and not any(mark in content for mark in (b'"', b"\r", b"\n\n"))
+        for content in contents
+    )
+    counts = [content.count(b"\n") - 1 for content in contents]
+    if not plain or not all(counts):
+        return None
+    heading = contents[0].find(b"\n") + 1
+    joined = b"".join([contents[0], *(content[heading:] for content in contents[1:])])
+    try:
+        table = _typed(Path(), _parsed(Path(), joined, what), what, numbers, needed)
+    except InputError:
+        return None
+    return (table, counts) if len(table) == sum(counts) else None
+
+
+def read_heading(stream: BufferedReader) -> bytes:
+    """The first line of a CSV file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more columns than any file of this pipeline, which would take hours.
+    """
+    heading = stream.readline(LONGEST_HEADING + 1)
+    if len(heading) > LONGEST_HEADING or heading.count(b",") > MOST_COLUMNS:
+        raise ValueError(f"it has more than {MOST_COLUMNS} columns")
+    return heading
+
+
+def _content(path: Path, what: str) -> bytes:
+    """What a CSV file holds.
+
+    Raises:
+        InputError: it cannot be read, or is packed.
+    """
     if path.suffix in PACKED:
         raise InputError(f"{path}: {what} is compressed; unpack it first")
     try:
-        heading = read_heading(path)
-        # Where lines end plainly, a carriage return is a character of an id.
-        plain = heading.endswith(b"\n") and not heading.endswith(b"\r\n")
+        with open_regular(path) as stream:
+            return read_heading(stream) + stream.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {what} cannot be read ({error})") from None
+
+
+def _parsed(path: Path, content: bytes, what: str, comment: str | None = None) -> pd.DataFrame:
+    """The cells of a CSV file, all as text."""
+    # Where lines end plainly, a carriage return is a character of an id.
+    end = content.find(b"\n")
+    plain = end >= 0 and content[end - 1 : end] != b"\r"
+    try:
         # Rows of more cells than there are headings would else lose some, with a warning.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                path,
+            return pd.read_csv(
+                BytesIO(content),
                 dtype=str,
-                compression=None,
                 na_filter=False,
                 index_col=False,
                 comment=comment,
                 lineterminator="\n" if plain else None,
             )
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+    except (ValueError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: {what} cannot be read ({error})") from None
+
+
+def _typed(
+    path: Path,
+    table: pd.DataFrame,
+    what: str,
+    numbers: Collection[str],
+    needed: Iterable[str],
+    of_spreadsheet: bool = False,
+) -> pd.DataFrame:
+    """The table with numbers in the columns of ``numbers``."""
     if missing := sorted(set(needed) - set(table.columns)):
         raise InputError(f"{path}: holds no {what}; columns missing: {', '.join(missing)}")
     for column in table.columns:
@@ -91,20 +201,6 @@ def read_rows(
         elif of_spreadsheet:
             table[column] = [_unguarded(text) for text in table[column]]
     return table
-
-
-def read_heading(path: Path) -> bytes:
-    """The first line of a CSV file.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it has more columns than any file of this pipeline, which would take hours.
-    """
-    with open_regular(path) as stream:
-        heading = stream.readline(LONGEST_HEADING + 1)
-    if len(heading) > LONGEST_HEADING or heading.count(b",") > MOST_COLUMNS:
-        raise ValueError(f"it has more than {MOST_COLUMNS} columns")
-    return heading
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
@@ -151,44 +247,6 @@ def write_rows(path: Path, table: pd.DataFrame) -> None:
         InputError: it cannot be written.
     """
     write_text(path, csv_text(table))
-
-
-def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str], named: str) -> None:
-    """Write a table in long form as CSV for programs, atomically: one row per row of the table and
-    column of ``measured``, with the other columns, the column's name (``named``) and its `value`.
-
-    As `write_rows` would write the melted table, but faster and in little memory, since a study may
-    have millions of numbers.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    others = [name for name in table if name not in measured]
-    cells = [_cells(table[name]) for name in others]
-    quoted = any("\r" in str(cell) for name in others for cell in table[name].unique())
-    line = csv.writer(
-        _Echo(), quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL, lineterminator="\n"
-    )
-    ends = [str(line.writerow([name]))[:-1] for name in measured]
-    missing = '""' if quoted else ""
-    values = [map(repr, table[name].tolist()) for name in measured]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(str(line.writerow([*others, named, "value"])))
-        for row, found in zip(zip(*cells, strict=True), zip(*values, strict=True), strict=True):
-            start = str(line.writerow(row))[:-1]
-            for end, value in zip(ends, found, strict=True):
-                file.write(f"{start},{end},{missing if value == 'nan' else value}\n")
-
-
-class _Echo:
-    """A file whose written lines the writer returns."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _cells(column: pd.Series) -> list[object]:
-    return column.astype(object).where(column.notna(), "").tolist()
 
 
 def _guarded(value: object) -> object:

@@ -63,6 +63,7 @@ class Measured:
             self._column[order],
         )
         self.seeds: list[int] = seeds.tolist()
+        self._values: dict[str, NDArray[np.float64]] = {}
         again = (np.diff(self._row) == 0) & (np.diff(self._column) == 0)
         if again.any():
             twice = self._volumes(1 + np.flatnonzero(again))
@@ -88,6 +89,12 @@ class Measured:
             )
         return counts
 
+    @cached_property
+    def patients(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+        """The patients in order, `(patients,)`, and where the scans of each begin."""
+        found, starts = np.unique([patient for patient, _ in self.scans], return_index=True)
+        return found.astype(object), starts
+
     def values(self, metric: str) -> NDArray[np.float64]:
         """A metric in its unit, `(seeds, scans)`; NaN for a scan that a seed does not report.
 
@@ -95,6 +102,8 @@ class Measured:
             NotMeasuredError: a value is not a finite number.
             InputError: there is no such metric.
         """
+        if metric in self._values:
+            return self._values[metric]
         if metric not in self._rows:
             raise InputError(f"no metric {metric!r} in the metrics")
         values = self._rows[metric].to_numpy(np.float64)
@@ -105,6 +114,8 @@ class Measured:
             )
         matrix = np.full((len(self.seeds), len(self.scans)), np.nan)
         matrix[self._row, self._column] = values
+        # A model is compared with many others.
+        self._values[metric] = matrix
         return matrix
 
     def lacking(self, other: Measured) -> list[Volume]:
@@ -144,7 +155,7 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
             raise NotMeasuredError(gap)
     trained_on, seeds, scans = first.trained_on, first.seeds, first.scans
     matrix = differences[first] - differences[second]
-    patients, starts = np.unique([patient for patient, _ in scans], return_index=True)
+    patients, starts = first.patients
     there = ~np.isnan(matrix)
     counts = np.add.reduceat(there.astype(int), starts, axis=1)
     # Each seed must report what the others report; with its own split, for its own patients.
@@ -160,9 +171,7 @@ def paired_differences(first: Measured, second: Measured, metric: str) -> pd.Dat
     index = pd.Index(seeds, name="seed")
     if trained_on is not None:
         index = pd.MultiIndex.from_arrays([index, trained_on], names=["seed", TRAINED_ON])
-    return pd.DataFrame(
-        means, index=index, columns=pd.Index(patients.astype(object), name="patient")
-    )
+    return pd.DataFrame(means, index=index, columns=pd.Index(patients, name="patient"))
 
 
 def require_one_setting(settings: Mapping[str, set[str]]) -> None:

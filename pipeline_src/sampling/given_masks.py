@@ -108,7 +108,8 @@ def _array_from_npy(path: Path) -> NDArray[Any]:
 
 def _lines_from_csv(path: Path, matrix: tuple[int, int], acceleration: int) -> NDArray[np.bool_]:
     # Otherwise rows with more cells than headings would shift the columns, or only give a warning.
-    read_heading(path)
+    with open_regular(path) as stream:
+        read_heading(stream)
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         table = pd.read_csv(path, comment="#", dtype=str, na_filter=False, index_col=False)
     for column in ("line", "acceleration", "matrix_size", "sampled_lines"):

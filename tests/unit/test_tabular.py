@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from hostile_text import IDS, TITLES, drawn_ids
 
+from pipeline_src import tabular
 from pipeline_src.errors import InputError
-from pipeline_src.tabular import csv_text, read_rows, write_long, write_rows
+from pipeline_src.long_form import write_long
+from pipeline_src.tabular import csv_text, read_many, read_rows, write_rows
 
 
 def table_of(ids: list[str]) -> pd.DataFrame:
@@ -58,6 +60,53 @@ def test_a_spreadsheet_runs_no_text_and_our_reader_has_it_as_it_was(
     assert raw[0] not in "=+-@\t\r" or raw in ("-1", "+1")
     found = read_rows(tmp_path / "a.csv", "rows", ("count", "v"), of_spreadsheet=True)
     assert found["patient"][0] == text
+
+
+@pytest.mark.parametrize("batch", [1, 200, tabular.LARGEST_BATCH])
+def test_files_read_together_are_as_each_alone(
+    batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tabular, "LARGEST_BATCH", batch)
+    texts = [
+        *(f"id,v,n\np{k},{k / 3!r},{k}\nq{k},,{k}\n" for k in range(8)),
+        'id,v,n\n"a,b",1,2\n',
+        'id,v,n\n"two\nlines",1,2\n',
+        "id,v,n\r\nx,1,2\r\n",
+        "id,v,n\nNA,nan,2\n\ny,3,4\n",
+        "id,v,n\nno end,1,2",
+        "v,id,n,more\n1,z,2,3\n",
+        *(f"id,v,n\np{k},{k},{k}\n" for k in range(3)),
+    ]
+    paths = [tmp_path / f"{k}.csv" for k in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_bytes(text.encode())
+    found = list(read_many(paths, "rows", ("v", "n"), needed=("id",)))
+    alone = [read_rows(path, "rows", ("v", "n")) for path in paths]
+    together = pd.concat([table for table, _ in found], ignore_index=True)
+    pd.testing.assert_frame_equal(together, pd.concat(alone, ignore_index=True), check_exact=True)
+    of = [number for _, numbers in found for number in numbers]
+    assert of == [k for k, table in enumerate(alone) for _ in range(len(table))]
+    assert (len(found) < len(alone)) == (batch > 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("id,v\nx,one\n", "v has a value that is not a number"),
+        ("id,v\nx,1,2\n", "cannot be read"),
+        ("id,v\n", "has no rows, only headings"),
+        ("", "cannot be read"),
+    ],
+)
+def test_of_many_files_the_one_with_an_error_is_named(
+    text: str, reason: str, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{k}.csv" for k in range(5)]
+    for path in paths:
+        path.write_text("id,v\nx,1\n")
+    paths[3].write_text(text)
+    with pytest.raises(InputError, match=rf"3\.csv: .*{reason}"):
+        list(read_many(paths, "rows", ("v",)))
 
 
 def test_signed_numbers_and_plain_text_stay_as_they_are_for_spreadsheets() -> None:

@@ -47,6 +47,9 @@ def _not_measured(setting: pd.DataFrame) -> Iterator[str]:
     for (model, training, variant), own in setting.groupby(MODEL, dropna=False, sort=False):
         name = " ".join(filter(None, (full_title(str(model), str(training)), str(variant))))
         have = own["seed"].dropna().unique()
+        # The plain case, as each volume stands there once.
+        if not own_split and len(own) == len(wanted) * (len(seeds) if len(have) else 1):
+            continue
         for seed in seeds if len(have) else [None]:
             of_seed = own if seed is None else own[own["seed"] == seed]
             named = name if seed is None else f"{name}, seed {seed:.0f}"

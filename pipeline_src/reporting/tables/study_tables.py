@@ -11,6 +11,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.evaluation.metrics_files import KEYS, SOURCE, read_metrics
+from pipeline_src.long_form import write_long
 from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.tables import (
     ablations,
@@ -28,7 +29,6 @@ from pipeline_src.reporting.tables.measurements import (
     error_bounds_table,
     runtimes_table,
 )
-from pipeline_src.tabular import write_long
 
 #: Columns that, together with `metric`, identify a number.
 IDENTITY = [*KEYS, "variant", "seed", "part", "patient", "frame"]
