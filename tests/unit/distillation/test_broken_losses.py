@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_helpers import study_with
+from training_helpers import Files, std_inputs, study_with, train
 
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions
 from pipeline_src.planning.study_models import Models
+
+pytest_plugins = ["shared_fixtures"]
 
 GOOD = """\
 import torch
@@ -98,6 +100,31 @@ def test_what_is_broken_is_one_line(old: str, new: str, said: str, folder: Path)
         check(folder, GOOD.replace(old, new))
     assert re.search(said, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "stage", "loss"),
+    [
+        ("two_stage", "features", "the feature loss of methods.own"),
+        ("joint", "joint", "the sum of reconstruction loss and feature loss of methods.own"),
+    ],
+)
+def test_a_loss_that_becomes_infinite_in_training_is_named_before_the_learning_rate(
+    protocol: str, stage: str, loss: str, folder: Path, files: Files, runs: dict[str, Path]
+) -> None:
+    weight = {"weight": 1} if protocol == "joint" else {}
+    infinite = RETURNED + " / int(torch.is_grad_enabled())"
+    (folder / "own_loss.py").write_text(GOOD.replace(RETURNED, infinite))
+    study = study_with(
+        methods={"own": {"module": "own_loss", **weight}}, distillation={"protocol": protocol}
+    )
+    with pytest.raises(InputError) as caught:
+        train(study, "std_kd_own", std_inputs(files, runs), folder / "out")
+    assert re.match(
+        rf"stage {stage}, epoch 1, validation batch 1 \(patients c\): {loss} is inf, not finite; "
+        r"check first the code of this feature loss \(own_loss\), then lower training\.",
+        str(caught.value),
+    ), caught.value
 
 
 def test_faults_of_this_project_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
