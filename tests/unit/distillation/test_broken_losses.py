@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from training_helpers import Files, std_inputs, study_with, train
 
+from pipeline_src.config.distillation import available_methods
+from pipeline_src.distillation.base import build_loss
+from pipeline_src.distillation.trial import try_loss
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions
 from pipeline_src.planning.study_models import Models
@@ -60,6 +63,14 @@ def test_a_good_loss_passes(folder: Path) -> None:
     check(folder, GOOD)
 
 
+@pytest.mark.parametrize("form", ["authors", "original"])
+@pytest.mark.parametrize("name", available_methods())
+def test_the_losses_of_this_project_pass(name: str, form: str) -> None:
+    study = study_with(methods={name: {"form": form}})
+    loss = build_loss(name, study.methods[name], study.networks)
+    try_loss(loss, study.networks, name)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -85,6 +96,16 @@ def test_a_good_loss_passes(folder: Path) -> None:
         (RETURNED, "return student[0]", r"of shape \(2, "),
         (RETURNED, "return student[0].detach().mean()", r"without gradients"),
         (RETURNED, "return student[0].mean() / 0", r"compare returns -?(inf|nan)"),
+        (
+            RETURNED,
+            "return (student[0] / (len(student[0]) - 1)).mean()",
+            r"networks \(batch of one slice\)",
+        ),
+        (
+            RETURNED,
+            "return student[0][1].mean()",
+            r"methods\.own, a batch of one slice: its code fails \(Index",
+        ),
         (RETURNED, "return student[0].square().mean() + 1", r"where a loss is zero"),
         (RETURNED, "return 1 / 0", r"ZeroDivisionError: division by zero, .*own_loss.py:20"),
         (
