@@ -12,7 +12,7 @@ import pytest
 from training_helpers import Files, std_inputs, study_with, train
 
 from pipeline_src.config.distillation import available_methods
-from pipeline_src.distillation.base import build_loss
+from pipeline_src.distillation.base import _LOSSES, build_loss
 from pipeline_src.distillation.trial import try_loss
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions
@@ -49,6 +49,7 @@ RETURNED = "return (student[0] - teacher[0]).square().mean()"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
+    _LOSSES.pop("own", None)
     sys.modules.pop("own_loss", None)
 
 
@@ -85,6 +86,7 @@ def test_the_losses_of_this_project_pass(name: str, form: str) -> None:
             r"\(ZeroDivisionError: x.*own_loss.py:1",
         ),
         ("import torch\n", "def (:\n", r"cannot be imported \(SyntaxError"),
+        ('register_loss("own")', 'register_loss("o")', r"named 'own', but 'o'; write @register_l"),
         ("class Own(DistillationLoss)", "class Own", r"registers 'own', which is no Distillation"),
         ("    def taps(self)", "    def tap(self)", r"methods\.own: its code fails \(TypeError"),
         ("[Tap(", "None and [Tap(", r"methods\.own: its code fails \(TypeError: 'None"),
