@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pipeline_src.text import printable
 
 #: Characters of a message; longer ones lose their middle.
@@ -18,6 +21,20 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(_shortened(" ".join(message.split()))))
+
+
+@contextmanager
+def errors_of(what: str, instead_of: str = "") -> Iterator[None]:
+    """Begin the messages of errors in what the user gave with ``what``, such as a file, in place of
+    ``instead_of`` where they begin with that.
+
+    Raises:
+        InputError: with that message.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {str(error).removeprefix(instead_of)}") from error
 
 
 def in_one_line(error: Exception) -> str:

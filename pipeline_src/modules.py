@@ -126,5 +126,10 @@ def import_registered(
     import_others(path, key)
     found = registry.get(name)
     if found is None or found.__module__ != path:
-        raise InputError(f"{key} {path} registers no {what} named {name!r}")
+        others = ", ".join(repr(n) for n, kind in registry.items() if kind.__module__ == path)
+        raise InputError(
+            f"{key} {path} registers no {what} named {name!r}"
+            f"{f', but {others}' if others else ''}; write @register_{what}({name!r}) before its "
+            "class"
+        )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline_src.commands import Subcommands, add_command, named, study_of
-from pipeline_src.errors import InputError
+from pipeline_src.errors import InputError, errors_of
 from pipeline_src.text import printable
 
 
@@ -37,7 +37,9 @@ def check(options: argparse.Namespace) -> None:
     from pipeline_src.reporting.study_design import folds_tested, repeated_text
 
     study = study_of(options)
-    models = check_files(study)
+    origin = named(options) + (" with --set" if options.set else "")
+    with errors_of(origin):
+        models = check_files(study)
     if not options.cluster and (problem := missing_gpu(study)):
         raise InputError(f"{problem}; give --cluster if trainings run on another one's")
     looked = [] if options.no_data else inspect_data(study, run_modules=options.run_modules)
@@ -47,8 +49,9 @@ def check(options: argparse.Namespace) -> None:
                 f"data set {name}: {found} (--no-data checks the configuration without its data)"
             )
         print("\n".join(describe_data(name, found)))
-    for line in check_extensions(models, run_modules=options.run_modules):
-        print(line)
+    with errors_of(origin):
+        for line in check_extensions(models, run_modules=options.run_modules):
+            print(line)
     if own := repeated_text(study):
         print(f"each seed has its own {own} (repeat_over)")
     for sentence in folds_tested(study):

@@ -270,5 +270,5 @@ class Dataset(Section):
 
     @property
     def synthetic(self) -> bool:
-        """Whether the images are drawn rather than measured."""
+        """Whether the images are drawn rather than read from files."""
         return self.source.kind == "phantom"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
+from pipeline_src.modules import PACKAGE, failure
 
 Options = TypeVar("Options", bound=Section)
 
@@ -26,7 +27,8 @@ def checked_options(model: type[Options], given: Mapping[str, Any], where: str) 
         where: the key that contains them, such as `methods.at.options`.
 
     Raises:
-        InputError: an option is unknown or missing, or its value is not allowed.
+        InputError: an option is unknown or missing, its value is not allowed, or a user's own model
+            fails.
     """
     if not (isinstance(model, type) and issubclass(model, Section)):
         raise InputError(
@@ -37,6 +39,10 @@ def checked_options(model: type[Options], given: Mapping[str, Any], where: str) 
         return model.model_validate(dict(given))
     except ValidationError as error:
         problems = error.errors(include_url=False)
+    except Exception as error:
+        if model.__module__.partition(".")[0] == PACKAGE.name:
+            raise
+        raise InputError(f"{where}: the code of their model fails ({failure(error)})") from error
     first, more = problems[0], len(problems) - 1
     place = ".".join(map(str, (where, *first["loc"])))
     if first["type"] == "unknown_key":

@@ -23,6 +23,9 @@ from pipeline_src.data.volume_reference import VolumeReference
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 
+#: How many slices that hold NaN are named.
+MOST_SLICES = 5
+
 
 class Images(Protocol):
     """Receives prepared slices, and returns them when they are written."""
@@ -144,26 +147,32 @@ def prepare(
 
 
 def check_image(image: NDArray[np.float32], label: str) -> float:
-    """The maximum of a magnitude image of any shape, in its own unit.
+    """The maximum of a magnitude image `(rows, columns, slices)`, in its own unit.
 
     Raises:
         InputError: it holds NaN or infinity, or has no positive value.
     """
-    bad = int(image.size - np.isfinite(image).sum())
+    finite = np.isfinite(image)
+    bad = int(image.size - finite.sum())
+    found = np.flatnonzero(~finite.all(axis=(0, 1)))
+    more = ", ..." if len(found) > MOST_SLICES else ""
+    where = f" in slice {', '.join(map(str, found[:MOST_SLICES]))}{more} (counted from 0)"
     low, high = (float(image.min()), float(image.max())) if image.size else (0.0, 0.0)
-    refuse_no_image(label, bad=bad, low=low, high=high)
+    refuse_no_image(label, bad=bad, low=low, high=high, where=where)
     return high
 
 
-def refuse_no_image(label: str, *, bad: int, low: float, high: float) -> None:
-    """Refuse an array that is not a magnitude image, by its number of non-finite values, its
-    minimum and its maximum.
+def refuse_no_image(label: str, *, bad: int, low: float, high: float, where: str = "") -> None:
+    """Refuse an array that is not a magnitude image, by its number of non-finite values (and
+    ``where`` they are), its minimum and its maximum.
 
     Raises:
         InputError: it is not one.
     """
     if bad:
-        raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
+        raise InputError(
+            f"{label}: holds {bad} NaN or infinite values{where}; finite ones are needed"
+        )
     if high <= 0:
         raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
     if low < 0:

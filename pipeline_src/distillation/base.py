@@ -34,6 +34,7 @@ class DistillationLoss(ABC):
     Attributes:
         cascades: numbers of the cascades that are compared, counted from 1.
         form: `authors` or `original`.
+        method: the name of its method in the configuration; empty before it is built for one.
         options: the loss's own options, an instance of ``options_model``.
         parts: the loss's own module that is trained with the student; None before it is made, and
             for most losses.
@@ -47,6 +48,7 @@ class DistillationLoss(ABC):
     def __init__(self, form: str, cascades: Sequence[int]) -> None:
         self.form = form
         self.cascades = tuple(cascades)
+        self.method = ""
         self.options: Any = self.options_model.model_construct()
         self.parts: nn.Module | None = None
 
@@ -156,7 +158,7 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
     count = feature_cascades(networks.student)
     with running_others(f"methods.{name}", method.module):
         loss = kind(method.form, method.cascades or kind.default_cascades(count))
-        loss.options = options
+        loss.method, loss.options = name, options
         last = max(int(tap.cascade) for tap in loss.taps())
     if last > count:
         raise InputError(

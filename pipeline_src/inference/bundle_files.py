@@ -49,7 +49,7 @@ class Origin(Section):
     """What is known about the slices of a training."""
 
     kind: str = Field(default="", description="of the source, such as nifti; empty: not known")
-    synthetic: bool = Field(default=False, description="drawn phantoms, no measured images")
+    synthetic: bool = Field(default=False, description="drawn phantoms")
     slice_axis: Literal[0, 1, 2] = Field(default=2, description="axis of the slices in its files")
     orientation: str | None = Field(default=None, description="that axes were turned to")
     downscale: PositiveInt = Field(default=1, description="by which its slices were made smaller")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline_src.config.datasets import OwnSource
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import source_options
+from pipeline_src.errors import errors_of
 from pipeline_src.modules import running_others
 from pipeline_src.planning.study_models import Models
 
@@ -45,11 +46,13 @@ def check_extensions(models: Models, *, run_modules: bool) -> Iterator[str]:
         unseen = {} if run_modules else {r: n for r, n in study.networks.others.items() if n.module}
         for role, network in study.networks.others.items():
             if role not in unseen:
-                with running_others(f"networks.{role}", network.module):
+                key = f"networks.{role}"
+                with errors_of(key, "networks: "), running_others(key, network.module):
                     trial(network, *_size(study))
-        for dataset in study.datasets.values():
+        for name, dataset in study.datasets.items():
             if isinstance(dataset.source, OwnSource) and run_modules:
-                source_options(dataset.source)
+                with errors_of(f"data set {name}"):
+                    source_options(dataset.source)
         _check_losses(study, run_modules=run_modules, networks_seen=not unseen)
     if not run_modules:
         for line in module_lines(models):

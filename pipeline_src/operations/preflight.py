@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline_src.config.datasets import OwnSource
+from pipeline_src.config.datasets import OwnSource, PhantomSource
 from pipeline_src.config.runtimes import refuse_missing_packages
-from pipeline_src.data.sources import check_source
-from pipeline_src.errors import InputError
+from pipeline_src.data.sources import check_source, list_volumes
+from pipeline_src.data.splits import split_patients
+from pipeline_src.errors import InputError, errors_of
 from pipeline_src.planning.given_files import source_files_of
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
@@ -41,8 +42,8 @@ VISIT_IN_ID = (
 
 def check_files(study: Study) -> Models:
     """Refuse runtimes that are not installed, masks that do not fit their data set's matrix,
-    losses and sources that are not there or lack what the report needs of them, and ablations that
-    make no study; returns the models of a study that is good.
+    losses and sources that are not there or lack what the report needs of them, splits of phantoms
+    that cannot be made, and ablations that make no study; returns the models of a good study.
 
     Raises:
         InputError: one line about the first that does not.
@@ -60,6 +61,12 @@ def check_files(study: Study) -> Models:
             section.source.source(dataset)
         else:
             check_source(section.source)
+        if isinstance(section.source, PhantomSource):
+            # Known without a file, so that a plan too refuses a split that cannot be made.
+            patients = list_volumes(section.source, Path(study.data_root))
+            with errors_of(f"data set {dataset}"):
+                for seed in Places(study).seeds("store"):
+                    split_patients(patients, of_repeat(study, seed).datasets[dataset].split)
     return Models(study)
 
 

@@ -17,7 +17,7 @@ from pipeline_src.acceleration.fork_server import start as start_fork_server
 from pipeline_src.config.load import CONFIGFILE, check_study, parse_value, read_files, read_yaml
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
-from pipeline_src.errors import InputError
+from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
 from pipeline_src.operations.logs import error_line
 from pipeline_src.operations.preflight import check_files, gpu_wanted
@@ -72,11 +72,9 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
     if workflow.remote_exec and frozen.exists():
         return Models(check_study(read_yaml(frozen), str(frozen)))
     if is_module(workflow):
-        return _settled(
-            check_study(_config_of_module(workflow, config), "config of the module"), workflow
-        )
-    files = [Path(path) for path in workflow.overwrite_configfiles]
-    files = files or [project / "config" / "config.yaml"]
+        origin = "config of the module"
+        return _settled(check_study(_config_of_module(workflow, config), origin), origin, workflow)
+    files = [Path(p) for p in workflow.overwrite_configfiles] or [project / "config/config.yaml"]
     if sum(word.partition("=")[0] in CONFIGFILE for word in sys.argv[1:]) > 1:
         raise InputError(
             "--configfile: is given twice, and Snakemake reads the last alone; name all files "
@@ -84,7 +82,8 @@ def models_of_run(workflow: Any, config: Mapping[str, Any], project: Path) -> Mo
         )
     given, origin = read_files(files)
     overrides = _overrides(workflow.config_settings.config)
-    return _settled(check_study(given, origin, "--config", overrides), workflow)
+    study = check_study(given, origin, "--config", overrides)
+    return _settled(study, origin + " with --config" * bool(overrides), workflow)
 
 
 def is_module(workflow: Any) -> bool:
@@ -107,12 +106,13 @@ def _config_of_module(workflow: Any, config: Mapping[str, Any]) -> dict[str, Any
     return dict(config)
 
 
-def _settled(study: Study, workflow: Any) -> Models:
+def _settled(study: Study, origin: str, workflow: Any) -> Models:
     """The models of a study, once its files and extensions are looked at, and what convolves."""
-    models = check_files(study)
-    if workflow.is_main_process and has_extensions(models):
-        # Errors must be found now, not by the last training after others have run for hours.
-        list(check_extensions(models, run_modules=True))
+    with errors_of(origin):
+        models = check_files(study)
+        if workflow.is_main_process and has_extensions(models):
+            # Errors must be found now, not by the last training after others have run for hours.
+            list(check_extensions(models, run_modules=True))
     chosen = _convolutions(models, workflow)
     if chosen == study.training.convolutions:
         return models

@@ -154,8 +154,9 @@ def _newest(content: Content) -> datetime:
 
 
 def _study_description(study: Study) -> str:
+    kinds = {True: "drawn phantoms", False: "images from files"}
     sets = [
-        f"{dataset.title or name} ({'drawn phantoms' if dataset.synthetic else 'measured images'})"
+        f"{dataset.title or name} ({kinds[dataset.synthetic]})"
         for name, dataset in study.datasets.items()
     ]
     factors = " and ".join(acceleration_name(factor) for factor in study.accelerations)

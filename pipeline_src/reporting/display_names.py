@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from pipeline_src.config.recipes import RECIPES
@@ -9,6 +10,8 @@ from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 
 #: Represents the mean over all methods that both recipes have; no method can have this name.
 ALL_METHODS = "*"
+#: Verdicts, and the word of an answer, that say that there is a difference.
+DIFFERENT = ("better", "worse", "shown")
 #: Rows of the paper's table.
 MODEL_TITLES = {
     "zero_filled": "Zero-filled",
@@ -110,13 +113,29 @@ def model_order(models: list[str]) -> list[str]:
     return known + sorted(set(models) - set(known))
 
 
-def value_text(value: float, metric: str, sign: str = "") -> str:
-    """A metric's value as text; the sign `+` is for differences, which always have one."""
-    decimals = METRICS[metric].decimals
+def value_text(value: float, metric: str, sign: str = "", decimals: int | None = None) -> str:
+    """A metric's value as text, with the metric's ``decimals`` where none are given; the sign `+`
+    is for differences, which always have one.
+    """
+    decimals = METRICS[metric].decimals if decimals is None else decimals
     # A difference that rounds to zero keeps its sign, which tells on which side of it an interval
     # ends; a value has none.
     shown = value if sign and value else round(value, decimals) + 0.0
     return f"{shown:{sign}.{decimals}f}"
+
+
+def effect_texts(numbers: Iterable[float], metric: str, word: str) -> list[str]:
+    """An effect and the ends of its interval as text, as far as they are known.
+
+    Beside a ``word`` that says that there is a difference, the effect is not printed as zero: all
+    have as many decimals as it needs.
+    """
+    effect, *ends = numbers
+    decimals = METRICS[metric].decimals
+    while word in DIFFERENT and effect and not round(effect, decimals):
+        decimals += 1
+    known = [value for value in (effect, *ends) if not math.isnan(value)]
+    return [value_text(value, metric, "+", decimals) for value in known]
 
 
 def pair_text(psnr_db: float, ssim: float, sign: str = "") -> str:

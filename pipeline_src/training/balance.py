@@ -39,9 +39,9 @@ def balanced_weight(
     reconstruction, feature = norms.mean(dim=0).tolist()
     if not (0 < feature < float("inf") and 0 < reconstruction < float("inf")):
         raise InputError(
-            f"methods: weight auto: the feature loss's gradient starts with the norm {feature:g}, "
-            f"the reconstruction loss's {reconstruction:g}, and nothing balances them; give a "
-            "number as the method's weight"
+            f"methods.{objective.feature_loss.method}.weight: 'auto': the feature loss's gradient "
+            f"starts with the norm {feature:g}, the reconstruction loss's {reconstruction:g}, and "
+            "nothing balances them; give a number"
         )
     return float(ratio * reconstruction / feature)
 

@@ -144,8 +144,8 @@ class Stage:
                 patients = ", ".join(sorted({slices.patients[i] for i in indices.tolist()}))
                 raise InputError(
                     f"stage {self.name}, epoch {self.epoch}, {kind} batch {number} (patients "
-                    f"{patients}): the loss is {value}, not finite; lower training.learning_rate "
-                    "or check the data"
+                    f"{patients}): {self._objective.named} is {value}, not finite; "
+                    f"{self._objective.remedy}"
                 )
         sizes = [len(indices) for indices in batches]
         total: float = sum(v * n for v, n in zip(values, sizes, strict=True))

@@ -14,6 +14,7 @@ from pipeline_src.distillation.base import DistillationLoss, Summary
 from pipeline_src.models.base import CascadeNetwork, ReconstructionNetwork
 from pipeline_src.models.sft import SFTNetwork
 from pipeline_src.models.taps import Features, Tap, tapped
+from pipeline_src.modules import PACKAGE
 from pipeline_src.sampling.data_fidelity import DataFidelity
 from pipeline_src.training.data import Batch
 from pipeline_src.training.teacher import FrozenTeacher
@@ -26,11 +27,14 @@ class Objective(ABC):
         trained: the module whose weights are trained.
         network: the network that reconstructs, and whose validation PSNR is reported.
         depends_on_batch: whether the validation loss of a slice depends on the others in its batch.
+        named, remedy: what messages call the loss, and what helps where it is not finite.
     """
 
     trained: nn.Module
     network: ReconstructionNetwork
     depends_on_batch = True
+    named = "the loss"
+    remedy = "lower training.learning_rate or check the data"
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -189,6 +193,16 @@ class DistillationObjective(Objective):
         last = max((tap.cascade for tap in self._taps), default=0)
         some = isinstance(student, CascadeNetwork) and not whole
         self._part = {"cascades": last} if some else {}
+        if feature_weight:
+            feature = f"feature loss of methods.{loss.method}"
+            self.named = (
+                f"the sum of reconstruction loss and {feature}" if whole else f"the {feature}"
+            )
+            module = type(loss).__module__
+            if module.partition(".")[0] != PACKAGE.name:
+                self.remedy = (
+                    f"check first the code of this feature loss ({module}), then {self.remedy}"
+                )
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of reconstruction, feature and imitation loss, a scalar."""

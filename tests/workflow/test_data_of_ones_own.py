@@ -31,7 +31,7 @@ def test_the_documented_source_from_outside_the_package_is_prepared(fresh: Check
     wrong = ["--set", "datasets.arrays.source.options.axis=1"]
     refused = fresh.command("check", "--config", "tiny.yaml", "--import", *wrong)
     assert refused.returncode == 2
-    assert "source arrays: options.axis: no such option" in refused.stderr
+    assert "source.options.axis: no such option" in refused.stderr
     planned = fresh.tiny("-n", "--config", "datasets={arrays: {source: {options: {axis: 1}}}}")
     assert planned.returncode != 0
     assert "options.axis: no such option" in planned.stdout + planned.stderr

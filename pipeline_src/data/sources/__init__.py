@@ -53,7 +53,7 @@ def source_options(source: OwnSource) -> Section:
         InputError: an option is unknown or its value is not allowed; see also `check_source`.
     """
     model: type[Section] = getattr(check_source(source), "Options", NoOptions)
-    return checked_options(model, source.options, f"source {source.kind}: options")
+    return checked_options(model, source.options, "source.options")
 
 
 def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
@@ -72,6 +72,8 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     with running_others(f"source {source.kind}", own):
         listed = module.list_volumes(source, data_root)
     volumes = refuse_duplicates(listed)
+    if not volumes and own:
+        raise InputError(f"source.module: {own}: its list_volumes finds no volume")
     if not volumes:
         raise InputError(
             f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"

@@ -131,7 +131,7 @@ def _data(study: Study, records: Records) -> Part:
         rows.append(
             (
                 title,
-                "synthetic (drawn)" if dataset.synthetic else "measured",
+                "synthetic (drawn)" if dataset.synthetic else "from files",
                 f"{check_source(dataset.source).DESCRIPTION} ({dataset.source.kind})",
                 files,
                 f"{store.volumes}" if store else UNKNOWN,
@@ -150,12 +150,12 @@ def _data(study: Study, records: Records) -> Part:
             told += [f"found twice: {sentence}" for sentence in (made.repeated if made else [])]
             folded.append((f"{title}: store", told))
     headings = ("data set", "images", "source", "files read", "volumes", "slices", "left out")
-    measured = [study.dataset_title(n) for n, d in study.datasets.items() if not d.synthetic]
+    of_files = [study.dataset_title(n) for n, d in study.datasets.items() if not d.synthetic]
     return Part(
         "data",
         "Where the data comes from",
         [Facts("", (*headings, "digest of the store"), rows)],
-        [f"Licence and consent ({'; '.join(measured)}): {UNKNOWN}."] if measured else [],
+        [f"Licence and consent ({'; '.join(of_files)}): {UNKNOWN}."] if of_files else [],
         folded,
     )
 

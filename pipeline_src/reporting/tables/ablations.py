@@ -11,7 +11,7 @@ from pipeline_src.config.study import Study
 from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.study_models import Models
-from pipeline_src.reporting.display_names import MAIN_HEADING, MISSING, full_title, value_text
+from pipeline_src.reporting.display_names import MAIN_HEADING, MISSING, effect_texts, full_title
 from pipeline_src.reporting.tables.differences import Groups, compared
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.main_table import aggregate, cell_text
@@ -122,12 +122,15 @@ def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.Data
 
 def _difference_text(row: pd.Series) -> str:
     """`+0.05 (-0.02 to +0.12), not shown`; a dash if nothing is compared."""
-    effect, low, high = (row[f"difference_{name}"] for name in ("effect", "low", "high"))
-    if pd.isna(effect):
+    if pd.isna(row["difference_effect"]):
         return MISSING
-    ends = [value_text(end, "psnr_db", "+") for end in (low, high) if not pd.isna(end)]
+    effect, *ends = effect_texts(
+        row[["difference_effect", "difference_low", "difference_high"]],
+        "psnr_db",
+        row["difference_verdict"],
+    )
     interval = f" ({' to '.join(ends)})" if ends else ""
-    return f"{value_text(effect, 'psnr_db', '+')}{interval}, {row['difference_verdict']}"
+    return f"{effect}{interval}, {row['difference_verdict']}"
 
 
 def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting.display_names import ALL_METHODS, MISSING, full_title, value_text
+from pipeline_src.reporting.display_names import (
+    ALL_METHODS,
+    MISSING,
+    effect_texts,
+    full_title,
+    value_text,
+)
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
 METRIC, ALPHA = "psnr_db", 0.05
@@ -175,11 +181,8 @@ def answer_text(row: pd.Series) -> str:
     text = f"{SIGNS[str(row['word'])]} {word}"
     if pd.isna(row["effect"]):
         return text
-    text += f": {value_text(row['effect'], METRIC, '+')} dB"
-    if pd.isna(row["low"]):
-        return text
-    ends = " to ".join(value_text(row[end], METRIC, "+") for end in ("low", "high"))
-    return f"{text} ({ends})"
+    effect, *ends = effect_texts(row[["effect", "low", "high"]], METRIC, str(row["word"]))
+    return f"{text}: {effect} dB" + (f" ({' to '.join(ends)})" if ends else "")
 
 
 def by_question(answers: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, pd.DataFrame]]]]:

@@ -16,8 +16,8 @@ from pipeline_src.reporting.display_names import (
     FAMILIES,
     MISSING,
     counted,
+    effect_texts,
     full_title,
-    value_text,
 )
 from pipeline_src.reporting.tables.families import Model, members_of, pairs_of
 from pipeline_src.reporting.tables.labels import Labels, of_setting
@@ -41,6 +41,7 @@ COLUMNS = [
     "metric",
     *FOUND,
 ]
+EFFECT = ["effect", "low", "high"]
 CELLS = ("difference", "95 % interval", "p (Holm)", "verdict")
 RESAMPLING_SEED = 0
 #: The scope of tests if each seed has its own split.
@@ -196,17 +197,11 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
         name = f"{setting}{mean}{row['first_title']} minus {row['second_title']}"
         metric = row["metric"]
-        heading = METRICS[metric].heading
+        heading, texts = METRICS[metric].heading, effect_texts(row[EFFECT], metric, row["verdict"])
         rows.setdefault(name, {}).update(
             {
-                (heading, "difference"): (
-                    MISSING if pd.isna(row["effect"]) else value_text(row["effect"], metric, "+")
-                ),
-                (heading, "95 % interval"): (
-                    MISSING
-                    if pd.isna(row["low"])
-                    else " to ".join(value_text(row[end], metric, "+") for end in ("low", "high"))
-                ),
+                (heading, "difference"): texts[0] if texts else MISSING,
+                (heading, "95 % interval"): " to ".join(texts[1:]) or MISSING,
                 (heading, "p (Holm)"): _p_text(row["p_holm"]),
                 (heading, "verdict"): row["verdict"],
             }

@@ -211,7 +211,7 @@ def table_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
     """What a reader must know about the table: which images, which patients, how many seeds."""
     kinds = {
         True: "synthetic (drawn phantoms)",
-        False: "measured images",
+        False: "images from files",
         None: "kind of images not stated",
     }
     notes = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,21 +21,22 @@ from pipeline_src.reporting.display_names import (
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.tabular import read_rows
 
-#: Rows: title, column of `evaluation.cost`, what to divide by, decimals, column of the ratio.
+#: Rows: title, column of `evaluation.cost`, what to divide by, decimals (None: as many as three
+#: digits need), column of the ratio.
 COST_ROWS = (
     ("Parameters", "parameters", 1, 0, "parameters_ratio"),
     (
         "Multiply-adds per slice, convolutions (millions)",
         "convolution_multiply_adds_a_slice",
         1e6,
-        0,
+        None,
         "convolution_multiply_adds_ratio",
     ),
     (
         "Multiply-adds per slice, data fidelity (millions)",
         "fidelity_multiply_adds_a_slice",
         1e6,
-        0,
+        None,
         None,
     ),
     ("Weights file (KiB)", "weights_bytes", 1024, 0, "weights_bytes_ratio"),
@@ -65,7 +67,7 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
         if table[column].isna().all():
             continue
         cells = {
-            f"{name} ({architecture})": f"{value / unit:,.{decimals}f}"
+            f"{name} ({architecture})": _number(value / unit, decimals)
             for name, architecture, value in zip(
                 names, table["architecture"], table[column], strict=True
             )
@@ -82,6 +84,14 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
         "turns; they differ from run to run."
     ]
     return table, layout, notes
+
+
+def _number(value: float, decimals: int | None) -> str:
+    """A number with the given decimals, or with as many as three digits need."""
+    if decimals is None:
+        digits = math.floor(math.log10(value)) + 1 if value > 0 else 3
+        decimals = max(0, 3 - digits)
+    return f"{value:,.{decimals}f}"
 
 
 TIMES = ("milliseconds_a_slice_one_thread_median", "milliseconds_a_slice_median")

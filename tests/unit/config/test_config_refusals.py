@@ -265,9 +265,10 @@ def test_mask_of_another_size_is_refused_before_any_job(
     mask = tmp_path / "mask.npy"
     np.save(mask, np.ones(shape, dtype=bool))
     put(tiny_study, "datasets.heads.masks", {4: str(mask)})
-    assert main(["check", "--config", str(write_config(tiny_study))]) == 2
+    config = write_config(tiny_study)
+    assert main(["check", "--config", str(config)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {mask}: mask of {said}")
+    assert error.startswith(f"error: {config}: {mask}: mask of {said}")
     assert "preparation.matrix is 16x16" in error
     assert error.count("\n") == 1
 

@@ -124,9 +124,9 @@ def test_folder_named_like_a_nifti_file(
 @pytest.mark.parametrize(
     ("image", "fragment"),
     [
-        (with_pixel(np.nan), "holds 1 NaN or infinite values"),
-        (with_pixel(np.inf), "holds 1 NaN or infinite values"),
-        (with_pixel(-np.inf), "holds 1 NaN or infinite values"),
+        (with_pixel(np.nan), "holds 1 NaN or infinite values in slice 1 (counted from 0)"),
+        (with_pixel(np.inf), "holds 1 NaN or infinite values in slice 1 (counted from 0)"),
+        (with_pixel(-np.inf), "holds 1 NaN or infinite values in slice 1 (counted from 0)"),
         (with_pixel(-0.25), "has negative values (minimum -0.25)"),
         (np.zeros_like(GOOD), "is zero everywhere"),
         (-np.ones_like(GOOD), "a magnitude image is needed"),

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_helpers import study_with
+from training_helpers import Files, std_inputs, study_with, train
 
+from pipeline_src.config.distillation import available_methods
+from pipeline_src.distillation.base import _LOSSES, build_loss
+from pipeline_src.distillation.trial import try_loss
 from pipeline_src.errors import InputError
 from pipeline_src.operations.extensions import check_extensions
 from pipeline_src.planning.study_models import Models
+
+pytest_plugins = ["shared_fixtures"]
 
 GOOD = """\
 import torch
@@ -44,6 +49,7 @@ RETURNED = "return (student[0] - teacher[0]).square().mean()"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
+    _LOSSES.pop("own", None)
     sys.modules.pop("own_loss", None)
 
 
@@ -56,6 +62,14 @@ def check(folder: Path, source: str | bytes) -> None:
 
 def test_a_good_loss_passes(folder: Path) -> None:
     check(folder, GOOD)
+
+
+@pytest.mark.parametrize("form", ["authors", "original"])
+@pytest.mark.parametrize("name", available_methods())
+def test_the_losses_of_this_project_pass(name: str, form: str) -> None:
+    study = study_with(methods={name: {"form": form}})
+    loss = build_loss(name, study.methods[name], study.networks)
+    try_loss(loss, study.networks, name)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +86,7 @@ def test_a_good_loss_passes(folder: Path) -> None:
             r"\(ZeroDivisionError: x.*own_loss.py:1",
         ),
         ("import torch\n", "def (:\n", r"cannot be imported \(SyntaxError"),
+        ('register_loss("own")', 'register_loss("o")', r"named 'own', but 'o'; write @register_l"),
         ("class Own(DistillationLoss)", "class Own", r"registers 'own', which is no Distillation"),
         ("    def taps(self)", "    def tap(self)", r"methods\.own: its code fails \(TypeError"),
         ("[Tap(", "None and [Tap(", r"methods\.own: its code fails \(TypeError: 'None"),
@@ -83,6 +98,16 @@ def test_a_good_loss_passes(folder: Path) -> None:
         (RETURNED, "return student[0]", r"of shape \(2, "),
         (RETURNED, "return student[0].detach().mean()", r"without gradients"),
         (RETURNED, "return student[0].mean() / 0", r"compare returns -?(inf|nan)"),
+        (
+            RETURNED,
+            "return (student[0] / (len(student[0]) - 1)).mean()",
+            r"networks \(batch of one slice\)",
+        ),
+        (
+            RETURNED,
+            "return student[0][1].mean()",
+            r"methods\.own, a batch of one slice: its code fails \(Index",
+        ),
         (RETURNED, "return student[0].square().mean() + 1", r"where a loss is zero"),
         (RETURNED, "return 1 / 0", r"ZeroDivisionError: division by zero, .*own_loss.py:20"),
         (
@@ -98,6 +123,31 @@ def test_what_is_broken_is_one_line(old: str, new: str, said: str, folder: Path)
         check(folder, GOOD.replace(old, new))
     assert re.search(said, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "stage", "loss"),
+    [
+        ("two_stage", "features", "the feature loss of methods.own"),
+        ("joint", "joint", "the sum of reconstruction loss and feature loss of methods.own"),
+    ],
+)
+def test_a_loss_that_becomes_infinite_in_training_is_named_before_the_learning_rate(
+    protocol: str, stage: str, loss: str, folder: Path, files: Files, runs: dict[str, Path]
+) -> None:
+    weight = {"weight": 1} if protocol == "joint" else {}
+    infinite = RETURNED + " / int(torch.is_grad_enabled())"
+    (folder / "own_loss.py").write_text(GOOD.replace(RETURNED, infinite))
+    study = study_with(
+        methods={"own": {"module": "own_loss", **weight}}, distillation={"protocol": protocol}
+    )
+    with pytest.raises(InputError) as caught:
+        train(study, "std_kd_own", std_inputs(files, runs), folder / "out")
+    assert re.match(
+        rf"stage {stage}, epoch 1, validation batch 1 \(patients c\): {loss} is inf, not finite; "
+        r"check first the code of this feature loss \(own_loss\), then lower training\.",
+        str(caught.value),
+    ), caught.value
 
 
 def test_faults_of_this_project_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,10 @@ def test_a_configuration_that_is_none_is_refused(network: dict[str, Any], line: 
         ({"options": {"levels": 0}}, r"options.levels: 0: .*greater than or equal to 1"),
         ({"cascades": None}, r"unet_cascade is a chain of blocks; give .*`cascades`"),
         ({"module": "no_such_module"}, r"module no_such_module cannot be imported"),
-        ({"module": "json"}, r"module json registers no network named 'unet_cascade'"),
+        (
+            {"module": "json"},
+            r"module json registers no network named 'unet_cascade'; write @register_n",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_made_is_refused(changes: dict[str, Any], line: str) -> None:

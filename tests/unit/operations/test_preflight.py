@@ -13,6 +13,8 @@ import torch
 from unit_helpers import GOOD, one_line
 
 from pipeline_src.cli import main
+from pipeline_src.config import check_study
+from pipeline_src.errors import InputError
 from pipeline_src.operations import preflight
 from pipeline_src.running import gpus
 
@@ -32,6 +34,22 @@ def test_shows_what_was_recognised(
     assert "data set heads: 3 volumes of 3 patients; train 1, validation 1, test 1" in said
     assert said.count("such as patient") == 3
     assert "sub-a.nii" in said
+
+
+@pytest.mark.parametrize(
+    "split",
+    [{"train": 40, "validation": 4, "test": 2}, {"folds": 1000, "validation": 1}],
+    ids=["numbers", "folds"],
+)
+def test_a_split_of_too_few_phantoms_is_refused_by_a_plan_too(
+    split: dict[str, Any], tiny_study: dict[str, Any]
+) -> None:
+    [(name, dataset)] = tiny_study["datasets"].items()
+    dataset["split"] = split
+    if "folds" in split:
+        tiny_study |= {"repeat_over": ["seed", "split"], "seeds": [0, 1]}
+    with pytest.raises(InputError, match=rf"data set {name}: split.* patients"):
+        preflight.check_files(check_study(tiny_study))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_each_cost_is_a_row_in_units_that_people_read(tmp_path: Path) -> None:
     assert rows["Parameters"] == ["141,765", "49,285", "0.35"]
     assert rows["Multiply-adds per slice, convolutions (millions)"] == ["3,175", "1,100", "0.35"]
     # No ratio is measured for data fidelity; it is that of the numbers.
-    assert rows["Multiply-adds per slice, data fidelity (millions)"] == ["17", "17", "1.00"]
+    assert rows["Multiply-adds per slice, data fidelity (millions)"] == ["17.0", "17.0", "1.00"]
     assert rows["Weights file (KiB)"] == ["556", "195", "0.35"]
     assert rows["Run time per slice (ms)"] == ["44.12", "17.50", "0.40"]
     assert len(rows) == 7
@@ -58,6 +58,15 @@ def test_each_cost_is_a_row_in_units_that_people_read(tmp_path: Path) -> None:
         "One slice of 150 x 150. Run time and memory as measured on some processor (cpu), 2 "
         "threads where not said otherwise: medians of 7 turns; they differ from run to run."
     ]
+
+
+def test_small_networks_do_not_look_equal(tmp_path: Path) -> None:
+    few = {"convolution_multiply_adds_a_slice": [1.44e6, 0.512e6]}
+    few["fidelity_multiply_adds_a_slice"] = [5_120.0, 0.0]
+    _, layout, _ = cost_table(written(tmp_path, **few))
+    rows = {title: list(row)[:2] for title, row in layout.iterrows()}
+    assert rows["Multiply-adds per slice, convolutions (millions)"] == ["1.44", "0.512"]
+    assert rows["Multiply-adds per slice, data fidelity (millions)"] == ["0.00512", "0"]
 
 
 def test_what_was_not_measured_has_no_row(tmp_path: Path) -> None:

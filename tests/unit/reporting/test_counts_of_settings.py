@@ -11,8 +11,9 @@ from reporting_helpers import STUDENT, TEACHER, measured
 from pipeline_src.config import check_study
 from pipeline_src.config.study import MOST_SEED
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.display_names import value_text
+from pipeline_src.reporting.display_names import effect_texts, value_text
 from pipeline_src.reporting.figures.forest import number
+from pipeline_src.reporting.tables.answers import SHOWN
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import main_table, metric_text, table_notes
 
@@ -52,6 +53,17 @@ def test_a_difference_keeps_its_sign_where_it_rounds_to_zero() -> None:
     assert value_text(0.0, "psnr_db", "+") == value_text(-0.0, "psnr_db", "+") == "+0.00"
     assert value_text(-0.0035, "psnr_db") == "0.00"
     assert number(-0.0035, 2).replace("\N{MINUS SIGN}", "-") == "-0.00"
+
+
+@pytest.mark.parametrize("word", ["better", "worse", SHOWN])
+def test_an_effect_that_is_there_is_not_printed_as_zero(word: str) -> None:
+    effect = (0.0003, 0.0001, 0.0005)
+    assert effect_texts(effect, "psnr_db", word) == ["+0.0003", "+0.0001", "+0.0005"]
+    assert effect_texts((-2e-7, math.nan, math.nan), "ssim", word) == ["-0.0000002"]
+    assert effect_texts((0.03, 0.001, 0.05), "psnr_db", word) == ["+0.03", "+0.00", "+0.05"]
+    assert effect_texts([0.0] * 3, "psnr_db", word) == ["+0.00"] * 3
+    for other in ("equivalent", "no difference shown"):
+        assert effect_texts(effect, "psnr_db", other) == ["+0.00"] * 3
 
 
 def test_seeds_that_tables_cannot_hold_are_refused(tiny_study: dict[str, object]) -> None:

@@ -273,7 +273,7 @@ def test_notes_name_synthetic_images_and_validation_patients_where_they_are() ->
     assert heart.startswith("Heart phantom: synthetic")
     assert "mean over 3 volumes of 2 test patients" in heart
     assert "validation" not in heart
-    assert brain.startswith("Brain MRI: measured images")
+    assert brain.startswith("Brain MRI: images from files")
     assert "mean over 3 volumes of 2 validation patients" in brain
     assert "weights were chosen" in brain
     assert "synthetic" not in brain

@@ -133,7 +133,7 @@ def test_data_tells_source_digest_and_patients(results: Path) -> None:
     part = parts_of(STUDY, results)["data"]
     rows = rows_of(part)
     digest = read_store(results / "brain" / "volumes.h5").digest
-    assert rows["Brain MRI"][:1] == ("measured",)
+    assert rows["Brain MRI"][:1] == ("from files",)
     assert rows["Brain MRI"][2:] == ("3", "6", "6", "2", digest[:12])
     assert rows["Heart phantom"][0] == "synthetic (drawn)"
     assert rows["Heart phantom"][2] == "none"

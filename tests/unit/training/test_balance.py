@@ -75,7 +75,7 @@ def test_a_loss_without_gradient_is_refused_with_the_way_out(
     objective.feature_loss.compare = lambda student, teacher: (  # type: ignore[method-assign]
         0 * student[0].sum() + frozen
     )
-    with pytest.raises(InputError, match="give a number as the method's weight"):
+    with pytest.raises(InputError, match=r"methods\.at\.weight: .*; give a number"):
         balanced_weight(objective, slices, 4, 1.0)
 
 
