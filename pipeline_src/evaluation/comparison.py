@@ -32,6 +32,7 @@ Label = TypeVar("Label", bound=Hashable)
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "cannot tell"]
 #: What a verdict is about.
 Scope = Literal["patients and seeds", "patients, splits and seeds", "these patients"]
+THESE_PATIENTS: Scope = "these patients"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class _Tested:
         # Repeats of their own splits report different patients each, however few.
         scope: Scope = "patients, splits and seeds" if resampled else "patients and seeds"
         if not over_both and not resampled:
-            scope = "these patients"
+            scope = THESE_PATIENTS
         return cls(matrix, overlap, patients, scope, by_patient if over_both else None)
 
     @property
@@ -207,7 +208,7 @@ def compare_family(
             elif p_equivalence[k] < alpha:
                 verdict = "equivalent"
                 reason += f", within {margin:g} by corrected p {p_equivalence[k]:.2g}"
-            if test.scope == "these patients":
+            if test.scope == THESE_PATIENTS:
                 reason += f"; about these {test.patients} patients, too few for others"
         compared[label] = Comparison(
             effect=effect,
@@ -270,6 +271,6 @@ def _too_few(seeds: int, patients: int, enough: tuple[int, int], family: int) ->
     reasons = []
     for count, needed, what in zip((seeds, patients), enough, ("seed", "patient"), strict=True):
         if count < needed:
-            of = f" for a family of {family}" if what == "patient" else ""
+            of = f" for {family} comparisons" if what == "patient" and family > 1 else ""
             reasons.append(f"{count} {what}{'s' if count != 1 else ''}, {needed} needed{of}")
     return "; ".join(reasons)

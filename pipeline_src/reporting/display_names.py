@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 
+#: What explains tables and figures, in reStructuredText.
+CAPTIONS = Path(__file__).with_name("captions")
 #: Represents the mean over all methods that both recipes have; no method can have this name.
 ALL_METHODS = "*"
 #: Verdicts, and the word of an answer, that say that there is a difference.
@@ -91,6 +94,15 @@ COLUMN_OF_TRAINING = {
     "sft": "sft_kd",
     **{name: name for name in RECIPES if name != "std_kd"},
 }
+
+
+def table_caption(table: str) -> str:
+    """The file in `captions` that explains a table, without its suffix: all ablations share one,
+    and so do metrics that have none of their own.
+    """
+    own = f"{'ablation' if table.startswith('ablation_') else table}_table"
+    there = table not in MORE or (CAPTIONS / f"{own}.rst").exists()
+    return own if there else "metric_table"
 
 
 def model_title(model: str) -> str:

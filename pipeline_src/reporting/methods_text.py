@@ -11,8 +11,11 @@ from pipeline_src.config.setting import acceleration_name
 from pipeline_src.config.split import Folds, Split
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import check_source
+from pipeline_src.evaluation.comparison import MINIMUM_SEEDS
+from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.reporting.display_names import RECIPE_TITLES, model_title
 from pipeline_src.reporting.study_design import folds_text, repeated_text
+from pipeline_src.reporting.tables.differences import INTERVALS
 
 #: What each control is trained for.
 CONTROLS = {
@@ -35,7 +38,9 @@ STARTS = {
 
 
 def methods_paragraphs(study: Study) -> list[str]:
-    """Data, sampling, networks, training, distillation and evaluation, one paragraph each."""
+    """Data, sampling, networks, training, distillation, evaluation and statistics, one paragraph
+    each.
+    """
     return [
         _data(study),
         _sampling(study),
@@ -43,6 +48,7 @@ def methods_paragraphs(study: Study) -> list[str]:
         _training(study),
         _distillation(study),
         _evaluation(study),
+        _statistics(study),
     ]
 
 
@@ -232,4 +238,25 @@ def _evaluation(study: Study) -> str:
     return (
         f"Evaluation. PSNR and SSIM (7 x 7 uniform window) use the maximum of each target volume "
         f"as data range; tables give the mean over volumes: {_listed(reported)}."
+    )
+
+
+def _statistics(study: Study) -> str:
+    margins = [
+        f"{METRICS[metric].heading} {margin:g}"
+        for metric, margin in study.evaluation.margins.model_dump().items()
+        if margin is not None
+    ]
+    equivalent = (
+        f" equivalent: two one-sided tests within the margin ({_listed(margins)}), corrected too."
+        if margins
+        else ""
+    )
+    return (
+        "Statistics. Models are compared by patient, the mean over a patient's volumes. "
+        f"{INTERVALS['split' in study.repeat_over]} corrected by Holm's method within each family "
+        "of comparisons of a data set and acceleration. Better or worse: corrected p below 0.05 "
+        f"and a 95 % interval without 0;{equivalent or ' equivalence is not tested.'} With fewer "
+        f"than {MINIMUM_SEEDS} seeds nothing is said; with too few patients for a statement about "
+        "others, seeds alone are tested, and verdicts are about these patients."
     )

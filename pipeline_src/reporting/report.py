@@ -21,10 +21,9 @@ from PIL import Image
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_bytes, write_text
-from pipeline_src.modules import PACKAGE
 from pipeline_src.planning.step_code import package_digest
 from pipeline_src.provenance.environment import record
-from pipeline_src.reporting.display_names import TABLE_TITLES, counted
+from pipeline_src.reporting.display_names import CAPTIONS, TABLE_TITLES, counted, table_caption
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.reviewers.page import TEMPLATE, reviewers_parts
@@ -44,7 +43,6 @@ from pipeline_src.reporting.tables.labels import MOST_ABREAST
 from pipeline_src.tabular import read_rows
 from pipeline_src.text import one_line
 
-CAPTIONS = PACKAGE / "reporting" / "captions"
 #: Kinds of figure for the first screen: the first one that exists is shown.
 FIRST_SCREEN = ("boxplot_ssim",)
 #: Data sets, or settings, that are listed one by one; of more, the page first says how many.
@@ -140,12 +138,12 @@ def _shown_table(study: Study, path: Path) -> Shown:
     if ablation == kind:
         if kind not in TABLE_TITLES:
             raise InputError(f"{path}: the report knows no table {kind!r}")
-        caption = caption_html(f"{kind}_table", {})
+        caption = caption_html(table_caption(kind), {})
         return Shown(kind, "Tables", TABLE_TITLES[kind], fragment, caption)
     if ablation not in study.ablations:
         raise InputError(f"{path}: the study has no ablation {ablation!r}")
     title = study.ablations[ablation].title or ablation
-    return Shown(kind, "Ablations", title, fragment, caption_html("ablation_table", {}))
+    return Shown(kind, "Ablations", title, fragment, caption_html(table_caption(kind), {}))
 
 
 @dataclass(frozen=True)
@@ -280,6 +278,7 @@ def write_report(
         configuration=escape(configuration),
         made=made,
         code=code,
+        code_elsewhere=sorted(records.code_elsewhere),
         script_sha256=base64.b64encode(hashlib.sha256(sorting_script().encode()).digest()).decode(),
     )
     write_text(output, page)

@@ -34,6 +34,7 @@ from pipeline_src.planning.results import (
     shift_options,
 )
 from pipeline_src.operations.preflight import announce_parent
+from pipeline_src.reporting.display_names import table_caption
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.operations.snakemake_run import (
     force_outdated,

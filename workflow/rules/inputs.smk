@@ -136,10 +136,3 @@ def left_to_make(wildcards):
 def in_first_setting(path):
     """A file of the first setting and seed, which stands for all where they are alike."""
     return path.format(**next(study.settings())._asdict(), seed=study.seeds[0])
-
-
-def table_caption(name):
-    """All ablations share one."""
-    return (
-        f"{CAPTIONS}/{'ablation' if name.startswith('ablation_') else name}_table.rst"
-    )

@@ -82,7 +82,7 @@ rule study_tables:
         pages=[
             report(
                 f"{RESULTS}/tables/{name}.html",
-                caption=table_caption(name),
+                caption=f"{CAPTIONS}/{table_caption(name)}.rst",
                 category="Tables",
             )
             for name in TABLE_NAMES

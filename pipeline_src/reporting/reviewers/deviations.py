@@ -172,7 +172,7 @@ def _of_datasets(study: Study, paper: Study) -> Iterator[Deviation]:
         ours = ", ".join(study.dataset_title(name) for name in study.datasets)
         theirs = ", ".join(paper.dataset_title(name) for name in paper.datasets)
         without = " or ".join(paper.dataset_title(name) for name in missing)
-        yield Deviation("data sets", f"{ours} (none is {without})", theirs)
+        yield Deviation("data sets", f"{ours} (none is given as {without})", theirs)
     for name, dataset in study.datasets.items():
         of_paper = beside[name] or list(paper.datasets.values())
         facts = [_facts(d, paper.accelerations) for d in of_paper]

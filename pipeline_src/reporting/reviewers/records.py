@@ -51,6 +51,7 @@ class Records:
         commits: number of results by commit, or by the reason why there is none.
         packages: number of results by version, by package.
         files: all files that were read.
+        code_elsewhere: name and digest of source files outside this package that shaped results.
     """
 
     prepared: dict[tuple[str, int | None], Manifest] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Records:
     commits: Counter[str] = field(default_factory=Counter)
     packages: dict[str, Counter[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    code_elsewhere: set[tuple[str, str]] = field(default_factory=set)
 
 
 def read_records(study: Study, results: Path | None) -> Records:
@@ -158,6 +160,9 @@ class _Reading:
         device = made.gpu or made.device or UNKNOWN if made.command == "train" else ""
         for run in made.runs if efforts else ():
             self._count_machine(run, device)
+        # As `step_code.digests` names what lies outside this package.
+        outside = [(name, sha) for name, sha in made.code.items() if name.startswith("../")]
+        records.code_elsewhere.update(outside)
         records.commits[made.made_by.commit or made.made_by.commit_problem] += 1
         for package, version in made.made_by.packages.items():
             records.packages.setdefault(package, Counter())[version] += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline_src.evaluation.comparison import THESE_PATIENTS
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.reporting.display_names import (
     ALL_METHODS,
@@ -23,9 +24,9 @@ CANNOT = "cannot be asked here"
 #: A sign for each answer, so that they can be distinguished without colour.
 SIGNS = {SHOWN: "+", REFUTED: "\N{MINUS SIGN}", NOT_SHOWN: "?", CANNOT: MISSING}
 COLUMNS = ["dataset", "acceleration", "question", "asks", "effect", "low", "high", "margin"]
-COLUMNS += ["detectable", "word", "reason"]
+COLUMNS += ["detectable", "patients", "scope", "verdict", "word", "reason"]
 #: Columns that are read as numbers.
-NUMBERS = ("effect", "low", "high", "margin", "detectable")
+NUMBERS = ("effect", "low", "high", "margin", "detectable", "patients")
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
         return {"word": CANNOT, "reason": f"{names} {verb} not {what}"}
     row = found.iloc[0]
     return {
-        **{name: row[name] for name in NUMBERS},
+        **{name: row[name] for name in (*NUMBERS, "scope", "verdict")},
         "word": word_of(row),
         "reason": row["reason"],
     }
@@ -174,14 +175,19 @@ def word_of(row: pd.Series) -> str:
 
 
 def answer_text(row: pd.Series) -> str:
-    """A word with its effect and interval: `+ shown: +0.21 dB (+0.10 to +0.32)`."""
-    word = str(row["word"])
-    if word == REFUTED and not pd.isna(row["margin"]):
-        word = f"refuted within {row['margin']:g} dB"
-    text = f"{SIGNS[str(row['word'])]} {word}"
+    """A word with its effect and interval: `+ shown: +0.21 dB (+0.10 to +0.32)`; in brackets after
+    the word how it is refuted, and for whom it holds if not for other patients too.
+    """
+    word, about = str(row["word"]), []
+    if word == REFUTED:
+        worse = row["verdict"] == "worse"
+        about.append("worse" if worse else f"less than {row['margin']:g} dB better")
+    if word in (SHOWN, REFUTED) and row["scope"] == THESE_PATIENTS:
+        about.append(f"these {row['patients']:.0f} patients")
+    text = f"{SIGNS[word]} {word}" + (f" ({'; '.join(about)})" if about else "")
     if pd.isna(row["effect"]):
         return text
-    effect, *ends = effect_texts(row[["effect", "low", "high"]], METRIC, str(row["word"]))
+    effect, *ends = effect_texts(row[["effect", "low", "high"]], METRIC, word)
     return f"{text}: {effect} dB" + (f" ({' to '.join(ends)})" if ends else "")
 
 
@@ -214,9 +220,9 @@ def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
     )
     notes = [
         f"Effects are means over {over}patients and seeds, with 95 % intervals. Shown: better by "
-        "the tests of the table of differences. Refuted: shown to be worse, or not better by the "
-        "margin or more. Not shown: neither. Cannot be asked: a model was not trained or not "
-        "measured everywhere, or there are too few seeds.",
+        "the tests of the table of differences. Refuted: shown to be worse, or to be better by "
+        "less than the margin, if at all. Not shown: neither. Cannot be asked: a model was not "
+        "trained or not measured everywhere, or there are too few seeds.",
         "The second question is the primary one, one test per setting, fixed beforehand.",
     ]
     for dataset, acceleration in labels.settings():

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from pipeline_src.evaluation.comparison import Comparison, Scope, compare_family
+from pipeline_src.evaluation.comparison import THESE_PATIENTS, Comparison, Scope, compare_family
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.evaluation.pairing import Measured, NotMeasuredError, paired_differences
 from pipeline_src.reporting.display_names import (
@@ -203,13 +203,21 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                 (heading, "difference"): texts[0] if texts else MISSING,
                 (heading, "95 % interval"): " to ".join(texts[1:]) or MISSING,
                 (heading, "p (Holm)"): _p_text(row["p_holm"]),
-                (heading, "verdict"): row["verdict"],
+                (heading, "verdict"): verdict_text(row),
             }
         )
     columns = pd.MultiIndex.from_product(
         [[METRICS[metric].heading for metric in metrics], CELLS], names=[None, "comparison"]
     )
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
+
+
+def verdict_text(row: pd.Series) -> str:
+    """A verdict, and for whom what it shows holds if not for other patients too."""
+    verdict = str(row["verdict"])
+    shows = verdict in ("better", "worse", "equivalent")
+    alone = shows and row["scope"] == THESE_PATIENTS
+    return f"{verdict} (these patients)" if alone else verdict
 
 
 def _p_text(p: float) -> str:
@@ -230,7 +238,7 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
         f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
         "below 0.05); cannot tell: too few seeds for any outcome to count, or some that were not "
         "measured.",
-        *_scope_notes(table),
+        *scope_notes(table),
     ]
     untold = table[table["verdict"] == "cannot tell"]
     reasons = sorted(untold["reason"].unique())
@@ -250,9 +258,9 @@ def _margins(table: pd.DataFrame) -> str:
     return ", ".join(told) or "none is set"
 
 
-def _scope_notes(table: pd.DataFrame) -> list[str]:
-    """Which verdicts are only about the measured patients."""
-    some = table[table["scope"] == "these patients"]
+def scope_notes(table: pd.DataFrame) -> list[str]:
+    """Which verdicts of the table of differences are only about the measured patients."""
+    some = table[table["scope"] == THESE_PATIENTS]
     if some.empty:
         return []
     families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]

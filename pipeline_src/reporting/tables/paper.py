@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline_src.evaluation.comparison import THESE_PATIENTS
 from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.reporting.display_names import (
     MAIN_HEADING,
@@ -25,7 +26,7 @@ UNTOLD_GAP = "cannot tell whether there is a gap to close"
 TOLERANCES = {"psnr_db": 0.3, "ssim": 0.003}
 NOT_COMPARABLE = "not comparable"
 CLAIM_COLUMNS = ["dataset", "acceleration", "claim", "text", "paper", "here", "effects_db"]
-CLAIM_COLUMNS += ["shown", "opposed", "untold", "tests", "verdict"]
+CLAIM_COLUMNS += ["shown", "opposed", "untold", "tests", "scope", "verdict"]
 CLAIMS = {
     "teacher": "The SFT teacher is better than the teacher",
     "methods": "Each method is better by SFT-KD-Recon than by Std-KD",
@@ -135,6 +136,7 @@ def claim_table(
                     "opposed": int((asked["verdict"] == "worse").sum()),
                     "untold": int((asked["verdict"] == "cannot tell").sum()),
                     "tests": len(asked),
+                    "scope": next((s for s in asked["scope"] if s == THESE_PATIENTS), ""),
                     "verdict": verdict,
                 }
             )
@@ -210,6 +212,7 @@ def claim_layout(claims: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                 f"shown in {row['shown']} of {row['tests']}"
                 + (f", shown to be worse in {row['opposed']}" if row["opposed"] else "")
                 + (f", cannot tell in {row['untold']}" if row["untold"] else "")
+                + (f" ({row['scope']})" if row["scope"] and row["shown"] + row["opposed"] else "")
             )
         )
         rows[title] = {

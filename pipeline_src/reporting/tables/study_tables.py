@@ -103,12 +103,20 @@ def study_tables(
         "answers": (
             said,
             answers.answer_layout(said, labels),
-            [*answers.answer_notes(said, labels), *missing.claim_gap_notes(main, labels)],
+            [
+                *answers.answer_notes(said, labels),
+                *differences.scope_notes(tested),
+                *missing.claim_gap_notes(main, labels),
+            ],
         ),
         "claims": (
             claims,
             paper.claim_layout(claims, labels),
-            [*paper.claim_notes(labels), *missing.claim_gap_notes(main, labels)],
+            [
+                *paper.claim_notes(labels),
+                *differences.scope_notes(tested),
+                *missing.claim_gap_notes(main, labels),
+            ],
         ),
         "differences": (
             tested,

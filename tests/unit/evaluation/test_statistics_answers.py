@@ -49,9 +49,16 @@ from pipeline_src.reporting.tables.answers import (
     answer_table,
     answer_text,
 )
-from pipeline_src.reporting.tables.differences import difference_table
+from pipeline_src.reporting.tables.differences import difference_layout, difference_table
 from pipeline_src.reporting.tables.main_table import main_table
-from pipeline_src.reporting.tables.paper import CLAIM_COLUMNS, NO_GAP, claim_table, read_paper
+from pipeline_src.reporting.tables.paper import (
+    CLAIM_COLUMNS,
+    NO_GAP,
+    claim_layout,
+    claim_table,
+    read_paper,
+)
+from pipeline_src.reporting.tables.study_tables import study_tables
 
 STD_AT, SFT_AT, STD_SP, SFT_SP = (
     (method, recipe) for method in ("at", "sp") for recipe in ("std_kd", "sft_kd")
@@ -235,9 +242,31 @@ def test_answers_are_read_at_a_glance() -> None:
     assert layout.loc[line, "Heart 4x"] == "+ shown: +0.50 dB (+0.50 to +0.50)"
     worse = difference_table(measured({STD_AT: 30.5, SFT_AT: 30.0}), ONE_SETTING)
     layout = answer_layout(answer_table(worse, ONE_SETTING), ONE_SETTING)
+    assert layout.loc[line, "Heart 4x"].startswith("\N{MINUS SIGN} refuted (worse): -0.50 dB")
+    same = difference_table(measured({STD_AT: 30.5, SFT_AT: 30.5}), ONE_SETTING)
+    layout = answer_layout(answer_table(same, ONE_SETTING), ONE_SETTING)
     assert layout.loc[line, "Heart 4x"].startswith(
-        "\N{MINUS SIGN} refuted within 0.05 dB: -0.50 dB"
+        "\N{MINUS SIGN} refuted (less than 0.05 dB better): +0.00 dB"
     )
+
+
+def test_verdicts_about_the_measured_patients_alone_say_so_wherever_they_stand(
+    project_root: Path,
+) -> None:
+    volumes = measured({STD_AT: 30.0, SFT_AT: 30.5, TEACHER: 31.0, STUDENT: 30.0}, patients=5)
+    tests = difference_table(volumes, ONE_SETTING)
+    table = answer_table(tests, ONE_SETTING)
+    cell = answer_layout(table, ONE_SETTING).loc[f"{PRIMARY} {PRIMARY_ASKS}", "Heart 4x"]
+    assert cell.startswith("+ shown (these 5 patients): +0.50 dB")
+    verdicts = difference_layout(tests, ONE_SETTING)["PSNR (dB)", "verdict"]
+    assert verdicts["SFT-KD-Recon AT minus Std-KD AT"] == "better (these patients)"
+    paper = read_paper(project_root / "config" / "paper_results.csv")
+    claims = claim_table(main_table(volumes, ONE_SETTING), tests, ONE_SETTING, paper)
+    told = claim_layout(claims, ONE_SETTING)["by test"]
+    assert list(told) == ["shown in 1 of 1 (these patients)"] * 2
+    made = study_tables(volumes, ONE_SETTING, paper)
+    for name in ("answers", "claims", "differences"):
+        assert any(note.startswith("These patients: ") for note in made[name][2])
 
 
 # Equivalence and detectable effects, by the matrices alone.

@@ -78,8 +78,8 @@ def test_identical_models() -> None:
     [
         ((1, 10), "1 seed, 3 needed"),
         ((2, 10), "2 seeds, 3 needed"),
-        ((2, 5), "2 seeds, 3 needed; 5 patients, 6 needed for a family of 1"),
-        ((1, 1), "1 seed, 3 needed; 1 patient, 6 needed for a family of 1"),
+        ((2, 5), "2 seeds, 3 needed; 5 patients, 6 needed"),
+        ((1, 1), "1 seed, 3 needed; 1 patient, 6 needed"),
     ],
 )
 def test_too_little_cannot_tell(shape: tuple[int, int], reason: str) -> None:

@@ -96,7 +96,8 @@ from pipeline_src.operations.preflight import check_files, inspect_data
 from pipeline_src.planning.plans import training_plan
 from pipeline_src.planning.steps import prepare_step, training_code
 from pipeline_src.reporting.methods_text import methods_paragraphs
-from pipeline_src.reporting.display_names import TABLES, TABLE_TITLES, value_text
+from pipeline_src.reporting.display_names import TABLES, TABLE_TITLES, table_caption, value_text
+from pipeline_src.reporting.report import caption_html
 from pipeline_src.reporting.tables.differences import TESTED_MORE
 
 study = check_study(json.loads(sys.argv[1]))
@@ -114,6 +115,7 @@ print(json.dumps({
     "mae": METRICS["mae"].of_slice(images[0], images[0] * 0.5, 1.0),
     "metric": [TABLES[-1], TABLE_TITLES["mae"], value_text(0.5, "mae"), TESTED_MORE[-1]],
     "read": "mae" in NUMBERS,
+    "caption": caption_html(table_caption("mae"), {}),
 }))
 """
 FILES = {
@@ -190,3 +192,4 @@ def test_a_new_metric_is_one_file(found: dict[str, Any]) -> None:
     assert found["mae"] == pytest.approx(0.25)
     assert found["metric"] == ["mae", "Mean absolute error", "0.50000", "mae"]
     assert found["read"] is True
+    assert "A further metric" in found["caption"]

@@ -211,6 +211,7 @@ def differences(
                         "p_holm": 0.0004 if verdict == "better" else 0.25,
                         "patients": 20,
                         "seeds": 3,
+                        "scope": "patients and seeds",
                         "verdict": verdict,
                         "reason": "6 patients, 9 needed" if verdict == "cannot tell" else "p",
                     }

@@ -315,7 +315,7 @@ def test_holms_correction_is_over_a_family_of_a_setting_and_metric() -> None:
     [
         ((0,), 6, "1 seed, 3 needed"),
         ((0, 1), 6, "2 seeds, 3 needed"),
-        ((0,), 2, "1 seed, 3 needed; 2 patients, 6 needed for a family of 1"),
+        ((0,), 2, "1 seed, 3 needed; 2 patients, 6 needed"),
     ],
 )
 def test_too_few_seeds_or_patients_cannot_tell_and_the_notes_say_so(

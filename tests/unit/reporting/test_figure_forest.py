@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from reporting_helpers import METHODS, ONE_SETTING, SFT_TEACHER, STUDENT, TEACHER, measured
 
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.comparison import THESE_PATIENTS
 from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.forest import (
     FAMILIES,
@@ -265,3 +266,14 @@ def test_rows_of_one_first_model_tell_the_second() -> None:
     labels = [label.get_text() for label in forest(differences(METHODS)).axes[0].get_yticklabels()]
     assert "SFT-KD-Recon \N{MINUS SIGN} SFT start alone" in labels
     assert "SFT-KD-Recon \N{MINUS SIGN} SFT teacher alone" in labels
+
+
+def test_verdicts_about_the_measured_patients_alone_are_told_with_their_groups() -> None:
+    table = differences(("at",))
+    assert "these patients" not in heading(forest(table))
+    alone = heading(forest(table.assign(scope=THESE_PATIENTS)))
+    assert "Verdicts hold for these patients, too few to speak of others" in alone
+    assert "others:" not in alone
+    some = table["scope"].where(table["family"] != "recipe", THESE_PATIENTS)
+    told = heading(forest(table.assign(scope=some)))
+    assert "others: SFT-KD-Recon against Std-KD, same method" in told

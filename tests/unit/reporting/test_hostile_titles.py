@@ -27,6 +27,7 @@ from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures import draw_figure, mask
 from pipeline_src.reporting.figures.kinds import KINDS
 from pipeline_src.reporting.report import write_report
+from pipeline_src.reporting.tables.answers import COLUMNS
 from pipeline_src.reporting.tables.formats import html_table, write_table
 from pipeline_src.text import one_line
 
@@ -167,8 +168,8 @@ def test_the_report_and_the_crate_hold_titles_as_text(start: int, tmp_path: Path
     tables = tmp_path / "tables"
     for name in ("main", "answers", "differences"):
         write_text(tables / f"{name}.html", html_table([layout_of(titles)], titles))
-    heading = "dataset,acceleration,question,asks,effect,low,high,margin,detectable,word,reason"
-    answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,shown,c"
+    heading = ",".join(COLUMNS)
+    answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,6,patients and seeds,better,shown,c"
     write_text(tables / "answers.csv", f"{heading}\n{answer}\n")
     pages = [tables / f"{name}.html" for name in ("main", "answers", "differences")]
     write_report(study, pages, [], f"title: {first}\n", tmp_path / "report.html")

@@ -14,6 +14,7 @@ from reporting_helpers import dataset, study_with
 from pipeline_src.errors import InputError
 from pipeline_src.files import write_text
 from pipeline_src.reporting.report import AT_A_GLANCE, embedded_image, write_report
+from pipeline_src.reporting.tables.answers import COLUMNS
 
 
 def pixels_of(address: str) -> tuple[str, Image.Image]:
@@ -57,10 +58,11 @@ def test_many_answers_and_data_sets_are_counted(number: int, tmp_path: Path) -> 
     names = [f"set{k}" for k in range(number)]
     study = study_with(title="x", datasets={n: dataset(title=f"Title {n}") for n in names})
     rows = [
-        f"{name},4x,Question?,a over b,0.1,0,0.2,0.05,0.1,{'shown' if k else 'refuted'},c"
+        f"{name},4x,Question?,a over b,0.1,0,0.2,0.05,0.1,6,patients and seeds,"
+        f"{'better,shown' if k else 'worse,refuted'},c"
         for k, name in enumerate(names)
     ]
-    heading = "dataset,acceleration,question,asks,effect,low,high,margin,detectable,word,reason"
+    heading = ",".join(COLUMNS)
     write_text(tmp_path / "answers.csv", "\n".join([heading, *rows]) + "\n")
     for name in ("main", "answers"):
         write_text(tmp_path / f"{name}.html", "<table></table>")
@@ -75,4 +77,4 @@ def test_many_answers_and_data_sets_are_counted(number: int, tmp_path: Path) -> 
     for name in names:
         assert f"Title {name} 4x: <b>" in page
     assert (f"<b>shown</b> in {number - 1} of {number} settings" in page) != few
-    assert (f"<b>refuted within 0.05 dB</b> in 1 of {number} settings" in page) != few
+    assert (f"<b>refuted (worse)</b> in 1 of {number} settings" in page) != few

@@ -87,7 +87,7 @@ def test_text_of_the_largest_figures_can_be_read(tmp_path: Path) -> None:
     table["effect"] *= 40
     untold = table["verdict"] == "cannot tell"
     table.loc[untold, "reason"] = [
-        f"1 seed, 3 needed; {k} patients, 9 needed for a family of 12" for k in range(untold.sum())
+        f"1 seed, 3 needed; {k} patients, 9 needed for 12 comparisons" for k in range(untold.sum())
     ]
     table.to_csv(tmp_path / "many.csv", index=False)
     figures.append(figure_of("forest", [tmp_path / "many.csv"]))

@@ -18,7 +18,7 @@ def text_of(**values: Any) -> str:
     return "\n".join(methods_paragraphs(study_with(**values)))
 
 
-def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None:
+def test_methods_text_has_seven_paragraphs_that_name_what_was_configured() -> None:
     paragraphs = methods_paragraphs(
         study_with(
             seeds=[3, 8],
@@ -28,8 +28,9 @@ def test_methods_text_has_six_paragraphs_that_name_what_was_configured() -> None
         )
     )
     starts = ["Data.", "Sampling.", "Networks.", "Training.", "Distillation.", "Evaluation."]
+    starts.append("Statistics.")
     assert [p.split()[0] for p in paragraphs] == starts
-    data, sampling, networks, training, distillation, evaluation = paragraphs
+    data, sampling, networks, training, distillation, evaluation, _ = paragraphs
     assert "Heart phantom: magnitude slices of drawn (synthetic) phantoms" in data
     assert "64 x 64" in data
     assert "train 2, validation 2, test 2" in data
@@ -164,3 +165,17 @@ def test_other_kinds_of_network_say_what_they_are() -> None:
         "resolution and 4 features at it; the student is a DC-CNN of 3 convolutions of 32 features "
         "in each of 3 cascades. Each cascade is followed by data fidelity."
     ) in text
+
+
+def test_statistics_are_those_of_the_studys_repeats_and_margins() -> None:
+    told = methods_paragraphs(study_with())[-1]
+    assert "bootstrap over patients and seeds" in told
+    assert "within the margin (PSNR (dB) 0.05 and SSIM 0.0005)" in told
+    split = methods_paragraphs(
+        study_with(
+            repeat_over=["seed", "split"],
+            evaluation={"margins": {"psnr_db": None, "ssim": None}},
+        )
+    )[-1]
+    assert "corrected resampled t test" in split
+    assert "equivalence is not tested" in split

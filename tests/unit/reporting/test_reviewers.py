@@ -264,7 +264,7 @@ def test_what_differs_from_the_papers_study_is_told(
 
 def test_other_data_is_told_beside_all_of_the_papers() -> None:
     found = {d.what: d for d in deviations(STUDY, paper_study())}
-    assert found["data sets"].here == "Heart phantom, Brain MRI (none is MRBrainS or ACDC)"
+    assert found["data sets"].here == "Heart phantom, Brain MRI (none is given as MRBrainS or ACDC)"
     assert found["Brain MRI: matrix"].paper == "240 x 240 or 150 x 150"
     assert found["methods"].here == "at"
 
@@ -331,3 +331,13 @@ def test_text_of_others_is_text(tmp_path: Path) -> None:
     assert unescape(page).count(bad) >= 8
     assert "a b" in page
     assert "\x1b" not in page
+
+
+def test_code_that_is_not_this_projects_is_recorded(tmp_path: Path) -> None:
+    study = study_with(
+        seeds=[0], accelerations=[4], methods={}, datasets={"heart": dataset()}, controls=[]
+    )
+    code = {"training/step.py": "a" * 64, "../my_losses/rkd.py": "b" * 64}
+    folder = tmp_path / "heart" / "4x" / "seed0" / "teacher"
+    write_made(folder / "manifest.json", [run("0", 5)], command="train", code=code)
+    assert read_records(study, tmp_path).code_elsewhere == {("../my_losses/rkd.py", "b" * 64)}
