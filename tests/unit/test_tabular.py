@@ -12,7 +12,7 @@ from hostile_text import IDS, TITLES, drawn_ids
 
 from pipeline_src import tabular
 from pipeline_src.errors import InputError
-from pipeline_src.long_form import write_long
+from pipeline_src.reporting.tables.long_form import write_long
 from pipeline_src.tabular import csv_text, read_many, read_rows, write_rows
 
 

@@ -11,7 +11,6 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.evaluation.metrics_files import KEYS, SOURCE, read_metrics
-from pipeline_src.long_form import write_long
 from pipeline_src.reporting.display_names import TABLES
 from pipeline_src.reporting.tables import (
     ablations,
@@ -24,6 +23,7 @@ from pipeline_src.reporting.tables import (
 )
 from pipeline_src.reporting.tables.formats import write_table
 from pipeline_src.reporting.tables.labels import Labels
+from pipeline_src.reporting.tables.long_form import write_long
 from pipeline_src.reporting.tables.measurements import (
     cost_table,
     error_bounds_table,
