@@ -264,8 +264,9 @@ def scope_notes(table: pd.DataFrame) -> list[str]:
     if some.empty:
         return []
     families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
+    which = f" ({'; '.join(families)})" if len(some) < len(table) else ""
     return [
         f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
         "statement about others; tested over seeds alone, the verdicts hold for repeated training "
-        f"and measuring the same patients ({'; '.join(families)}).",
+        f"and measuring the same patients{which}.",
     ]
