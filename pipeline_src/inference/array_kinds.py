@@ -104,10 +104,10 @@ def _store(path: Path, name: Path) -> Volume:
     turns = int(store.description.get("display_quarter_turns", 0))
     # Its images are already divided by each volume's maximum. The evaluation uses one part.
     parts = store.slices["part"].to_numpy()
-    groups = tuple(np.flatnonzero(parts == part) for part in sorted(set(parts)))
+    own = {str(part): np.flatnonzero(parts == part) for part in dict.fromkeys(parts)}
     rows = store.slices
     labels = tuple(f"{who} {at}" for who, at in zip(rows["patient"], rows["slice"], strict=True))
-    return replace(volume, scale=1.0, turns=turns, groups=groups, labels=labels)
+    return replace(volume, scale=1.0, turns=turns, parts=own, labels=labels)
 
 
 def _key(names: tuple[str, ...], label: str) -> str:

@@ -68,7 +68,7 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
         figsize=(wide, HEAD + TITLE + (height + GAP) * len(images) + FOOT), layout="none"
     )
     before = figure.get_figheight()
-    head(figure, title, _quality(result))
+    head(figure, title, _quality(result, plan.whose))
     tall = figure.get_figheight()
     top = tall - before + HEAD + TITLE
 
@@ -154,7 +154,7 @@ def _tile(axis: Axes, image: NDArray[np.float32], aspect: float, colours: str, h
     return axis.imshow(image, cmap=colours, vmin=0, vmax=high, aspect=aspect)
 
 
-def _quality(result: Result) -> str:
+def _quality(result: Result, whose: str) -> str:
     found, bound = result.facts.get("quality"), result.facts.get("error_bound")
     if not found:
         return "measured k-space: there is no reference"
@@ -165,4 +165,4 @@ def _quality(result: Result) -> str:
         parts.append(f"{label} {decibels}, SSIM {ssim:.4f}")
     if bound and "within" in bound:
         parts.append(f"{bound['within']:.0%} of pixels within the bound")
-    return "; ".join(parts)
+    return " ".join(filter(None, (whose and f"{whose}:", "; ".join(parts))))
