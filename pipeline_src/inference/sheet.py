@@ -131,13 +131,13 @@ def _letter(axis: Axes, sides: tuple[str, str]) -> None:
 
 
 def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
-    """Draw the scale of grey values below a column."""
-    bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
+    """Draw the scale of grey values below a column; values go on beyond its pointed end."""
+    bar = figure.colorbar(shades, cax=axis, orientation="horizontal", extend="max")
     bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
     bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
         label.set(horizontalalignment=side)
-    bar.outline.set_visible(False)
+    bar.outline.set_linewidth(0.4)
 
 
 def _images(one: Shown) -> list[NDArray[np.float32]]:

@@ -48,3 +48,10 @@ def test_numbers_say_that_patients_of_the_training_are_among_them(
     heading = drawn[0].get_suptitle().replace("\n", " ")
     assert f" {whose} zero-filled" in heading
     assert "of pixels within the bound" in heading
+
+
+def test_scales_end_in_a_point_as_values_go_on(drawn: list[Figure], tmp_path: Path) -> None:
+    assert bounded(trained(tmp_path), tmp_path) == 0
+    shown = [image for axis in drawn[0].axes for image in axis.images]
+    assert any(image.get_array().max() > image.norm.vmax for image in shown)
+    assert {image.colorbar.extend for image in shown if image.colorbar} == {"max"}
