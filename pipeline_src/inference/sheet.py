@@ -22,7 +22,15 @@ from pipeline_src.files import atomic_path
 from pipeline_src.inference.nifti_kind import OPPOSITE
 from pipeline_src.inference.reconstruct import Result, Shown
 from pipeline_src.inference.volume_plan import Plan
-from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
+from pipeline_src.reporting.figure_style import (
+    PAGE_WIDTH,
+    SMALL,
+    TINY,
+    apply_style,
+    head,
+    shortened,
+    upright,
+)
 
 #: Inches: the heading, a column's title, between tiles, at the left for a slice's number, below for
 #: the scale of grey values, and from that scale to the edge.
@@ -87,7 +95,8 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
                 axis.set_title(name, fontsize=SMALL, pad=3)
             if column == 0:
                 told = f"slice {one.index}" if labels is None else labels[one.index]
-                axis.set_ylabel(told, fontsize=SMALL, labelpad=3)
+                lines = [shortened(line, height, SMALL) for line in told.split("\n")]
+                axis.set_ylabel("\n".join(lines), fontsize=SMALL, labelpad=3)
                 if plan.volume.sides and number == 0:
                     _letter(axis, plan.volume.sides)
     _bar(figure, place(0, BAR, 0.06), greys, high)

@@ -36,7 +36,7 @@ class Volume:
         turns: quarter turns to show a slice upright.
         aspect: height of a pixel divided by its width.
         parts: of a store, each with its slices; empty: all slices belong together.
-        labels: of the slices, where numbers do not say whose they are.
+        labels: of the slices, in lines, where numbers do not say whose they are.
         sides: of the body at the ends of a slice's rows and columns, such as `L` and `A`; None if
             it is not known.
         slicing: the axis along which slices were taken, of the file or of the file turned to an

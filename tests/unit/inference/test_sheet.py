@@ -11,7 +11,9 @@ import pytest
 from inference_helpers import Model, trained
 from matplotlib.figure import Figure
 from test_error_bound import calibrate, store_of_patients
+from training_helpers import prepared_data
 
+from pipeline_src.data.store import write_store
 from pipeline_src.inference import sheet
 
 Output = pytest.CaptureFixture[str]
@@ -55,3 +57,14 @@ def test_scales_end_in_a_point_as_values_go_on(drawn: list[Figure], tmp_path: Pa
     shown = [image for axis in drawn[0].axes for image in axis.images]
     assert any(image.get_array().max() > image.norm.vmax for image in shown)
     assert {image.colorbar.extend for image in shown if image.colorbar} == {"max"}
+
+
+def test_a_row_says_whose_frame_and_slice_it_is(drawn: list[Figure], tmp_path: Path) -> None:
+    prepared = prepared_data()
+    for row in prepared.slices[:3]:
+        row["frame"] = "ED"
+    write_store(tmp_path / "volumes.h5", prepared, {})
+    assert trained(tmp_path).reconstruct(tmp_path / "out", tmp_path / "volumes.h5") == 0
+    labels = [axis.get_ylabel() for axis in drawn[0].axes if axis.get_ylabel()]
+    assert labels[0] == "a\nframe ED, slice 2"
+    assert labels[-1] == "c\nslice 0"
