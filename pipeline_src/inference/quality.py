@@ -128,8 +128,9 @@ class Overview:
         measured = [one for one in self.results if one["quality"]]
         # A volume without any error has no PSNR.
         kept = [one for one in measured if None not in (one[h]["psnr_db"] for h in halves)]
+        exact = f"{len(measured) - len(kept)} without any error" * (len(kept) < len(measured))
         if not kept:
-            return ""
+            return exact
         (psnr, ssim), (before, ssim_before) = (
             (mean(one[h]["psnr_db"] for one in kept), mean(one[h]["ssim"] for one in kept))
             for h in halves
@@ -137,7 +138,7 @@ class Overview:
         whose = "".join(f", with {w}" for w in dict.fromkeys(one["whose"] for one in kept) if w)
         return (
             f"mean over {len(kept)}{whose}: {psnr:.2f} dB, SSIM {ssim:.4f} "
-            f"(zero-filled {before:.2f} dB, {ssim_before:.4f})"
+            f"(zero-filled {before:.2f} dB, {ssim_before:.4f}){exact and f', {exact}'}"
         )
 
     def worse(self) -> list[str]:
