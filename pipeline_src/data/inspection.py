@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class Inspection:
         without_volume: patients who are left out because they have none.
         repeated: a sentence for each file that another patient of the same part also has.
         ids: of all patients.
+        spacings: number of volumes that the split uses by their pixels' spacing, to three digits,
+            the most frequent first; those that do not tell it are left out.
     """
 
     volumes: int
@@ -53,6 +55,7 @@ class Inspection:
     without_volume: list[str]
     repeated: list[str]
     ids: list[str]
+    spacings: dict[tuple[float, float], int]
 
 
 def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
@@ -77,6 +80,13 @@ def inspect_dataset(dataset: Dataset, data_root: Path) -> Inspection:
         without_volume=[volume.patient for volume in chosen.volumes if volume.missing],
         repeated=repeated,
         ids=list(frames),
+        spacings=dict(
+            Counter(
+                (float(f"{spacing[0]:.3g}"), float(f"{spacing[1]:.3g}"))
+                for volume in chosen.used
+                if (spacing := volume.header().spacing)
+            ).most_common()
+        ),
     )
 
 

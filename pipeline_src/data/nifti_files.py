@@ -26,6 +26,7 @@ from nibabel.orientations import (
     ornt_transform,
 )
 from nibabel.spatialimages import HeaderDataError
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from pipeline_src.data.volume_reference import Header, VolumeReference, volume_shape
@@ -84,10 +85,10 @@ def read_nifti(
 
 
 def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None = None) -> Header:
-    """Shape, orientation and axis of thick slices of what `read_nifti` reads.
+    """Shape, orientation, axis of thick slices and spacing of pixels of what `read_nifti` reads.
 
-    The last two are those of the file; None if the file does not say, or if ``orientation`` is
-    given.
+    Orientation and axis are those of the file; None if the file does not say, or if
+    ``orientation`` is given.
 
     Raises:
         InputError: see `read_nifti`; only the header is checked.
@@ -95,11 +96,13 @@ def read_nifti_header(path: Path, slice_axis: int = 2, orientation: str | None =
     with reading_nifti(path):
         image = open_nifti(path)
         shape = volume_shape(image.shape, str(path))
-        # Takes no memory, whatever its shape.
-        like: NDArray[np.float32] = np.broadcast_to(np.float32(0), shape)
-        rows, columns, slices = as_slices(like, path, image, slice_axis, orientation).shape
+        turned = axes_probe(shape, path, image, slice_axis, orientation)
+        rows, columns, slices = turned.shape
         told = (_orientation(image), _thick_axis(image)) if orientation is None else (None, None)
-    return Header((rows, columns, slices), *told)
+        sides = [abs(float(size)) for size in image.header.get_zooms()[:3]]
+        row, column = (sides[abs(stride) - 1] for stride in turned.strides[:2])
+    spacing = (row, column) if all(0 < side < math.inf for side in (row, column)) else None
+    return Header((rows, columns, slices), *told, spacing)
 
 
 @contextmanager
@@ -246,6 +249,20 @@ def _thick_axis(image: Any) -> int | None:
     longest = int(np.argmax(sizes))
     others = [size for axis, size in enumerate(sizes) if axis != longest]
     return longest if 0 < THICK * max(others) <= sizes[longest] < math.inf else None
+
+
+def axes_probe(
+    shape: tuple[int, int, int], path: Path, image: Any, slice_axis: int, orientation: str | None
+) -> NDArray[np.float32]:
+    """`as_slices` of an array without numbers: `(rows, columns, slices)` whose strides tell which
+    axis of the file each is, 1 to 3, with a sign.
+
+    Raises:
+        InputError: see `as_slices`.
+    """
+    # Takes no memory, whatever its shape.
+    empty = as_strided(np.zeros(1, np.float32), shape, (1, 2, 3), writeable=False)
+    return as_slices(empty, path, image, slice_axis, orientation)
 
 
 def as_slices(

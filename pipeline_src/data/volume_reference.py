@@ -26,11 +26,14 @@ class Header:
             if it does not matter.
         thick_axis: the axis of the file along which voxels are far longer than along the others,
             which is that of its slices; None if there is none, or if it does not matter.
+        spacing: of the pixels along rows' and columns' axes, in the file's unit; None if the file
+            does not say, or if it does not matter.
     """
 
     shape: tuple[int, int, int]
     orientation: str | None = None
     thick_axis: int | None = None
+    spacing: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.inference.bundle_files import read_tensors
 from pipeline_src.inference.volumes import Allocate, Array, Volume, array_volume_shape
 from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
+from pipeline_src.text import one_line
 
 #: Names of arrays in an archive or HDF5 file; the first that exists is used.
 IMAGES, KSPACE, MASK = ("image", "images", TARGET_KEY), "kspace", "mask"
@@ -104,10 +105,12 @@ def _store(path: Path, name: Path) -> Volume:
     turns = int(store.description.get("display_quarter_turns", 0))
     # Its images are already divided by each volume's maximum. The evaluation uses one part.
     parts = store.slices["part"].to_numpy()
-    groups = tuple(np.flatnonzero(parts == part) for part in sorted(set(parts)))
-    rows = store.slices
-    labels = tuple(f"{who} {at}" for who, at in zip(rows["patient"], rows["slice"], strict=True))
-    return replace(volume, scale=1.0, turns=turns, groups=groups, labels=labels)
+    own = {str(part): np.flatnonzero(parts == part) for part in dict.fromkeys(parts)}
+    labels = tuple(
+        f"{one_line(who)}\n{f'frame {one_line(frame)}, ' if frame else ''}slice {at}"
+        for who, frame, at in store.slices[["patient", "frame", "slice"]].itertuples(index=False)
+    )
+    return replace(volume, scale=1.0, turns=turns, parts=own, labels=labels)
 
 
 def _key(names: tuple[str, ...], label: str) -> str:

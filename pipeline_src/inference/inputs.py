@@ -68,7 +68,8 @@ def list_inputs(
         suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
         if not suffix:
             raise InputError(
-                f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, or a folder of these"
+                f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, a folder of "
+                f"these, or the {SAMPLE} of a bundle"
             )
         name = below.with_name(below.name[: -len(suffix)])
         other = named.setdefault(name, path)

@@ -9,9 +9,14 @@ from typing import IO, Any
 
 import nibabel
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from pipeline_src.data.nifti_files import as_slices, open_nifti, read_through, reading_nifti
+from pipeline_src.data.nifti_files import (
+    as_slices,
+    axes_probe,
+    open_nifti,
+    read_through,
+    reading_nifti,
+)
 from pipeline_src.data.volume_reference import volume_shape
 from pipeline_src.inference.volumes import Allocate, Array, Volume
 
@@ -36,7 +41,7 @@ def nifti_input(path: Path, name: Path, slice_axis: int, orientation: str | None
         return as_slices(array.reshape(shape, order="F"), path, image, slice_axis, orientation)
 
     # The strides of a dummy array show which axes of the file are rows and columns.
-    probe = view(as_strided(np.zeros(1, np.int8), shape, (1, 2, 3), writeable=False))
+    probe = axes_probe(shape, path, image, slice_axis, orientation)
     row, column = (abs(stride) - 1 for stride in probe.strides[:2])
     voxel = [float(side) for side in image.header.get_zooms()[:3]]
     packed = path.suffix.lower() == ".gz"

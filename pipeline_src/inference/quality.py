@@ -88,8 +88,8 @@ class Overview:
     """The results of one command.
 
     Attributes:
-        results: of each its image, what was done, and its quality and that of the zero-filled
-            image, None where there is no reference.
+        results: of each its image, what was done, whose slices it has, and its quality and that of
+            the zero-filled image, None where there is no reference.
     """
 
     results: list[dict[str, Any]]
@@ -106,6 +106,7 @@ class Overview:
                     "image": str(image),
                     "mode": plan.mode,
                     "remark": plan.chosen.remark,
+                    "whose": plan.whose,
                     "quality": quality.get("reconstruction"),
                     "zero_filled": quality.get("zero_filled"),
                     "seconds_per_slice": told["seconds_per_slice"],
@@ -123,18 +124,21 @@ class Overview:
 
     def quality(self) -> str:
         """The mean over what has a reference, in a few words; empty if nothing has."""
-        measured = [(one["quality"], one["zero_filled"]) for one in self.results if one["quality"]]
+        halves = ("quality", "zero_filled")
+        measured = [one for one in self.results if one["quality"]]
         # A volume without any error has no PSNR.
-        pairs = [pair for pair in measured if None not in (one["psnr_db"] for one in pair)]
-        if not pairs:
-            return ""
+        kept = [one for one in measured if None not in (one[h]["psnr_db"] for h in halves)]
+        exact = f"{len(measured) - len(kept)} without any error" * (len(kept) < len(measured))
+        if not kept:
+            return exact
         (psnr, ssim), (before, ssim_before) = (
-            (mean(one["psnr_db"] for one in half), mean(one["ssim"] for one in half))
-            for half in zip(*pairs, strict=True)
+            (mean(one[h]["psnr_db"] for one in kept), mean(one[h]["ssim"] for one in kept))
+            for h in halves
         )
+        whose = "".join(f", with {w}" for w in dict.fromkeys(one["whose"] for one in kept) if w)
         return (
-            f"mean over {len(pairs)}: {psnr:.2f} dB, SSIM {ssim:.4f} (zero-filled {before:.2f} dB, "
-            f"{ssim_before:.4f})"
+            f"mean over {len(kept)}{whose}: {psnr:.2f} dB, SSIM {ssim:.4f} "
+            f"(zero-filled {before:.2f} dB, {ssim_before:.4f}){exact and f', {exact}'}"
         )
 
     def worse(self) -> list[str]:

@@ -22,7 +22,15 @@ from pipeline_src.files import atomic_path
 from pipeline_src.inference.nifti_kind import OPPOSITE
 from pipeline_src.inference.reconstruct import Result, Shown
 from pipeline_src.inference.volume_plan import Plan
-from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, apply_style, head, upright
+from pipeline_src.reporting.figure_style import (
+    PAGE_WIDTH,
+    SMALL,
+    TINY,
+    apply_style,
+    head,
+    shortened,
+    upright,
+)
 
 #: Inches: the heading, a column's title, between tiles, at the left for a slice's number, below for
 #: the scale of grey values, and from that scale to the edge.
@@ -68,7 +76,7 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
         figsize=(wide, HEAD + TITLE + (height + GAP) * len(images) + FOOT), layout="none"
     )
     before = figure.get_figheight()
-    head(figure, title, _quality(result))
+    head(figure, title, _quality(result, plan.whose))
     tall = figure.get_figheight()
     top = tall - before + HEAD + TITLE
 
@@ -87,7 +95,8 @@ def draw(plan: Plan, result: Result, title: str) -> Figure:
                 axis.set_title(name, fontsize=SMALL, pad=3)
             if column == 0:
                 told = f"slice {one.index}" if labels is None else labels[one.index]
-                axis.set_ylabel(told, fontsize=SMALL, labelpad=3)
+                lines = [shortened(line, height, SMALL) for line in told.split("\n")]
+                axis.set_ylabel("\n".join(lines), fontsize=SMALL, labelpad=3)
                 if plan.volume.sides and number == 0:
                     _letter(axis, plan.volume.sides)
     _bar(figure, place(0, BAR, 0.06), greys, high)
@@ -131,13 +140,13 @@ def _letter(axis: Axes, sides: tuple[str, str]) -> None:
 
 
 def _bar(figure: Figure, axis: Axes, shades: Any, high: float) -> None:
-    """Draw the scale of grey values below a column."""
-    bar = figure.colorbar(shades, cax=axis, orientation="horizontal")
+    """Draw the scale of grey values below a column; values go on beyond its pointed end."""
+    bar = figure.colorbar(shades, cax=axis, orientation="horizontal", extend="max")
     bar.set_ticks([0, high], labels=["0", f"{high:.2g} of the scale"])
     bar.ax.tick_params(labelsize=TINY, length=0, pad=2)
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
         label.set(horizontalalignment=side)
-    bar.outline.set_visible(False)
+    bar.outline.set_linewidth(0.4)
 
 
 def _images(one: Shown) -> list[NDArray[np.float32]]:
@@ -154,7 +163,7 @@ def _tile(axis: Axes, image: NDArray[np.float32], aspect: float, colours: str, h
     return axis.imshow(image, cmap=colours, vmin=0, vmax=high, aspect=aspect)
 
 
-def _quality(result: Result) -> str:
+def _quality(result: Result, whose: str) -> str:
     found, bound = result.facts.get("quality"), result.facts.get("error_bound")
     if not found:
         return "measured k-space: there is no reference"
@@ -165,4 +174,4 @@ def _quality(result: Result) -> str:
         parts.append(f"{label} {decibels}, SSIM {ssim:.4f}")
     if bound and "within" in bound:
         parts.append(f"{bound['within']:.0%} of pixels within the bound")
-    return "; ".join(parts)
+    return " ".join(filter(None, (whose and f"{whose}:", "; ".join(parts))))

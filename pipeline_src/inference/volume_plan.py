@@ -99,8 +99,15 @@ class Plan:
         """What quality is measured over, besides that slices without content do not count."""
         (rows, columns), size = self.fit.seen, self.fit.size
         part = f"the middle {rows}x{columns} of {size[0]}x{size[1]} pixels"
-        parts = "all slices" if self.volume.groups is None else "all slices of all parts"
-        return parts if (rows, columns) == size else f"{parts}, {part}"
+        slices = " of ".join(filter(None, ("all slices", self.whose)))
+        return slices if (rows, columns) == size else f"{slices}, {part}"
+
+    @property
+    def whose(self) -> str:
+        """The parts whose patients are in it, such as those that a network was trained on; empty
+        where the input does not tell.
+        """
+        return f"patients of {', '.join(self.volume.parts)}" if self.volume.parts else ""
 
     def facts(self, folder: Path, sha256: str) -> dict[str, Any]:
         """What is recorded of the file with the digest ``sha256``, its mask and its size; the path

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -35,8 +35,8 @@ class Volume:
         scale: number by which its values are already divided; None if they are not scaled.
         turns: quarter turns to show a slice upright.
         aspect: height of a pixel divided by its width.
-        groups: of slices, such as the parts of a store; None: all are one group.
-        labels: of the slices, where numbers do not say whose they are.
+        parts: of a store, each with its slices; empty: all slices belong together.
+        labels: of the slices, in lines, where numbers do not say whose they are.
         sides: of the body at the ends of a slice's rows and columns, such as `L` and `A`; None if
             it is not known.
         slicing: the axis along which slices were taken, of the file or of the file turned to an
@@ -55,7 +55,7 @@ class Volume:
     scale: float | None = None
     turns: int = 0
     aspect: float = 1.0
-    groups: tuple[NDArray[np.int64], ...] | None = None
+    parts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     sides: tuple[str, str] | None = None
     slicing: tuple[int, str | None] = (2, None)
@@ -63,7 +63,7 @@ class Volume:
     @property
     def together(self) -> tuple[NDArray[np.int64], ...]:
         """The slices from which batches are taken, group by group."""
-        return self.groups or (np.arange(self.size[2]),)
+        return tuple(self.parts.values()) or (np.arange(self.size[2]),)
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -109,6 +109,7 @@ def describe_data(name: str, found: Inspection) -> list[str]:
         )
     lines += [f"  warning: {sentence}" for sentence in found.repeated]
     lines += [f"  warning: {sentence}" for sentence in _alike(found.ids)]
+    lines += [f"  warning: {sentence}" for sentence in _of_other_pixels(found.spacings)]
     return [printable(line) for line in lines]
 
 
@@ -126,6 +127,20 @@ def _alike(patients: list[str]) -> Iterator[str]:
         yield (
             f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not "
             "be in two parts: leave the visit out of patient_pattern and name it by frame_pattern"
+        )
+
+
+def _of_other_pixels(spacings: dict[tuple[float, float], int]) -> Iterator[str]:
+    """A sentence where pixels of some volumes are of another size than those of others."""
+    if len(spacings) > 1:
+        told = [
+            f"{row:g} x {column:g} in {_count(count, 'volume')}"
+            for (row, column), count in spacings.items()
+        ]
+        more = f", and {len(told) - 3} more" if len(told) > 3 else ""
+        yield (
+            f"pixels are of different size: {', '.join(told[:3])}{more}; nothing is resampled "
+            "here, so leave out what is not meant, or resample it"
         )
 
 

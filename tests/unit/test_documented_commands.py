@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -47,3 +49,17 @@ def test_a_target_of_make_is_there(document: str, line: str) -> None:
     rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     targets = [word for word in words(line, MAKE) if "=" not in word]
     assert set(targets) <= set(rules), f"{document}: {line}"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_what_the_documents_commands_write_is_not_taken_for_a_change() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    given = [words(line, OURS) for _, line in of(OURS)]
+    outputs = {one[one.index("--output") + 1] for one in given if "--output" in one}
+    # A pattern that ends in a slash holds for folders alone.
+    paths = sorted(name if "." in name else f"{name}/" for name in outputs)
+    assert len(paths) > 4
+    check = ["git", "check-ignore", "--no-index", *paths]
+    ignored = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == paths

@@ -6,6 +6,7 @@ Between the two boxes of a method, a line per patient joins its means with the t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,6 +110,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
     axis.grid(visible=False, axis="y")
     details = [
         *_counts(slices, metric),
+        *note_of("Not drawn, as they are without error", _exact(trained, metric)),
         *note_of("Patients of one recipe alone, not joined", single),
     ]
     head(figure, f"{title}: {METRICS[metric].title} by slice", *details)
@@ -215,6 +217,14 @@ def _counts(slices: pd.DataFrame, metric: str) -> list[str]:
         told = f"{median:.{min(shown.decimals, 3)}f} {shown.unit}".strip()
         lines[0] += f"; zero-filled: median {told}, not drawn"
     return lines
+
+
+def _exact(trained: pd.DataFrame, metric: str) -> list[str]:
+    """Slices that are reconstructed without error, whose PSNR is infinite."""
+    return [
+        f"{full_title(row['model'], row['training'])}, patient {row['patient']}"
+        for _, row in trained[trained[metric] == math.inf].iterrows()
+    ]
 
 
 def _legend() -> list[Line2D]:

@@ -70,12 +70,13 @@ def draw(store: Store, title: str) -> Figure:
         axis.set_axis_off()
     for axis, at in zip(axes.flat, shown, strict=False):
         _draw_tile(axis, store, at)
+    above = " (patient and frame above)" if store.slices["frame"].any() else ""
     left_out = f", {len(shown)} of {len(tiles)} volumes" if len(shown) < len(tiles) else ""
     synthetic = "synthetic, " if store.description.get("synthetic") else ""
     size = "x".join(map(str, store.images.shape[1:]))
     head(
         figure,
-        f"{title}: {synthetic}{size} pixels, middle slice of each volume{left_out}",
+        f"{title}: {synthetic}{size} pixels, middle slice of each volume{above}{left_out}",
         _counts(store),
     )
     handles = [

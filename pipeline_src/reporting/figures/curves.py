@@ -153,8 +153,8 @@ def draw(curves: list[Curve], title: str) -> Figure:
         axis.set(xlabel="epoch of the last stage", ylabel=label, ylim=(low - room, high + room))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _scale_losses(axes[0], *fitted_range(curves, "validation_loss", first))
-    if any(curve.distils for curve in curves):
-        axes[0].set_ylabel("validation loss")
+    told = "validation loss" if any(c.distils for c in curves) else QUANTITIES["validation_loss"]
+    axes[0].set_ylabel(told + (", log scale" if axes[0].get_yscale() == "log" else ""))
     details = _details(curves, first)
     columns = _legend_columns(axes[0], curves)
     figure.legend(

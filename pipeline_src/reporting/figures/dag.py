@@ -16,7 +16,7 @@ from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.display_names import full_title
 from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, TINY, head, shortened
-from pipeline_src.reporting.figures.schematic import arrow
+from pipeline_src.reporting.figures.schematic import arrow, path
 
 #: Position of each column and half the width of its boxes, in units of the page's width.
 COLUMNS = {
@@ -28,8 +28,8 @@ COLUMNS = {
     "report": (0.965, 0.037),
 }
 #: Smallest distance in inches between two boxes of a column, and half the height of a box of one
-#: line in units of that.
-STEP_INCHES, HALF_HEIGHT = 0.23, 0.36
+#: line and the distance of two lines that pass a column, both in units of that.
+STEP_INCHES, HALF_HEIGHT, LANE = 0.23, 0.36, 0.4
 
 
 @dataclass(frozen=True)
@@ -104,19 +104,27 @@ def nodes_of(models: Models) -> list[Node]:
 
 
 def draw(nodes: list[Node], title: str) -> Figure:
-    """Draw boxes in columns, and a line from each to those that depend on it."""
+    """Draw boxes in columns, and a line from each to those that depend on it; lines that pass the
+    column of the students run below it.
+    """
     columns = {c: [node for node in nodes if node.column == c] for c in COLUMNS}
-    most = max(len(members) for members in columns.values())
+    waited = {source for node in columns["evaluation"] for source in node.needs}
+    passing = [n.key for n in columns["first"] if n.key in waited and columns["second"]]
+    below = LANE * len(passing)
+    most = max(len(columns[column]) + below * (column == "second") for column in COLUMNS)
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, most * STEP_INCHES + 0.5))
     places = {}
     for column, members in columns.items():
-        gap = most / (len(members) + 1) if len(members) < most else 1.0
-        start = gap if len(members) < most else 0.5
+        room = most - below * (column == "second")
+        gap = room / (len(members) + 1) if len(members) < room else 1.0
+        start = gap if len(members) < room else 0.5
         for number, node in enumerate(members):
             places[node.key] = (COLUMNS[column][0], most - start - number * gap)
+    lanes = {key: below - LANE * (number + 0.5) for number, key in enumerate(passing)}
     for node in nodes:
         for source in node.needs:
-            _draw_line(axis, nodes, places, source, node)
+            lane = lanes.get(source) if node.column == "evaluation" else None
+            _draw_line(axis, nodes, places, source, node, lane)
     for node in nodes:
         _draw_box(axis, places[node.key], node)
     axis.set(xlim=(-0.02, 1.01), ylim=(-0.1, most + 0.1))
@@ -131,7 +139,11 @@ def _draw_line(
     places: dict[str, tuple[float, float]],
     source: str,
     target: Node,
+    lane: float | None,
 ) -> None:
+    """Draw a line from one box to another, past the column of the students at the height ``lane``
+    if one is given.
+    """
     of_source = next(node for node in nodes if node.key == source)
     (x0, y0), (x1, y1) = places[source], places[target.key]
     start = (x0 + COLUMNS[of_source.column][1], y0)
@@ -139,8 +151,12 @@ def _draw_line(
     if of_source.column == target.column:
         start, end = (x0, y0 - HALF_HEIGHT), (x1, y1 + HALF_HEIGHT)
     color = COLORS.get(of_source.training, "0.6")
-    curve = "arc3,rad=0.03"
-    arrow(axis, start, end, color=color, linewidth=0.7, connectionstyle=curve, zorder=1)
+    look = {"color": color, "linewidth": 0.7, "gid": f"{source} {target.key}"}
+    if lane is None:
+        arrow(axis, start, end, **look, connectionstyle="arc3,rad=0.03", zorder=1)
+    else:
+        middle, half = COLUMNS["second"]
+        path(axis, [start, (middle - half, lane), (middle + half, lane), end], **look)
 
 
 def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
@@ -157,6 +173,7 @@ def _draw_box(axis: Axes, place: tuple[float, float], node: Node) -> None:
             facecolor="white",
             edgecolor=COLORS.get(node.training, "0.4"),
             linewidth=1.2,
+            gid=node.key,
         )
     )
     room = 2 * half * PAGE_WIDTH * 0.95

@@ -18,27 +18,29 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from pipeline_src.errors import InputError
 from pipeline_src.npz_files import reading_npz
 from pipeline_src.reporting.display_names import full_title, value_text
 from pipeline_src.reporting.figure_style import PAGE_WIDTH, SMALL, TINY, head, upright
-
-Image = NDArray[np.float32]
+from pipeline_src.reporting.figures.panel_inset import (
+    INSET,
+    Box,
+    Corner,
+    Image,
+    Shape,
+    inset_box,
+    inset_corner,
+    square_of_most,
+)
 
 #: Most images beside each other; more are drawn in another band of images and residuals.
 MOST_COLUMNS = 8
 #: Largest width of an image, in inches.
 WIDEST = 1.5
 FRAME = "#e69f00"
-#: Share of an image's side that an inset takes.
-INSET = 0.46
 #: White on black, which is visible on any grey and any residual.
 MARK, RIM = "white", [withStroke(linewidth=2.4, foreground="black")]
-Box = tuple[int, int, int]
-Shape = tuple[int, int]
 #: Width in inches of a character of an image's title.
 CHARACTER = 0.06
 
@@ -111,15 +113,16 @@ def draw(pictures: list[Picture], title: str) -> Figure:
         axis.set_axis_off()
     white = float(np.percentile(target, 99.8))
     box = inset_box(target)
+    corner = inset_corner(target, box, marked)
     limit = residual_limit(pictures)
 
-    _show(axes[0, 0], target, white, box, marked)
+    _show(axes[0, 0], target, white, box, corner, marked)
     axes[0, 0].set_title("Target", fontsize=SMALL)
     axes[0, 0].set_xlabel("PSNR (dB)\nSSIM", fontsize=TINY)
     shown = None
     for place, picture in enumerate(pictures, start=1):
         above, below = axes[2 * (place // columns) :, place % columns][:2]
-        _show(above, picture.image, white, box, marked)
+        _show(above, picture.image, white, box, corner, marked)
         above.set_title(titles[place - 1], fontsize=SMALL)
         psnr, ssim = value_text(picture.psnr_db, "psnr_db"), value_text(picture.ssim, "ssim")
         above.set_xlabel(f"{psnr}\n{ssim}", fontsize=TINY)
@@ -164,24 +167,7 @@ def difference_box(pictures: list[Picture]) -> Box | None:
     spread = residuals.max(axis=0) - residuals.min(axis=0)
     if not spread.any():
         return None
-    return _square_of_most(spread, max(6, min(spread.shape) // 8))
-
-
-def inset_box(target: Image) -> Box:
-    """First row, first column and side of the square with the most edges, a quarter of the slice's
-    side; found from the target `(rows, columns)` alone.
-    """
-    side = max(8, min(target.shape) // 4)
-    return _square_of_most(np.hypot(*np.gradient(target)), side)
-
-
-def _square_of_most(amount: Image, side: int) -> Box:
-    """The square of that side with the largest sum."""
-    energy = uniform_filter(amount, side, mode="constant")
-    half = side // 2
-    inner = energy[half : amount.shape[0] - half, half : amount.shape[1] - half]
-    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
-    return int(row), int(column), side
+    return square_of_most(spread, max(6, min(spread.shape) // 8))
 
 
 def _title(model: str, training: str, variant: str) -> str:
@@ -226,11 +212,13 @@ def _scale(figure: Figure, axis: Axes, shown: AxesImage) -> None:
     bar.ax.tick_params(labelsize=TINY)
 
 
-def _show(axis: Axes, image: Image, white: float, box: Box, marked: Box | None) -> None:
+def _show(
+    axis: Axes, image: Image, white: float, box: Box, corner: Corner, marked: Box | None
+) -> None:
     _frame(axis)
     row, column, side = box
     axis.imshow(image, cmap="gray", vmin=0, vmax=white)
-    top, right = inset_corner((image.shape[0], image.shape[1]), box, marked)
+    top, right = corner
     inset = axis.inset_axes((1 - INSET if right else 0.0, 1 - INSET if top else 0.0, INSET, INSET))
     inset.imshow(image[row : row + side, column : column + side], cmap="gray", vmin=0, vmax=white)
     inset.set(xticks=[], yticks=[], anchor=("N" if top else "S") + ("E" if right else "W"))
@@ -241,34 +229,10 @@ def _show(axis: Axes, image: Image, white: float, box: Box, marked: Box | None) 
         Rectangle((column - 0.5, row - 0.5), side, side, fill=False, edgecolor=FRAME, lw=0.8)
     )
     if marked:
-        _point_at(axis, marked, box, (image.shape[0], image.shape[1]), (top, right))
+        _point_at(axis, marked, box, (image.shape[0], image.shape[1]), corner)
 
 
-def inset_corner(shape: Shape, box: Box, marked: Box | None) -> tuple[bool, bool]:
-    """Whether the inset is placed at the top and at the right: where it covers least of the marked
-    square and of what it enlarges, and among those farthest from the latter.
-    """
-    row, column, side = box
-    far = (row + side / 2 > shape[0] / 2, column + side / 2 < shape[1] / 2)
-
-    def cost(corner: tuple[bool, bool]) -> tuple[float, int]:
-        covered = sum(_hidden(shape, corner, place) for place in (marked, box) if place)
-        return covered, sum(one != other for one, other in zip(corner, far, strict=True))
-
-    return min(((top, right) for top in (True, False) for right in (True, False)), key=cost)
-
-
-def _hidden(shape: Shape, corner: tuple[bool, bool], box: Box) -> float:
-    """Fraction of a square that an inset in a corner covers."""
-    top, right = corner
-    covered = 1.0
-    for start, size, at_start in zip(box[:2], shape, (top, not right), strict=True):
-        low, high = (0.0, INSET * size) if at_start else ((1 - INSET) * size, float(size))
-        covered *= max(0.0, min(start + box[2], high) - max(start, low)) / box[2]
-    return covered
-
-
-def _point_at(axis: Axes, marked: Box, box: Box, shape: Shape, corner: tuple[bool, bool]) -> None:
+def _point_at(axis: Axes, marked: Box, box: Box, shape: Shape, corner: Corner) -> None:
     """Draw an arrow to a square's edge, from where it covers neither inset nor enlarged square."""
     y, x, half = marked[0] + marked[2] / 2, marked[1] + marked[2] / 2, marked[2] / 2
     ends = half, half + 0.13 * min(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -69,19 +70,26 @@ def _scans(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:
     """Volumes without a value of a metric that their model has for others; if no volume has a
-    value, the table shows a dash.
+    value, the table shows a dash. Also those that are reconstructed without error, whose PSNR is
+    infinite.
     """
     notes = []
+
+    def names(rows: pd.DataFrame) -> list[str]:
+        return [
+            f"{labels.title(row['dataset'], row['acceleration'])} "
+            f"{full_title(row['model'], row['training'])}, {_volume(row['patient'], row['frame'])}"
+            for _, row in rows.iterrows()
+        ]
+
     for metric in metrics:
         gaps = volumes[metric].isna()
         of_model = gaps.groupby([volumes[k] for k in (*KEYS, "variant")], dropna=False)
         all_gaps = of_model.transform("all")
-        names = [
-            f"{labels.title(row['dataset'], row['acceleration'])} "
-            f"{full_title(row['model'], row['training'])}, {_volume(row['patient'], row['frame'])}"
-            for _, row in volumes[gaps & ~all_gaps].iterrows()
-        ]
-        notes += note_of(f"Without {METRICS[metric].heading}, and so not in its means", names)
+        heading, some = METRICS[metric].heading, volumes[gaps & ~all_gaps]
+        notes += note_of(f"Without {heading}, and so not in its means", names(some))
+        exact = volumes[volumes[metric] == math.inf]
+        notes += note_of(f"With slices without error, and so with infinite {heading}", names(exact))
     return notes
 
 

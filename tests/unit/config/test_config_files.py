@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,10 @@ def test_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to("/dev/zero")
     with pytest.raises(InputError, match="larger than 1 MiB"):
         load_study(tmp_path / "a.yaml")
+
+
+def test_titles_name_the_terms_of_the_loss_as_the_paper_and_the_figures_do() -> None:
+    """L_rec^T, L_rec^S and L_imit."""
+    files = sorted(Path("config").glob("*.yaml"))
+    terms = {term for path in files for term in re.findall(r"L_[^\s,}]+", path.read_text())}
+    assert terms == {"L_rec^T", "L_rec^S", "L_imit"}

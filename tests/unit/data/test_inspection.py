@@ -17,6 +17,7 @@ from pipeline_src.data import inspection, nifti_files
 from pipeline_src.data.inspection import Inspection, inspect_dataset
 from pipeline_src.data.preparation import prepare
 from pipeline_src.errors import InputError
+from pipeline_src.operations.preflight import describe_data
 
 SPLIT = {"train": ["1", "2", "3"], "validation": ["4"], "test": ["5", "6"]}
 
@@ -50,7 +51,50 @@ def test_inspection_tells_patients_and_parts_without_reading_pixels(
         without_volume=[],
         repeated=[],
         ids=[str(n) for n in range(1, 7)],
+        spacings={(1.0, 1.0): 6},
     )
+
+
+def write_spaced(path: Path, sides: tuple[float, float, float]) -> None:
+    """A volume of 6 x 7 x 3 voxels of that size."""
+    image = np.random.default_rng().random((6, 7, 3), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(image, np.diag([*sides, 1])), path)  # type: ignore[no-untyped-call]
+
+
+def test_pixels_of_different_size_are_warned_of(root: Path) -> None:
+    """What rounding makes of one size is no other, and the distance of slices does not count."""
+    for number, sides in ((2, (1.00001, 1, 1)), (3, (1, 1, 8)), (4, (1.5, 0.5, 1))):
+        write_spaced(root / f"data/sub-{number}.nii", sides)
+    chosen = dataset(
+        source={"kind": "nifti", "path": "data", "pattern": "*.nii", "orientation": "as_stored"}
+    )
+    found = inspect_dataset(chosen, root)
+    assert found.spacings == {(1.0, 1.0): 5, (1.5, 0.5): 1}
+    (line,) = (line for line in describe_data("brain", found) if "warning" in line)
+    assert "different size: 1 x 1 in 5 volumes, 1.5 x 0.5 in 1 volume; nothing" in line
+    write_spaced(root / "data/sub-4.nii", (1, 1, 1))
+    assert "warning" not in "".join(describe_data("brain", inspect_dataset(chosen, root)))
+
+
+@pytest.mark.parametrize(
+    ("axis", "orientation", "spacing"),
+    [(2, None, (1, 2)), (0, None, (2, 3)), (2, "PSR", (2, 3)), (1, "LIA", (1, 2))],
+)
+def test_spacing_is_that_of_a_slices_rows_and_columns(
+    axis: int, orientation: str | None, spacing: tuple[float, float], tmp_path: Path
+) -> None:
+    write_spaced(tmp_path / "a.nii", (1, 2, 3))
+    header = nifti_files.read_nifti_header(tmp_path / "a.nii", axis, orientation)
+    assert header.spacing == spacing
+
+
+@pytest.mark.parametrize("side", [np.nan, np.inf])
+def test_a_spacing_that_is_none_is_not_taken(side: float, tmp_path: Path) -> None:
+    write_spaced(tmp_path / "a.nii", (1, 2, 3))
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[80:92] = np.float32([1, side, 1]).tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    assert nifti_files.read_nifti_header(tmp_path / "a.nii").spacing is None
 
 
 @pytest.mark.parametrize(

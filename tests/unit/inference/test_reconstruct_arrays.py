@@ -16,6 +16,7 @@ from unit_helpers import one_line, rewrite
 
 from pipeline_src.data.store import read_store
 from pipeline_src.evaluation import evaluate
+from pipeline_src.inference.quality import Overview
 from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import read_mask
@@ -242,6 +243,16 @@ def test_what_gets_worse_is_told(tmp_path: Path, capsys: Output) -> None:
     worse = quality["reconstruction"]["nmse"] > quality["zero_filled"]["nmse"]
     assert ("1 are farther from the input than the zero-filled image" in told.err) == worse
     assert f"mean over 1: {quality['reconstruction']['psnr_db']:.2f} dB" in told.out
+
+
+def test_what_is_reconstructed_without_any_error_has_no_psnr_and_is_counted() -> None:
+    found = {"psnr_db": 30.0, "ssim": 0.9}
+    plain = {"quality": found, "zero_filled": found, "whose": ""}
+    exact = plain | {"quality": {"psnr_db": None, "ssim": 1.0}}
+    mean = "mean over 1: 30.00 dB, SSIM 0.9000 (zero-filled 30.00 dB, 0.9000)"
+    assert Overview([plain]).quality() == mean
+    assert Overview([plain, exact]).quality() == f"{mean}, 1 without any error"
+    assert Overview([exact]).quality() == "1 without any error"
 
 
 def test_a_network_that_makes_nan_is_refused(tmp_path: Path, capsys: Output) -> None:

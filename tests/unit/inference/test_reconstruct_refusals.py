@@ -58,7 +58,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "text array": ("a.npy", lambda p: saved(p, np.full((SIZE, SIZE), "a")), "type <U1"),
     "other keys": ("a.h5", lambda p: _hdf5(p, slices=np.ones(3)), "keys: slices"),
     "no HDF5": ("a.h5", lambda p: _written(p, b"nothing"), "not an HDF5"),
-    "unknown": ("a.dcm", lambda p: _written(p, b"DICM"), "an unknown kind"),
+    "unknown": ("a.dcm", lambda p: _written(p, b"DICM"), "the sample.safetensors of a bundle"),
     "pointer": (
         "a.nii",
         lambda p: _written(p, b"version https://git-lfs.github.com/spec/v1\n"),

@@ -95,6 +95,16 @@ def test_boxes_hold_the_quartiles_of_all_seeds_together() -> None:
     assert "3 slices of 2 patients" in heading(figure)
 
 
+def test_slices_without_error_that_no_box_shows_are_named() -> None:
+    exact = HEART.copy()
+    of_teacher = exact.index[(exact["model"] == "teacher") & (exact["training"] == "standard")]
+    exact.loc[of_teacher[0], "psnr_db"] = np.inf
+    whose = exact.loc[of_teacher[0], "patient"]
+    told = f"Not drawn, as they are without error: 1 (Teacher, patient {whose})."
+    assert told in heading(draw(exact, "Heart 4x", "psnr_db"))
+    assert "without error" not in heading(draw(exact, "Heart 4x", "ssim"))
+
+
 @pytest.mark.parametrize(("metric", "label"), [("ssim", "SSIM"), ("psnr_db", "PSNR (dB)")])
 def test_axis_names_the_metric_and_its_unit(metric: str, label: str) -> None:
     figure = draw(HEART, "Heart 4x", metric)

@@ -61,6 +61,14 @@ def test_heading_counts_patients_and_slices_of_each_part(tmp_path: Path) -> None
     )
 
 
+def test_heading_says_what_stands_above_a_tile_beside_the_patient(tmp_path: Path) -> None:
+    store = read_store(contact_sheet_inputs(tmp_path)[0])
+    store.slices.loc[:1, "frame"] = "01"
+    figure = draw(store, "Heart")
+    assert tiles(figure)[0].get_title() == "p0 01"
+    assert "middle slice of each volume (patient and frame above)\n" in heading(figure)
+
+
 def test_part_that_is_empty_is_not_named(tmp_path: Path) -> None:
     store = read_store(contact_sheet_inputs(tmp_path, ["train", "validation"])[0])
     figure = draw(store, "Heart")

@@ -46,7 +46,7 @@ def test_loss_and_psnr_stand_beside_each_other_with_their_units(tmp_path: Path) 
     figure = from_files(curves_inputs(tmp_path), "Heart 4x")
     loss, psnr = figure.axes
     assert (loss.get_ylabel(), psnr.get_ylabel()) == (
-        "validation loss (L1)",
+        "validation loss (L1), log scale",
         "validation PSNR (dB)",
     )
     assert loss.get_yscale() == "log"
@@ -188,14 +188,14 @@ def test_loss_that_is_no_plain_l1_is_told(
         written_run(tmp_path / "at", "sft_kd_at", stages, {"options": options}),
     ]
     figure = from_files(paths, "Heart")
-    assert figure.axes[0].get_ylabel() == "validation loss"
+    assert figure.axes[0].get_ylabel() == "validation loss, log scale"
     assert "loss of SFT-KD-Recon AT: with terms of distillation besides L1" in heading(figure)
 
 
 def test_two_stages_without_imitation_end_on_l1(tmp_path: Path) -> None:
     options = {"options": {"protocol": "two_stage", "imitation_weight": 0.0}}
     path = written_run(tmp_path / "at", "sft_kd_at", TWO_STAGES, options)
-    assert from_files([path], "").axes[0].get_ylabel() == "validation loss (L1)"
+    assert from_files([path], "").axes[0].get_ylabel() == "validation loss (L1), log scale"
 
 
 # Refusals.

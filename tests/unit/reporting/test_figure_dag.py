@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from figure_helpers import overlapping, words
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from numpy.typing import NDArray
 from reporting_helpers import study_with
 
 from pipeline_src.config.recipes import RECIPES
@@ -71,6 +73,47 @@ def test_every_box_holds_its_text(preset: str | None) -> None:
     assert text_beyond_its_box(figure) == []
     assert overlapping(figure) == []
     assert any(text.endswith("\N{HORIZONTAL ELLIPSIS}") for text in words(figure))
+
+
+def points_of(line: Any, steps: int = 200) -> NDArray[np.float64]:
+    """Points along a line or an arrow, in pixels."""
+    found = []
+    in_pixels = line.get_path().transformed(line.axes.transData)
+    for corners in in_pixels.to_polygons(closed_only=False):
+        along = np.linspace(0, len(corners) - 1, steps * (len(corners) - 1))
+        found += [np.interp(along, np.arange(len(corners)), side) for side in corners.T]
+    return np.stack([np.concatenate(found[0::2]), np.concatenate(found[1::2])], 1)
+
+
+def lines_over_boxes(figure: Figure) -> list[str]:
+    """Lines that touch a box other than those at their ends."""
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    boxes = [p for p in axis.patches if isinstance(p, FancyBboxPatch)]
+    arrows = [p for p in axis.patches if isinstance(p, FancyArrowPatch)]
+    places = {str(box.get_gid()): box.get_window_extent().get_points() for box in boxes}
+    # One that has corners is drawn as a line and an arrow.
+    lines = [(str(line.get_gid()), points_of(line)) for line in (*arrows, *axis.lines)]
+    assert {key for ends, _ in lines for key in ends.split()} == set(places)
+    return [
+        f"{ends} over {key}"
+        for ends, points in lines
+        for key, (low, high) in places.items()
+        if key not in ends.split() and ((low < points) & (points < high)).all(axis=1).any()
+    ]
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "authors"])
+@pytest.mark.parametrize("recipes", [["std_kd", "sft_kd"], list(RECIPES)])
+def test_no_line_touches_a_box_that_it_does_not_belong_to(
+    preset: str | None, recipes: list[str]
+) -> None:
+    doubled = {"title": "twice", "set": {"sft": {"imitation_weight": 2}}}
+    own = {"models": ["sft_teacher"], "variants": {"twice": doubled}}
+    for methods in ({"at": {}}, {"at": {}, "cc": {}, "fitnets": {}, "fsp": {}, "sp": {}}):
+        for ablations in ({}, {"weight": own}):
+            values = {"preset": preset, "recipes": recipes, "methods": methods}
+            assert lines_over_boxes(draw(nodes(**values, ablations=ablations), "Steps")) == []
 
 
 def test_lines_are_what_steps_wait_for() -> None:

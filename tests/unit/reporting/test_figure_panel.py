@@ -30,11 +30,10 @@ from pipeline_src.reporting.figures.panel import (
     difference_box,
     draw,
     from_files,
-    inset_box,
-    inset_corner,
     layout,
     residual_limit,
 )
+from pipeline_src.reporting.figures.panel_inset import inset_box, inset_corner
 
 ALL_METHODS = [(m, recipe) for m in METHODS for recipe in ("std_kd", "sft_kd")]
 
@@ -129,15 +128,25 @@ def test_the_place_of_the_largest_difference_is_marked_alike_in_every_tile(
 def test_the_inset_hides_neither_the_marked_place_nor_what_it_enlarges() -> None:
     for row in range(0, 84, 6):
         for column in range(0, 84, 6):
-            top, right = inset_corner((96, 96), (50, 50, 24), (row, column, 12))
+            top, right = inset_corner(
+                np.zeros((96, 96), np.float32), (50, 50, 24), (row, column, 12)
+            )
             assert (top, right) != (False, True)
-            rows = range(45) if top else range(52, 96)
-            columns = range(52, 96) if right else range(45)
+            rows = range(39) if top else range(57, 96)
+            columns = range(57, 96) if right else range(39)
             hidden = (
                 set(rows) & set(range(row, row + 12)),
                 set(columns) & set(range(column, column + 12)),
             )
             assert len(hidden[0]) * len(hidden[1]) < 36
+
+
+@pytest.mark.parametrize("at_left", [True, False])
+def test_the_inset_hides_as_little_as_it_can(at_left: bool) -> None:
+    """An object that reaches from the enlarged square at the top to one of the lower corners."""
+    target = np.zeros((96, 96), np.float32)
+    target[:, : 50 if at_left else 96][:, 0 if at_left else 46 :] = 1
+    assert inset_corner(target, (10, 36, 24), None) == (False, at_left)
 
 
 def test_without_two_models_that_differ_nothing_is_marked(tmp_path: Path) -> None:

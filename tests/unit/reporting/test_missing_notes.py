@@ -52,6 +52,15 @@ def test_values_that_a_mean_goes_without_are_named_but_not_those_of_an_empty_cel
     ]
 
 
+def test_volumes_without_error_that_make_a_mean_infinite_are_named() -> None:
+    rows = measured({TEACHER: 40.0, STUDENT: 30.0}, (0,), 3)
+    rows.loc[(rows["model"] == "student") & (rows["patient"] == "p01"), "psnr_db"] = math.inf
+    assert value_notes(rows, ONE_SETTING, ("psnr_db", "ssim")) == [
+        "With slices without error, and so with infinite PSNR (dB): 1 "
+        "(Heart 4x Student, patient p01)."
+    ]
+
+
 def test_settings_without_a_teacher_and_methods_without_a_pair_are_named() -> None:
     four = measured({TEACHER: 40.0, STD_AT: 36.0, SFT_AT: 37.0, STD_SP: 36.0}, (0,), 2)
     five = measured({STD_AT: 36.0}, (0,), 2, acceleration="5x")
