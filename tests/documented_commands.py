@@ -20,8 +20,10 @@ NAMES = re.compile(r"^(python -m pipeline_src( \S+)?|snakemake|make)$")
 
 def blocks(text: str) -> Iterator[str]:
     """The lines of all shell blocks, continued ones joined."""
-    for found in re.finditer(r"^```(?:bash|sh)?\n(.*?)^```", text, re.M | re.S):
-        yield from found[1].replace("\\\n", " ").splitlines()
+    # Of any language, since the end of one would else begin another.
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
+        if found[1] in ("", "bash", "sh"):
+            yield from found[2].replace("\\\n", " ").splitlines()
 
 
 def lines() -> list[tuple[str, str]]:
