@@ -19,7 +19,6 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
-from pipeline_src.operations.logs import error_line
 from pipeline_src.operations.preflight import check_files, gpu_wanted
 from pipeline_src.planning.outdated import why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
@@ -229,24 +228,6 @@ def keep_trainings(workflow: Any) -> None:
             # If it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)
-
-
-def tell_report(workflow: Any, report: str) -> None:
-    """After a run that made a study's report: where it is."""
-    made = any(report in map(str, job.output) for job in workflow.dag.jobs)
-    if made and not workflow.remote_exec:
-        print(f"finished: open {report}", file=sys.stderr)
-
-
-def tell_causes(workflow: Any) -> None:
-    """After a run with failed steps: what each of them ended with, below all that Snakemake prints
-    of them, which for a step of thousands of inputs is much."""
-    if workflow.remote_exec:
-        return
-    for job in sorted(workflow.scheduler.failed, key=lambda job: job.jobid):
-        cause = next(filter(None, (error_line(Path(log)) for log in job.log)), "")
-        where = ", ".join(job.log)
-        print(f"failed: {job.message or job.rule.name}: {cause or f'see {where}'}", file=sys.stderr)
 
 
 @cache
