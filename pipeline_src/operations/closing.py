@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline_src.operations.logs import error_line
+from pipeline_src.operations.logs import error_line, was_stopped
 from pipeline_src.text import one_line
 
 
@@ -44,8 +44,8 @@ def tell_report(workflow: Any, report: str) -> None:
 
 
 def tell_causes(workflow: Any, config: Path) -> None:
-    """After a run with failed steps: what each of them ended with, below all that Snakemake prints
-    of them, which for a step of thousands of inputs is much.
+    """After a run that did not succeed: what each failed step ended with, below all that Snakemake
+    prints of them, which for a step of thousands of inputs is much; or that it was stopped.
 
     Args:
         workflow: Snakemake's workflow object.
@@ -55,11 +55,20 @@ def tell_causes(workflow: Any, config: Path) -> None:
     if workflow.remote_exec:
         return
     since = config.stat().st_mtime
-    for job in sorted(workflow.scheduler.failed, key=lambda job: job.jobid):
+    failed = sorted(workflow.scheduler.failed, key=lambda job: job.jobid)
+    # After Ctrl-C Snakemake counts no step as failed, and after SIGTERM none is running either.
+    stopped = bool(workflow.scheduler.running or not failed)
+    for job in failed:
         logs = [Path(log) for log in job.log]
+        if any(was_stopped(log, since) for log in logs):
+            stopped = True
+            continue
         cause = next(filter(None, (error_line(log, since) for log in logs)), "")
         if not cause:
             written = [str(log) for log in logs if log.exists() and log.stat().st_mtime >= since]
             said = [_reports.by_job.get(job.jobid, ""), *(f"see {log}" for log in written)]
             cause = "; ".join(filter(None, said)) or "it left no log; see above"
         print(f"failed: {job.message or job.rule.name}: {cause}", file=sys.stderr)
+    if stopped:
+        words = "the same command goes on, and trainings from their last state"
+        print(f"stopped: {words}", file=sys.stderr)
