@@ -19,7 +19,7 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
-from pipeline_src.operations.preflight import check_files, gpu_wanted
+from pipeline_src.operations.preflight import check_files, gpu_wanted, refuse_missing_folders
 from pipeline_src.planning.outdated import why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
 from pipeline_src.planning.steps import Step
@@ -212,6 +212,21 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     if reason:
         _tell_once(f"{output}: {reason}; it is made again")
         workflow.dag.forcefiles.add(output)
+
+
+def refuse_missing_data(workflow: Any, study: Study) -> None:
+    """Refuse to start where a data set is to be prepared here and its folder does not exist: the
+    preparation would say so, but after steps that need no data.
+
+    Raises:
+        InputError: one line about the first.
+    """
+    # With --keep-going, the other data sets are worth a run; nodes may see other folders.
+    if workflow.execution_settings.keep_going or runs_elsewhere(workflow):
+        return
+    jobs = workflow.dag.needrun_jobs()
+    prepared = {job.wildcards.dataset for job in jobs if job.rule.name == "prepare"}
+    refuse_missing_folders(study, sorted(prepared))
 
 
 def keep_trainings(workflow: Any) -> None:

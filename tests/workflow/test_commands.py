@@ -60,19 +60,17 @@ def test_a_wrong_configuration_stops_before_any_job(
     assert not (fresh.root / "results").exists()
 
 
-def test_missing_data_is_said_in_one_line(fresh: Checkout) -> None:
-    done = fresh.snakemake(
-        "--configfile",
-        "config/replication.yaml",
-        "--config",
-        "data_root=nowhere",
-        "--until",
-        "prepare",
-    )
+@pytest.mark.parametrize("going_on", [False, True])
+def test_missing_data_is_said_in_one_line(fresh: Checkout, going_on: bool) -> None:
+    """Before any step; with --keep-going by the one that needs it, since others may be worth it."""
+    study = ("--configfile", "config/replication.yaml", "--config", "data_root=nowhere")
+    option = ("--keep-going",) if going_on else ()
+    done = fresh.snakemake(*study, "--until", "prepare", "mask", *option)
     assert done.returncode != 0
-    [line] = {x for x in done.stderr.splitlines() if "nowhere/acdc" in x and x.startswith("error")}
-    assert "does not exist" in line
-    assert "data_root" in line
+    lines = {x for x in done.stderr.splitlines() if x.startswith("error: ") and "nowhere/" in x}
+    assert len(lines) == (2 if going_on else 1)
+    assert all("does not exist" in line and "data_root" in line for line in lines)
+    assert (fresh.root / "results").exists() == going_on
     assert not list((fresh.root / "results").rglob("volumes.h5"))
 
 

@@ -46,6 +46,7 @@ from pipeline_src.operations.snakemake_run import (
     is_module,
     keep_trainings,
     models_of_run,
+    refuse_missing_data,
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
