@@ -18,11 +18,14 @@ def add_parser(subcommands: Subcommands) -> None:
 
 def import_weights(options: argparse.Namespace) -> None:
     """Turn a checkpoint of the authors' code into safetensors, running nothing in it."""
-    from pipeline_src.models.authors import import_checkpoint, imported_path
+    from pipeline_src.models.authors import Role, import_checkpoint, imported_path
 
+    roles: tuple[Role, Role] = ("teacher", "student")
+    there = [role for role in roles if imported_path(options.output, role).exists()]
     networks = import_checkpoint(options.checkpoint, options.padding, options.output)
     for role, network in networks.items():
         print(
             f"{imported_path(options.output, role)}: {network.network.name}, "
             f"{len(network.state_dict())} tensors"
+            f"{', in place of those that were there' if role in there else ''}"
         )

@@ -31,22 +31,26 @@ LARGEST = 1e30
 ROUNDING = 1e-6
 
 
-def read_metrics(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read metrics files of the evaluation, one after the other, into one table.
+def read_metrics(paths: Sequence[Path], *, slices: bool = False) -> pd.DataFrame:
+    """Read metrics files of the evaluation, one after the other, into one table: of volumes, or
+    with ``slices`` of slices.
 
     All columns but `NUMBERS` are text, empty if a file does not have them; `sampled` is NaN if it
     is not known. `trained_on` is NaN if one split serves all seeds.
 
     Raises:
-        InputError: no file is given; one is unreadable, empty, lacks a column, or has an impossible
-            seed or metric; or one data set was measured on different data, or one setting with
-            different masks (for one seed, if each seed has its own).
+        InputError: no file is given; one is unreadable, empty, of slices, lacks a column, or has an
+            impossible seed or metric; or one data set was measured on different data, or one
+            setting with different masks (for one seed, if each seed has its own).
     """
     if not paths:
         raise InputError("no metrics file given")
     tables, files = [], []
     needed = {*KEYS, "seed", "part", "patient", *METRICS}
     for table, numbers in read_many(paths, "metrics", NUMBERS, needed=needed):
+        if "slice" in table and not slices:
+            path = paths[numbers[0]]
+            raise InputError(f"{path}: holds slices, not volumes; give the volumes.csv beside it")
         # An empty cell or a missing column means the study as configured, the only volume of a
         # patient, or unknown data.
         for column in ("variant", "frame", "data", "mask", "repeated"):

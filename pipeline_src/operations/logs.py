@@ -1,4 +1,4 @@
-"""Finds the error at the end of a step's log."""
+"""Finds how a step ended at the end of its log."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ def error_line(log: Path, since: float = 0.0) -> str:
 
     A log last written before ``since``, in seconds since 1970, belongs to an earlier attempt.
     """
+    lines = _last_lines(log, since)
+    if not lines:
+        return ""
+    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
+    return one_line(line)
+
+
+def was_stopped(log: Path, since: float = 0.0) -> bool:
+    """Whether a training's log ends with its being asked to stop, which is no error."""
+    return any(line.startswith("stopped by ") for line in _last_lines(log, since)[-1:])
+
+
+def _last_lines(log: Path, since: float) -> list[str]:
     try:
         with open_regular(log) as stream:
             about = os.fstat(stream.fileno())
             stream.seek(max(0, about.st_size - 16384))
             text = stream.read().decode(errors="replace")
     except OSError:
-        return ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or about.st_mtime < since:
-        return ""
-    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
-    return one_line(line)
+        return []
+    if about.st_mtime < since:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _exception(lines: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from pipeline_src.config.runtimes import refuse_missing_packages
 from pipeline_src.data.sources import check_source, list_volumes
 from pipeline_src.data.splits import split_patients
 from pipeline_src.errors import InputError, errors_of
-from pipeline_src.planning.given_files import source_files_of
+from pipeline_src.planning.given_files import source_files_of, source_folder
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.study_models import Models
@@ -68,6 +68,21 @@ def check_files(study: Study) -> Models:
                 for seed in Places(study).seeds("store"):
                     split_patients(patients, of_repeat(study, seed).datasets[dataset].split)
     return Models(study)
+
+
+def refuse_missing_folders(study: Study, datasets: Iterable[str]) -> None:
+    """Refuse data sets whose folder does not exist; a module of one's own may make its own.
+
+    Raises:
+        InputError: one line about the first.
+    """
+    for dataset in datasets:
+        folder = source_folder(study, dataset)
+        own = isinstance(study.datasets[dataset].source, OwnSource)
+        if folder and not own and not folder.exists():
+            raise InputError(
+                f"data set {dataset}: {folder} does not exist; set data_root or the source's path"
+            )
 
 
 def inspect_data(

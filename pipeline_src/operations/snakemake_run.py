@@ -19,8 +19,7 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
-from pipeline_src.operations.logs import error_line
-from pipeline_src.operations.preflight import check_files, gpu_wanted
+from pipeline_src.operations.preflight import check_files, gpu_wanted, refuse_missing_folders
 from pipeline_src.planning.outdated import why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
 from pipeline_src.planning.steps import Step
@@ -215,6 +214,21 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
         workflow.dag.forcefiles.add(output)
 
 
+def refuse_missing_data(workflow: Any, study: Study) -> None:
+    """Refuse to start where a data set is to be prepared here and its folder does not exist: the
+    preparation would say so, but after steps that need no data.
+
+    Raises:
+        InputError: one line about the first.
+    """
+    # With --keep-going, the other data sets are worth a run; nodes may see other folders.
+    if workflow.execution_settings.keep_going or runs_elsewhere(workflow):
+        return
+    jobs = workflow.dag.needrun_jobs()
+    prepared = {job.wildcards.dataset for job in jobs if job.rule.name == "prepare"}
+    refuse_missing_folders(study, sorted(prepared))
+
+
 def keep_trainings(workflow: Any) -> None:
     """Set aside finished trainings that run again although their manifest names nothing that
     changed: because their inputs are made again, say, or an earlier version listed others.
@@ -229,24 +243,6 @@ def keep_trainings(workflow: Any) -> None:
             # If it cannot be kept, it is trained again.
             with contextlib.suppress(OSError):
                 set_aside(Path(first).parent)
-
-
-def tell_report(workflow: Any, report: str) -> None:
-    """After a run that made a study's report: where it is."""
-    made = any(report in map(str, job.output) for job in workflow.dag.jobs)
-    if made and not workflow.remote_exec:
-        print(f"finished: open {report}", file=sys.stderr)
-
-
-def tell_causes(workflow: Any) -> None:
-    """After a run with failed steps: what each of them ended with, below all that Snakemake prints
-    of them, which for a step of thousands of inputs is much."""
-    if workflow.remote_exec:
-        return
-    for job in sorted(workflow.scheduler.failed, key=lambda job: job.jobid):
-        cause = next(filter(None, (error_line(Path(log)) for log in job.log)), "")
-        where = ", ".join(job.log)
-        print(f"failed: {job.message or job.rule.name}: {cause or f'see {where}'}", file=sys.stderr)
 
 
 @cache

@@ -126,6 +126,7 @@ def test_a_signal_to_all_processes_stops_them_and_the_next_run_goes_on(
     assert run.end() == 1, run.said()
     study.wait_until_not_training()
     assert f"stopped by {number.name} in stage" in study.training_log()
+    assert "\nstopped: the same command goes on" in run.said()
     assert (study.teacher / "training.state").exists()
     assert not (study.root / WEIGHTS).exists()
     assert not study.is_locked()

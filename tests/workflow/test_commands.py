@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import Checkout
@@ -56,19 +60,17 @@ def test_a_wrong_configuration_stops_before_any_job(
     assert not (fresh.root / "results").exists()
 
 
-def test_missing_data_is_said_in_one_line(fresh: Checkout) -> None:
-    done = fresh.snakemake(
-        "--configfile",
-        "config/replication.yaml",
-        "--config",
-        "data_root=nowhere",
-        "--until",
-        "prepare",
-    )
+@pytest.mark.parametrize("going_on", [False, True])
+def test_missing_data_is_said_in_one_line(fresh: Checkout, going_on: bool) -> None:
+    """Before any step; with --keep-going by the one that needs it, since others may be worth it."""
+    study = ("--configfile", "config/replication.yaml", "--config", "data_root=nowhere")
+    option = ("--keep-going",) if going_on else ()
+    done = fresh.snakemake(*study, "--until", "prepare", "mask", *option)
     assert done.returncode != 0
-    [line] = {x for x in done.stderr.splitlines() if "nowhere/acdc" in x and x.startswith("error")}
-    assert "does not exist" in line
-    assert "data_root" in line
+    lines = {x for x in done.stderr.splitlines() if x.startswith("error: ") and "nowhere/" in x}
+    assert len(lines) == (2 if going_on else 1)
+    assert all("does not exist" in line and "data_root" in line for line in lines)
+    assert (fresh.root / "results").exists() == going_on
     assert not list((fresh.root / "results").rglob("volumes.h5"))
 
 
@@ -98,3 +100,21 @@ def test_what_steps_failed_of_comes_below_all_else(fresh: Checkout) -> None:
     # Only Snakemake's own closing words follow.
     after = done.stderr[done.stderr.rindex("failed: ") :]
     assert "Error in rule" not in after
+
+
+def test_the_log_of_an_earlier_run_is_no_cause_of_this_one(fresh: Checkout, tmp_path: Path) -> None:
+    log = fresh.root / "results/tiny/logs/prepare/heart.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("error: of an earlier run\n")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: no controller' >&2; exit 1\n")
+    (programs / "sbatch").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    cluster = replace(fresh, environment={"PATH": path})
+    slurm = ("--profile", "workflow/profiles/slurm", "--retries", "0")
+    done = cluster.tiny("--until", "prepare", *slurm)
+    assert done.returncode == 1
+    [line] = [x for x in done.stderr.splitlines() if x.startswith("failed: ")]
+    assert line.startswith("failed: Preparing heart: SLURM sbatch failed"), line
+    assert "sbatch: error: no controller" in line

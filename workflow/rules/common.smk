@@ -23,6 +23,11 @@ sys.path[:0] = [str(PROJECT), os.getcwd()]
 from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import acceleration_name
 from pipeline_src.errors import InputError
+from pipeline_src.operations.closing import (
+    listen_to_errors,
+    tell_causes,
+    tell_report,
+)
 from pipeline_src.operations.extensions import network_modules
 from pipeline_src.files import write_text
 from pipeline_src.planning import places as layout
@@ -41,12 +46,11 @@ from pipeline_src.operations.snakemake_run import (
     is_module,
     keep_trainings,
     models_of_run,
+    refuse_missing_data,
     share_gpus_asked_for,
     shorten_overhead,
     settle_place,
     starts_jobs,
-    tell_causes,
-    tell_report,
 )
 from pipeline_src.running.finished import forget_all
 

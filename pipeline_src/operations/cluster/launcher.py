@@ -44,6 +44,7 @@ from pipeline_src.operations.cluster.supervision import (
     forget_finished,
     keep_finished,
     say,
+    say_whether_slurm_answers,
 )
 
 Orphans = Literal["cancel", "wait"]
@@ -182,15 +183,14 @@ class Launcher:
 
     def _end_orphans(self) -> bool:
         """Wait until no job of an earlier Snakemake is left; returns whether there was one."""
-        told = False
+        told, answers = False, True
         while True:
             jobs = slurm.jobs_of(self.folder)
             left = [job for job in jobs or [] if not job.ended]
+            answers = say_whether_slurm_answers(jobs, answers)
             if jobs is not None and not left:
                 return told
-            if jobs is None:
-                say("SLURM does not answer (squeue fails); waiting for it")
-            elif not told:
+            if left and not told:
                 names = ", ".join(job.name for job in left[:5]) + (", ..." if left[5:] else "")
                 doing = "cancelling" if self.orphans == "cancel" else "waiting for"
                 say(f"{doing} {len(left)} jobs that an earlier Snakemake left behind: {names}")

@@ -42,6 +42,18 @@ def say(text: str) -> None:
         print(f"launch: {text}", flush=True)
 
 
+def say_whether_slurm_answers(jobs: list[slurm.Job] | None, before: bool) -> bool:
+    """Whether SLURM told its jobs; printed when that differs from before."""
+    if jobs is None and before:
+        say(
+            "SLURM does not answer (squeue fails); waiting for it without end: Ctrl-C ends this, "
+            "and python -m pipeline_src doctor --profile PROFILE tells more"
+        )
+    if jobs is not None and not before:
+        say("SLURM answers again")
+    return jobs is not None
+
+
 class Supervision:
     """One run of Snakemake, from its first line of output to its end."""
 
@@ -53,7 +65,7 @@ class Supervision:
         self._moved = time.monotonic()
         self._signature: object = None
         self._told = self._moved
-        self._unreachable = False
+        self._answers = True
 
     def _pump(self) -> None:
         assert self._process.stdout is not None
@@ -93,14 +105,9 @@ class Supervision:
         """Check the queue; returns True if Snakemake had to be stopped."""
         now = time.monotonic()
         found = slurm.jobs_of(self._folder)
+        self._answers = say_whether_slurm_answers(found, self._answers)
         if found is None:
-            if not self._unreachable:
-                say("SLURM does not answer (squeue fails); waiting for it")
-            self._unreachable = True
             return False
-        if self._unreachable:
-            say("SLURM answers again")
-        self._unreachable = False
         jobs = {job.number: job for job in found}
         forgotten = [number for number in self._watch.active.values() if number not in jobs]
         # One that accounting has as running was lost by the controller, and never ends there.

@@ -73,7 +73,7 @@ def from_files(inputs: Sequence[Path], title: str, metric: str) -> Figure:
     Raises:
         InputError: a file cannot be read, or contains no trained model.
     """
-    return draw(read_metrics(inputs), title, metric)
+    return draw(read_metrics(inputs, slices=True), title, metric)
 
 
 def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:

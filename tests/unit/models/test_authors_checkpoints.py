@@ -67,6 +67,22 @@ def test_a_checkpoint_is_imported_and_its_pickled_objects_are_not_run(
     assert trace.exists()
 
 
+def test_an_import_says_that_it_replaces_an_earlier_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = authors_state(DCCNN(TEACHER), DCCNN(STUDENT))
+    path = tmp_path / "best_model.pt"
+    torch.save({"model": {k: v for k, v in state.items() if k.startswith("t")}}, path)
+    words = ["import-weights", str(path), "--output", str(tmp_path / "imported"), "--padding"]
+    assert main([*words, "5"]) == 0
+    assert "in place" not in capsys.readouterr().out
+    torch.save({"model": state}, path)
+    assert main([*words, "3"]) == 0
+    teacher, student = capsys.readouterr().out.splitlines()
+    assert teacher.endswith("tensors, in place of those that were there")
+    assert student.endswith("tensors")
+
+
 def test_export_gives_the_authors_names_and_values(tmp_path: Path) -> None:
     teacher, student = DCCNN(TEACHER), DCCNN(STUDENT)
     save_weights(tmp_path / "t.safetensors", teacher)

@@ -11,6 +11,7 @@ import pytest
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
 from pipeline_src.operations.cluster.launcher import Launcher, snakemake_in
+from pipeline_src.operations.cluster.supervision import Patience
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +85,16 @@ def test_the_lock_of_a_snakemake_that_may_live_elsewhere(
 
 def test_no_snakemake_works_in_a_new_folder(tmp_path: Path) -> None:
     assert snakemake_in(tmp_path) is None
+
+
+def test_a_slurm_that_does_not_answer_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([None, None, []])
+    monkeypatch.setattr("pipeline_src.operations.cluster.slurm.jobs_of", lambda _: next(answers))
+    assert not Launcher(tmp_path, ["all"], patience=Patience(poll=0.01))._end_orphans()
+    [away, again] = capsys.readouterr().out.splitlines()
+    assert "does not answer (squeue fails); waiting for it without end" in away
+    assert "Ctrl-C" in away
+    assert "doctor --profile" in away
+    assert "answers again" in again

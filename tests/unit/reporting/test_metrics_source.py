@@ -60,6 +60,14 @@ def test_metrics_of_two_masks_in_one_setting_are_refused(tmp_path: Path) -> None
         read_metrics(paths)
 
 
+def test_metrics_of_slices_are_refused_by_their_files_name(tmp_path: Path) -> None:
+    paths = written(tmp_path, {}, {}, {"slice": 3})
+    with pytest.raises(
+        InputError, match=r"2\.csv: holds slices, not volumes; give the volumes.csv"
+    ):
+        read_metrics(paths)
+
+
 OWN = {"repeated": "split mask", "trained_on": 3}
 
 

@@ -1,0 +1,74 @@
+"""What a run of Snakemake says at its end, below all else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline_src.operations.logs import error_line, was_stopped
+from pipeline_src.text import one_line
+
+
+class _Reports(logging.Handler):
+    """Keeps what Snakemake itself says of failed jobs, as where a cluster does not take them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.by_job: dict[int, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the first line; more is the submitted script, and a hint at logs."""
+        said = str(getattr(record, "rule_msg", None) or "").partition("For further error details")
+        first = said[0].strip().partition("\n")[0].rstrip(": ")
+        if first:
+            self.by_job[getattr(record, "jobid", -1)] = one_line(first)
+
+
+_reports = _Reports()
+
+
+def listen_to_errors() -> None:
+    """At the start of a run: keep what Snakemake says of jobs that fail, for `tell_causes`."""
+    from snakemake.logging import logger
+
+    logger.addHandler(_reports)
+
+
+def tell_report(workflow: Any, report: str) -> None:
+    """After a run that made a study's report: where it is."""
+    made = any(report in map(str, job.output) for job in workflow.dag.jobs)
+    if made and not workflow.remote_exec:
+        print(f"finished: open {report}", file=sys.stderr)
+
+
+def tell_causes(workflow: Any, config: Path) -> None:
+    """After a run that did not succeed: what each failed step ended with, below all that Snakemake
+    prints of them, which for a step of thousands of inputs is much; or that it was stopped.
+
+    Args:
+        workflow: Snakemake's workflow object.
+        config: the study's frozen configuration, which is written when a run starts: a log that is
+            older is of an earlier run.
+    """
+    if workflow.remote_exec:
+        return
+    since = config.stat().st_mtime
+    failed = sorted(workflow.scheduler.failed, key=lambda job: job.jobid)
+    # After Ctrl-C Snakemake counts no step as failed, and after SIGTERM none is running either.
+    stopped = bool(workflow.scheduler.running or not failed)
+    for job in failed:
+        logs = [Path(log) for log in job.log]
+        if any(was_stopped(log, since) for log in logs):
+            stopped = True
+            continue
+        cause = next(filter(None, (error_line(log, since) for log in logs)), "")
+        if not cause:
+            written = [str(log) for log in logs if log.exists() and log.stat().st_mtime >= since]
+            said = [_reports.by_job.get(job.jobid, ""), *(f"see {log}" for log in written)]
+            cause = "; ".join(filter(None, said)) or "it left no log; see above"
+        print(f"failed: {job.message or job.rule.name}: {cause}", file=sys.stderr)
+    if stopped:
+        words = "the same command goes on, and trainings from their last state"
+        print(f"stopped: {words}", file=sys.stderr)

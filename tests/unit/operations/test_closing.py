@@ -1,0 +1,79 @@
+"""What a run of Snakemake says at its end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from snakemake.logging import logger
+
+from pipeline_src.operations import closing
+
+STARTED = 1_000_000_000
+HINT = "For further error details see the cluster/cloud log and the log files of the rule(s)."
+
+
+class Job(SimpleNamespace):
+    """A job of Snakemake, which keeps jobs in sets."""
+
+    def __hash__(self) -> int:
+        return int(self.jobid)
+
+
+@pytest.mark.parametrize(
+    ("written", "log", "said", "expected"),
+    [
+        (STARTED + 9, "error: no data", f"SLURM-job '7' failed. {HINT}", "error: no data"),
+        (STARTED + 9, "begun", f"SLURM-job '7' failed. {HINT}", "SLURM-job '7' failed.; see {log}"),
+        (STARTED + 9, "begun", None, "see {log}"),
+        (STARTED - 9, "error: no data", f"Not submitted:\nscript\n{HINT}", "Not submitted"),
+        (STARTED - 9, "error: no data", None, "it left no log; see above"),
+        (None, "", HINT, "it left no log; see above"),
+    ],
+)
+def test_a_failed_job_is_told_with_what_this_run_knows_of_it(
+    written: int | None,
+    log: str,
+    said: str | None,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, config = tmp_path / "heart.log", tmp_path / "config.yaml"
+    config.touch()
+    os.utime(config, (STARTED, STARTED))
+    if written:
+        path.write_text(log)
+        os.utime(path, (written, written))
+    reports = closing._Reports()
+    monkeypatch.setattr(closing, "_reports", reports)
+    monkeypatch.setattr(logger, "handlers", [])
+    closing.listen_to_errors()
+    logger.error("Error in rule prepare", extra={"rule_msg": said, "jobid": 4})
+    job = Job(jobid=4, log=[str(path)], message="Preparing heart")
+    scheduler = SimpleNamespace(failed={job}, running=set())
+    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
+    closing.tell_causes(workflow, config)
+    told = capsys.readouterr().err
+    assert told == f"failed: Preparing heart: {expected.format(log=path)}\n"
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["failed", "running"])
+def test_a_run_that_was_stopped_says_how_it_goes_on(
+    noticed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After Ctrl-C no job counts as failed; those that a signal ended before that do."""
+    log, config = tmp_path / "teacher.log", tmp_path / "config.yaml"
+    config.touch()
+    log.write_text("epoch 1\nstopped by SIGINT in stage reconstruction; the same command goes on\n")
+    job = Job(jobid=4, log=[str(log)], message="Training teacher")
+    failed, running = ({job}, set()) if noticed else (set(), {job})
+    scheduler = SimpleNamespace(failed=failed, running=running)
+    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
+    closing.tell_causes(workflow, config)
+    told = capsys.readouterr().err
+    assert told == "stopped: the same command goes on, and trainings from their last state\n"
