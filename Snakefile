@@ -6,3 +6,5 @@ rule default:
     default_target: not IN_MODULE
     input:
         rules.all.input,
+    message:
+        f"Everything in {RESULTS}"

@@ -275,6 +275,8 @@ def _describe(error: ValidationError) -> str:
             message = "is not text; write it in quotes"
         elif first["type"] == "model_type" and first["input"] is None:
             message = "this section is empty; give its keys, or leave it out"
+        elif first["type"] == "list_type" and isinstance(first["input"], bool | int | float | str):
+            message = f"is not a list; write [{first['input']!r}] for a list of it alone"
         # A check over several keys names them itself; its input is the whole section.
         value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
         line = f"{where}: {value}{message}" if where else f"{value}{message}"

@@ -23,6 +23,8 @@ def test_a_bare_dry_run_plans_the_demo(fresh: Checkout) -> None:
     done = fresh.snakemake("-n")
     assert done.returncode == 0, done.stderr
     assert trainings(done.stdout + done.stderr) == 2 * 2 * 17 + 5  # with those of the ablations
+    # In place of a list of all files.
+    assert "Job 0: Everything in results/demo\n" in done.stdout + done.stderr
     assert not (fresh.root / "results").exists()
 
 

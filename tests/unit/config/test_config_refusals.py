@@ -106,6 +106,8 @@ WRONG_SECTION: list[Case] = [
 ]
 
 WRONG_VALUE: list[Case] = [
+    ("seeds", 0, ("seeds: 0: is not a list; write [0] ",)),
+    ("accelerations", "4x", ("'4x'", "write ['4x'] ")),
     ("training.epochs", "many", ("training.epochs", "'many'", "integer")),
     ("training.epochs", 1.5, ("training.epochs", "1.5", "integer")),
     ("training.epochs", 0, ("training.epochs", "0", "greater than or equal to 1")),
