@@ -137,7 +137,7 @@ def test_ids_of_a_store_come_out_of_the_evaluation_as_they_are(seed: int, tmp_pa
     subject = Subject(tmp_path / "zero", "zero_filled")
     volumes, slices, _ = evaluation.evaluate(subject, subject.folder)
     for path in (volumes, slices):
-        found = read_metrics([path])
+        found = read_metrics([path], slices=path == slices)
         assert found["patient"].tolist() == ids
         assert found["frame"].tolist() == ids[::-1]
         assert set(found["dataset"]) == {ids[0]}

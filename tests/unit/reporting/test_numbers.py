@@ -108,7 +108,7 @@ def test_the_same_volume_twice(tmp_path: Path) -> None:
 
 def test_slices_are_no_volumes(tmp_path: Path) -> None:
     slices = pd.concat([VOLUMES.assign(slice=number) for number in range(2)])
-    with pytest.raises(InputError, match="there twice"):
+    with pytest.raises(InputError, match=r"\.csv: holds slices, not volumes"):
         written(tmp_path, slices)
 
 
