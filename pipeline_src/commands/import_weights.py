@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from pipeline_src.commands import Subcommands, add_command
 
@@ -20,8 +21,7 @@ def import_weights(options: argparse.Namespace) -> None:
     """Turn a checkpoint of the authors' code into safetensors, running nothing in it."""
     from pipeline_src.models.authors import Role, import_checkpoint, imported_path
 
-    roles: tuple[Role, Role] = ("teacher", "student")
-    there = [role for role in roles if imported_path(options.output, role).exists()]
+    there = [role for role in get_args(Role) if imported_path(options.output, role).exists()]
     networks = import_checkpoint(options.checkpoint, options.padding, options.output)
     for role, network in networks.items():
         print(

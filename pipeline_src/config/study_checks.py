@@ -196,7 +196,7 @@ def refuse_impossible_methods(study: Study) -> None:
     for key, names in (("panel_methods", shown), ("compared_methods", compared)):
         for name in names:
             # Without methods, panels show teacher and student.
-            if name not in study.methods and (study.methods or names is compared):
+            if name not in study.methods and (study.methods or key == "compared_methods"):
                 raise ValueError(
                     f"evaluation.{key}: {name!r} is not among methods ({', '.join(study.methods)})"
                 )
