@@ -58,12 +58,17 @@ def tell_causes(workflow: Any, config: Path) -> None:
     failed = sorted(workflow.scheduler.failed, key=lambda job: job.jobid)
     # After Ctrl-C Snakemake counts no step as failed, and after SIGTERM none is running either.
     stopped = bool(workflow.scheduler.running or not failed)
+    # A step's shell may end by the signal before the training has said in its log that it stops.
+    asked_to_stop = bool(workflow.scheduler._user_kill)
     for job in failed:
         logs = [Path(log) for log in job.log]
         if any(was_stopped(log, since) for log in logs):
             stopped = True
             continue
         cause = next(filter(None, (error_line(log, since) for log in logs)), "")
+        if not cause and asked_to_stop:
+            stopped = True
+            continue
         if not cause:
             written = [str(log) for log in logs if log.exists() and log.stat().st_mtime >= since]
             said = [_reports.by_job.get(job.jobid, ""), *(f"see {log}" for log in written)]

@@ -55,25 +55,46 @@ def test_a_failed_job_is_told_with_what_this_run_knows_of_it(
     closing.listen_to_errors()
     logger.error("Error in rule prepare", extra={"rule_msg": said, "jobid": 4})
     job = Job(jobid=4, log=[str(path)], message="Preparing heart")
-    scheduler = SimpleNamespace(failed={job}, running=set())
+    scheduler = SimpleNamespace(failed={job}, running=set(), _user_kill=None)
     workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
     closing.tell_causes(workflow, config)
     told = capsys.readouterr().err
     assert told == f"failed: Preparing heart: {expected.format(log=path)}\n"
 
 
-@pytest.mark.parametrize("noticed", [True, False], ids=["failed", "running"])
+SAID = "\nstopped by SIGINT in stage reconstruction; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    ("said", "noticed", "asked"),
+    [(SAID, True, None), (SAID, False, None), ("", True, "graceful")],
+    ids=["failed", "running", "shell-ended-first"],
+)
 def test_a_run_that_was_stopped_says_how_it_goes_on(
-    noticed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    said: str, noticed: bool, asked: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After Ctrl-C no job counts as failed; those that a signal ended before that do."""
+    """After Ctrl-C no job counts as failed; those that a signal ended before that do, and after
+    SIGTERM some of them before their training has said that it stops."""
     log, config = tmp_path / "teacher.log", tmp_path / "config.yaml"
     config.touch()
-    log.write_text("epoch 1\nstopped by SIGINT in stage reconstruction; the same command goes on\n")
+    log.write_text(f"epoch 1{said}\n")
     job = Job(jobid=4, log=[str(log)], message="Training teacher")
     failed, running = ({job}, set()) if noticed else (set(), {job})
-    scheduler = SimpleNamespace(failed=failed, running=running)
+    scheduler = SimpleNamespace(failed=failed, running=running, _user_kill=asked)
     workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
     closing.tell_causes(workflow, config)
     told = capsys.readouterr().err
     assert told == "stopped: the same command goes on, and trainings from their last state\n"
+
+
+def test_a_step_that_fails_by_itself_after_a_stop_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, config = tmp_path / "teacher.log", tmp_path / "config.yaml"
+    config.touch()
+    log.write_text("error: no data\n")
+    job = Job(jobid=4, log=[str(log)], message="Training teacher")
+    scheduler = SimpleNamespace(failed={job}, running=set(), _user_kill="graceful")
+    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
+    closing.tell_causes(workflow, config)
+    assert capsys.readouterr().err == "failed: Training teacher: error: no data\n"
