@@ -136,6 +136,23 @@ def test_a_signal_to_all_processes_stops_them_and_the_next_run_goes_on(
     seen(f"{number.name} to all of Snakemake", study.trains, 1, "saved; same bits when run again")
 
 
+def test_a_training_that_outlives_its_shell_is_told_as_stopped(
+    study: Study, whole: Study, seen: Seen
+) -> None:
+    run, training = study.start_and_catch()
+    # Its shell ends by the signal, and Snakemake with it, before it can say that it stops.
+    os.kill(training, signal.SIGSTOP)
+    run.send_to_all(signal.SIGTERM)
+    assert run.end() == 1, run.said()
+    os.kill(training, signal.SIGCONT)
+    study.wait_until_not_training()
+    assert "\nfailed: " not in run.said()
+    assert "\nstopped: the same command goes on" in run.said()
+    study.run()
+    assert_same_result(study, whole)
+    seen("SIGTERM, the shell ends first", study.trains, 1, "told as stopped; same bits")
+
+
 def test_sigterm_to_snakemake_alone_lets_the_training_finish_and_starts_nothing_more(
     study: Study, whole: Study, seen: Seen
 ) -> None:
