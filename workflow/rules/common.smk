@@ -52,8 +52,10 @@ from pipeline_src.operations.snakemake_run import (
     settle_place,
     starts_jobs,
 )
+from pipeline_src.operations.terminal import keep_lists_short
 from pipeline_src.running.finished import forget_all
 
+keep_lists_short()
 try:
     settle_place(PROJECT)
     models = models_of_run(workflow, config, PROJECT)
