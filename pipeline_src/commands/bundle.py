@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline_src.commands import Subcommands, add_command
+from pipeline_src.commands import Subcommands, add_command, add_modules
 from pipeline_src.errors import InputError
 from pipeline_src.text import printable
 
@@ -37,6 +37,7 @@ def add_parser(subcommands: Subcommands) -> None:
     sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
     )
+    add_modules(sub)
     sub.add_argument(
         "--licence", default="", help="of the weights, such as CC-BY-NC-SA-4.0, for the card"
     )
@@ -47,7 +48,9 @@ def bundle(options: argparse.Namespace) -> None:
     from pipeline_src.inference.bundle import check_bundle, write_bundle
     from pipeline_src.inference.bundle_files import CONFIG
     from pipeline_src.inference.trained import load_trained
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     if options.check is not None:
         if options.model is not None:
             raise InputError("bundle: give a training's folder or --check DIR, not both")

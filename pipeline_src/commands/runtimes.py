@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline_src.commands import Made, Subcommands, add_command, numbered
+from pipeline_src.commands import Made, Subcommands, add_command, add_modules, numbered
 from pipeline_src.config.runtimes import RUNTIME_PACKAGES
 from pipeline_src.planning.steps import runtimes_step
 
@@ -29,6 +29,7 @@ def add_parser(subcommands: Subcommands) -> None:
         required=True,
         help="runtimes besides torch",
     )
+    add_modules(sub)
     sub.add_argument("--threads", type=int, help="CPU threads besides one (default: all cores)")
     sub.add_argument("--repeats", type=int, default=30, help="measurements of each")
     sub.add_argument("--output", type=Path, required=True, help="table to write (.csv)")
@@ -37,7 +38,9 @@ def add_parser(subcommands: Subcommands) -> None:
 def runtimes(options: argparse.Namespace) -> Made:
     """Measure speed, size and quality of trained networks in other runtimes than torch."""
     from pipeline_src.inference.runtime_cost import write_runtime_cost
+    from pipeline_src.models.registry import import_modules
 
+    import_modules(options.modules)
     threads = options.threads if options.threads is not None else os.cpu_count() or 1
     weights = write_runtime_cost(
         options.models,

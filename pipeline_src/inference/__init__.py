@@ -10,7 +10,9 @@ if TYPE_CHECKING:  # the command line imports this package, and torch takes a se
 
 
 def load(folder: str | Path) -> Reconstructor:
-    """The network of a bundle, ready to reconstruct; needs only torch and safetensors.
+    """The network of a bundle of a DC-CNN, ready to reconstruct; needs only torch and safetensors.
+
+    `pipeline_src.inference.bundled.load` takes bundles of any kind, and needs the project.
 
     Raises:
         ValueError: a file is missing or damaged, or the files do not fit each other.

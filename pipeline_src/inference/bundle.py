@@ -4,12 +4,14 @@ bundles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.config.networks import DC_CNN, OtherNetwork
 from pipeline_src.config.runtimes import refuse_missing_packages
 from pipeline_src.data.phantoms import draw_volume
 from pipeline_src.data.preparation import center_crop_or_pad
@@ -33,15 +35,16 @@ from pipeline_src.inference.bundle_files import (
     SAMPLE,
     SUMS,
     WEIGHTS,
+    read_config,
     read_sums,
     read_tensors,
     refuse_changed,
     write_bundle_mask,
     write_tensors,
 )
+from pipeline_src.inference.bundled import OtherReconstructor, Reconstructor, load
 from pipeline_src.inference.calibration import refuse_other_network
 from pipeline_src.inference.card import measured, metadata, write_card
-from pipeline_src.inference.dccnn import KIND, Reconstructor, load
 from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.onnx_export import (
     INT8,
@@ -51,9 +54,17 @@ from pipeline_src.inference.onnx_export import (
     why_not,
     write_int8,
 )
-from pipeline_src.inference.trained import NO_ORIGIN, Trained, load_trained, refuse_other_store
+from pipeline_src.inference.trained import (
+    NO_ORIGIN,
+    Trained,
+    load_trained,
+    mask_of_bundle,
+    refuse_other_store,
+)
+from pipeline_src.models.registry import is_imported
+from pipeline_src.sampling.data_fidelity import data_fidelity
 
-NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CODE, CARD, METADATA)
+NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CARD, METADATA)
 #: Largest difference of a recomputed image from the expected one; other machines round differently.
 TOLERANCE = 1e-5
 
@@ -71,15 +82,17 @@ def write_bundle(
     ``error_bound`` the calibrated bound of the network's errors, which goes in without the names of
     patients.
 
+    A DC-CNN brings its code along; what stands alone of another kind is its ONNX.
+
     Raises:
-        InputError: something already exists at ``output``, it cannot be written, or the bound is of
-            another network.
+        InputError: something already exists at ``output``, it cannot be written, the bound is of
+            another network, or a network of another kind than DC-CNN cannot be exported.
     """
-    if trained.config.network.kind != KIND:
-        raise InputError(
-            f"{trained.folder}: is of kind {trained.config.network.kind}; a bundle holds {KIND}, "
-            "whose code it brings along. reconstruct takes the training's folder of any kind"
-        )
+    kind = trained.config.network.kind
+    brings_code = kind == DC_CNN
+    reason = why_not()
+    if reason and not brings_code:
+        raise InputError(f"{trained.folder}: of kind {kind}; its bundle needs {ONNX}, and {reason}")
     if is_in_use(output):
         raise InputError(f"--output {output}: something lies there; give a new folder")
     bound = None
@@ -91,21 +104,25 @@ def write_bundle(
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
         write_json(folder / CONFIG, trained.config.model_dump(mode="json"))
         write_bundle_mask(folder / MASK, trained.mask)
-        source = Path(__file__).with_name(CODE)
-        (folder / CODE).write_bytes(source.read_bytes())
-        network = load(folder)
+        network: Reconstructor
+        if brings_code:
+            source = Path(__file__).with_name(CODE)
+            (folder / CODE).write_bytes(source.read_bytes())
+            network = load(folder)
+        else:
+            network = OtherReconstructor(trained)
         image = sample_image(trained)
         zero_filled, expected = _through(network, image)
         write_tensors(
             folder / SAMPLE, {"image": image, "zero_filled": zero_filled, "expected": expected}
         )
-        reason = why_not()
         if reason and int8:
             raise InputError(f"--int8: {reason}")
         if reason:
             remarks.append(f"{ONNX} is left out: {reason}")
         else:
             export_onnx(network, folder / ONNX)
+            _compared_onnx(folder, zero_filled, expected)
         if int8:
             refuse_missing_packages(["onnxruntime_int8"])
             store = read_store(int8, parts=["train"])
@@ -152,34 +169,46 @@ def _through(
 def check_bundle(folder: Path) -> list[str]:
     """Compare every file with its digest, and recompute the sample; returns the findings.
 
-    Nothing in the bundle is run: its `dccnn.py` is compared with this project's.
+    No code in the bundle is run: its `dccnn.py` is compared with this project's. A network whose
+    module is not imported is recomputed by ONNX Runtime alone.
 
     Raises:
         InputError: a file is missing, was changed or added, or the sample gives another result.
     """
     _check_sums(folder)
-    config = load_trained(folder).config
-    try:
-        network = load(folder)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    config = read_config(folder)
+    _refuse_missing(folder, [CODE if config.network.kind == DC_CNN else ONNX])
+    fidelity = data_fidelity(mask_of_bundle(folder, config))
     sample, _ = read_tensors(folder / SAMPLE)
     shape = (1, 1, *config.matrix)
     for name in ("image", "zero_filled", "expected"):
         if name not in sample or sample[name].shape != shape or sample[name].dtype != np.float32:
             raise InputError(f"{folder / SAMPLE}: has no {name} of shape {shape} in float32")
-    zero_filled, expected = _through(network, sample["image"])
+    image, expected = sample["image"], sample["expected"]
     found = [f"{len(read_sums(folder))} files as they were written", config.network.name]
-    found.append(f"torch {_compared(folder, sample['expected'], expected, 'torch')}")
+    if isinstance(config.network, OtherNetwork) and not is_imported(config.network):
+        found.append(f"torch not run: give --import {config.network.module} if you trust it")
+        zero_filled = fidelity.zero_filled(torch.from_numpy(image)).numpy()
+    else:
+        load_trained(folder)
+        zero_filled, made = _through(load(folder), image)
+        found.append(f"torch {_compared(folder, expected, made, 'torch')}")
     if (folder / ONNX).exists():
-        made = run_onnx(folder / ONNX, zero_filled)
-        if made is None:
-            found.append("model.onnx not run: onnxruntime is not installed")
-        else:
-            found.append(f"ONNX Runtime {_compared(folder, sample['expected'], made, 'ONNX')}")
+        found.append(_compared_onnx(folder, zero_filled, expected))
+    if config.network.kind != DC_CNN:
+        return found
     if sha256_file(folder / CODE) != sha256_file(Path(__file__).with_name(CODE)):
         found.append(f"{CODE} is not this version's; read it before it is imported")
     return found
+
+
+def _compared_onnx(
+    folder: Path, zero_filled: NDArray[np.float32], expected: NDArray[np.float32]
+) -> str:
+    made = run_onnx(folder / ONNX, zero_filled)
+    if made is None:
+        return f"{ONNX} not run: onnxruntime is not installed"
+    return f"ONNX Runtime {_compared(folder, expected, made, 'ONNX')}"
 
 
 def _compared(
@@ -199,9 +228,13 @@ def _compared(
 def _check_sums(folder: Path) -> None:
     sums = read_sums(folder)
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
-    for name in (*NEEDED, *sums):
-        if name not in there:
-            raise InputError(f"{folder}: {name} is missing; the bundle is not whole")
+    _refuse_missing(folder, (*NEEDED, *sums))
     refuse_changed(folder, dict.fromkeys((*NEEDED, *sums)))
     if added := sorted(there - set(sums)):
         raise InputError(f"{folder}: {added[0]} is not part of the bundle (not in {SUMS})")
+
+
+def _refuse_missing(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if not (folder / name).exists():
+            raise InputError(f"{folder}: {name} is missing; the bundle is not whole")

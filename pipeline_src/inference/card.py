@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline_src.config.networks import DC_CNN
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.evaluation.metrics_files import read_metrics
 from pipeline_src.evaluation.statistics import bootstrap_interval
@@ -94,6 +95,7 @@ def write_card(
         if found
     ]
     rows, columns = config.matrix
+    module = getattr(network, "module", None)
     factor = config.origin.downscale
     return environment.get_template("card.md.j2").render(
         header=_header(trained, found, licence),
@@ -104,6 +106,8 @@ def write_card(
         rows=rows,
         columns=columns,
         onnx=onnx,
+        brings_code=network.kind == DC_CNN,
+        imports=f" --import {_code(module)}" if module else "",
         bound=bound,
         opset=OPSET,
         architecture=network.name,
@@ -134,12 +138,18 @@ def _code(text: str) -> str:
 
 def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
     """The front matter in YAML."""
-    name = title(trained)
+    name, kind = title(trained), trained.config.network.kind
     front: dict[str, Any] = {
         "license": licence.lower() or "unknown",
-        "library_name": "pytorch",
+        "library_name": "pytorch" if kind == DC_CNN else "onnx",
         "pipeline_tag": "image-to-image",
-        "tags": ["mri", "reconstruction", "knowledge-distillation", "dc-cnn", "medical"],
+        "tags": [
+            "mri",
+            "reconstruction",
+            "knowledge-distillation",
+            kind.replace("_", "-"),
+            "medical",
+        ],
     }
     if found:
         metrics = [

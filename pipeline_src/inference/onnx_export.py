@@ -4,10 +4,11 @@ products, and makes smaller variants of it: int8 and half precision.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from pipeline_src.data.store import Store
 from pipeline_src.errors import InputError
 from pipeline_src.files import atomic_path, open_regular
-from pipeline_src.inference.dccnn import Reconstructor
+from pipeline_src.inference.bundled import Reconstructor
 from pipeline_src.tensors import as_batch
+from pipeline_src.text import one_line
 
 #: Version of the operators; ONNX Runtime supports it since 1.14.
 OPSET = 18
@@ -44,7 +46,7 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
     `(batch, 1, rows, columns)`.
 
     Raises:
-        InputError: a package that it needs is not installed.
+        InputError: a package that it needs is not installed, or ONNX has no such network.
     """
     if reason := why_not():
         raise InputError(f"{path}: cannot be written: {reason}")
@@ -53,18 +55,30 @@ def export_onnx(network: Reconstructor, path: Path) -> None:
     rows, columns = network.config["matrix"]
     # Two slices, since the exporter would take one for a constant.
     example = torch.zeros(2, 1, rows, columns)
-    # The exporter logs what else it could export, and warns about its own parts.
-    with _quiet("torch.onnx"), warnings.catch_warnings(action="ignore"):
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            verbose=False,
-        )
+    # The exporter logs what else it could export, warns about its own parts, and prints the whole
+    # graph where it does not understand it.
+    with (
+        _quiet("torch.onnx"),
+        _quiet("torch.fx"),
+        redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        try:
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            # Its own text is a page of advice; the cause has the reason.
+            reason = one_line(str(error.__cause__ or error).strip().partition("\n")[0])
+            kind = network.config["network"]["kind"]
+            raise InputError(f"{path.name}: of kind {kind}, not written: {reason}") from None
     assert program is not None
     model = program.model_proto
     _forget_the_way(model)
@@ -197,7 +211,7 @@ def _of_images(model: Any) -> list[str]:
     return [
         node.name
         for node in model.graph.node
-        if node.op_type == "Conv" and 1 in shapes[node.input[1]][:2]
+        if node.op_type == "Conv" and 1 in shapes.get(node.input[1], ())[:2]
     ]
 
 

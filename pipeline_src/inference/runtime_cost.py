@@ -25,10 +25,11 @@ from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.evaluation.statistics import bootstrap_interval
 from pipeline_src.evaluation.timing import time_columns
 from pipeline_src.inference.bundle import write_bundle
-from pipeline_src.inference.dccnn import load
+from pipeline_src.inference.bundled import load
 from pipeline_src.inference.onnx_export import calibration_slices, zero_filled_of
 from pipeline_src.inference.runtimes import RUNTIMES, Exported, Reconstruct, timed
 from pipeline_src.inference.trained import load_trained, refuse_other_store
+from pipeline_src.models.registry import import_modules, imported_modules
 from pipeline_src.provenance.environment import machine, status_kib
 from pipeline_src.tabular import write_rows
 
@@ -79,7 +80,7 @@ def write_runtime_cost(
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
             write_bundle(trained, bundle)
-            exported = Exported(bundle, partial(_calibration, bundle, prepared))
+            exported = Exported(bundle, partial(_calibration, bundle, prepared), imported_modules())
             table = measured(exported, prepared, part, names, threads, repeats)
         table.insert(0, "model", trained.config.model)
         table.insert(1, "architecture", trained.config.network.name)
@@ -163,14 +164,17 @@ def _memory_mib(name: str, exported: Exported, one: NDArray[np.float32]) -> floa
     exported.file(RUNTIMES[name].file)  # made beforehand, which takes memory too
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as fresh:
-        return fresh.submit(grown_mib, name, exported.folder, one).result()
+        return fresh.submit(grown_mib, name, exported.folder, one, exported.modules).result()
 
 
-def grown_mib(name: str, folder: Path, one: NDArray[np.float32]) -> float | None:
+def grown_mib(
+    name: str, folder: Path, one: NDArray[np.float32], modules: Sequence[str] = ()
+) -> float | None:
     """Memory that loading a runtime's network and reconstructing a slice `(1, 1, rows, columns)`
-    takes, in MiB, its libraries not counted; to be called in a fresh process. None where the system
-    does not tell.
+    takes, in MiB, its libraries not counted; to be called in a fresh process, in which users' own
+    ``modules`` are imported first. None where the system does not tell.
     """
+    import_modules(modules)
     runtime = RUNTIMES[name]
     for package in RUNTIME_PACKAGES.get(name, ()):
         import_module(package)

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_src.acceleration.compiled import CompilationError
+from pipeline_src.errors import InputError
 from pipeline_src.evaluation.timing import Times, time_alternating
 from pipeline_src.inference.bundle_files import ONNX, WEIGHTS, read_bundle_mask
-from pipeline_src.inference.dccnn import load
+from pipeline_src.inference.bundled import load
 from pipeline_src.inference.onnx_export import INPUT, INT8, OUTPUT, write_fp16, write_int8
 from pipeline_src.models.dccnn import use_kernels
 from pipeline_src.models.weights import load_network
@@ -34,10 +36,13 @@ class Exported:
     Args:
         folder: the bundle; variants are written beside its files.
         calibration: returns zero-filled training slices `(slices, 1, rows, columns)` for int8.
+        modules: users' own modules that another process imports to load its network.
     """
 
-    def __init__(self, folder: Path, calibration: Callable[[], Floats]) -> None:
-        self.folder, self._calibration = folder, calibration
+    def __init__(
+        self, folder: Path, calibration: Callable[[], Floats], modules: Sequence[str] = ()
+    ) -> None:
+        self.folder, self._calibration, self.modules = folder, calibration, modules
 
     def file(self, name: str) -> Path:
         """A file of the bundle, such as `model.onnx`; a variant is made if it is not there."""
@@ -68,7 +73,10 @@ def _torch(path: Path, threads: int) -> Reconstruct:
 
 def _compiled(path: Path, threads: int) -> Reconstruct:
     network = load_network(path).eval()
-    use_kernels(network, "fp32")
+    try:
+        use_kernels(network, "fp32")
+    except CompilationError as error:
+        raise InputError(f"runtime compiled: {network.network.name}: {error}") from None
     fidelity = data_fidelity(read_bundle_mask(path.parent))
     return _by_torch(partial(network, fidelity=fidelity), threads)
 

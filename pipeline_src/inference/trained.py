@@ -126,14 +126,25 @@ def load_trained(folder: Path, mask: Path | None = None) -> Trained:
     )
 
 
-def _from_bundle(folder: Path) -> Trained:
-    refuse_changed(folder, (CONFIG, WEIGHTS, MASK))
-    config, mask = read_config(folder), read_bundle_mask(folder)
+def mask_of_bundle(folder: Path, config: BundleConfig) -> Mask:
+    """The mask of a bundle.
+
+    Raises:
+        InputError: it is missing, damaged, or of another size than the configuration's.
+    """
+    mask = read_bundle_mask(folder)
     if mask.samples.shape != config.matrix:
         raise InputError(
             f"{folder}: its mask is of {_size(mask.samples.shape)}, but {CONFIG} says "
             f"{_size(config.matrix)}; make the bundle again"
         )
+    return mask
+
+
+def _from_bundle(folder: Path) -> Trained:
+    refuse_changed(folder, (CONFIG, WEIGHTS, MASK))
+    config = read_config(folder)
+    mask = mask_of_bundle(folder, config)
     network = load_network(folder / WEIGHTS).eval()
     if network.network != config.network:
         raise InputError(

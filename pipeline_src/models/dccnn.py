@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline_src.acceleration.compiled import CompilationError
 from pipeline_src.acceleration.convolver import Convolver
 from pipeline_src.acceleration.kernels import kernels_for
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
@@ -111,8 +112,11 @@ def use_kernels(module: nn.Module, precision: str, device: str = "cpu") -> None:
     The precision is `fp32` or `bf16`, or on a GPU `tf32`.
 
     Raises:
-        CompilationError: the kernels cannot be built or loaded here.
+        CompilationError: the kernels cannot be built or loaded here, or none of the cascades is one
+            of DC-CNN.
     """
-    for cascade in module.modules():
-        if isinstance(cascade, Cascade):
-            cascade.kernels = kernels_for(cascade.features, precision, device)
+    cascades = [cascade for cascade in module.modules() if isinstance(cascade, Cascade)]
+    if not cascades:
+        raise CompilationError("the compiled convolutions are those of DC-CNN")
+    for cascade in cascades:
+        cascade.kernels = kernels_for(cascade.features, precision, device)

@@ -88,8 +88,7 @@ def load_network(path: Path) -> ReconstructionNetwork:
     if isinstance(network, OtherNetwork) and not is_imported(network):
         raise InputError(
             f"{path}: is of a network of kind {network.kind!r}, whose module is not imported "
-            f"because a file names it; if you trust it, give --import {network.module} to a "
-            "command that takes it; bundles and other runtimes are of kind dc_cnn alone"
+            f"because a file names it; if you trust it, give --import {network.module}"
         )
     # Copied into a network, integers would look like weights, and NaN like a result of training.
     for name, tensor in tensors.items():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
+from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import save_weights
 from pipeline_src.sampling.masks import Mask, described_mask, drawn_mask, write_mask
@@ -22,7 +23,7 @@ SIZE = 16
 class Model:
     """A folder of weights and the mask beside it, with what the command takes."""
 
-    def __init__(self, folder: Path, network: DCCNN, mask: Mask) -> None:
+    def __init__(self, folder: Path, network: ReconstructionNetwork, mask: Mask) -> None:
         self.folder, self.network, self.mask = folder, network, mask
         save_weights(folder / "weights.safetensors", network, model="student")
         self.mask_path = folder.parent / "mask.npz"

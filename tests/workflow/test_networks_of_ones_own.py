@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from conftest import Checkout, documented_example
 
+from pipeline_src.config.runtimes import is_installed
+
 
 def test_the_documented_network_from_outside_the_package_is_studied(fresh: Checkout) -> None:
     page = "add-a-network.md"
@@ -14,7 +16,9 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
     module = package / "dilated.py"
     module.write_text(documented_example('"""Cascades of convolutions', page))
     example = documented_example("networks:", page)
-    fresh.configure(example, {"methods": {"at": {}}, "controls": []})
+    runtimes = [name for name in ("onnxruntime",) if is_installed(name)]
+    evaluation = {"evaluation": {"runtimes": runtimes}}
+    fresh.configure(example, {"methods": {"at": {}}, "controls": []}, evaluation)
 
     # A look runs nothing of the module; told to, it looks at the options too.
     looked = fresh.command("check", "--config", "tiny.yaml")
@@ -39,6 +43,14 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
     page_text = (results / "report.html").read_text()
     assert "3 cascades of 3 convolutions with 8 features, the second dilated by 3" in page_text
     assert list((results / "figures").glob("networks.*"))
+    if runtimes:
+        measured = pd.read_csv(results / "runtimes.csv")
+        assert set(measured["runtime"]) == {"torch", "onnxruntime"}
+        assert set(measured["architecture"]) == {"dilated C3 (dilation 3, features 8)", "D3C3"}
+        teacher = "results/tiny/heart/4x/seed0/teacher"
+        words = ["bundle", teacher, "--import", "my_networks.dilated", "--output", "teacher"]
+        assert fresh.command(*words).returncode == 0
+        assert "model.onnx" in (fresh.root / "teacher/README.md").read_text()
 
     module.write_text(module.read_text() + "\nEDITED = 1\n")
     trainings = [p for p in fresh.planned() if p.startswith("Training")]

@@ -58,11 +58,13 @@ if study.evaluation.runtimes:
             ],
             part=lambda wildcards: settings(results.runtimes)(wildcards)["part"],
             runtimes=study.evaluation.runtimes,
+            imports=IMPORTS,
         message:
             "Teacher and student in other runtimes"
         shell:
             "python -m pipeline_src runtimes {params.models:q} --data {input.data:q} "
             "--trained-mask {input.mask:q} --part {params.part:q} --runtimes {params.runtimes:q} "
+            "{params.imports:q} "
             "--threads {threads} --output {output:q} > {log:q} 2>&1"
 
 
