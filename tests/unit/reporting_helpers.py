@@ -21,6 +21,9 @@ METHODS = ("fitnets", "at", "cc", "fsp", "sp")
 Model = tuple[str, str]
 TEACHER, SFT_TEACHER, STUDENT = ("teacher", "standard"), ("teacher", "sft"), ("student", "standard")
 MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft")
+STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
+STD_SP, SFT_SP = ("sp", "std_kd"), ("sp", "sft_kd")
+ZERO = ("zero_filled", "none")
 
 
 def dataset(**values: Any) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
-from reporting_helpers import METHODS, VOLUMES, Model
+from reporting_helpers import METHODS, SFT_AT, STD_AT, VOLUMES, Model
 
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.boxplot import draw, patient_means, places
 
 HEART = VOLUMES[(VOLUMES["dataset"] == "heart") & (VOLUMES["acceleration"] == "4x")]
-STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 
 
 @pytest.fixture(autouse=True)

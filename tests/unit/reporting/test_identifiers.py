@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from figure_helpers import blob
 from hostile_text import drawn_ids
-from reporting_helpers import STUDENT, TEACHER, measured, written_metrics
+from reporting_helpers import SFT_AT, STD_AT, STUDENT, TEACHER, measured, written_metrics
 
 from pipeline_src.data.preparation import PreparedData
 from pipeline_src.data.store import read_store, write_store
@@ -30,7 +30,6 @@ from pipeline_src.reporting.tables.study_tables import IDENTITY, study_tables, w
 from pipeline_src.sampling.masks import drawn_mask, write_mask
 from pipeline_src.tabular import read_rows
 
-STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 #: No two differences of a patient are equal, for which the exact test takes long.
 MODELS = {
     TEACHER: lambda seed, patient: 40 + math.sin(1 + seed + patient),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
+from reporting_helpers import ONE_SETTING, SFT_AT, STD_AT, STD_SP, STUDENT, TEACHER, ZERO, measured
 
 from pipeline_src.reporting.tables.differences import difference_notes, difference_table
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
@@ -19,8 +19,6 @@ from pipeline_src.reporting.tables.missing import (
     value_notes,
 )
 
-STD_AT, SFT_AT, STD_SP = ("at", "std_kd"), ("at", "sft_kd"), ("sp", "std_kd")
-ZERO = ("zero_filled", "none")
 TWO = Labels({"heart": DatasetLabel("Heart")}, ("4x", "5x"))
 
 

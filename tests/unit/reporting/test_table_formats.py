@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from reporting_helpers import ONE_SETTING, STUDENT, VOLUMES, measured, study_with
+from reporting_helpers import ONE_SETTING, SFT_AT, STD_AT, STUDENT, VOLUMES, measured, study_with
 
 from pipeline_src.reporting.tables.differences import difference_layout, difference_table
 from pipeline_src.reporting.tables.formats import FORMATS, SORTING, html_table, write_table
@@ -20,7 +20,6 @@ from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.main_table import main_table, paper_layout, table_notes
 
 DASH = "\N{EN DASH}"
-STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
