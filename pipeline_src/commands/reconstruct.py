@@ -177,7 +177,7 @@ def reconstruct(options: argparse.Namespace) -> Made:
         f"{count} {kinds[domain]}" for domain in kinds if (count := run.domains().count(domain))
     )
     already = f", {before} existed already" if before else ""
-    already += f", {left_out.count} left out" if left_out.count else ""
+    already += f", {len(left_out.errors)} left out" if left_out.errors else ""
     found = f"; {quality}" if (quality := run.overview.quality()) else ""
     print(printable(f"{options.output}: {made} reconstructed{already}; {told}{found}"))
     _warn(
@@ -187,8 +187,9 @@ def reconstruct(options: argparse.Namespace) -> Made:
     )
     _warn(options.output, run.of_other_models(), "that other weights made lie there too")
     step = reconstruct_step(_settings(options, trained), [])
-    status = 1 if left_out.count else 0
-    return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, {}, status)
+    facts = {"left_out": left_out.errors} if left_out.errors else {}
+    status = 1 if left_out.errors else 0
+    return Made(run.inputs(), [options.output / RECONSTRUCTIONS], step, facts, status)
 
 
 def _warn(output: Path, names: list[str], what: str) -> None:

@@ -10,16 +10,16 @@ from pipeline_src.errors import InputError
 
 
 class LeftOut:
-    """Prints errors of single inputs and counts them, where the run is to go on without these.
+    """Prints errors of single inputs and keeps them, where the run is to go on without these.
 
     Attributes:
         keep_going: otherwise errors are raised.
-        count: errors so far.
+        errors: what was said so far, which names the inputs.
     """
 
     def __init__(self, keep_going: bool) -> None:
         self.keep_going = keep_going
-        self.count = 0
+        self.errors: list[str] = []
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -29,5 +29,5 @@ class LeftOut:
         except InputError as error:
             if not self.keep_going:
                 raise
-            self.count += 1
+            self.errors.append(str(error))
             print(f"left out: {error}", file=sys.stderr)

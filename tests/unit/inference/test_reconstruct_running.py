@@ -18,7 +18,7 @@ from unit_helpers import one_line
 from pipeline_src.commands import reconstruct as command
 from pipeline_src.config.reconstruction import SHAPING
 from pipeline_src.inference.volumes import Scratch, Volume
-from pipeline_src.planning.places import RECONSTRUCTIONS
+from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 
 pytest_plugins = ["system_fixtures"]
 Output = pytest.CaptureFixture[str]
@@ -110,12 +110,16 @@ def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Outpu
         "a.npy",
         "d.npy",
     }
+    manifest = out / manifest_of(RECONSTRUCTIONS)
+    told = json.loads(manifest.read_text())["left_out"]
+    assert told == [line.removeprefix("left out: ") for line in left_out]
     # What was left out is made once it can be.
     (folder / "g.npy").unlink()
     for name in "bcefg":
         np.save(folder / f"{name}.npy", blobs(SIZE, SIZE, 2))
     assert model.reconstruct(out, folder, "--keep-going") == 0
     assert "5 reconstructed, 2 existed already; 7" in capsys.readouterr().out
+    assert "left_out" not in json.loads(manifest.read_text())
 
 
 def test_if_nothing_is_left_it_is_an_error(tmp_path: Path, capsys: Output) -> None:
