@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,8 +104,8 @@ def copy_project(root: Path) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The tiny study, complete. Tests must leave it as they found it.
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """The tiny study, complete. Tests must leave it as they found it, or take `own_copy`.
 
     Of several processes of tests the first runs it, and the others take a copy.
     """
@@ -120,9 +121,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             assert done.returncode == 0, done.stdout + done.stderr
             assert "finished: open results/tiny/report.html" in done.stderr
             whole.touch()
-    checkout = copy_project(tmp_path_factory.mktemp("finished"))
+    checkout = _copy_finished(made, tmp_path_factory.mktemp("finished"))
+    results = checkout.root / "results"
+    found = {path for path in results.rglob("*") if path.is_file()}
+    yield checkout
+    left = {path for path in results.rglob("*") if path.is_file()}
+    assert found == left, "a test has not left the finished study as it was"
+
+
+@pytest.fixture
+def own_copy(finished: Checkout, tmp_path: Path) -> Checkout:
+    """The tiny study, complete, to be changed."""
+    return _copy_finished(finished.root, tmp_path)
+
+
+def _copy_finished(source: Path, root: Path) -> Checkout:
+    checkout = copy_project(root)
     for name in ("results", ".snakemake"):
-        shutil.copytree(made / name, checkout.root / name, symlinks=True)
+        shutil.copytree(source / name, checkout.root / name, symlinks=True)
     return checkout
 
 

@@ -45,12 +45,12 @@ def test_the_documented_loss_from_outside_the_package_trains(fresh: Checkout) ->
     ]
 
 
-def test_ablations_train_only_what_they_change_and_have_their_tables(finished: Checkout) -> None:
-    configuration = finished.root / "ablated.yaml"
-    configuration.write_text((finished.root / "tiny.yaml").read_text() + ABLATIONS)
+def test_ablations_train_only_what_they_change_and_have_their_tables(own_copy: Checkout) -> None:
+    configuration = own_copy.root / "ablated.yaml"
+    configuration.write_text((own_copy.root / "tiny.yaml").read_text() + ABLATIONS)
 
     def run(*arguments: str) -> str:
-        done = finished.snakemake(*arguments, "--configfile", "ablated.yaml")
+        done = own_copy.snakemake(*arguments, "--configfile", "ablated.yaml")
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -65,7 +65,7 @@ def test_ablations_train_only_what_they_change_and_have_their_tables(finished: C
         assert f"Training {name}: heart 4x seed 0" in planned
     assert planned.count(": Training") == 5
     run("tables")
-    tables = finished.root / "results/tiny/tables"
+    tables = own_copy.root / "results/tiny/tables"
     main = pd.read_csv(tables / "main.csv")
     start = pd.read_csv(tables / "ablation_start.csv").fillna({"row": ""})
     assert len(start) == 6
@@ -84,7 +84,5 @@ def test_ablations_train_only_what_they_change_and_have_their_tables(finished: C
         for suffix in ("md", "tex", "html"):
             assert (tables / f"ablation_{name}.{suffix}").stat().st_size > 0
     run()
-    page = (finished.root / "results/tiny/report.html").read_text()
+    page = (own_copy.root / "results/tiny/report.html").read_text()
     assert "Loss terms" in page
-    # Back to the study without ablations for the other tests.
-    assert finished.tiny().returncode == 0

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline_src.files import atomic_path
+
+#: Rows of the table whose lines are written at once.
+_BLOCK = 4096
 
 
 def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str], named: str) -> None:
@@ -43,10 +48,15 @@ def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str], named: 
     values = [_numbers(table[name], missing) for name in measured]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(str(line.writerow([*others, named, "value"])))
-        for row in map("".join, zip(*starts, strict=True)):
-            file.writelines(
-                [f"{row}{end}{next(found)}\n" for end, found in zip(ends, values, strict=True)]
-            )
+        rows = map("".join, zip(*starts, strict=True))
+        # One text per block: a call per line takes half as long again as all else.
+        while block := list(islice(rows, _BLOCK)):
+            pieces = np.empty((len(block), len(measured), 4), dtype=object)
+            pieces[:, :, 0] = np.array(block, dtype=object)[:, None]
+            pieces[:, :, 1], pieces[:, :, 3] = ends, "\n"
+            for column, found in enumerate(values):
+                pieces[:, column, 2] = list(islice(found, len(block)))
+            file.write("".join(pieces.ravel().tolist()))
 
 
 def _numbers(column: pd.Series, missing: str) -> Iterator[str]:
