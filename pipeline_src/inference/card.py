@@ -107,7 +107,7 @@ def write_card(
         columns=columns,
         onnx=onnx,
         brings_code=network.kind == DC_CNN,
-        imports=f" --import {_code(module)}" if module else "",
+        module=_code(module) if module else "",
         bound=bound,
         opset=OPSET,
         architecture=network.name,

@@ -138,7 +138,7 @@ def test_a_network_of_ones_own_is_run_once_its_module_is_imported(
     assert "give --import own_network" in one_line(capsys.readouterr().err)
     assert bundle(own, folder, "--import", "own_network") == 0
     capsys.readouterr()
-    assert "--model . --import own_network" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "`--import own_network`" in (folder / "README.md").read_text(encoding="utf-8")
 
     forget()
     assert main(["bundle", "--check", str(folder)]) == 0
