@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import re
 
-# Three files, and at least nine more.
-_FILE = r"[^ ,;]+/[^ ,;]+"
-_LIST = re.compile(rf"((?:{_FILE}, ){{3}})((?:{_FILE}, ){{8,}}{_FILE})")
+#: Names that are shown of a list of at least four times as many.
+_SHOWN = 3
+# A name begins after a space or line break and can end in one way, so that a long text without such
+# a list is gone through once.
+_LIST = re.compile(rf"(?<![^ \n])[^ ,;\n]+(?:, [^ ,;\n]+){{{4 * _SHOWN - 1},}}")
 
 
 class _ShortLists(logging.Formatter):
@@ -28,7 +30,14 @@ def shorten_lists(text: str) -> str:
 
     A step that needs all of a study's files would otherwise fill the terminal with their names.
     """
-    return _LIST.sub(lambda found: f"{found[1]}and {found[2].count(', ') + 1:,} more", text)
+    return _LIST.sub(_shortened, text)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    names = found[0].split(", ")
+    if not all("/" in name for name in names):
+        return found[0]
+    return f"{', '.join(names[:_SHOWN])}, and {len(names) - _SHOWN:,} more"
 
 
 def keep_lists_short() -> None:

@@ -23,6 +23,13 @@ def test_a_long_list_of_files_names_the_first_and_counts_the_rest() -> None:
     )
 
 
+def test_a_text_of_many_long_names_is_gone_through_once() -> None:
+    """Names of many parts, of which some are too few for a list, and some have no end."""
+    deep = "/".join("abcdefgh")
+    text = f"{', '.join([deep] * 11)}; " * 50 + deep * 2000 + ", x" * 5000
+    assert shorten_lists(text) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [
