@@ -14,6 +14,7 @@ from pipeline_src.config import Study, check_study
 from pipeline_src.evaluation.metrics_files import METRICS
 from pipeline_src.provenance.manifest import write_manifest
 from pipeline_src.provenance.run_recorder import RunRecorder
+from pipeline_src.reporting.display_names import ALL_METHODS
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.tabular import write_rows
 
@@ -24,6 +25,9 @@ MATCHED, SFT_START = ("student_matched", "standard"), ("student_sft_start", "sft
 STD_AT, SFT_AT = ("at", "std_kd"), ("at", "sft_kd")
 STD_SP, SFT_SP = ("sp", "std_kd"), ("sp", "sft_kd")
 ZERO = ("zero_filled", "none")
+#: The mean over methods of SFT-KD-Recon minus Std-KD.
+MEAN_STD, MEAN_SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
+PRIMARY = (MEAN_SFT, MEAN_STD)
 
 
 def dataset(**values: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from reporting_helpers import (
     ONE_SETTING,
+    PRIMARY,
     SFT_AT,
     SFT_SP,
     SFT_TEACHER,
@@ -20,7 +21,6 @@ from reporting_helpers import (
     measured,
 )
 
-from pipeline_src.reporting.display_names import ALL_METHODS
 from pipeline_src.reporting.tables.answers import (
     METHOD,
     REFUTED,
@@ -35,10 +35,6 @@ from pipeline_src.reporting.tables.differences import (
     difference_table,
 )
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
-
-#: The mean over methods of SFT-KD-Recon minus Std-KD.
-MEAN_STD, MEAN_SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
-PRIMARY = (MEAN_SFT, MEAN_STD)
 
 
 def row(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from reporting_helpers import (
     MATCHED,
+    MEAN_SFT,
+    MEAN_STD,
     METHODS,
+    PRIMARY,
     SFT_AT,
     SFT_SP,
     SFT_START,
@@ -19,15 +22,11 @@ from reporting_helpers import (
 )
 
 from pipeline_src.config.recipes import RECIPES
-from pipeline_src.reporting.display_names import ALL_METHODS
 from pipeline_src.reporting.tables.differences import (
     FAMILIES,
 )
 from pipeline_src.reporting.tables.families import AS_LONG, pairs_of
 
-#: The mean over methods of SFT-KD-Recon minus Std-KD.
-MEAN_STD, MEAN_SFT = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
-PRIMARY = (MEAN_SFT, MEAN_STD)
 #: As metrics may happen to list them.
 FULL = [SFT_SP, STD_SP, SFT_START, ZERO, SFT_AT, STD_AT, MATCHED, STUDENT, SFT_TEACHER, TEACHER]
 
