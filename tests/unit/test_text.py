@@ -32,6 +32,8 @@ def test_a_text_on_one_line() -> None:
     assert one_line(" a title\n") == "a title"
     assert one_line("a \r\n b\tc\x1b") == r"a b c\x1b"
     assert one_line(PLAIN) == PLAIN
+    # Of such a length, a search that goes back at each space would not end.
+    assert one_line(f"a{' ' * 1_000_000}b\n") == f"a{' ' * 1_000_000}b"
 
 
 @pytest.mark.parametrize("text", [*IDS, *TITLES])

@@ -22,6 +22,8 @@ from pipeline_src.errors import InputError
 DESCRIPTION = "the ACDC challenge"
 DISPLAY_QUARTER_TURNS = 1
 
+#: A line of Info.cfg, such as `ED: 1`; longer numbers name no frame.
+STATED_FRAME = re.compile(r"^[ \t]*(ED|ES)[ \t]*:[ \t]*(\d{1,9})(?!\d)", re.MULTILINE)
 FRAME_FILE = re.compile(r"(patient\d+)_frame(\d+)\.nii(\.gz)?")
 
 
@@ -92,7 +94,7 @@ def _frames(folder: Path) -> dict[str, Path]:
             text = info.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{info}: cannot be read ({error})") from None
-        stated = dict(re.findall(r"^\s*(ED|ES)\s*:\s*(\d+)", text, flags=re.MULTILINE))
+        stated = dict(STATED_FRAME.findall(text))
         numbers = {phase: int(number) for phase, number in stated.items()}
     else:
         # Without Info.cfg: the challenge's files name ED before ES.

@@ -158,8 +158,23 @@ def test_acdc_takes_only_the_frames_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("frames", "info"),
-    [((1,), None), ((), None), ((1, 12), "ED: 1\nES: 13\n"), ((1, 12), "ED: 1\n")],
-    ids=["one frame", "no frame", "Info.cfg names another", "Info.cfg lacks ES"],
+    [
+        ((1,), None),
+        ((), None),
+        ((1, 12), "ED: 1\nES: 13\n"),
+        ((1, 12), "ED: 1\n"),
+        ((1, 12), f"ED: 1\nES: {'1' * 5000}\n"),
+        # Of such a length, a search that goes back at each line would not end.
+        ((1, 12), f"ED: 1{chr(10) * 1_000_000}"),
+    ],
+    ids=[
+        "one frame",
+        "no frame",
+        "Info.cfg names another",
+        "Info.cfg lacks ES",
+        "Info.cfg names a frame of 5000 digits",
+        "Info.cfg of a million lines",
+    ],
 )
 def test_acdc_patient_without_both_frames_is_named(
     frames: tuple[int, ...], info: str | None, tmp_path: Path
