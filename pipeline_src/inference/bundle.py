@@ -178,7 +178,7 @@ def check_bundle(folder: Path) -> list[str]:
     _check_sums(folder)
     config = read_config(folder)
     _refuse_missing(folder, [CODE if config.network.kind == DC_CNN else ONNX])
-    fidelity = data_fidelity(mask_of_bundle(folder, config))
+    mask = mask_of_bundle(folder, config)
     sample, _ = read_tensors(folder / SAMPLE)
     shape = (1, 1, *config.matrix)
     for name in ("image", "zero_filled", "expected"):
@@ -188,7 +188,7 @@ def check_bundle(folder: Path) -> list[str]:
     found = [f"{len(read_sums(folder))} files as they were written", config.network.name]
     if isinstance(config.network, OtherNetwork) and not is_imported(config.network):
         found.append(f"torch not run: give --import {config.network.module} if you trust it")
-        zero_filled = fidelity.zero_filled(torch.from_numpy(image)).numpy()
+        zero_filled = data_fidelity(mask).zero_filled(torch.from_numpy(image)).numpy()
     else:
         load_trained(folder)
         zero_filled, made = _through(load(folder), image)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline_src.config.networks import DC_CNN
 from pipeline_src.errors import InputError
 from pipeline_src.inference import dccnn
 from pipeline_src.inference.bundle_files import read_config
@@ -73,7 +74,7 @@ def load(folder: str | Path) -> Reconstructor:
             of a kind whose module is not imported yet.
     """
     folder = Path(folder)
-    if read_config(folder).network.kind != dccnn.KIND:
+    if read_config(folder).network.kind != DC_CNN:
         network = OtherReconstructor(load_trained(folder))
         return network.eval().requires_grad_(False)
     try:

@@ -80,7 +80,7 @@ def write_runtime_cost(
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
             write_bundle(trained, bundle)
-            exported = Exported(bundle, partial(_calibration, bundle, prepared), imported_modules())
+            exported = Exported(bundle, partial(_calibration, bundle, prepared))
             table = measured(exported, prepared, part, names, threads, repeats)
         table.insert(0, "model", trained.config.model)
         table.insert(1, "architecture", trained.config.network.name)
@@ -164,7 +164,7 @@ def _memory_mib(name: str, exported: Exported, one: NDArray[np.float32]) -> floa
     exported.file(RUNTIMES[name].file)  # made beforehand, which takes memory too
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as fresh:
-        return fresh.submit(grown_mib, name, exported.folder, one, exported.modules).result()
+        return fresh.submit(grown_mib, name, exported.folder, one, imported_modules()).result()
 
 
 def grown_mib(

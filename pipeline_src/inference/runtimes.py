@@ -36,13 +36,10 @@ class Exported:
     Args:
         folder: the bundle; variants are written beside its files.
         calibration: returns zero-filled training slices `(slices, 1, rows, columns)` for int8.
-        modules: users' own modules that another process imports to load its network.
     """
 
-    def __init__(
-        self, folder: Path, calibration: Callable[[], Floats], modules: Sequence[str] = ()
-    ) -> None:
-        self.folder, self._calibration, self.modules = folder, calibration, modules
+    def __init__(self, folder: Path, calibration: Callable[[], Floats]) -> None:
+        self.folder, self._calibration = folder, calibration
 
     def file(self, name: str) -> Path:
         """A file of the bundle, such as `model.onnx`; a variant is made if it is not there."""

@@ -62,11 +62,8 @@ def tell_causes(workflow: Any, config: Path) -> None:
     asked_to_stop = bool(workflow.scheduler._user_kill)
     for job in failed:
         logs = [Path(log) for log in job.log]
-        if any(was_stopped(log, since) for log in logs):
-            stopped = True
-            continue
         cause = next(filter(None, (error_line(log, since) for log in logs)), "")
-        if not cause and asked_to_stop:
+        if (asked_to_stop and not cause) or any(was_stopped(log, since) for log in logs):
             stopped = True
             continue
         if not cause:

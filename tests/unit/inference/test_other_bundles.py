@@ -172,13 +172,17 @@ def test_what_onnx_cannot_express_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "bundle").exists()
 
 
+def runtimes(model: Model, store: Path, table: Path, *names: str) -> int:
+    words = ["runtimes", str(model.folder), "--trained-mask", str(model.mask_path)]
+    words += ["--data", str(store), "--part", "validation", "--repeats", "2", "--threads", "1"]
+    words += ["--import", "own_network", "--output", str(table)]
+    return main([*words, "--runtimes", *names])
+
+
 def test_runtimes_measure_a_network_of_ones_own(own: Model, tmp_path: Path) -> None:
     store, table = tmp_path / "volumes.h5", tmp_path / "runtimes.csv"
     write_store(store, prepared_data(SIZE), {"dataset": "tiny"})
-    words = ["runtimes", str(own.folder), "--trained-mask", str(own.mask_path)]
-    words += ["--data", str(store), "--part", "validation", "--repeats", "2", "--threads", "1"]
-    words += ["--import", "own_network", "--output", str(table), "--runtimes"]
-    assert main([*words, "onnxruntime", "onnxruntime_int8"]) == 0
+    assert runtimes(own, store, table, "onnxruntime", "onnxruntime_int8") == 0
     found = pd.read_csv(table).set_index("runtime")
     assert list(found.index) == ["torch", "onnxruntime", "onnxruntime_int8"]
     assert abs(found.loc["onnxruntime", "psnr_db_difference"]) < 1e-3
@@ -192,21 +196,5 @@ def test_compiled_convolutions_are_refused(own: Model, tmp_path: Path, capsys: O
     assert "those of DC-CNN" in one_line(capsys.readouterr().err)
     store = tmp_path / "volumes.h5"
     write_store(store, prepared_data(SIZE), {"dataset": "tiny"})
-    given = [
-        "runtimes",
-        str(own.folder),
-        "--trained-mask",
-        str(own.mask_path),
-        "--data",
-        str(store),
-    ]
-    given += [
-        "--import",
-        "own_network",
-        "--part",
-        "validation",
-        "--output",
-        str(tmp_path / "t.csv"),
-    ]
-    assert main([*given, "--runtimes", "compiled"]) == 2
+    assert runtimes(own, store, tmp_path / "t.csv", "compiled") == 2
     assert "runtime compiled: own: " in one_line(capsys.readouterr().err)

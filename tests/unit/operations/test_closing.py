@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,18 @@ class Job(SimpleNamespace):
 
     def __hash__(self) -> int:
         return int(self.jobid)
+
+
+def tell_causes(
+    config: Path,
+    failed: Collection[Job],
+    running: Collection[Job] = (),
+    asked: str | None = None,
+) -> None:
+    """At the end of a run with such jobs; ``asked`` is how Snakemake was asked to stop."""
+    scheduler = SimpleNamespace(failed=failed, running=running, _user_kill=asked)
+    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
+    closing.tell_causes(workflow, config)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +68,7 @@ def test_a_failed_job_is_told_with_what_this_run_knows_of_it(
     closing.listen_to_errors()
     logger.error("Error in rule prepare", extra={"rule_msg": said, "jobid": 4})
     job = Job(jobid=4, log=[str(path)], message="Preparing heart")
-    scheduler = SimpleNamespace(failed={job}, running=set(), _user_kill=None)
-    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
-    closing.tell_causes(workflow, config)
+    tell_causes(config, failed={job})
     told = capsys.readouterr().err
     assert told == f"failed: Preparing heart: {expected.format(log=path)}\n"
 
@@ -80,9 +91,7 @@ def test_a_run_that_was_stopped_says_how_it_goes_on(
     log.write_text(f"epoch 1{said}\n")
     job = Job(jobid=4, log=[str(log)], message="Training teacher")
     failed, running = ({job}, set()) if noticed else (set(), {job})
-    scheduler = SimpleNamespace(failed=failed, running=running, _user_kill=asked)
-    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
-    closing.tell_causes(workflow, config)
+    tell_causes(config, failed, running, asked)
     told = capsys.readouterr().err
     assert told == "stopped: the same command goes on, and trainings from their last state\n"
 
@@ -94,7 +103,5 @@ def test_a_step_that_fails_by_itself_after_a_stop_is_told(
     config.touch()
     log.write_text("error: no data\n")
     job = Job(jobid=4, log=[str(log)], message="Training teacher")
-    scheduler = SimpleNamespace(failed={job}, running=set(), _user_kill="graceful")
-    workflow: Any = SimpleNamespace(remote_exec=False, scheduler=scheduler)
-    closing.tell_causes(workflow, config)
+    tell_causes(config, failed={job}, asked="graceful")
     assert capsys.readouterr().err == "failed: Training teacher: error: no data\n"

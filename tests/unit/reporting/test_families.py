@@ -22,9 +22,7 @@ from reporting_helpers import (
 )
 
 from pipeline_src.config.recipes import RECIPES
-from pipeline_src.reporting.tables.differences import (
-    FAMILIES,
-)
+from pipeline_src.reporting.tables.differences import FAMILIES
 from pipeline_src.reporting.tables.families import AS_LONG, pairs_of
 
 #: As metrics may happen to list them.
