@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,8 @@ IN_PLACE_OF = {
     ],
     "best_model.pt": ["teacher.pt"],
 }
+#: What the lines have that are typed within a bundle.
+WITHIN_BUNDLE = re.compile(r"(--check|--model) \.( |$)")
 #: Lines that are not run here, by what they contain, and why.
 LEFT_OUT = {
     "config/paper.yaml": "needs the paper's data; its plan is made by other tests",
@@ -45,7 +48,6 @@ LEFT_OUT = {
     "workflow/profiles/slurm": "needs a cluster; tests/cluster",
     "docs/studies": "is of records that no demo has; test_studies.py and test_archive.py",
     "VECTORS.npz": "is the authors' code's; test_parity_command.py",
-    "bundle --check .": "is typed within a bundle; test_bundle.py",
     "sft_all": "is another workflow's; test_module.py",
     "gpu=": "says how many GPUs there are; test_gpus.py",
 }
@@ -91,13 +93,16 @@ def test_command_lines_of_the_documents_run(demo: Checkout) -> None:
     run.sort(key=lambda line: (any(word in line for word in ("my-student", "best_model.pt")), line))
     run.sort(key=lambda line: "--output my-student" not in line)
     assert len(run) > 20
+    bundle = Checkout(demo.root / "bundle", {"PYTHONPATH": str(demo.root)})
+    shutil.copytree(PROJECT / "zoo/acdc_4x_student", bundle.root)
     failed = []
     for line in run:
         program = OURS if line.startswith(OURS) else SNAKEMAKE
         given = [new for word in words(line, program) for new in IN_PLACE_OF.get(word, [word])]
+        typed_in = bundle if WITHIN_BUNDLE.search(line) else demo
         if "--output" in given:
-            shutil.rmtree(demo.root / given[given.index("--output") + 1], ignore_errors=True)
-        done = demo.command(*given) if program == OURS else demo.snakemake(*given)
+            shutil.rmtree(typed_in.root / given[given.index("--output") + 1], ignore_errors=True)
+        done = typed_in.command(*given) if program == OURS else typed_in.snakemake(*given)
         if done.returncode:
             failed.append(f"{line}\n{done.stdout[-500:]}{done.stderr[-500:]}")
     assert not failed, "\n\n".join(failed)
