@@ -8,6 +8,7 @@ import lzma
 import os
 import tarfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,8 +18,8 @@ from pipeline_src.config import Study, load_study
 from pipeline_src.files import (
     atomic_path,
     open_regular,
+    read_bytes,
     sha256_file,
-    write_text,
 )
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.reported import Figure, Reported, of_study
@@ -31,6 +32,7 @@ from pipeline_src.provenance.crate_content import (
 )
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.reporting.figures.kinds import KINDS
+from pipeline_src.reporting.figures.packed import PICTURE_SUFFIXES, packed_picture
 from pipeline_src.text import markdown
 
 #: The records themselves, in an archive's folder.
@@ -77,37 +79,83 @@ def shown_by(reported: Reported, figure: Figure) -> list[str]:
 
 
 def write_archive(results: Path, folder: Path) -> list[Path]:
-    """Write a finished study's records, its tables as Markdown, and a page that describes both.
+    """Write a finished study's records, its tables as Markdown, its figures, and a page that shows
+    them.
 
-    The same results give the same bytes. Host names, cluster jobs and the folder of the data are
-    left out of manifests and configuration.
+    Tables and figures of an earlier version of the study are removed. The same results give the
+    same bytes. Host names, cluster jobs and the folder of the data are left out of manifests and
+    configuration.
 
     Args:
         results: folder of the study, `results/{study}`.
         folder: such as `docs/studies/{study}`.
 
     Raises:
-        InputError: the study is unfinished, or a file is not what its manifest says.
+        InputError: the study is unfinished, or a file or figure is not what its manifest says.
     """
     require_file(results, layout.CONFIG)
     study = load_study(results / layout.CONFIG)
-    tables = study_tables(results, of_study(study))
+    reported = of_study(study)
+    tables = study_tables(results, reported)
     names = recorded_files(study)
     for name in names:
         require_file(results, name)
         check_inside(results, name)
     contents = {name: _content(results, name, Path(study.data_root)) for name in names}
-    check_records(results, names)
+    figures = drawn(results, reported)
+    check_records(results, [*names, *figures, *map(layout.manifest_of, figures)])
+    pictures = [_packed(results / name, figure, reported) for name, figure in figures.items()]
+    kept = {f"{layout.TABLE_FOLDER}/{path.name}": read_bytes(path) for path in tables}
+    kept |= {picture.place: picture.content for picture in pictures}
+    kept["README.md"] = _page(study, folder, tables, pictures).encode()
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
-    for path in tables:
-        write_text(folder / layout.TABLE_FOLDER / path.name, path.read_text(encoding="utf-8"))
-    write_text(folder / "README.md", _page(study, folder, tables))
-    return [
-        folder / RECORDS,
-        folder / "README.md",
-        *[folder / layout.TABLE_FOLDER / p.name for p in tables],
-    ]
+    for name, content in kept.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(content)
+    for path in archived(folder):
+        if path.relative_to(folder).as_posix() not in kept:
+            path.unlink()
+    return [folder / RECORDS, *[folder / name for name in kept]]
+
+
+def archived(folder: Path) -> list[Path]:
+    """The tables and figures in an archive's folder."""
+    figures = folder / layout.FIGURE_FOLDER
+    pictures = [path for suffix in PICTURE_SUFFIXES for path in figures.rglob(f"*.{suffix}")]
+    return sorted([*(folder / layout.TABLE_FOLDER).glob("*.md"), *pictures])
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as an archive keeps it: its place in the folder, what it shows, and its content."""
+
+    place: str
+    what: str
+    content: bytes
+
+
+def drawn(results: Path, reported: Reported) -> dict[str, Figure]:
+    """The figures of a study that are there, of those that its records suffice for, by their names.
+
+    Raises:
+        InputError: one is a link that leaves the results.
+    """
+    figures = {f"{figure.place}.png": figure for figure in drawable(reported)}
+    found = {name: figure for name, figure in figures.items() if (results / name).exists()}
+    for name in found:
+        check_inside(results, name)
+    return found
+
+
+def _packed(path: Path, figure: Figure, reported: Reported) -> Picture:
+    suffix, content = packed_picture(path)
+    kind, title = (
+        KINDS[figure.kind],
+        reported.title(figure.kind, figure.dataset, figure.acceleration),
+    )
+    what = kind.what if kind.of == "study" else f"{kind.what} {title}"
+    return Picture(f"{figure.place}.{suffix}", what[0].upper() + what[1:], content)
 
 
 def study_tables(results: Path, reported: Reported) -> list[Path]:
@@ -175,10 +223,10 @@ def _pack(path: Path, contents: dict[str, bytes]) -> None:
             packed.addfile(entry, io.BytesIO(contents[name]))
 
 
-def _page(study: Study, folder: Path, tables: Sequence[Path]) -> str:
+def _page(study: Study, folder: Path, tables: Sequence[Path], pictures: Sequence[Picture]) -> str:
     listed = "\n".join(f"- [{path.stem}](tables/{path.name})" for path in tables)
     title = markdown(study.title or study.study)
-    return f"""# {title}
+    described = f"""# {title}
 
 The records of the study `{study.study}`: configuration, metrics of every slice and volume, learning
 curves, manifests, masks and the reconstructed slices that its figures show, in `{RECORDS}`; not
@@ -192,3 +240,8 @@ which also tells whether the tables below are still what the code makes of the r
 
 {listed}
 """
+    shown = [
+        f"\n## {markdown(picture.what)}\n\n![{markdown(picture.what)}]({picture.place})\n"
+        for picture in pictures
+    ]
+    return "".join([described, *shown])

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 from docutils.core import publish_parts
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
-from PIL import Image
 
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -25,6 +23,7 @@ from pipeline_src.planning.step_code import package_digest
 from pipeline_src.provenance.environment import record
 from pipeline_src.reporting.display_names import CAPTIONS, TABLE_TITLES, counted, table_caption
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
+from pipeline_src.reporting.figures.packed import packed_picture
 from pipeline_src.reporting.methods_text import methods_paragraphs
 from pipeline_src.reporting.reviewers.page import TEMPLATE, reviewers_parts
 from pipeline_src.reporting.reviewers.records import read_records
@@ -90,24 +89,8 @@ def _text(path: Path, what: str) -> str:
 
 
 def embedded_image(path: Path) -> str:
-    """A PNG file as a data address: the same pixels as lossless WebP, in less than half the space.
-
-    Raises:
-        InputError: the file cannot be read, or is no image of a plausible size.
-    """
-    content, packed = read_bytes(path), BytesIO()
-    try:
-        with Image.open(BytesIO(content), formats=["PNG"]) as image:
-            # A WebP image is at most so high and wide.
-            if max(image.size) >= 1 << 14:
-                return _data_address("png", content)
-            image.save(packed, "WEBP", lossless=True)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: is not a picture that can be shown ({error})") from None
-    return _data_address("webp", packed.getvalue())
-
-
-def _data_address(kind: str, content: bytes) -> str:
+    """A PNG file as a data address; see `packed_picture`."""
+    kind, content = packed_picture(path)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -57,8 +57,9 @@ def test_what_the_documents_commands_write_is_not_taken_for_a_change() -> None:
         pytest.skip("this is no checkout")
     given = [words(line, OURS) for _, line in of(OURS)]
     outputs = {one[one.index("--output") + 1] for one in given if "--output" in one}
+    inside = [name for name in outputs if not name.startswith("../")]
     # A pattern that ends in a slash holds for folders alone.
-    paths = sorted(name if "." in name else f"{name}/" for name in outputs)
+    paths = sorted(name if "." in name else f"{name}/" for name in inside)
     assert len(paths) > 4
     check = ["git", "check-ignore", "--no-index", *paths]
     ignored = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -9,9 +9,11 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Checkout
+from PIL import Image
 
 from pipeline_src.errors import InputError
 from pipeline_src.provenance.archive import RECORDS
@@ -77,6 +79,45 @@ def test_restored_tables_and_figures_are_the_same(
     done = finished.command("archive", str(results), "--output", str(tmp_path / "kept"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "kept" / RECORDS).read_bytes() == (kept / RECORDS).read_bytes()
+
+
+def test_figures_are_kept_and_shown_by_the_page(finished: Checkout, kept: Path) -> None:
+    results, page = finished.root / "results" / "tiny", (kept / "README.md").read_text()
+    drawn = {path.relative_to(results) for path in results.rglob("*.png")}
+    kept_there = {path.relative_to(kept) for path in kept.rglob("*.webp")}
+    assert {path.with_suffix("") for path in kept_there} == {
+        path.with_suffix("") for path in drawn if path.stem != "contact_sheet"
+    }
+    for place in kept_there:
+        assert f"]({place.as_posix()})" in page
+        with (
+            Image.open(kept / place) as small,
+            Image.open(results / place.with_suffix(".png")) as large,
+        ):
+            np.testing.assert_array_equal(small.convert("RGB"), large.convert("RGB"))
+
+
+def test_what_an_earlier_version_of_a_study_had_is_removed(
+    finished: Checkout, kept: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(kept, tmp_path / "tiny")
+    old = [tmp_path / "tiny" / name for name in ("tables/old.md", "figures/heads/old.webp")]
+    for path in old:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    done = finished.command("archive", "results/tiny", "--output", str(tmp_path / "tiny"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not any(path.exists() for path in old)
+    assert changed_tables(tmp_path / "tiny", finished.root / "results" / "tiny") == []
+
+
+def test_a_figure_that_was_edited_is_not_kept(copied: Checkout) -> None:
+    path = next((copied.root / "results/tiny").rglob("forest.png"))
+    Image.new("RGB", (8, 8)).save(path)
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 2
+    assert "forest.png: is not the file that its manifest describes" in done.stderr
+    assert not (copied.root / "docs/tiny").exists()
 
 
 def test_a_table_that_is_no_longer_what_the_code_makes(
