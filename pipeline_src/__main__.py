@@ -1,5 +1,7 @@
 """Runs the command line: ``python -m pipeline_src COMMAND``."""
 
+import sys
+
 from pipeline_src.acceleration.fork_client import end, hand_over
 
 status = hand_over()
@@ -10,7 +12,19 @@ if status is None:
     # take a sixth of a training's start-up time.
     gc.set_threshold(50_000)
 
-    from pipeline_src.cli import main
+    try:
+        from pipeline_src.cli import main
 
-    status = main()
+        status = main()
+    except ModuleNotFoundError as error:
+        # A module that a user names is missed, in a line, where it is imported.
+        missing = (error.name or __package__).split(".")[0]
+        if missing == __package__:
+            raise
+        print(
+            f"error: {sys.executable} lacks the package {missing}; `make install` puts it into "
+            ".venv, and `source .venv/bin/activate` switches to that",
+            file=sys.stderr,
+        )
+        status = 2
 end(status)

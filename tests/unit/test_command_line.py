@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 
 import pytest
+from unit_helpers import one_line
 
 from pipeline_src import commands
 from pipeline_src.cli import main
 from pipeline_src.provenance.crate_workflow import STEPS
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def added() -> dict[str, argparse.ArgumentParser]:
@@ -33,6 +40,25 @@ def test_every_command_is_called_what_its_function_is() -> None:
         assert parser.get_default("command_name") == name
         assert parser.get_default("command").__name__ == name.replace("-", "_")
         assert parser.description
+
+
+def test_a_python_without_the_packages_is_one_line(tmp_path: Path) -> None:
+    """As where the environment was not activated."""
+    given = [sys.executable, "-S", "-m", "pipeline_src", "status", str(tmp_path)]
+    done = subprocess.run(
+        given, capture_output=True, text=True, cwd=PROJECT, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.returncode == 2
+    assert one_line(done.stderr).startswith(f"error: {sys.executable} lacks the package ")
+
+
+def test_a_module_of_the_project_that_is_missing_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pipeline_src.operations.status.showing", None)
+    monkeypatch.setattr(sys, "argv", ["pipeline_src", "status", str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="status"):
+        run_module("pipeline_src", run_name="__main__")
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
