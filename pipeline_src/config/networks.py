@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from pipeline_src.config.section import Section, shown
 from pipeline_src.modules import PACKAGE, source_of_module
@@ -25,6 +25,9 @@ def available_networks() -> list[str]:
 
 class Network(Section):
     """A DC-CNN DdCc: c cascades of d convolutions, each followed by data fidelity."""
+
+    # In a configuration the depth may be left out; see `Networks`.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=[]))
 
     kind: Literal["dc_cnn"] = Field(
         default="dc_cnn", description="kind of network; another one has other keys"

@@ -90,9 +90,9 @@ def _type_name(annotation: Any) -> str:
     return names.get(annotation, "section")
 
 
-def _default(field: FieldInfo) -> str:
+def _default(field: FieldInfo, required: bool) -> str:
     if field.default is PydanticUndefined:
-        return "required"
+        return "required" if required else ""
     value = field.default
     if isinstance(value, BaseModel):
         return ""
@@ -112,11 +112,14 @@ def reference_markdown() -> str:
             out.extend(["", doc])
         out.extend(["", "| key | type | default | meaning |", "|---|---|---|---|"])
         below: list[tuple[type[BaseModel], str]] = []
+        required = model.model_json_schema().get("required", ())
         for name, field in model.model_fields.items():
             sections = _sections(field.annotation)
             kind = "section" if sections else _type_name(field.annotation)
             kind = kind.replace("|", "\\|")
-            out.append(f"| `{name}` | {kind} | {_default(field)} | {field.description} |")
+            out.append(
+                f"| `{name}` | {kind} | {_default(field, name in required)} | {field.description} |"
+            )
             for suffix, section in sections:
                 label = f"{path}.{name}{suffix}".lstrip(".")
                 if len(sections) > 1:
@@ -133,11 +136,13 @@ def reference_markdown() -> str:
 REFERENCE_HEADING = """# Configuration
 
 `own.yaml` is the one to copy for your own data; `config.yaml` is the embedded demo and the default;
-`paper.yaml` is the paper; `replication.yaml`
-runs real data at a scale that two CPU cores finish in about an hour; `ablations.yaml` measures
-what each choice of the method does on a synthetic phantom; `robustness.yaml` tries models beyond
-what they were trained for. A file given with
-`--configfile` stands alone; single keys of it are overridden with `--config key=value`.
+`paper.yaml` is the paper; `replication.yaml` runs real data at a scale that two CPU cores finish in
+about an hour; `replication_seeds.yaml` asks the paper's question on ACDC with five seeds, and
+`replication_brain.yaml` on brains in six folds; `robustness_acdc.yaml` tries models of three
+of those seeds under other conditions; `ablations.yaml` measures what each choice of the method
+does on a synthetic phantom; `robustness.yaml` tries models beyond what they were trained for. A
+file given with `--configfile` stands alone; single keys of it are overridden with
+`--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
 run imports the modules under `methods.NAME.module`, `networks.ROLE.module` and

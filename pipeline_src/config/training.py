@@ -20,8 +20,8 @@ class Training(Section):
     precision: Literal["fp32", "tf32", "bf16"] = Field(
         default="fp32",
         description="arithmetic of the convolutions in training: fp32; tf32 (CUDA only); bf16, "
-        "faster where the hardware has it. Weights, data fidelity, losses and all evaluation are "
-        "fp32",
+        "faster on some processors, slower on others. Weights, data fidelity, losses and all "
+        "evaluation are fp32",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: a CUDA device if there is one, else the CPU"
