@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,17 +16,11 @@ from matplotlib.patches import PathPatch
 from reporting_helpers import METHODS, SFT_AT, STD_AT, VOLUMES, Model
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.boxplot import draw, patient_means, places
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 HEART = VOLUMES[(VOLUMES["dataset"] == "heart") & (VOLUMES["acceleration"] == "4x")]
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def rows_of(model: Model, values: dict[tuple[str, str, int], list[float]]) -> pd.DataFrame:

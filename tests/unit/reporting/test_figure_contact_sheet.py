@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figure_helpers import contact_sheet_inputs, heading, overlapping
@@ -14,15 +12,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from pipeline_src.data.store import read_store
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.contact_sheet import COLUMNS, FRAMES, draw, shortened
 
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 def tiles(figure: Figure) -> list[Axes]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,17 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.curves import Curve, draw, first_fitted_epoch, from_files
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 TWO_STAGES = {"features": history(4, loss=7.0), "reconstruction": history(3)}
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def lines(axis: Axes) -> dict[str, Line2D]:

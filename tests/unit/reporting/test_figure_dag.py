@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figure_helpers import overlapping, words
@@ -16,17 +14,11 @@ from reporting_helpers import study_with
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.planning.study_models import Models
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.dag import Node, draw, nodes_of
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 CONTROLS = ["student_matched", "student_sft_start", "student_as_long"]
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def nodes(**values: Any) -> list[Node]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +15,6 @@ from reporting_helpers import METHODS, ONE_SETTING, SFT_TEACHER, STUDENT, TEACHE
 
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.comparison import THESE_PATIENTS
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.forest import (
     FAMILIES,
     VERDICTS,
@@ -29,14 +26,9 @@ from pipeline_src.reporting.figures.forest import (
 from pipeline_src.reporting.figures.intervals import limits
 from pipeline_src.reporting.tables import differences as tested
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 MINUS = "\N{MINUS SIGN}"
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def forest(table: pd.DataFrame, metric: str = "psnr_db") -> Figure:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figure_helpers import cut_off, heading, overlapping
 from matplotlib.figure import Figure
 
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.mask import FLOOR_DB, draw, point_spread_db, side_lobe_db
 from pipeline_src.sampling.masks import Mask, drawn_mask, line_density, lines_mask
 
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("styled")
 
 
 def every(step: int, rows: int = 32) -> Mask:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 from figure_helpers import cut_off, heading, overlapping, words
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from reporting_helpers import study_with
 
-from pipeline_src.reporting.figure_style import PAGE_WIDTH, apply_style
+from pipeline_src.reporting.figure_style import PAGE_WIDTH
 from pipeline_src.reporting.figures.network_rows import rows_of
 from pipeline_src.reporting.figures.networks import draw, loss_in_words
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 LONG = "Knowledge distillation in magnetic resonance imaging of the heart and brain " * 3
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def networks(cascades: int, teacher: int = 5, student: int = 3, **both: Any) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figure_helpers import (
@@ -24,7 +22,6 @@ from matplotlib.figure import Figure
 from reporting_helpers import METHODS, STUDENT, TEACHER
 
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.panel import (
     Picture,
     difference_box,
@@ -35,14 +32,9 @@ from pipeline_src.reporting.figures.panel import (
 )
 from pipeline_src.reporting.figures.panel_inset import inset_box, inset_corner
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 ALL_METHODS = [(m, recipe) for m in METHODS for recipe in ("std_kd", "sft_kd")]
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def tiles(figure: Figure) -> list[Axes]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pytest
 from figure_helpers import configuration, cut_off, overlapping
 from matplotlib.figure import Figure
@@ -16,17 +14,11 @@ from reporting_helpers import METHODS, study_with
 
 from pipeline_src.config.recipes import RECIPES
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.recipes import Shown, draw, from_files, shown_recipes
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 ALL = list(RECIPES)
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 def shown(**values: Any) -> dict[str, Shown]:

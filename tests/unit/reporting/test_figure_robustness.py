@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from figure_helpers import cut_off, heading, overlapping, words
@@ -16,19 +14,13 @@ from reporting_helpers import ONE_SETTING, STUDENT, TEACHER, measured
 
 from pipeline_src.config.shifts import FAMILIES
 from pipeline_src.errors import InputError
-from pipeline_src.reporting.figure_style import apply_style
 from pipeline_src.reporting.figures.robustness import VERDICTS, draw, from_files
 from pipeline_src.reporting.tables.robustness import robustness_table
 
+pytestmark = pytest.mark.usefixtures("styled")
+
 MODELS = [TEACHER, STUDENT, ("at", "std_kd"), ("at", "sft_kd")]
 SHIFTS = ["noise_0.01", *FAMILIES, "seed_1", "acceleration_2", "acceleration_10"]
-
-
-@pytest.fixture(autouse=True)
-def styled() -> Iterator[None]:
-    apply_style()
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
