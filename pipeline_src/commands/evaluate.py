@@ -94,7 +94,7 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
 
     made = []
     pairs = list(zip(subjects, outputs, strict=True))
-    found = in_processes(measured, pairs, options.processes, "--processes")
+    found = in_processes(measured, pairs, options.processes)
     bar = tqdm(found, desc="evaluating", unit="model", disable=None, total=len(pairs))
     for subject, written in zip(subjects, bar, strict=True):
         inputs = {"store": options.data, "mask": options.mask}

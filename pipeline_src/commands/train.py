@@ -49,8 +49,8 @@ def train(options: argparse.Namespace) -> None:
 
     study = study_of(options)
     dataset_of(options, study)
-    plan = Models(study).plan(options.model, options.seed)
     models = Models(study)
+    plan = models.plan(options.model, options.seed)
     for path, model, name in (
         (options.teacher, models.teacher(options.model), WEIGHTS),
         (

@@ -67,9 +67,7 @@ def rank(count: int, patients: float) -> int:
 def bounded_models(study: Study) -> list[str]:
     """The models that are given bounds, in the order of the configuration."""
     section = study.evaluation.error_bounds
-    if section is None:
-        return []
-    return section.models if section.models is not None else usual_models(study)
+    return [] if section is None else section.models or usual_models(study)
 
 
 def refuse_impossible_bounds(study: Study) -> None:

@@ -108,9 +108,7 @@ LISTS = ("families", "accelerations", "noise", "scales", "datasets")
 def tried_models(study: Study) -> list[str]:
     """The models whose robustness is measured, in the order of the configuration."""
     section = study.robustness
-    if section is None:
-        return []
-    return section.models if section.models is not None else usual_models(study)
+    return [] if section is None else section.models or usual_models(study)
 
 
 def usual_models(study: Study) -> list[str]:

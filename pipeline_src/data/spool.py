@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
+from pipeline_src.locks import nearest_folder
 
 
 class SpooledSlices:
@@ -27,7 +28,7 @@ class SpooledSlices:
         self._store, self._count = store, 0
         self._shape: tuple[int, ...] = ()
         try:
-            there = next(place for place in store.absolute().parents if place.exists())
+            there = nearest_folder(store.parent)
             self._file = TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - it lives as long as this does
         except OSError as error:
             raise self._unwritable(error) from None

@@ -124,10 +124,8 @@ class _Tested:
         return exceeds_p(-sign * self.matrix, -margin, self.overlap)
 
 
-def estimate_mean(
-    differences: pd.DataFrame, *, seed: int, level: float = 0.95
-) -> dict[str, object]:
-    """The mean of `paired_differences` and its interval over patients and seeds, if nothing is
+def estimate_mean(differences: pd.DataFrame, *, seed: int) -> dict[str, object]:
+    """The mean of `paired_differences` and its 95 % interval over patients and seeds, if nothing is
     asked but how large it is; the names are those of `Comparison`.
 
     ``seed`` is that of the bootstrap.
@@ -138,7 +136,7 @@ def estimate_mean(
     if not _is_whole(differences):
         raise InputError("a difference is missing or no finite number")
     tested = _Tested.of(differences, (0, 0))
-    [(low, high)] = _intervals([tested], seed, level)
+    [(low, high)] = _intervals([tested], seed, 0.95)
     return {
         "effect": float(tested.matrix.mean()),
         "low": low,

@@ -18,6 +18,7 @@ from pipeline_src.planning.given_files import source_files_of, source_folder
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import counted
 from pipeline_src.running.gpus import VISIBLE, torch_knows_gpus, visible_gpus
 from pipeline_src.running.interruption import PARENT_VARIABLE
 from pipeline_src.sampling.given_masks import study_mask
@@ -110,8 +111,8 @@ def describe_data(name: str, found: Inspection) -> list[str]:
     """What was recognised in a data set, so that a person sees a pattern that is wrong."""
     parts = ", ".join(f"{part} {count}" for part, count in found.parts.items() if count)
     lines = [
-        f"data set {name}: {_count(found.volumes, 'volume')} of "
-        f"{_count(found.patients, 'patient')}; {parts}"
+        f"data set {name}: {counted([found.volumes], 'volume')} of "
+        f"{counted([found.patients], 'patient')}; {parts}"
     ]
     for patient, volumes in found.examples.items():
         shown = "; ".join(f"{frame}: {label}" if frame else label for frame, label in volumes[:3])
@@ -120,7 +121,7 @@ def describe_data(name: str, found: Inspection) -> list[str]:
     if found.without_volume:
         names = ", ".join(found.without_volume[:3])
         lines.append(
-            f"  without a volume: {_count(len(found.without_volume), 'patient')} ({names})"
+            f"  without a volume: {counted([len(found.without_volume)], 'patient')} ({names})"
         )
     lines += [f"  warning: {sentence}" for sentence in found.repeated]
     lines += [f"  warning: {sentence}" for sentence in _alike(found.ids)]
@@ -138,7 +139,7 @@ def _alike(patients: list[str]) -> Iterator[str]:
     suspect = [ids for ids in groups.values() if len(ids) > 1]
     if suspect:
         examples = "; ".join(", ".join(map(repr, ids[:3])) for ids in suspect[:3])
-        groups_of_ids = f"{_count(len(suspect), 'group')} of ids"
+        groups_of_ids = f"{counted([len(suspect)], 'group')} of ids"
         yield (
             f"{groups_of_ids} may be visits of one person each ({examples}); if so, they must not "
             "be in two parts: leave the visit out of patient_pattern and name it by frame_pattern"
@@ -149,7 +150,7 @@ def _of_other_pixels(spacings: dict[tuple[float, float], int]) -> Iterator[str]:
     """A sentence where pixels of some volumes are of another size than those of others."""
     if len(spacings) > 1:
         told = [
-            f"{row:g} x {column:g} in {_count(count, 'volume')}"
+            f"{row:g} x {column:g} in {counted([count], 'volume')}"
             for (row, column), count in spacings.items()
         ]
         more = f", and {len(told) - 3} more" if len(told) > 3 else ""
@@ -157,10 +158,6 @@ def _of_other_pixels(spacings: dict[tuple[float, float], int]) -> Iterator[str]:
             f"pixels are of different size: {', '.join(told[:3])}{more}; nothing is resampled "
             "here, so leave out what is not meant, or resample it"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def why_no_gpu() -> str:

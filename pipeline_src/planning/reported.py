@@ -11,8 +11,8 @@ from pipeline_src.planning.shown import (
     curves_models,
     domain_ablation,
     domain_models,
+    shown_methods,
     shown_models,
-    shows_recipes,
 )
 from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.display_names import TABLES
@@ -124,7 +124,7 @@ class Reported:
         """Kinds of figure for which this study has something to show."""
         left_out = set() if self._domain else {"panel_domain"}
         left_out |= set() if "robustness" in self.measurements else {"robustness"}
-        left_out |= set() if shows_recipes(self._study) else {"recipes"}
+        left_out |= set() if shown_methods(self._study) else {"recipes"}
         left_out |= set() if "sft_teacher" in self._study.model_names() else {"panel_teachers"}
         return [kind for kind in KINDS if kind not in left_out]
 

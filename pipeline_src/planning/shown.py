@@ -45,11 +45,6 @@ def _with_students(study: Study, methods: list[str]) -> list[str]:
     return [m for m in ("teacher", "sft_teacher", "student", *students) if m in trained]
 
 
-def shows_recipes(study: Study) -> bool:
-    """Whether there is a student whose distillation can be shown."""
-    return bool(shown_methods(study))
-
-
 def domain_ablation(study: Study) -> str | None:
     """The first ablation that compares student-friendly training in the image and the feature
     domain, if there is one."""

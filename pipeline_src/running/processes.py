@@ -20,9 +20,7 @@ _PR_SET_PDEATHSIG = 1
 _work: Callable[[Any], Any]
 
 
-def in_processes(
-    work: Callable[[T], R], things: Sequence[T], processes: int, what: str
-) -> Iterator[R]:
+def in_processes(work: Callable[[T], R], things: Sequence[T], processes: int) -> Iterator[R]:
     """Apply ``work`` to each of the things, in several processes; results come in their order.
 
     With one process, everything is done here, one thing after the other. Forks inherit everything
@@ -33,7 +31,6 @@ def in_processes(
         work: the function to apply.
         things: its arguments.
         processes: how many processes run at once, at most.
-        what: the option that sets their number, for a message.
 
     Raises:
         InputError: a fork was killed.
@@ -52,7 +49,7 @@ def in_processes(
             yield from pool.map(_do, things)
         except BrokenProcessPool:
             raise InputError(
-                f"{what} {processes}: one of the processes was killed, as for want of memory; "
+                f"--processes {processes}: one of the processes was killed, as for want of memory; "
                 "give fewer"
             ) from None
         finally:

@@ -40,7 +40,7 @@ def test_the_long_form_is_that_of_the_melted_table(seed: int, tmp_path: Path) ->
     # Every second seed without carriage returns, with which texts are quoted.
     table = table_of([text.replace("\r", "") for text in ids] if seed % 2 else ids)
     table["w"] = [math.inf, *(1 / 3 - 0.1 * k for k in range(len(ids) - 1))]
-    write_long(tmp_path / "long.csv", table, ["v", "w"], "metric")
+    write_long(tmp_path / "long.csv", table, ["v", "w"])
     others = ["patient", "count", "frame"]
     melted = table.reset_index().melt(["index", *others], ["v", "w"], "metric", "value")
     melted = melted.sort_values(["index", "metric"]).drop(columns="index")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline_src.config.datasets import Dataset, SliceRange
-from pipeline_src.config.load import load_study
 from pipeline_src.config.presets import PRESETS
+from pipeline_src.config.section import shown
 from pipeline_src.config.split import Folds, PatientChoice
 from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.modules import PACKAGE
@@ -102,7 +101,7 @@ def render_value(value: Any) -> str:
     """A value of the configuration as text."""
     if isinstance(value, list):
         return ", ".join(map(render_value, value))
-    return value if isinstance(value, str) else json.dumps(value)
+    return shown(value)
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,6 @@ class Deviation:
     paper: str
 
 
-def paper_study() -> Study:
-    """The paper's study, as the project configures it.
-
-    Raises:
-        InputError: its file cannot be read.
-    """
-    return load_study(PAPER_CONFIG)
-
-
 def deviations(study: Study, paper: Study) -> list[Deviation]:
     """Values of the configuration that differ from the paper's: data sets first."""
     return [*_of_datasets(study, paper), *_of_values(study, paper)]
@@ -131,7 +121,8 @@ def deviations(study: Study, paper: Study) -> list[Deviation]:
 def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
     told = {*PRESETS["paper"], *PRESETS["authors"]}
     ours, theirs = (_flat(s.model_dump(mode="json")) for s in (study, paper))
-    yield from _of_lists("methods", list(study.methods), list(paper.methods))
+    if set(study.methods) != set(paper.methods):
+        yield Deviation("methods", ", ".join(study.methods) or "none", ", ".join(paper.methods))
     for key in dict.fromkeys((*theirs, *ours)):
         section, _, rest = key.partition(".")
         name, _, option = rest.partition(".")
@@ -144,11 +135,6 @@ def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
                 continue
         if key not in told and ours.get(key) != theirs.get(key):
             yield Deviation(key, render_value(ours.get(key)), render_value(theirs.get(key)))
-
-
-def _of_lists(what: str, ours: list[str], theirs: list[str]) -> Iterator[Deviation]:
-    if sorted(ours) != sorted(theirs):
-        yield Deviation(what, ", ".join(ours) or "none", ", ".join(theirs) or "none")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from pipeline_src.config.load import load_study
 from pipeline_src.config.study import Study
 from pipeline_src.data.sources import check_source
 from pipeline_src.planning.places import STORE, Places
 from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.display_names import MODEL_TITLES, counted
 from pipeline_src.reporting.reviewers.appraisal import DIFFICULT, EASY, limitations
-from pipeline_src.reporting.reviewers.deviations import deviations, options, paper_study, split_text
+from pipeline_src.reporting.reviewers.deviations import (
+    PAPER_CONFIG,
+    deviations,
+    options,
+    split_text,
+)
 from pipeline_src.reporting.reviewers.efforts import (
     effort_rows,
     gpu_rows,
@@ -93,7 +99,7 @@ def reviewers_parts(
 
 def _deviations(study: Study) -> Part:
     chosen = options(study)
-    others = deviations(study, paper_study())
+    others = deviations(study, load_study(PAPER_CONFIG))
     added = [MODEL_TITLES[name] for name in study.controls]
     tables = [
         Facts(

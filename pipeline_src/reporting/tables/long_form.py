@@ -16,9 +16,9 @@ from pipeline_src.files import atomic_path
 _BLOCK = 4096
 
 
-def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str], named: str) -> None:
+def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str]) -> None:
     """Write a table in long form as CSV for programs, atomically: one row per row of the table and
-    column of ``measured``, with the other columns, the column's name (``named``) and its `value`.
+    column of ``measured``, with the other columns, that column's name as `metric`, and its `value`.
 
     As `write_rows` would write the melted table, but faster and in little memory, since a study may
     have millions of numbers.
@@ -47,7 +47,7 @@ def write_long(path: Path, table: pd.DataFrame, measured: Sequence[str], named: 
     ends = [text(name) for name in measured]
     values = [_numbers(table[name], missing) for name in measured]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(str(line.writerow([*others, named, "value"])))
+        file.write(str(line.writerow([*others, "metric", "value"])))
         rows = map("".join, zip(*starts, strict=True))
         # One text per block: a call per line takes half as long again as all else.
         while block := list(islice(rows, _BLOCK)):

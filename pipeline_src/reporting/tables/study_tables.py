@@ -164,7 +164,7 @@ def write_numbers(volumes: pd.DataFrame, output: Path) -> None:
         raise InputError(f"metrics: a volume is there twice ({where}); give each volumes.csv once")
     ordered = volumes.sort_values(IDENTITY, key=_sortable, na_position="first")
     rows = ordered[[*IDENTITY, *SOURCE, *METRICS]].astype({"seed": "Int64"})
-    write_long(output, rows, list(METRICS), "metric")
+    write_long(output, rows, list(METRICS))
 
 
 def _sortable(column: pd.Series) -> pd.Series:

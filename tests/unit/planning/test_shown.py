@@ -13,7 +13,6 @@ from pipeline_src.planning.shown import (
     domain_models,
     shown_methods,
     shown_models,
-    shows_recipes,
 )
 
 OTHERS = ["teacher", "sft_teacher", "student"]
@@ -54,13 +53,12 @@ def test_recipes_beyond_the_papers_are_shown_where_a_method_has_no_other() -> No
 def test_a_study_that_distils_nothing_has_no_student_to_show(values: dict[str, Any]) -> None:
     study = study_with(**values)
     assert shown_models(study) == curves_models(study) == OTHERS
-    assert not shows_recipes(study)
+    assert not shown_methods(study)
 
 
 def test_a_method_without_students_is_passed_over() -> None:
     study = study_with(recipes=[], methods={"cc": {}, "sp": {"recipes": ["sft_kd"]}})
     assert shown_methods(study) == ["sp"]
-    assert shows_recipes(study)
 
 
 def test_the_ablation_of_domains_is_found_by_what_it_changes() -> None:

@@ -20,7 +20,6 @@ from pipeline_src.reporting.reviewers.deviations import (
     PAPER_CONFIG,
     deviations,
     options,
-    paper_study,
 )
 from pipeline_src.reporting.reviewers.page import TEMPLATE, Part, reviewers_parts
 from pipeline_src.reporting.reviewers.records import read_records
@@ -211,7 +210,7 @@ def test_options_that_follow_neither_are_told() -> None:
 
 
 def test_the_papers_study_deviates_in_nothing() -> None:
-    assert deviations(load_study(PAPER_CONFIG), paper_study()) == []
+    assert deviations(load_study(PAPER_CONFIG), load_study(PAPER_CONFIG)) == []
 
 
 @pytest.mark.parametrize(
@@ -258,12 +257,12 @@ def test_the_papers_study_deviates_in_nothing() -> None:
 def test_what_differs_from_the_papers_study_is_told(
     changes: list[str], expected: dict[str, tuple[str, str]]
 ) -> None:
-    found = deviations(load_study(PAPER_CONFIG, changes), paper_study())
+    found = deviations(load_study(PAPER_CONFIG, changes), load_study(PAPER_CONFIG))
     assert {d.what: (d.here, d.paper) for d in found} == expected
 
 
 def test_other_data_is_told_beside_all_of_the_papers() -> None:
-    found = {d.what: d for d in deviations(STUDY, paper_study())}
+    found = {d.what: d for d in deviations(STUDY, load_study(PAPER_CONFIG))}
     assert found["data sets"].here == "Heart phantom, Brain MRI (none is given as MRBrainS or ACDC)"
     assert found["Brain MRI: matrix"].paper == "240 x 240 or 150 x 150"
     assert found["methods"].here == "at"

@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_results_come_in_order_from_other_processes() -> None:
-    found = list(in_processes(lambda n: (n * n, os.getpid()), range(7), 3, "--processes"))
+    found = list(in_processes(lambda n: (n * n, os.getpid()), range(7), 3))
     assert [square for square, _ in found] == [n * n for n in range(7)]
     assert os.getpid() not in {process for _, process in found}
 
 
 @pytest.mark.parametrize(("processes", "things"), [(1, 3), (8, 1)])
 def test_one_at_a_time_is_done_here(processes: int, things: int) -> None:
-    found = in_processes(lambda _n: os.getpid(), range(things), processes, "--processes")
+    found = in_processes(lambda _n: os.getpid(), range(things), processes)
     assert set(found) == {os.getpid()}
 
 
@@ -35,7 +35,7 @@ def test_wrong_input_is_told_as_ever() -> None:
         raise InputError(f"model {number}: is damaged")
 
     with pytest.raises(InputError, match="model 0: is damaged"):
-        list(in_processes(refuse, range(4), 2, "--processes"))
+        list(in_processes(refuse, range(4), 2))
 
 
 def test_a_killed_process_is_told() -> None:
@@ -43,7 +43,7 @@ def test_a_killed_process_is_told() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(InputError, match=r"--processes 2: .* was killed.*give fewer"):
-        list(in_processes(end, range(4), 2, "--processes"))
+        list(in_processes(end, range(4), 2))
 
 
 LINES = """
@@ -55,7 +55,7 @@ def wait(number):
     (Path(sys.argv[1]) / str(os.getpid())).touch()
     time.sleep(60)
 
-list(in_processes(wait, range(2), 2, "--processes"))
+list(in_processes(wait, range(2), 2))
 """
 
 
