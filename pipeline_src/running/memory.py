@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,9 +27,7 @@ def available_bytes() -> int:
         # The text is `max` if the group has no limit.
         limit = int((CGROUP / "memory.max").read_text())
         found.append(limit - int((CGROUP / "memory.current").read_text()))
-    with suppress(ImportError, OSError):
-        import resource
-
+    with suppress(OSError):
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             found.append(soft - int(psutil.Process().memory_info().vms))

@@ -36,7 +36,7 @@ def in_processes(work: Callable[[T], R], things: Sequence[T], processes: int) ->
         InputError: a fork was killed.
     """
     number = min(processes, len(things))
-    if number <= 1 or not hasattr(os, "fork"):
+    if number <= 1:
         yield from map(work, things)
         return
     with ProcessPoolExecutor(

@@ -5,7 +5,6 @@ The payloads do no more than make a folder.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from snakemake.common.configfile import load_configfile
-from unit_helpers import GOOD, one_line
+from unit_helpers import GOOD, Bomb, one_line
 
 from pipeline_src.cli import main
 from pipeline_src.data.preparation import PreparedData
@@ -25,16 +24,6 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.parity import compare_all
 from pipeline_src.sampling.given_masks import mask_from_file
 from pipeline_src.sampling.masks import read_mask
-
-
-class Bomb:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.path),)
 
 
 def a_mask(path: Path, bomb: Any) -> None:

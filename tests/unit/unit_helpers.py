@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,16 @@ def assert_refused(result: tuple[int, str], out: Path, *fragments: str) -> None:
     for fragment in fragments:
         assert fragment in one_line(error)
     assert list(out.rglob("*")) == []
+
+
+class Bomb:
+    """Makes a folder when it is unpickled the ordinary way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
 
 
 def with_pixel(value: float) -> NDArray[np.float32]:

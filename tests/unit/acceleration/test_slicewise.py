@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from kernel_helpers import Layers, by_the_library
 
 from pipeline_src.acceleration import slicewise
 from pipeline_src.acceleration.slicewise import convolve_with_gradients
@@ -17,7 +16,6 @@ from pipeline_src.models.dccnn import Cascade
 
 # What is added up tap by tap is added up in single precision.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
-Layers = list[tuple[Tensor, Tensor]]
 
 
 def some_layers(channels: Sequence[int], dtype: torch.dtype = torch.float64) -> Layers:
@@ -30,17 +28,6 @@ def some_layers(channels: Sequence[int], dtype: torch.dtype = torch.float64) -> 
         )
         for before, after in pairwise(channels)
     ]
-
-
-def by_the_library(image: Tensor, layers: Layers, middle: int) -> tuple[Tensor, Tensor]:
-    x = feature = image
-    for number, (weight, bias) in enumerate(layers):
-        x = F.conv2d(x, weight, bias, padding=1)
-        if number < len(layers) - 1:
-            x = x.relu()
-        if number == middle:
-            feature = x
-    return x, feature
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 3000, 1 << 20])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from unit_helpers import Bomb
 
 from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
@@ -21,16 +21,6 @@ from pipeline_src.models.weights import load_network, save_weights
 
 TEACHER = Network(depth=3, cascades=2, features=4, padding=5)
 STUDENT = Network(depth=2, cascades=2, features=4, padding=5)
-
-
-class Bomb:
-    """Makes a file when it is unpickled the ordinary way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.path),)
 
 
 def authors_state(teacher: DCCNN, student: DCCNN) -> dict[str, torch.Tensor]:

@@ -290,3 +290,8 @@ def words(figure: Figure) -> list[str]:
 
 def heading(figure: Figure) -> str:
     return figure.get_suptitle()
+
+
+def legend(figure: Figure) -> list[str]:
+    """Column after column; a space where nothing stands."""
+    return [text.get_text() for text in figure.legends[0].get_texts()]

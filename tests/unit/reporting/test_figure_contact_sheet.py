@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_helpers import contact_sheet_inputs, heading, overlapping
+from figure_helpers import contact_sheet_inputs, heading, legend, overlapping
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def test_a_tile_a_volume_framed_by_its_part(tmp_path: Path) -> None:
     # Told apart in grey by their dashes.
     assert len({dashes for _, dashes in frames}) == 3
     assert [color for color, _ in frames[1:]] == [frame.color for frame in FRAMES.values()]
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == list(FRAMES)
+    assert legend(figure) == list(FRAMES)
 
 
 def test_the_middle_slice_is_shown_on_one_grey_scale(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_part_that_is_empty_is_not_named(tmp_path: Path) -> None:
     store = read_store(contact_sheet_inputs(tmp_path, ["train", "validation"])[0])
     figure = draw(store, "Heart")
     assert "test" not in heading(figure)
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["train", "validation"]
+    assert legend(figure) == ["train", "validation"]
 
 
 def test_more_volumes_than_a_page_holds_are_thinned_out_evenly(tmp_path: Path) -> None:

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_helpers import curves_inputs, cut_off, heading, history, overlapping, words, written_run
+from figure_helpers import (
+    curves_inputs,
+    cut_off,
+    heading,
+    history,
+    legend,
+    overlapping,
+    words,
+    written_run,
+)
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
@@ -27,11 +35,6 @@ def lines(axis: Axes) -> dict[str, Line2D]:
 
 def bands(axis: Axes) -> list[FillBetweenPolyCollection]:
     return [c for c in axis.collections if isinstance(c, FillBetweenPolyCollection)]
-
-
-def legend(figure: Figure) -> list[str]:
-    """Column after column; a space where nothing stands."""
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_loss_and_psnr_stand_beside_each_other_with_their_units(tmp_path: Path) -> None:

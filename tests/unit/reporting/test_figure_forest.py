@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_helpers import cut_off, differences, heading, overlapping, words
+from figure_helpers import cut_off, differences, heading, legend, overlapping, words
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -115,7 +115,7 @@ def test_verdicts_are_told_by_shape_and_filling() -> None:
 def test_legend_names_the_verdicts_that_there_are() -> None:
     table = differences(("at",))
     figure = forest(table[table["verdict"] != "worse"])
-    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    named = legend(figure)
     assert named == ["better", "equivalent within the margin", "no difference shown", "cannot tell"]
 
 

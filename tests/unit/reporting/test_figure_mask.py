@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figure_helpers import cut_off, heading, overlapping
-from matplotlib.figure import Figure
+from figure_helpers import cut_off, heading, legend, overlapping
 
 from pipeline_src.reporting.figures.mask import FLOOR_DB, draw, point_spread_db, side_lobe_db
 from pipeline_src.sampling.masks import Mask, drawn_mask, line_density, lines_mask
@@ -20,10 +19,6 @@ def every(step: int, rows: int = 32) -> Mask:
 
 
 DRAWN = drawn_mask((32, 16), 4, 7, 4)
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_point_spread_of_every_second_line_has_a_copy_half_the_field_away() -> None:

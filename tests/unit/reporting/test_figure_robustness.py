@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from figure_helpers import cut_off, heading, overlapping, words
+from figure_helpers import cut_off, heading, legend, overlapping, words
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -83,7 +83,7 @@ def test_the_legend_tells_models_and_verdicts_by_shape(table: pd.DataFrame) -> N
     figure = drawn(table)
     handles = figure.legends[0].legend_handles
     looks = [(h.get_marker(), h.get_markerfacecolor()) for h in handles if isinstance(h, Line2D)]
-    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    said = legend(figure)
     assert said[:4] == ["Teacher", "Student", "Std-KD AT", "SFT-KD-Recon AT"]
     assert said[4:] == [
         f"difference: {verdict}" for verdict in VERDICTS if verdict in set(table["verdict"])
