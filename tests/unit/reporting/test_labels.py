@@ -69,8 +69,6 @@ def test_many_settings_stand_in_one_panel_per_data_set() -> None:
 
 def test_options_say_which_reading_of_the_method_ran() -> None:
     assert "losses in authors form, protocol two_stage" in Labels.of_study(study_with()).options
-    joint = Labels.of_study(study_with(distillation={"protocol": "joint"}))
-    assert "protocol joint" in joint.options
 
 
 def test_metrics_alone_give_names_and_accelerations_in_order_of_their_numbers() -> None:
@@ -96,14 +94,6 @@ def test_two_data_sets_of_one_title_are_refused() -> None:
 
 
 # What the tables make of them.
-
-
-def test_metrics_of_another_study_are_refused() -> None:
-    labels = Labels.of_study(study_with())
-    with pytest.raises(InputError, match="unknown_set"):
-        main_table(VOLUMES.replace({"dataset": {"heart": "unknown_set"}}), labels)
-    with pytest.raises(InputError, match="5x"):
-        main_table(VOLUMES, Labels.of_study(study_with(accelerations=[4])))
 
 
 def test_notes_say_which_reading_of_the_method_ran() -> None:
