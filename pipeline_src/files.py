@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ LARGEST_FILE = 100_000_000
 MOST_HELD = 2 << 30
 #: Levels of mappings and lists in JSON.
 DEEPEST_JSON = 100
+#: What a system says that cannot reserve room on a disk, which is not that there is none.
+CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -118,6 +120,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON to ``path`` atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def reserve(stream: FileIO, size: int) -> None:
+    """Give a new file its size and room on the disk, which cannot get full while it is written to.
+
+    Raises:
+        OSError: there is not enough room.
+    """
+    try:
+        os.posix_fallocate(stream.fileno(), 0, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in CANNOT_RESERVE:
+            raise
+        # Where the system, such as macOS, or the disk cannot reserve, zeros do.
+        for start in range(0, size, 1 << 20):
+            stream.write(bytes(min(1 << 20, size - start)))
+        stream.seek(0)
 
 
 def open_regular(path: Path) -> BufferedReader:

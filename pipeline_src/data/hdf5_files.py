@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import weakref
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import h5py
 import numpy as np
 
 from pipeline_src.errors import InputError
-from pipeline_src.files import open_regular
+from pipeline_src.files import open_regular, reserve
 
 if TYPE_CHECKING:
     from typing import Any
@@ -27,8 +26,6 @@ MOST_LINKS = 16
 # What is stored takes at least this share of what is claimed: deflate packs 1032 bytes to one.
 LEAST_SHARE = 1 / 2000
 SMALL_BYTES = 1 << 26
-#: What a system says that cannot reserve room on a disk, which is not that there is none.
-CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -151,15 +148,7 @@ class ReservedFile(FileIO):
     def __init__(self, stream: FileIO, size: int) -> None:
         super().__init__(stream.fileno(), "r+b", closefd=False)
         self._end = 0
-        try:
-            os.posix_fallocate(stream.fileno(), 0, size)
-        except (AttributeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in CANNOT_RESERVE:
-                raise
-            # Where the system or the disk cannot reserve, zeros do.
-            for start in range(0, size, 1 << 20):
-                stream.write(bytes(min(1 << 20, size - start)))
-            stream.seek(0)
+        reserve(stream, size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position; the end is that of what has been written."""

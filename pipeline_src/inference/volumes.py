@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
+from pipeline_src.files import reserve
 
 Array = NDArray[Any]
 Allocate = Callable[[tuple[int, ...], Any], Array]
@@ -91,9 +91,9 @@ class Scratch:
         size = max(1, math.prod(shape) * kind.itemsize)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder) as stream:
+            with tempfile.TemporaryFile(dir=self.folder, buffering=0) as stream:
                 # If the disk had no room, using the memory map would crash the process.
-                os.posix_fallocate(stream.fileno(), 0, size)
+                reserve(stream, size)
                 return np.memmap(stream, kind, mode="r+", shape=shape, order="F")
         except OSError as error:
             raise InputError(

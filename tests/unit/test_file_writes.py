@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline_src import files
 from pipeline_src.errors import InputError
+from pipeline_src.inference.volumes import Scratch
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
@@ -35,6 +37,41 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"result\.txt: cannot be written \(No space left"):
         fill_the_disk()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", [None, errno.EOPNOTSUPP, errno.EINVAL])
+def test_where_no_room_can_be_reserved_zeros_take_it(
+    answer: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, which has no such call, and on disks that cannot."""
+
+    def cannot(*_: int) -> None:
+        raise OSError(answer, "cannot")
+
+    if answer is None:
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", cannot)
+    size = (3 << 20) + 5
+    with (tmp_path / "a").open("w+b", buffering=0) as stream:
+        files.reserve(stream, size)
+        assert stream.tell() == 0
+        assert (tmp_path / "a").stat().st_blocks * 512 >= size
+        assert stream.read() == bytes(size)
+    volume = Scratch(tmp_path)((7, 5, 3))
+    volume[2] = 1
+    assert volume.sum() == 15
+
+
+def test_no_room_is_not_taken_for_a_disk_that_cannot_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        Scratch(tmp_path)((7, 5, 3))
 
 
 def test_folder_in_place_of_the_output_file_is_named(tmp_path: Path) -> None:
