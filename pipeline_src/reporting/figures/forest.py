@@ -32,6 +32,7 @@ COLUMNS = (
     "acceleration",
     "family",
     "first_title",
+    "methods",
     "metric",
     "effect",
     "low",
@@ -107,6 +108,8 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
             name = row["first_title"]
             if (members["first_title"] == name).sum() > 1:
                 name = f"{name} \N{MINUS SIGN} {row['second_title']}"
+            if row["methods"]:  # of a mean that is not over all
+                name = f"{name} ({row['methods']})"
             labels[top + place] = one_line(name)
             _draw_row(axis, top + place, row, METRICS[metric].decimals)
         top += len(members) + 1

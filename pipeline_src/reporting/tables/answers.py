@@ -24,7 +24,7 @@ CANNOT = "cannot be asked here"
 #: A sign for each answer, so that they can be distinguished without colour.
 SIGNS = {SHOWN: "+", REFUTED: "\N{MINUS SIGN}", NOT_SHOWN: "?", CANNOT: MISSING}
 COLUMNS = ["dataset", "acceleration", "question", "asks", "effect", "low", "high", "margin"]
-COLUMNS += ["detectable", "patients", "scope", "verdict", "word", "reason"]
+COLUMNS += ["detectable", "patients", "scope", "methods", "verdict", "word", "reason"]
 #: Columns that are read as numbers.
 NUMBERS = ("effect", "low", "high", "margin", "detectable", "patients")
 
@@ -158,7 +158,7 @@ def _answered(question: Question, tests: pd.DataFrame) -> dict[str, object]:
         return {"word": CANNOT, "reason": f"{names} {verb} not {what}"}
     row = found.iloc[0]
     return {
-        **{name: row[name] for name in (*NUMBERS, "scope", "verdict")},
+        **{name: row[name] for name in (*NUMBERS, "scope", "methods", "verdict")},
         "word": word_of(row),
         "reason": row["reason"],
     }
@@ -176,9 +176,12 @@ def word_of(row: pd.Series) -> str:
 
 def answer_text(row: pd.Series) -> str:
     """A word with its effect and interval: `+ shown: +0.21 dB (+0.10 to +0.32)`; in brackets after
-    the word how it is refuted, and for whom it holds if not for other patients too.
+    the word the methods if it is not about all, how it is refuted, and for whom it holds if not for
+    other patients too.
     """
     word, about = str(row["word"]), []
+    if word != CANNOT and row["methods"]:
+        about.append(f"{row['methods']} alone")
     if word == REFUTED:
         worse = row["verdict"] == "worse"
         about.append("worse" if worse else f"less than {row['margin']:g} dB better")

@@ -18,8 +18,9 @@ from pipeline_src.reporting.display_names import (
     counted,
     effect_texts,
     full_title,
+    model_title,
 )
-from pipeline_src.reporting.tables.families import Model, members_of, pairs_of
+from pipeline_src.reporting.tables.families import Model, members_of, pairs_of, some_methods
 from pipeline_src.reporting.tables.labels import Labels, of_setting
 
 Label = TypeVar("Label", bound=Hashable)
@@ -38,6 +39,7 @@ COLUMNS = [
     "second",
     "second_training",
     "second_title",
+    "methods",
     "metric",
     *FOUND,
 ]
@@ -89,6 +91,7 @@ def difference_table(
             for metric in metrics:
                 margin = labels.margins.get(metric)
                 for (first, second), found in compared(groups, asked, metric, margin).items():
+                    some = some_methods((first, second), models)
                     rows.append(
                         setting
                         | {
@@ -99,6 +102,7 @@ def difference_table(
                             "second": second[0],
                             "second_training": second[1],
                             "second_title": full_title(*second),
+                            "methods": ", ".join(map(model_title, some)),
                             "metric": metric,
                         }
                         | found
@@ -194,8 +198,7 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     metrics = list(dict.fromkeys(table["metric"])) or list(TESTED)
     for _, row in table.iterrows():
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
-        mean = "mean over methods, " if row["first"] == ALL_METHODS else ""
-        name = f"{setting}{mean}{row['first_title']} minus {row['second_title']}"
+        name = f"{setting}{_mean_text(row)}{row['first_title']} minus {row['second_title']}"
         metric = row["metric"]
         heading, texts = METRICS[metric].heading, effect_texts(row[EFFECT], metric, row["verdict"])
         rows.setdefault(name, {}).update(
@@ -210,6 +213,16 @@ def difference_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         [[METRICS[metric].heading for metric in metrics], CELLS], names=[None, "comparison"]
     )
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
+
+
+def _mean_text(row: pd.Series) -> str:
+    """What a comparison is the mean over, before its models."""
+    if row["first"] != ALL_METHODS:
+        return ""
+    if not row["methods"]:
+        return "mean over methods, "
+    several = "," in row["methods"]
+    return f"mean over {row['methods']}, " if several else f"{row['methods']} alone, "
 
 
 def verdict_text(row: pd.Series) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline_src.reporting.display_names import ALL_METHODS, model_order
+from pipeline_src.reporting.display_names import ALL_METHODS, PAPER_RECIPES, model_order
 
 #: Name and recipe.
 Model = tuple[str, str]
@@ -19,7 +19,7 @@ def pairs_of(
     """The comparisons of a family among the given models, as (first, second); ``compared`` are the
     methods that are compared with every other one.
     """
-    methods = model_order([m for m, training in models if training in ("std_kd", "sft_kd")])
+    methods = distilled_methods(models)
     std, sft = ([(m, t) for m in methods if (m, t) in models] for t in ("std_kd", "sft_kd"))
     distilled = [pair for m in methods for pair in ((m, "std_kd"), (m, "sft_kd"))]
     mean_std, mean_sft = (ALL_METHODS, "std_kd"), (ALL_METHODS, "sft_kd")
@@ -63,3 +63,16 @@ def members_of(pair: tuple[Model, Model], models: list[Model]) -> list[tuple[Mod
     if second != ALL_METHODS:
         return [((m, recipe), (second, other)) for m in methods]
     return [((m, recipe), (m, other)) for m in methods if (m, other) in models]
+
+
+def some_methods(pair: tuple[Model, Model], models: list[Model]) -> list[str]:
+    """The methods that a pair is the mean of, if students are distilled by others too."""
+    if pair[0][0] != ALL_METHODS:
+        return []
+    of_mean = [first for (first, _), _ in members_of(pair, models)]
+    return of_mean if set(of_mean) != set(distilled_methods(models)) else []
+
+
+def distilled_methods(models: list[Model]) -> list[str]:
+    """The methods by which students are distilled with either of the paper's recipes."""
+    return model_order([m for m, training in models if training in PAPER_RECIPES])

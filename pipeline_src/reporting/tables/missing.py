@@ -122,7 +122,9 @@ def claim_gap_notes(table: pd.DataFrame, labels: Labels) -> list[str]:
                 for model, training in zip(single["model"], single["training"], strict=True)
             ]
     return note_of(
-        "Without the other recipe, and so in no claim about methods nor mean over them", names
+        "Without the other recipe, and so neither in claims about methods nor in the mean of "
+        "SFT-KD-Recon against Std-KD",
+        names,
     )
 
 

@@ -204,6 +204,7 @@ def differences(
                         "first_training": first[1],
                         "first_title": full_title(*first),
                         "second_title": full_title(*second),
+                        "methods": "",
                         "metric": metric,
                         "effect": effect,
                         "low": effect - 0.1 * unit,

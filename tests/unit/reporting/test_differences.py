@@ -7,10 +7,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from reporting_helpers import (
+    MEAN_SFT,
     ONE_SETTING,
     PRIMARY,
     SFT_AT,
     SFT_SP,
+    SFT_START,
     SFT_TEACHER,
     STD_AT,
     STD_SP,
@@ -27,6 +29,7 @@ from pipeline_src.reporting.tables.answers import (
     SHOWN,
     answer_notes,
     answer_table,
+    answer_text,
 )
 from pipeline_src.reporting.tables.differences import (
     FAMILIES,
@@ -34,6 +37,7 @@ from pipeline_src.reporting.tables.differences import (
     difference_notes,
     difference_table,
 )
+from pipeline_src.reporting.tables.families import AS_LONG
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 
 
@@ -247,6 +251,34 @@ def test_methods_of_one_recipe_alone_are_no_part_of_it() -> None:
     models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 10.0}
     table = difference_table(measured(models), ONE_SETTING)
     assert row(table, *PRIMARY, family="primary")["effect"] == pytest.approx(0.5)
+
+
+def test_a_mean_over_some_methods_says_so() -> None:
+    start = ("at", "sft_start_only")
+    models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 10.0, SFT_SP: 11.0, start: 30.25, AS_LONG: 20.0}
+    table = difference_table(measured(models), ONE_SETTING)
+    alone = row(table, MEAN_SFT, ("*", "sft_start_only"), family="controls")
+    assert (alone["effect"], alone["methods"]) == (pytest.approx(0.25), "AT")
+    both = row(table, MEAN_SFT, AS_LONG, family="controls")
+    assert (both["effect"], both["methods"]) == (pytest.approx(0.75), "")
+    names = list(difference_layout(table, ONE_SETTING).index)
+    assert "AT alone, SFT-KD-Recon minus SFT start alone" in names
+    assert "mean over methods, SFT-KD-Recon minus Student, as long as SFT and KD" in names
+    answers = answer_table(table, ONE_SETTING)
+    told = {row["asks"]: answer_text(row) for _, row in answers.iterrows()}
+    assert told["The teacher: SFT-KD-Recon over the SFT start alone"].startswith(
+        "+ shown (AT alone): +0.25 dB"
+    )
+    assert "alone)" not in told["SFT-KD-Recon over Std-KD"]
+
+
+def test_a_mean_over_the_methods_that_have_both_recipes_names_them() -> None:
+    models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 10.0, SFT_SP: 10.5, ("cc", "sft_kd"): 20.0}
+    table = difference_table(measured(models | {SFT_START: 10.0}), ONE_SETTING)
+    names = list(difference_layout(table, ONE_SETTING).index)
+    assert "mean over AT, SP, SFT-KD-Recon minus Std-KD" in names
+    assert "mean over methods, SFT-KD-Recon minus Student from SFT blocks" in names
+    assert len(names) == len(table) / table["metric"].nunique()
 
 
 def test_a_method_that_was_not_measured_everywhere_leaves_it_open() -> None:

@@ -169,7 +169,7 @@ def test_the_report_and_the_crate_hold_titles_as_text(start: int, tmp_path: Path
     for name in ("main", "answers", "differences"):
         write_text(tables / f"{name}.html", html_table([layout_of(titles)], titles))
     heading = ",".join(COLUMNS)
-    answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,6,patients and seeds,better,shown,c"
+    answer = "heart,4x,a,b,0.1,0,0.2,0.05,0.1,6,patients and seeds,,better,shown,c"
     write_text(tables / "answers.csv", f"{heading}\n{answer}\n")
     pages = [tables / f"{name}.html" for name in ("main", "answers", "differences")]
     write_report(study, pages, [], f"title: {first}\n", tmp_path / "report.html")

@@ -66,8 +66,8 @@ def test_settings_without_a_teacher_and_methods_without_a_pair_are_named() -> No
     assert gap_notes(table, TWO) == ["No gap, since the standard teacher is missing: 1 (Heart 5x)."]
     # Where no method has both, there is no claim to be left out of.
     assert claim_gap_notes(table, TWO) == [
-        "Without the other recipe, and so in no claim about methods nor mean over them: "
-        "1 (Heart 4x Std-KD SP)."
+        "Without the other recipe, and so neither in claims about methods nor in the mean of "
+        "SFT-KD-Recon against Std-KD: 1 (Heart 4x Std-KD SP)."
     ]
 
 

@@ -58,7 +58,7 @@ def test_many_answers_and_data_sets_are_counted(number: int, tmp_path: Path) -> 
     names = [f"set{k}" for k in range(number)]
     study = study_with(title="x", datasets={n: dataset(title=f"Title {n}") for n in names})
     rows = [
-        f"{name},4x,Question?,a over b,0.1,0,0.2,0.05,0.1,6,patients and seeds,"
+        f"{name},4x,Question?,a over b,0.1,0,0.2,0.05,0.1,6,patients and seeds,,"
         f"{'better,shown' if k else 'worse,refuted'},c"
         for k, name in enumerate(names)
     ]
