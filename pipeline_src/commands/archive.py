@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline_src.commands import Subcommands, add_command
@@ -17,8 +18,10 @@ def add_parser(subcommands: Subcommands) -> None:
 
 def archive(options: argparse.Namespace) -> None:
     """Save a study's records with documents."""
-    from pipeline_src.provenance.archive import write_archive
+    from pipeline_src.provenance.archive import not_drawn, write_archive
 
     folder = options.output or Path("docs/studies") / options.results.resolve().name
     for path in write_archive(options.results, folder):
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
+    if lacking := not_drawn(options.results):
+        print(f"warning: not drawn, and so not kept: {', '.join(lacking)}", file=sys.stderr)

@@ -46,11 +46,16 @@ class Step:
 
 def prepare_step(study: Study, dataset: str) -> Step:
     """A data set's store."""
-    chosen = study.datasets[dataset]
-    settings = chosen.model_dump(mode="json", include={"source", "preparation", "split"})
     volumes = [Path(path) for path in source_files_of(study, dataset)]
-    code = _code_of(dataset, "data.preparation", "data.store", source_module(chosen.source))
-    return Step(settings, code, volumes or None)
+    module = source_module(study.datasets[dataset].source)
+    code = _code_of(dataset, "data.preparation", "data.store", module)
+    return Step(store_settings(study, dataset), code, volumes or None)
+
+
+def store_settings(study: Study, dataset: str) -> dict[str, Any]:
+    """What defines a data set's store, besides code and files."""
+    kept = {"source", "preparation", "split"}
+    return study.datasets[dataset].model_dump(mode="json", include=kept)
 
 
 def mask_step(study: Study, dataset: str, acceleration: int) -> Step:
@@ -136,29 +141,34 @@ def tables_step(study: Study | None, paper: Path) -> Step:
     """All tables of a study, compared with the paper's values; without a study, from the metrics
     alone.
     """
-    settings: dict[str, Any] = {"paper": sha256_file(paper)}
-    if study is not None:
-        settings |= {
-            "datasets": {
-                name: [dataset.title, dataset.paper, dataset.synthetic]
-                for name, dataset in study.datasets.items()
-            },
-            "accelerations": study.accelerations,
-            "seeds": study.seeds,
-            "models": study.model_names(),
-            "margins": study.evaluation.margins.model_dump(),
-            "ablations": {
-                name: ablation.model_dump(mode="json") for name, ablation in study.ablations.items()
-            },
-            "method": method_options(study),
-        }
-        if study.robustness is not None:
-            settings["robustness"] = study.robustness.model_dump(mode="json", exclude={"seed"})
-        if study.evaluation.compared_methods:
-            settings["compared_methods"] = study.evaluation.compared_methods
-        if bounded := bounded_models(study):
-            settings["error_bounds"] = bounded
+    told = {} if study is None else table_settings(study)
+    settings = {"paper": sha256_file(paper), **told}
     return Step(settings, sources("reporting.tables.study_tables"))
+
+
+def table_settings(study: Study) -> dict[str, Any]:
+    """What the tables tell of a study, besides its metrics."""
+    settings: dict[str, Any] = {
+        "datasets": {
+            name: [dataset.title, dataset.paper, dataset.synthetic]
+            for name, dataset in study.datasets.items()
+        },
+        "accelerations": study.accelerations,
+        "seeds": study.seeds,
+        "models": study.model_names(),
+        "margins": study.evaluation.margins.model_dump(),
+        "ablations": {
+            name: ablation.model_dump(mode="json") for name, ablation in study.ablations.items()
+        },
+        "method": method_options(study),
+    }
+    if study.robustness is not None:
+        settings["robustness"] = study.robustness.model_dump(mode="json", exclude={"seed"})
+    if study.evaluation.compared_methods:
+        settings["compared_methods"] = study.evaluation.compared_methods
+    if bounded := bounded_models(study):
+        settings["error_bounds"] = bounded
+    return settings
 
 
 def figure_step(

@@ -23,6 +23,7 @@ from pipeline_src.files import (
 )
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.reported import Figure, Reported, of_study
+from pipeline_src.provenance.as_configured import TABLES, check_settings
 from pipeline_src.provenance.crate_content import (
     check_digests,
     check_inside,
@@ -103,7 +104,9 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
         check_inside(results, name)
     contents = {name: _content(results, name, Path(study.data_root)) for name in names}
     figures = drawn(results, reported)
-    check_records(results, [*names, *figures, *map(layout.manifest_of, figures)])
+    made = [TABLES, *read_action(results, TABLES).outputs]
+    check_records(results, [*names, *made, *figures, *map(layout.manifest_of, figures)])
+    check_settings(results, study)
     pictures = [_packed(results / name, figure, reported) for name, figure in figures.items()]
     kept = {f"{layout.TABLE_FOLDER}/{path.name}": read_bytes(path) for path in tables}
     kept |= {picture.place: picture.content for picture in pictures}
@@ -146,6 +149,13 @@ def drawn(results: Path, reported: Reported) -> dict[str, Figure]:
     for name in found:
         check_inside(results, name)
     return found
+
+
+def not_drawn(results: Path) -> list[str]:
+    """Names of the figures that an archive of these results lacks, though their records suffice."""
+    reported = of_study(load_study(results / layout.CONFIG))
+    names = {f"{figure.place}.png" for figure in drawable(reported)}
+    return sorted(names - drawn(results, reported).keys())
 
 
 def _packed(path: Path, figure: Figure, reported: Reported) -> Picture:

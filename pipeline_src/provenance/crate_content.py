@@ -15,6 +15,7 @@ from pipeline_src.files import sha256_file
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.reported import of_study
 from pipeline_src.planning.study_models import Models
+from pipeline_src.provenance.as_configured import check_settings
 from pipeline_src.provenance.crate_descriptions import DESCRIPTIONS, FORMATS
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest
 
@@ -168,6 +169,7 @@ def read_results(results: Path) -> Content:
     digests = {name: sha256_file(results / name) for name in (*included, *listed)}
     for action in actions:
         check_digests(results, action, digests)
+    check_settings(results, study)
     return Content(results, study, included, listed, actions, digests)
 
 

@@ -16,6 +16,7 @@ from conftest import Checkout
 from PIL import Image
 
 from pipeline_src.errors import InputError
+from pipeline_src.files import sha256_file
 from pipeline_src.provenance.archive import RECORDS
 from pipeline_src.provenance.restoring import changed_tables, unpack
 
@@ -109,6 +110,60 @@ def test_what_an_earlier_version_of_a_study_had_is_removed(
     assert done.returncode == 0, done.stdout + done.stderr
     assert not any(path.exists() for path in old)
     assert changed_tables(tmp_path / "tiny", finished.root / "results" / "tiny") == []
+
+
+@pytest.mark.parametrize("name", ["answers.md", "differences.csv"])
+def test_a_table_that_was_edited_is_not_kept(name: str, copied: Checkout) -> None:
+    path = copied.root / "results/tiny/tables" / name
+    path.write_text(path.read_text().replace("0.", "9.", 1))
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 2
+    assert f"{name}: is not the file that its manifest describes" in done.stderr
+    assert not (copied.root / "docs/tiny").exists()
+
+
+def test_a_figure_of_tables_before_is_not_kept(copied: Checkout) -> None:
+    """The tables were made again, the forest plot was not."""
+    tables = copied.root / "results/tiny/tables"
+    path = tables / "differences.csv"
+    path.write_text(path.read_text().replace("0.", "9.", 1))
+    made = json.loads((tables / "main.manifest.json").read_text())
+    made["outputs"]["differences.csv"] = sha256_file(path)
+    (tables / "main.manifest.json").write_text(json.dumps(made))
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 2
+    assert "differences.csv: has changed since" in done.stderr
+    assert "forest.manifest.json tells of it" in done.stderr
+
+
+def test_figures_that_are_not_drawn_are_named(copied: Checkout) -> None:
+    next((copied.root / "results/tiny").rglob("forest.png")).unlink()
+    done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
+    assert done.returncode == 0, done.stderr
+    assert "warning: not drawn, and so not kept: figures/" in done.stderr
+    assert "forest.png" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["archive", "crate"])
+@pytest.mark.parametrize(
+    ("section", "values", "told"),
+    [
+        ("training", {"epochs": 50}, "epochs 1 where 50 is asked for"),
+        ("evaluation", {"margins": {"psnr_db": 3.0}}, "margins.psnr_db 0.05 where 3.0 is asked"),
+    ],
+)
+def test_a_configuration_of_other_results_is_not_kept_with_them(
+    command: str, section: str, values: dict[str, object], told: str, copied: Checkout
+) -> None:
+    """As a run for one target leaves it."""
+    path = copied.root / "results/tiny/config.yaml"
+    study = yaml.safe_load(path.read_text())
+    study[section] |= values
+    path.write_text(yaml.safe_dump(study))
+    done = copied.command(command, "results/tiny", "--output", "elsewhere")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not (copied.root / "elsewhere").exists()
 
 
 def test_a_figure_that_was_edited_is_not_kept(copied: Checkout) -> None:

@@ -22,6 +22,7 @@ from pipeline_src.operations.doctor.machine import examine
 from pipeline_src.planning.reported import of_study
 from pipeline_src.provenance import restoring
 from pipeline_src.provenance.archive import RECORDS, _public, recorded_files
+from pipeline_src.provenance.as_configured import TABLES
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.provenance.restoring import unpack
 
@@ -39,6 +40,7 @@ def results(tmp_path: Path) -> Path:
             manifest(made / name, "mask", {}, [])
     for table in of_study(STUDY).tables:
         put(made / f"tables/{table}.md")
+    manifest(made / TABLES, "tables", {}, sorted((made / "tables").iterdir()))
     shutil.rmtree(made / "figures")  # its pictures are none
     return made
 
