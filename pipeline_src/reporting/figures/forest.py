@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline_src.evaluation.comparison import THESE_PATIENTS
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.reporting import display_names
 from pipeline_src.reporting.display_names import MISSING
@@ -192,16 +191,8 @@ def _details(rows: pd.DataFrame) -> list[str]:
     shown = list(why)[:MOST_REASONS]
     if len(why) > len(shown):
         shown.append(f"{len(why) - len(shown)} more reasons in the table of differences")
-    return [said, *_scope(rows), *(wrap_lines(shown, "Cannot tell: ") if why else [])]
-
-
-def _scope(rows: pd.DataFrame) -> list[str]:
-    """Which verdicts are about the measured patients alone."""
-    told = rows[rows["verdict"] != "cannot tell"]
-    alone = told[told["scope"] == THESE_PATIENTS]
-    if alone.empty:
-        return []
-    about = "Verdicts hold for these patients, too few to speak of others"
-    if len(alone) == len(told):
-        return [about]
-    return wrap_lines([heading for heading, _ in grouped(alone)], f"{about}: ")
+    return [
+        said,
+        *intervals.scope(rows, "family", FAMILIES),
+        *(wrap_lines(shown, "Cannot tell: ") if why else []),
+    ]

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from pipeline_src.errors import InputError
+from pipeline_src.evaluation.comparison import THESE_PATIENTS
 from pipeline_src.reporting.display_names import counted
-from pipeline_src.reporting.figure_style import SMALL
+from pipeline_src.reporting.figure_style import SMALL, wrap_lines
 from pipeline_src.tabular import read_rows
 
 
@@ -131,3 +132,18 @@ def counts(rows: pd.DataFrame) -> list[str]:
         for noun in ("patient", "seed")
         if len(found := rows[f"{noun}s"].dropna())
     ]
+
+
+def scope(rows: pd.DataFrame, column: str, headings: Mapping[str, str]) -> list[str]:
+    """Which verdicts are about the measured patients alone, on lines that fit; if not all are,
+    with the headings of their groups, which ``column`` tells."""
+    told = rows[rows["verdict"] != "cannot tell"]
+    alone = told[told["scope"] == THESE_PATIENTS]
+    if alone.empty:
+        return []
+    about = "Verdicts hold for these patients, too few to speak of others"
+    if len(alone) == len(told):
+        return [about]
+    groups = set(alone[column])
+    known = [heading for group, heading in headings.items() if group in groups]
+    return wrap_lines([*known, *sorted(groups - set(headings))], f"{about}: ")

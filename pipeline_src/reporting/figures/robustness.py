@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline_src.config.shifts import KINDS
 from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.reporting.figure_style import COLORS, PAGE_WIDTH, SMALL, head
+from pipeline_src.reporting.figure_style import COLORS, LINE_HEIGHT, PAGE_WIDTH, SMALL, head
 from pipeline_src.reporting.figures import intervals
 from pipeline_src.text import one_line
 
@@ -30,9 +30,10 @@ COLUMNS = (
     "loss",
     "low",
     "high",
-    "verdict",
     "patients",
     "seeds",
+    "scope",
+    "verdict",
 )
 NUMBERS = ("sampled", "value", "unshifted", "loss", "low", "high", "patients", "seeds")
 #: By which models of one training, and so of one colour, are told apart.
@@ -71,11 +72,12 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
     compared = rows[rows["against"] != "unshifted"]
     models = list(own["title"].drop_duplicates())
     pairs = list(compared["title"].drop_duplicates())
+    alone = intervals.scope(compared, "kind", HEADINGS)
     places, ends, tall = _places(rows, max(len(models), len(pairs), 2))
     figure, (left, right) = plt.subplots(
         1,
         2,
-        figsize=(PAGE_WIDTH, tall + 1.25),
+        figsize=(PAGE_WIDTH, tall + LINE_HEIGHT * len(alone) + 1.25),
         sharey=True,
         width_ratios=(1.75, 1) if pairs else (1, 0.001),
     )
@@ -116,7 +118,8 @@ def draw(rows: pd.DataFrame, title: str, metric: str) -> Figure:
     else:
         right.set_visible(False)
     name = intervals.setting_title(rows, title)
-    head(figure, f"{name}: loss under conditions not trained for", _details(own), *_pairs(pairs))
+    heading = f"{name}: loss under conditions not trained for"
+    head(figure, heading, _details(own), *_pairs(pairs), *alone)
     said = [verdict for verdict in VERDICTS if verdict in set(compared["verdict"])]
     handles = [look.handle(one_line(model), **SIZES) for model, look in looks.items()]
     handles += [VERDICTS[verdict].handle(f"difference: {verdict}", **SIZES) for verdict in said]

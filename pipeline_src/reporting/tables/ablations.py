@@ -12,14 +12,20 @@ from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.planning.model_names import split_model_name, split_variant
 from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.display_names import MAIN_HEADING, MISSING, effect_texts, full_title
-from pipeline_src.reporting.tables.differences import Groups, compared
+from pipeline_src.reporting.tables.differences import (
+    EFFECT,
+    Groups,
+    compared,
+    scope_notes,
+    verdict_text,
+)
 from pipeline_src.reporting.tables.labels import Labels
 from pipeline_src.reporting.tables.main_table import aggregate, cell_text
 from pipeline_src.reporting.tables.missing import note_of
 
 IDENTITY = [*KEYS, "variant"]
 #: Columns about the difference of a cell from the reference row.
-TESTED = ("effect", "low", "high", "p_holm", "verdict", "reason")
+TESTED = ("effect", "low", "high", "p_holm", "scope", "verdict", "reason")
 OF_DIFFERENCE = ", difference (dB)"
 DIFFERENCE = [f"difference_{name}" for name in TESTED]
 
@@ -121,16 +127,13 @@ def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.Data
 
 
 def _difference_text(row: pd.Series) -> str:
-    """`+0.05 (-0.02 to +0.12), not shown`; a dash if nothing is compared."""
-    if pd.isna(row["difference_effect"]):
+    """`+0.05 (+0.02 to +0.12), better (these patients)`; a dash if nothing is compared."""
+    found = row[DIFFERENCE].set_axis(TESTED)
+    if pd.isna(found["effect"]):
         return MISSING
-    effect, *ends = effect_texts(
-        row[["difference_effect", "difference_low", "difference_high"]],
-        "psnr_db",
-        row["difference_verdict"],
-    )
+    effect, *ends = effect_texts(found[EFFECT], "psnr_db", found["verdict"])
     interval = f" ({' to '.join(ends)})" if ends else ""
-    return f"{effect}{interval}, {row['difference_verdict']}"
+    return f"{effect}{interval}, {verdict_text(found)}"
 
 
 def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str]:
@@ -146,10 +149,19 @@ def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str
     reference = spec.base
     if spec.compare_with is not None:
         reference = spec.variants[spec.compare_with].title or spec.compare_with
+    # A model's rows in a setting are a family, told by the heading of its column.
+    families = [
+        f"{labels.title(row['dataset'], row['acceleration'])} "
+        f"{full_title(row['model'], row['training'])}"
+        for _, row in table.iterrows()
+    ]
+    tested = table[["patients", *DIFFERENCE]].set_axis(["patients", *TESTED], axis="columns")
+    tested = tested.assign(family=families).dropna(subset="verdict")
     return [
         "A row changes what it names and nothing else.",
         f'Differences in PSNR from the row "{reference}", with 95 % interval and verdict as in the '
         "table of differences; p corrected by Holm's method over the rows of a model. A dash: that "
         "row itself, or a model that the row does not change.",
+        *scope_notes(tested),
         *note_of("Without metrics, and so a dash", list(dict.fromkeys(names))),
     ]

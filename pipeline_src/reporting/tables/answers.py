@@ -234,9 +234,11 @@ def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
         title = labels.title(dataset, acceleration)
         if len(primary) and primary["word"].iloc[0] != CANNOT:
             least = value_text(primary["detectable"].iloc[0], METRIC)
+            alone = primary["scope"].iloc[0] == THESE_PATIENTS
+            about = ", about these patients alone" if alone else ""
             notes.append(
                 f"{title}: a study like this one shows effects of {least} dB or more on the "
-                "primary question in 80 % of cases."
+                f"primary question in 80 % of cases{about}."
             )
         gap = here[here["question"] == GAP]["word"]
         if len(gap) and gap.iloc[0] not in (SHOWN, CANNOT):

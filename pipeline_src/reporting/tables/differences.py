@@ -58,6 +58,8 @@ INTERVALS = {
     "which allows for the training patients that repeats share. p: the larger of that test's and, "
     "of enough patients, of Wilcoxon's signed-rank test over each patient's mean over repeats,",
 }
+#: Verdicts that show nothing, for whomever.
+SHOW_NOTHING = ("no difference shown", "cannot tell")
 #: How many reasons the notes list.
 MOST_REASONS = 6
 
@@ -228,8 +230,7 @@ def _mean_text(row: pd.Series) -> str:
 def verdict_text(row: pd.Series) -> str:
     """A verdict, and for whom what it shows holds if not for other patients too."""
     verdict = str(row["verdict"])
-    shows = verdict in ("better", "worse", "equivalent")
-    alone = shows and row["scope"] == THESE_PATIENTS
+    alone = verdict not in SHOW_NOTHING and row["scope"] == THESE_PATIENTS
     return f"{verdict} (these patients)" if alone else verdict
 
 
@@ -272,12 +273,14 @@ def _margins(table: pd.DataFrame) -> str:
 
 
 def scope_notes(table: pd.DataFrame) -> list[str]:
-    """Which verdicts of the table of differences are only about the measured patients."""
-    some = table[table["scope"] == THESE_PATIENTS]
+    """Which verdicts are only about the measured patients; a family of another table than that of
+    differences is given by its title."""
+    told = table[table["verdict"] != "cannot tell"]
+    some = told[told["scope"] == THESE_PATIENTS]
     if some.empty:
         return []
-    families = [FAMILIES[family] for family in dict.fromkeys(some["family"])]
-    which = f" ({'; '.join(families)})" if len(some) < len(table) else ""
+    families = [FAMILIES.get(family, family) for family in dict.fromkeys(some["family"])]
+    which = f" ({'; '.join(families)})" if len(some) < len(told) else ""
     return [
         f"These patients: there are too few ({counted(some['patients'], 'patient')}) for a "
         "statement about others; tested over seeds alone, the verdicts hold for repeated training "

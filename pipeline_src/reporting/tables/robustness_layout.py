@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pipeline_src.config.shifts import KINDS
 from pipeline_src.evaluation.metrics import MAIN, METRICS
 from pipeline_src.reporting.display_names import MISSING, value_text
-from pipeline_src.reporting.tables.differences import INTERVALS, OWN_SPLITS
+from pipeline_src.reporting.tables.differences import (
+    INTERVALS,
+    OWN_SPLITS,
+    scope_notes,
+    verdict_text,
+)
 from pipeline_src.reporting.tables.labels import Labels
 
 CELLS = ("mean", "loss", "95 % interval", "verdict")
@@ -32,7 +38,7 @@ def robustness_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                         MISSING if pd.isna(row["value"]) else value_text(row["value"], metric),
                         MISSING if pd.isna(row["loss"]) else value_text(row["loss"], metric, "+"),
                         MISSING if pd.isna(row["low"]) else " to ".join(ends),
-                        MISSING if row["against"] == UNSHIFTED else str(row["verdict"]),
+                        MISSING if row["against"] == UNSHIFTED else verdict_text(row),
                     ),
                     strict=True,
                 )
@@ -48,6 +54,9 @@ def robustness_notes(table: pd.DataFrame) -> list[str]:
     """How the table is read."""
     lacking = sorted(set(table.loc[table["against"] == UNSHIFTED, "reason"]) - {""})
     untold = table[table["verdict"] == "cannot tell"]
+    # A loss has no verdict.
+    tested = table[table["against"] != UNSHIFTED]
+    families = tested["kind"].map(KINDS).fillna(tested["shift_title"])
     return [
         "Nothing was trained for this table. Loss: the mean without the shift minus that with it, "
         "paired by patient; negative where the shift makes it easier. Of other images, the loss is "
@@ -58,6 +67,7 @@ def robustness_notes(table: pd.DataFrame) -> list[str]:
         "student-friendly training makes a student lose less (more robust). "
         f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected over the shifts of a "
         "setting, and the mean of all shifts for itself.",
+        *scope_notes(tested.assign(family=families)),
         *(f"No loss: {reason}." for reason in lacking),
         *(f"Cannot tell: {reason}." for reason in sorted(set(untold["reason"]))[:3]),
     ]

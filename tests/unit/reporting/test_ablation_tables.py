@@ -242,3 +242,32 @@ def test_comparing_with_a_row_that_is_not_there_is_refused(tiny_study: dict[str,
     ablation = ABLATION | {"compare_with": "two"}
     with pytest.raises(InputError, match=r"no variant 'two'; there are one, joint"):
         check_study(tiny_study | {"methods": {"at": {}}, "ablations": {"a": ablation}})
+
+
+def test_verdicts_about_the_measured_patients_alone_say_so(ablated: Any) -> None:
+    """6 patients are enough for the one row of the SFT teacher, not for the student's two."""
+    names = [name for name in PSNR if "@b" not in name]
+    table = ablation_table(over_seeds(names, patients=6), ablated, "a")
+    scopes = table.dropna(subset="difference_verdict").groupby("model")["difference_scope"].unique()
+    assert {model: list(found) for model, found in scopes.items()} == {
+        "at": ["these patients"],
+        "teacher": ["patients and seeds"],
+    }
+    layout = ablation_layout(table, ablated, "a")["heads 4x"]
+    of_at = layout["SFT-KD-Recon AT, difference (dB)"]
+    assert list(of_at)[1:] == [
+        "+2.00 (+2.00 to +2.00), better (these patients)",
+        "+3.00 (+3.00 to +3.00), better (these patients)",
+    ]
+    teacher = layout["SFT teacher, difference (dB)"]
+    assert teacher["one branch"] == "+2.00 (+2.00 to +2.00), better"
+    [note] = [n for n in ablation_notes(table, ablated, "a") if n.startswith("These patients: ")]
+    assert "there are too few (6 patients) for a statement about others" in note
+    assert note.endswith(" (heads 4x SFT-KD-Recon AT).")
+
+
+def test_enough_patients_need_no_note_on_whom_verdicts_are_about(ablated: Any) -> None:
+    names = [name for name in PSNR if "@b" not in name]
+    table = ablation_table(over_seeds(names), ablated, "a")
+    assert "these patients" not in ablation_layout(table, ablated, "a").to_string()
+    assert "These patients" not in " ".join(ablation_notes(table, ablated, "a"))

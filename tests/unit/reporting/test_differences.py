@@ -223,6 +223,9 @@ def test_too_few_patients_for_others_are_these_patients_and_the_notes_say_so() -
         assert (found["verdict"], found["scope"]) == ("better", scope)
         told = any(note.startswith("These patients: ") for note in difference_notes(table))
         assert told == (patients == 5)
+        notes = answer_notes(answer_table(table, ONE_SETTING), ONE_SETTING)
+        [least] = [note for note in notes if "in 80 % of cases" in note]
+        assert ("about these patients alone" in least) == (patients == 5)
 
 
 def test_notes_give_no_reason_where_every_verdict_is_given() -> None:

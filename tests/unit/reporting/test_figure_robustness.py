@@ -100,6 +100,22 @@ def test_heading_tells_patients_seeds_and_what_is_compared(table: pd.DataFrame) 
     assert "loss in PSNR (dB)" in words(drawn(table))
 
 
+def test_verdicts_about_the_measured_patients_alone_are_told_with_their_groups(
+    table: pd.DataFrame,
+) -> None:
+    about = "Verdicts hold for these patients, too few to speak of others"
+    enough = table.assign(scope="patients and seeds")
+    assert "these patients" not in heading(drawn(enough))
+    assert heading(drawn(table)).endswith(about)
+    some = enough["scope"].where(enough["kind"] == "all", table["scope"])
+    told = drawn(table.assign(scope=some))
+    assert f"{about}: Other lines of the same density" in heading(told)
+    assert "All together" not in heading(told)
+    assert overlapping(told) == cut_off(told) == []
+    # Losses have no verdict.
+    assert "these patients" not in heading(drawn(table[table["against"] == "unshifted"]))
+
+
 def test_a_study_without_both_recipes_has_the_losses_alone(table: pd.DataFrame) -> None:
     figure = drawn(table[table["against"] == "unshifted"])
     left, right = figure.axes

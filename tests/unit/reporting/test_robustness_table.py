@@ -142,10 +142,46 @@ def test_layout_begins_with_the_answer(table: pd.DataFrame) -> None:
     )
     row = layout.loc["noise of 1 %: SFT-KD-Recon AT minus Std-KD AT"]
     assert row["PSNR (dB)", "loss"] == "-0.50"
-    assert row["PSNR (dB)", "verdict"] == "more robust"
+    assert row["PSNR (dB)", "verdict"] == "more robust (these patients)"
     assert layout.loc["noise of 1 %: Teacher"]["PSNR (dB)", "loss"] == "+2.00"
     assert layout.loc["noise of 1 %: Teacher"]["PSNR (dB)", "mean"] == "30.38"
     assert len(layout) == 3 + 4 + 3
+
+
+def verdicts_and_note(patients: int) -> tuple[list[str], list[str]]:
+    """What is shown of two shifts, by which SFT-KD-Recon loses less and more, and of their mean;
+    and the note on whom it is about."""
+
+    def value(low: float) -> Value:
+        # No two patients alike.
+        return lambda seed, patient: low + patient / 256
+
+    shifted = [
+        under("noise_0.01", {STD: 30.0, SFT: value(31.0)}, patients=patients),
+        under("seed_1", {STD: 30.0, SFT: value(29.0)}, patients=patients),
+    ]
+    before = measured(BEFORE, patients=patients)
+    table = robustness_table(pd.concat(shifted), before, ONE_SETTING)
+    layout = robustness_layout(table, ONE_SETTING)
+    pairs = layout[["minus" in name for name in layout.index]]
+    notes = [note for note in robustness_notes(table) if note.startswith("These patients: ")]
+    return list(pairs["PSNR (dB)", "verdict"]), notes
+
+
+def test_verdicts_about_the_measured_patients_alone_say_so() -> None:
+    """6 patients are enough for the mean of all shifts, and not for two of them; 7 are."""
+    alone = ["more robust (these patients)", "less robust (these patients)"]
+    found, [note] = verdicts_and_note(5)
+    assert sorted(found[1:], reverse=True) == alone
+    assert "there are too few (5 patients)" in note
+    assert note.endswith("the same patients.")
+    found, [note] = verdicts_and_note(6)
+    assert "these" not in found[0]
+    assert sorted(found[1:], reverse=True) == alone
+    assert note.endswith(" (Noise in k-space; Other lines of the same density).")
+    found, notes = verdicts_and_note(7)
+    assert sorted(found[1:], reverse=True) == ["more robust", "less robust"]
+    assert notes == []
 
 
 def test_a_mean_of_all_shifts_is_of_all_of_them() -> None:
