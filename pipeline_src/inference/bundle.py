@@ -44,7 +44,8 @@ from pipeline_src.inference.bundle_files import (
 )
 from pipeline_src.inference.bundled import OtherReconstructor, Reconstructor, load
 from pipeline_src.inference.calibration import refuse_other_network
-from pipeline_src.inference.card import measured, metadata, write_card
+from pipeline_src.inference.card import metadata, write_card
+from pipeline_src.inference.card_metrics import measured
 from pipeline_src.inference.error_bound import read_error_bound
 from pipeline_src.inference.onnx_export import (
     INT8,
@@ -75,18 +76,20 @@ def write_bundle(
     licence: str = "",
     int8: Path | None = None,
     error_bound: Path | None = None,
+    metrics: bool = True,
 ) -> list[str]:
     """Write a bundle, completely or not at all; returns warnings for the user.
 
     ``int8`` is a store whose training slices calibrate a variant in 8-bit integers, and
     ``error_bound`` the calibrated bound of the network's errors, which goes in without the names of
-    patients.
+    patients. Without ``metrics``, those beside the weights are not looked at.
 
     A DC-CNN brings its code along; what stands alone of another kind is its ONNX.
 
     Raises:
-        InputError: something already exists at ``output``, it cannot be written, the bound is of
-            another network, or a network of another kind than DC-CNN cannot be exported.
+        InputError: something already exists at ``output``, it cannot be written, the bound or the
+            metrics beside the weights are not of the network, or a network of another kind than
+            DC-CNN cannot be exported.
     """
     kind = trained.config.network.kind
     brings_code = kind == DC_CNN
@@ -99,6 +102,7 @@ def write_bundle(
     if error_bound is not None:
         bound = read_error_bound(error_bound)
         refuse_other_network(bound, error_bound, trained)
+    found = measured(trained) if metrics else {}
     remarks = []
     with whole_folder(output) as folder:
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
@@ -132,8 +136,7 @@ def write_bundle(
             write_json(folder / BOUND, bound.without_names().model_dump(mode="json"))
         if trained.lost_its_store:
             remarks.append(NO_ORIGIN)
-        found = measured(trained.folder)
-        if not found:
+        if not found and metrics:
             remarks.append(
                 "the card has no metrics of these weights; run evaluate on test patients first"
             )

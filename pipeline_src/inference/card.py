@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline_src.config.networks import DC_CNN
-from pipeline_src.evaluation.metrics import METRICS
-from pipeline_src.evaluation.metrics_files import read_metrics
-from pipeline_src.evaluation.statistics import bootstrap_interval
-from pipeline_src.files import sha256_file
+from pipeline_src.inference.card_metrics import SHOWN
 from pipeline_src.inference.error_bound import ErrorBound
 from pipeline_src.inference.onnx_export import OPSET
 from pipeline_src.inference.trained import Trained
 from pipeline_src.models.base import count_parameters
 from pipeline_src.models.registry import describe_network
-from pipeline_src.planning.places import VOLUMES, WEIGHTS, manifest_of
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.text import markdown, one_line
 
-#: Metrics on the card.
-SHOWN = [METRICS[name] for name in ("psnr_db", "ssim", "nmse")]
 UNKNOWN = "not told"
-
-
-def measured(folder: Path) -> dict[str, Any]:
-    """Means over test patients with intervals, from the metrics beside the weights; empty if there
-    are none, or they are those of other weights.
-    """
-    path = folder / VOLUMES
-    if not path.exists() or not _are_of(folder / WEIGHTS, folder / manifest_of(VOLUMES)):
-        return {}
-    rows = read_metrics([path])
-    rows = rows[rows["part"] == "test"]
-    if rows.empty:
-        return {}
-    found: dict[str, Any] = {"patients": int(rows["patient"].nunique())}
-    for metric in (shown.name for shown in SHOWN):
-        means = rows.groupby("patient")[metric].mean().to_numpy(np.float64)
-        low, high = bootstrap_interval(means[None], seed=0)
-        # With one patient the interval is NaN, which JSON does not have.
-        found[metric] = {"mean": float(means.mean())} | (
-            {} if math.isnan(low) else {"low": low, "high": high}
-        )
-    return found
-
-
-def _are_of(weights: Path, manifest: Path) -> bool:
-    """Whether metrics are those of the weights, as far as their manifest tells."""
-    if not manifest.exists():
-        return True
-    known = getattr(Manifest.read(manifest).inputs.get("weights"), "sha256", None)
-    return known is None or known == sha256_file(weights)
 
 
 def title(trained: Trained) -> str:

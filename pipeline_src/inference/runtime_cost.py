@@ -79,7 +79,8 @@ def write_runtime_cost(
         refuse_other_store(trained, prepared, store)
         with tempfile.TemporaryDirectory() as made:
             bundle = Path(made) / "bundle"
-            write_bundle(trained, bundle)
+            # A study evaluates at the same time.
+            write_bundle(trained, bundle, metrics=False)
             exported = Exported(bundle, partial(_calibration, bundle, prepared))
             table = measured(exported, prepared, part, names, threads, repeats)
         table.insert(0, "model", trained.config.model)

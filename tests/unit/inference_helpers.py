@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
+from pipeline_src.files import sha256_file
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.weights import save_weights
@@ -42,6 +43,20 @@ def trained(folder: Path, size: tuple[int, int] = (SIZE, SIZE)) -> Model:
     torch.manual_seed(0)
     network = DCCNN(Network(depth=3, cascades=2, features=8)).eval()
     return Model(folder / "student", network, drawn_mask(size, 4, 0, 2))
+
+
+def write_metrics(model: Model, text: str, **inputs: str) -> None:
+    """Metrics beside the weights, with the manifest of an evaluation; `inputs` are digests of
+    further files by role.
+    """
+    weights, table = model.folder / "weights.safetensors", model.folder / "volumes.csv"
+    table.write_text(text)
+    digests = {"weights": sha256_file(weights)} | inputs
+    told = {
+        "inputs": {role: {"path": role, "sha256": sha256} for role, sha256 in digests.items()},
+        "outputs": {table.name: sha256_file(table)},
+    }
+    (model.folder / "volumes.manifest.json").write_text(json.dumps(told))
 
 
 def identity(folder: Path, size: tuple[int, int]) -> Model:

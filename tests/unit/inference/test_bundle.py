@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inference_helpers import SIZE, Model, blobs, trained
+from inference_helpers import SIZE, Model, blobs, trained, write_metrics
 from safetensors.numpy import load_file, save_file
 from system_fixtures import run_on_small_disk
 from unit_helpers import one_line
@@ -25,6 +25,8 @@ from pipeline_src.cli import main
 from pipeline_src.config.networks import Network
 from pipeline_src.evaluation.evaluate import through
 from pipeline_src.inference import card
+from pipeline_src.inference.card_metrics import measured
+from pipeline_src.inference.trained import load_trained
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.sampling.data_fidelity import data_fidelity
 from pipeline_src.sampling.masks import described_mask
@@ -256,14 +258,13 @@ def test_the_card_tells_what_was_measured(tmp_path: Path) -> None:
         f"brain,4x,student,standard,0,{part},p{n},{30 + n},0.9{n},0.01,0.1,0.5"
         for part, n in (("test", 1), ("test", 2), ("test", 3), ("validation", 4))
     ]
-    (model.folder / "volumes.csv").write_text("\n".join([columns, *rows]) + "\n")
-    found = card.measured(model.folder)
+    write_metrics(model, "\n".join([columns, *rows]) + "\n")
+    made = load_trained(model.folder, model.mask_path)
+    found = measured(made)
     assert found["patients"] == 3
     assert found["psnr_db"]["mean"] == pytest.approx(32)
     assert found["psnr_db"]["low"] < 31.5
-    from pipeline_src.inference.trained import load_trained
-
-    text = card.write_card(load_trained(model.folder, model.mask_path), found, "CC0-1.0", True)
+    text = card.write_card(made, found, "CC0-1.0", True)
     for said in ("license: cc0-1.0", "| PSNR (dB) | 32.00 |", "On 3 test patients", "model.onnx"):
         assert said in text
     _, front, _ = text.split("---\n", 2)

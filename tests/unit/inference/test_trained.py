@@ -10,7 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from inference_helpers import SIZE, Model, blobs, trained
+from inference_helpers import SIZE, Model, blobs, trained, write_metrics
 from training_helpers import prepared_data
 from unit_helpers import one_line
 
@@ -20,7 +20,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.evaluation.metrics import METRICS
 from pipeline_src.files import sha256_file
 from pipeline_src.inference.bundle_files import read_config
-from pipeline_src.inference.card import measured
+from pipeline_src.inference.card_metrics import measured
 from pipeline_src.inference.trained import load_trained, refuse_other_store
 from pipeline_src.sampling.masks import write_mask
 
@@ -168,12 +168,65 @@ def test_a_store_of_other_patients_is_refused(model: Model, tmp_path: Path) -> N
         refuse_other_store(found, read_store(tmp_path / "other.h5"), tmp_path / "other.h5")
 
 
-def test_a_card_has_the_metrics_of_its_weights(model: Model) -> None:
-    columns = "dataset,acceleration,model,training,variant,seed,part,patient,frame"
-    values = "heads,4x,student,standard,,3,test,p,"
-    text = f"{columns},{','.join(METRICS)}\n{values}{',0.5' * len(METRICS)}\n"
-    (model.folder / "volumes.csv").write_text(text)
-    assert measured(model.folder)["patients"] == 1
-    told = {"inputs": {"weights": {"path": "weights.safetensors", "sha256": "0" * 64}}}
-    (model.folder / "volumes.manifest.json").write_text(json.dumps(told))
-    assert measured(model.folder) == {}
+#: What may differ between metrics and the model that they lie beside, and what is said of it.
+FOREIGN: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
+    "weights": ({}, {"weights": "0" * 64}, "with other weights than those of"),
+    "mask": ({"mask": "0" * 12}, {}, "under another mask than that of"),
+    "store": ({"data": "0" * 12}, {}, "on another store than that of"),
+    "mask of an older version": ({}, {"mask": "0" * 64}, "under another mask than that of"),
+    "store of an older version": ({}, {"store": "0" * 64}, "on another store than that of"),
+}
+
+
+def metrics(**told: str) -> str:
+    """A table of metrics of one patient, with further columns."""
+    columns = ["dataset,acceleration,model,training,variant,seed,part,patient,frame", *told]
+    values = ["heads,4x,student,standard,,3,test,p,", *told.values()]
+    numbers = ["0.5"] * len(METRICS)
+    return "\n".join([",".join([*columns, *METRICS]), ",".join([*values, *numbers]), ""])
+
+
+def bundle(model: Model, output: Path) -> int:
+    return main(["bundle", str(model.folder), "--output", str(output)])
+
+
+def test_a_card_has_the_metrics_of_its_weights_mask_and_store(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_src.inference.bundle.why_not", lambda: "left out by a test")
+    assert measured(load_trained(model.folder)) == {}
+    path = model.folder / "manifest.json"
+    told, digest = json.loads(path.read_text()), read_store(tmp_path / "volumes.h5").digest
+    path.write_text(json.dumps(told | {"data_digest": digest}))
+    for columns in ({}, {"data": digest[:12], "mask": model.mask.digest[:12]}):
+        write_metrics(model, metrics(**columns))
+        assert measured(load_trained(model.folder))["patients"] == 1
+    assert bundle(model, tmp_path / "b") == 0
+    assert "| PSNR (dB) | 0.50 |" in (tmp_path / "b/README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_metrics_of_something_else_are_refused(
+    kind: str, model: Model, tmp_path: Path, capsys: Output
+) -> None:
+    columns, inputs, fragment = FOREIGN[kind]
+    path = model.folder / "manifest.json"
+    if kind == "store":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "1" * 64}))
+    write_metrics(model, metrics(**columns), **inputs)
+    assert bundle(model, tmp_path / "b") == 2
+    assert fragment in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "b").exists()
+
+
+def test_metrics_that_were_edited_or_are_described_nowhere_are_refused(
+    model: Model, tmp_path: Path, capsys: Output
+) -> None:
+    write_metrics(model, metrics())
+    table = model.folder / "volumes.csv"
+    table.write_text(table.read_text().replace("0.5", "0.9"))
+    assert bundle(model, tmp_path / "b") == 2
+    assert "not the file that its manifest describes" in one_line(capsys.readouterr().err)
+    (model.folder / "volumes.manifest.json").unlink()
+    assert bundle(model, tmp_path / "b") == 2
+    assert "has no volumes.manifest.json" in one_line(capsys.readouterr().err)
