@@ -25,9 +25,12 @@ def cost(options: argparse.Namespace) -> Made:
     """Measure what teacher and student cost."""
     from pipeline_src.evaluation.cost import write_cost
     from pipeline_src.models.registry import import_modules
+    from pipeline_src.planning.network_code import refuse_other_code
 
     import_modules(options.modules)
     weights = {"teacher": options.teacher, "student": options.student}
+    for path in weights.values():
+        refuse_other_code(path)
     write_cost(
         weights,
         options.data,

@@ -40,6 +40,7 @@ def add_parser(subcommands: Subcommands) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one model."""
+    from pipeline_src.models.registry import network_class
     from pipeline_src.operations.estimate.work import slices_of_store, training_bytes
     from pipeline_src.running.gpus import one_gpu
     from pipeline_src.running.interruption import parent_process
@@ -51,6 +52,8 @@ def train(options: argparse.Namespace) -> None:
     dataset_of(options, study)
     models = Models(study)
     plan = models.plan(options.model, options.seed)
+    for network in plan.networks.values():
+        network_class(network)  # imports its module: the study names it, not only a file of weights
     for path, model, name in (
         (options.teacher, models.teacher(options.model), WEIGHTS),
         (
@@ -103,11 +106,12 @@ def _setting(options: argparse.Namespace) -> dict[str, str]:
 
 def refuse_other_weights(path: Path, model: str, name: str, options: argparse.Namespace) -> None:
     """Check that weights belong to the model, seed and setting that a training starts from, and are
-    its file ``name``, as far as a manifest beside them says so.
+    its file ``name``, trained with the code of now, as far as a manifest beside them says so.
 
     Raises:
         InputError: they do not.
     """
+    from pipeline_src.planning.network_code import refuse_other_code
     from pipeline_src.provenance.manifest import Manifest, other_label
 
     place = path.parent / MANIFEST
@@ -124,3 +128,4 @@ def refuse_other_weights(path: Path, model: str, name: str, options: argparse.Na
             f"{path}: is of {key} {theirs}, but {options.model} needs {key} {value}; give "
             "those, or weights without a manifest, as import-weights writes them"
         )
+    refuse_other_code(path, made)

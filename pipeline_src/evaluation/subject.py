@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
 from pipeline_src.planning.model_names import split_model_name, split_variant
+from pipeline_src.planning.network_code import refuse_other_code
 from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.masks import Mask
@@ -37,7 +38,7 @@ class Subject:
 
         Raises:
             InputError: the folder has no manifest, and its name is not a model's name; or the
-                weights are not those of the manifest.
+                weights are not those of the manifest, or the code of its network has changed.
         """
         if (place := folder / MANIFEST).exists():
             manifest = Manifest.read(place)
@@ -55,6 +56,7 @@ class Subject:
                     f"{weights}: is not as its training wrote it, by {place.name} beside it; train "
                     "again, or give weights from elsewhere a folder of their own"
                 )
+            refuse_other_code(weights, manifest)
             return cls(folder, name, seed, threads, manifest)
         try:
             split_model_name(folder.name)

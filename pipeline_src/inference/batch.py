@@ -30,6 +30,7 @@ from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan, plan
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.locks import alone_in
+from pipeline_src.planning.network_code import digests_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import reconstruct_step
 from pipeline_src.provenance.environment import record
@@ -95,6 +96,7 @@ class Run:
             raise InputError(NONE_LEFT)
         self._trained.network.to(device)
         self._model = trained.told
+        self._network_code = digests_of(trained.network.network)
         self.overview = Overview([])
 
     def remarks(self) -> list[str]:
@@ -177,6 +179,7 @@ class Run:
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
             **({"error_bound": self._bound.model_dump(mode="json")} if self._bound else {}),
             "code": sha256_json(digests(reconstruct_step({}, []).code)),
+            **({"network_code": self._network_code} if self._network_code else {}),
             **self._settings,
         }
 

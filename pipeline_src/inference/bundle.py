@@ -63,6 +63,7 @@ from pipeline_src.inference.trained import (
     refuse_other_store,
 )
 from pipeline_src.models.registry import is_imported
+from pipeline_src.planning.network_code import changed
 from pipeline_src.sampling.data_fidelity import data_fidelity
 
 NEEDED = (CONFIG, WEIGHTS, MASK, SAMPLE, CARD, METADATA)
@@ -106,7 +107,7 @@ def write_bundle(
     remarks = []
     with whole_folder(output) as folder:
         (folder / WEIGHTS).write_bytes(trained.weights.read_bytes())
-        write_json(folder / CONFIG, trained.config.model_dump(mode="json"))
+        write_json(folder / CONFIG, trained.config.content)
         write_bundle_mask(folder / MASK, trained.mask)
         network: Reconstructor
         if brings_code:
@@ -173,7 +174,7 @@ def check_bundle(folder: Path) -> list[str]:
     """Compare every file with its digest, and recompute the sample; returns the findings.
 
     No code in the bundle is run: its `dccnn.py` is compared with this project's. A network whose
-    module is not imported is recomputed by ONNX Runtime alone.
+    module is not imported, or is not as it was then, is recomputed by ONNX Runtime alone.
 
     Raises:
         InputError: a file is missing, was changed or added, or the sample gives another result.
@@ -191,6 +192,9 @@ def check_bundle(folder: Path) -> list[str]:
     found = [f"{len(read_sums(folder))} files as they were written", config.network.name]
     if isinstance(config.network, OtherNetwork) and not is_imported(config.network):
         found.append(f"torch not run: give --import {config.network.module} if you trust it")
+        zero_filled = data_fidelity(mask).zero_filled(torch.from_numpy(image)).numpy()
+    elif file := changed(config.network, config.code):
+        found.append(f"torch not run: {file} is not as it was when the bundle was made with it")
         zero_filled = data_fidelity(mask).zero_filled(torch.from_numpy(image)).numpy()
     else:
         load_trained(folder)

@@ -73,6 +73,14 @@ class BundleConfig(Section):
     acceleration: str = Field(default="", max_length=LONGEST_NAME, description="such as 4x")
     threads: int = Field(default=1, ge=1, le=MOST_THREADS, description="of its training")
     origin: Origin = Field(default=Origin(), description="what its slices were")
+    code: dict[str, str] = Field(
+        default={}, description="SHA-256 of the files of a network of one's own, by name"
+    )
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As JSON; a network without code of its own has nothing there."""
+        return self.model_dump(mode="json", exclude=None if self.code else {"code"})
 
 
 def read_config(folder: Path) -> BundleConfig:

@@ -43,7 +43,7 @@ class OtherReconstructor(nn.Module):
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
-        self.config: dict[str, Any] = trained.config.model_dump(mode="json")
+        self.config: dict[str, Any] = trained.config.content
         self.network = trained.network
         mask = trained.mask
         by_lines = mask.lines is not None

@@ -30,6 +30,7 @@ from pipeline_src.inference.bundle_files import (
 )
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
+from pipeline_src.planning.network_code import changed, own_digests_of
 from pipeline_src.provenance.manifest import Manifest
 from pipeline_src.sampling.masks import Mask, read_mask, require_size
 
@@ -145,6 +146,11 @@ def _from_bundle(folder: Path) -> Trained:
     refuse_changed(folder, (CONFIG, WEIGHTS, MASK))
     config = read_config(folder)
     mask = mask_of_bundle(folder, config)
+    if file := changed(config.network, config.code):
+        raise InputError(
+            f"{file}: is not as it was when {folder} was made with it; put the file of then back, "
+            "or make the bundle again"
+        )
     network = load_network(folder / WEIGHTS).eval()
     if network.network != config.network:
         raise InputError(
@@ -180,6 +186,7 @@ def _from_training(folder: Path, given: Path | None) -> Trained:
         acceleration=str(subject.made.get("acceleration", acceleration and f"{acceleration}x")),
         threads=_threads(subject),
         origin=_origin(subject),
+        code=own_digests_of(network.network),
     )
     return Trained(folder, weights, network, mask, config, subject.made)
 

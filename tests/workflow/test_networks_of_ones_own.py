@@ -43,13 +43,13 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
     page_text = (results / "report.html").read_text()
     assert "3 cascades of 3 convolutions with 8 features, the second dilated by 3" in page_text
     assert list((results / "figures").glob("networks.*"))
+    teacher = "results/tiny/heart/4x/seed0/teacher"
+    words = ["bundle", teacher, "--import", "my_networks.dilated"]
     if runtimes:
         measured = pd.read_csv(results / "runtimes.csv")
         assert set(measured["runtime"]) == {"torch", "onnxruntime"}
         assert set(measured["architecture"]) == {"dilated C3 (dilation 3, features 8)", "D3C3"}
-        teacher = "results/tiny/heart/4x/seed0/teacher"
-        words = ["bundle", teacher, "--import", "my_networks.dilated", "--output", "teacher"]
-        assert fresh.command(*words).returncode == 0
+        assert fresh.command(*words, "--output", "teacher").returncode == 0
         assert "model.onnx" in (fresh.root / "teacher/README.md").read_text()
 
     module.write_text(module.read_text() + "\nEDITED = 1\n")
@@ -60,3 +60,6 @@ def test_the_documented_network_from_outside_the_package_is_studied(fresh: Check
         "Training std_kd_at: heart 4x seed 0",
         "Training teacher: heart 4x seed 0",
     ]
+    refused = fresh.command(*words, "--output", "again")
+    assert refused.returncode == 2
+    assert f"{module}: has changed since {teacher}" in refused.stderr
