@@ -14,7 +14,7 @@ CAPTIONS = Path(__file__).with_name("captions")
 #: Represents the mean over all methods that both recipes have; no method can have this name.
 ALL_METHODS = "*"
 #: Verdicts, and the word of an answer, that say that there is a difference.
-DIFFERENT = ("better", "worse", "shown")
+DIFFERENT = ("better", "worse", "more robust", "less robust", "shown")
 #: Rows of the paper's table.
 MODEL_TITLES = {
     "zero_filled": "Zero-filled",

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline_src.config.shifts import KINDS
 from pipeline_src.evaluation.metrics import MAIN, METRICS
-from pipeline_src.reporting.display_names import MISSING, value_text
+from pipeline_src.reporting.display_names import MISSING, effect_texts, value_text
 from pipeline_src.reporting.tables.differences import (
     INTERVALS,
     OWN_SPLITS,
@@ -28,7 +28,7 @@ def robustness_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
         setting = f"{labels.title(row['dataset'], row['acceleration'])}: " if several else ""
         name = f"{setting}{row['shift_title']}: {row['title']}"
         metric = str(row["metric"])
-        ends = [value_text(row[end], metric, "+") for end in ("low", "high")]
+        texts = effect_texts(row[["loss", "low", "high"]], metric, str(row["verdict"]))
         rows.setdefault(name, {}).update(
             {
                 (METRICS[metric].heading, cell): text
@@ -36,8 +36,8 @@ def robustness_layout(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
                     CELLS,
                     (
                         MISSING if pd.isna(row["value"]) else value_text(row["value"], metric),
-                        MISSING if pd.isna(row["loss"]) else value_text(row["loss"], metric, "+"),
-                        MISSING if pd.isna(row["low"]) else " to ".join(ends),
+                        texts[0] if texts else MISSING,
+                        " to ".join(texts[1:]) or MISSING,
                         MISSING if row["against"] == UNSHIFTED else verdict_text(row),
                     ),
                     strict=True,

@@ -98,6 +98,16 @@ def test_a_student_that_loses_more_is_less_robust() -> None:
     assert (row["loss"], row["verdict"]) == (1.0, "less robust")
 
 
+def test_a_difference_that_is_shown_is_not_printed_as_zero() -> None:
+    """As in the other tables."""
+    lost = under("noise_0.01", {STD: 30.0, SFT: lambda s, p: 30.497 + (s - 1) / 4096})
+    layout = robustness_layout(robustness_table(lost, measured(BEFORE), ONE_SETTING), ONE_SETTING)
+    [name] = [name for name in layout.index if "minus" in name and "SFT-KD-Recon" in name][:1]
+    cells = layout.loc[name]["PSNR (dB)"]
+    assert cells["verdict"] == "less robust (these patients)"
+    assert cells["loss"] == "+0.003"
+
+
 def test_one_seed_gives_intervals_and_no_verdict() -> None:
     def spread(_: int, patient: int) -> float:
         return 30 + patient % 2 / 8
