@@ -11,7 +11,8 @@ from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
 from pipeline_src.planning import places as layout
 from pipeline_src.planning.outdated import other_setting
-from pipeline_src.planning.steps import store_settings, table_settings
+from pipeline_src.planning.repeats import of_repeat
+from pipeline_src.planning.steps import mask_step, store_settings, table_settings
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import Manifest
 
@@ -20,8 +21,8 @@ TABLES = f"{layout.TABLE_FOLDER}/main.{layout.MANIFEST}"
 
 
 def check_settings(results: Path, study: Study) -> None:
-    """Check that stores, models, metrics and tables were made with the settings of a configuration,
-    as far as there are manifests.
+    """Check that stores, masks, models, metrics and tables were made with the settings of a
+    configuration, as far as there are manifests.
 
     A run for one target leaves its configuration in the results, whatever the others were made
     with.
@@ -47,9 +48,12 @@ def _settings(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
     places, models = layout.Places(study), Models(study)
     for dataset in study.datasets:
         for seed in places.seeds("store"):
-            place = layout.manifest_of(places.store(dataset, seed))
-            yield place, store_settings(study, dataset)
+            asked = store_settings(of_repeat(study, seed), dataset)
+            yield layout.manifest_of(places.store(dataset, seed)), asked
     for setting in study.settings():
+        for seed in places.seeds("mask"):
+            step = mask_step(of_repeat(study, seed), setting.dataset, setting.factor)
+            yield layout.manifest_of(places.mask(*setting, seed)), dict(step.settings)
         part = {"part": study.datasets[setting[0]].report_on}
         for seed in places.seeds("zero_filled"):
             folder = places.zero_filled(*setting, seed)

@@ -214,8 +214,8 @@ def test_what_cannot_be_drawn_is_one_line(
     ("content", "named"),
     [
         ("a,b\n1,2\n", "holds no answers"),
-        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,,,,<b>,\n", "'<b>' is not an answer"),
-        (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,,,,shown,\n", "no data set '<b>'"),
+        (",".join(COLUMNS) + "\nd,4x,q,a,1,,,,,,,,,<b>,\n", "'<b>' is not an answer"),
+        (",".join(COLUMNS) + "\n<b>,4x,q,a,1,,,,,,,,,shown,\n", "no data set '<b>'"),
     ],
 )
 def test_answers_of_others_are_one_line(content: str, named: str, tmp_path: Path) -> None:
