@@ -111,12 +111,14 @@ def write_archive(results: Path, folder: Path) -> list[Path]:
     kept = {f"{layout.TABLE_FOLDER}/{path.name}": read_bytes(path) for path in tables}
     kept |= {picture.place: picture.content for picture in pictures}
     kept["README.md"] = _page(study, folder, tables, pictures).encode()
+    # What else lies in another folder than an archive's is somebody's own.
+    earlier = archived(folder) if (folder / RECORDS).exists() else []
     with atomic_path(folder / RECORDS) as temporary:
         _pack(temporary, contents)
     for name, content in kept.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(content)
-    for path in archived(folder):
+    for path in earlier:
         if path.relative_to(folder).as_posix() not in kept:
             path.unlink()
     return [folder / RECORDS, *[folder / name for name in kept]]
@@ -160,10 +162,8 @@ def not_drawn(results: Path) -> list[str]:
 
 def _packed(path: Path, figure: Figure, reported: Reported) -> Picture:
     suffix, content = packed_picture(path)
-    kind, title = (
-        KINDS[figure.kind],
-        reported.title(figure.kind, figure.dataset, figure.acceleration),
-    )
+    kind = KINDS[figure.kind]
+    title = reported.title(figure.kind, figure.dataset, figure.acceleration)
     what = kind.what if kind.of == "study" else f"{kind.what} {title}"
     return Picture(f"{figure.place}.{suffix}", what[0].upper() + what[1:], content)
 

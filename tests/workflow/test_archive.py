@@ -136,6 +136,18 @@ def test_a_figure_of_tables_before_is_not_kept(copied: Checkout) -> None:
     assert "forest.manifest.json tells of it" in done.stderr
 
 
+def test_what_lay_in_a_folder_before_it_was_an_archive_stays(
+    finished: Checkout, tmp_path: Path
+) -> None:
+    own = [tmp_path / name for name in ("tables/mine.md", "figures/mine.png", "figures/a/b.webp")]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    done = finished.command("archive", "results/tiny", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(path.exists() for path in own)
+
+
 def test_figures_that_are_not_drawn_are_named(copied: Checkout) -> None:
     next((copied.root / "results/tiny").rglob("forest.png")).unlink()
     done = copied.command("archive", "results/tiny", "--output", "docs/tiny")
