@@ -35,6 +35,7 @@ from pipeline_src.inference.bundle_files import (
     SAMPLE,
     SUMS,
     WEIGHTS,
+    BundleConfig,
     read_config,
     read_sums,
     read_tensors,
@@ -190,11 +191,8 @@ def check_bundle(folder: Path) -> list[str]:
             raise InputError(f"{folder / SAMPLE}: has no {name} of shape {shape} in float32")
     image, expected = sample["image"], sample["expected"]
     found = [f"{len(read_sums(folder))} files as they were written", config.network.name]
-    if isinstance(config.network, OtherNetwork) and not is_imported(config.network):
-        found.append(f"torch not run: give --import {config.network.module} if you trust it")
-        zero_filled = data_fidelity(mask).zero_filled(torch.from_numpy(image)).numpy()
-    elif file := changed(config.network, config.code):
-        found.append(f"torch not run: {file} is not as it was when the bundle was made with it")
+    if why := _why_not_run(config):
+        found.append(f"torch not run: {why}")
         zero_filled = data_fidelity(mask).zero_filled(torch.from_numpy(image)).numpy()
     else:
         load_trained(folder)
@@ -207,6 +205,15 @@ def check_bundle(folder: Path) -> list[str]:
     if sha256_file(folder / CODE) != sha256_file(Path(__file__).with_name(CODE)):
         found.append(f"{CODE} is not this version's; read it before it is imported")
     return found
+
+
+def _why_not_run(config: BundleConfig) -> str:
+    """Why the network of a bundle is not recomputed by torch; empty if it is."""
+    network = config.network
+    if isinstance(network, OtherNetwork) and not is_imported(network):
+        return f"give --import {network.module} if you trust it"
+    file = changed(network, config.code)
+    return f"{file} is not as it was when the bundle was made with it" if file else ""
 
 
 def _compared_onnx(

@@ -91,16 +91,19 @@ def _other_file(made: Manifest, given: list[Path]) -> str:
     return ""
 
 
-def other_setting(made: Any, asked: Any, key: str = "") -> str:
+def other_setting(made: Any, asked: Any) -> str:
     """The first setting with which something was made that differs from what is asked for; empty if
     there is none. A setting of which nothing is recorded came with a later version.
     """
-    if isinstance(made, dict) and isinstance(asked, dict):
-        for name in sorted(made):
-            if other := other_setting(made[name], asked.get(name), f"{key}.{name}".lstrip(".")):
-                return other
-        return ""
-    return "" if made == asked else _difference(key, made, asked)
+    told = _as_recorded(asked, made)
+    return "" if made == told else _first_difference(made, told)
+
+
+def _as_recorded(asked: Any, made: Any) -> Any:
+    """What is asked for, without settings of which nothing is recorded."""
+    if not isinstance(made, dict) or not isinstance(asked, dict):
+        return asked
+    return {name: _as_recorded(asked.get(name), value) for name, value in made.items()}
 
 
 def _first_difference(made: Any, asked: Any, key: str = "") -> str:
@@ -110,10 +113,6 @@ def _first_difference(made: Any, asked: Any, key: str = "") -> str:
             if made.get(name) != asked.get(name):
                 below = f"{key}.{name}".lstrip(".")
                 return _first_difference(made.get(name), asked.get(name), below)
-    return _difference(key, made, asked)
-
-
-def _difference(key: str, made: Any, asked: Any) -> str:
     return f"{key} {_short(made)} where {_short(asked)} is asked for"
 
 
