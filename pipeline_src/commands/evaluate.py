@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline_src.commands import (
@@ -87,6 +88,8 @@ def evaluate(options: argparse.Namespace) -> list[Made]:
     for subject, output in zip(subjects, outputs, strict=True):
         if options.output is None:
             evaluation.refuse_foreign(subject)
+        elif untold := evaluation.refuse_known(subject):
+            print(printable(f"warning: {subject.folder}: {untold}"), file=sys.stderr)
         evaluation.refuse_place(output)
 
     def measured(pair: tuple[Subject, Path]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline_src.commands import (
@@ -17,6 +18,7 @@ from pipeline_src.commands import (
 from pipeline_src.errors import InputError
 from pipeline_src.planning.places import manifest_of
 from pipeline_src.planning.steps import robustness_step
+from pipeline_src.text import printable
 
 
 def add_parser(subcommands: Subcommands) -> None:
@@ -81,6 +83,8 @@ def robustness(options: argparse.Namespace) -> Made:
     )
     for subject in subjects:
         evaluation.refuse_other_training(subject)
+        if untold := evaluation.refuse_known(subject):
+            print(printable(f"warning: {subject.folder}: {untold}"), file=sys.stderr)
     zero_filled = Subject(options.output.parent, "zero_filled", evaluation.repeat)
     write_rows(options.output, evaluation.volumes([*subjects, zero_filled]))
     weights = [subject.weights for subject in subjects if subject.weights]

@@ -36,7 +36,7 @@ class Evaluation(Section):
 
     margins: Margins = Field(
         default=Margins(),
-        description="margins of equivalence, fixed before the results are known",
+        description="margins of equivalence; choose them before the results are known",
     )
     expected_spread: ExpectedSpread = Field(
         default=ExpectedSpread(), description="for the detectable effect in `estimate`"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,6 +219,21 @@ def read_store(path: Path, parts: Collection[str] | None = None) -> Store:
         return store
 
 
+def identities(
+    volumes: Iterable[Mapping[Any, Any]], description: dict[str, Any]
+) -> dict[str, dict[str, str]]:
+    """What each part's volumes are known by in any other store, each with its patient: the SHA-256
+    of the file, or of images that are not from files the source and the patient.
+    """
+    known: dict[str, dict[str, str]] = {}
+    source = json.dumps(description.get("source"), sort_keys=True)
+    for row in volumes:
+        patient = str(row["patient"])
+        identity = str(row.get("sha256") or f"{source} {patient}")
+        known.setdefault(str(row["part"]), {})[identity] = patient
+    return known
+
+
 @dataclass(frozen=True)
 class StoreIndex:
     """The contents of a store without its images.
@@ -226,12 +241,14 @@ class StoreIndex:
     Attributes:
         digest: SHA-256 over images and index, as recorded in the store.
         patients: ids by part, in the store's order.
+        identities: as `identities`.
         volumes, slices: their numbers.
         dropped: how many items were left out, by reason.
     """
 
     digest: str
     patients: dict[str, list[str]]
+    identities: dict[str, dict[str, str]]
     volumes: int
     slices: int
     dropped: dict[str, int]
@@ -253,6 +270,7 @@ def read_index(path: Path) -> StoreIndex:
         return StoreIndex(
             digest=str(file.attrs["digest"]),
             patients={part: list(ids) for part, ids in patients.items()},
+            identities=identities(volumes, dict(json.loads(file.attrs["description"]))),
             volumes=len(volumes),
             slices=len(rows),
             dropped=dict(Counter(str(row["reason"]) for row in dropped)),

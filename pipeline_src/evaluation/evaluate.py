@@ -17,6 +17,7 @@ from pipeline_src.evaluation import metrics
 from pipeline_src.evaluation.metric_tables import measure
 from pipeline_src.evaluation.metrics_files import DATA_DIGITS, REPEATS
 from pipeline_src.evaluation.subject import Subject
+from pipeline_src.evaluation.unseen import refuse_patients_of_training
 from pipeline_src.files import atomic_path
 from pipeline_src.models.base import ReconstructionNetwork
 from pipeline_src.models.weights import load_network
@@ -124,6 +125,10 @@ class Evaluator:
         if other := other_label(subject.made.get, self._labels):
             key, theirs, ours = other
             raise InputError(f"{subject.folder}: is of {key} {theirs}, not {ours}; {remedy}")
+
+    def refuse_known(self, subject: Subject) -> str:
+        """As `refuse_patients_of_training`, for the measured patients."""
+        return refuse_patients_of_training(subject, self._store, self._files[STORE], self._part)
 
     def refuse_place(self, folder: Path) -> None:
         """Check that a folder does not belong to the results of other files: a study's store and

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import nctdtrinc, stdtrit
 from scipy.stats import wilcoxon
 
 
@@ -16,8 +16,8 @@ def detectable_effect(
     """The smallest effect that the tests show at 0.05 in a share ``power`` of studies: `mean_p`
     and, of several patients, also `wilcoxon_p`, which with few of them shows less.
 
-    With several patients it is found by simulated studies; else it is Student's quantiles of the
-    test and of the power. `test_statistics_answers.py` checks both against other simulated studies.
+    With several patients it is found by simulated studies; else by the noncentral t distribution.
+    `test_statistics_answers.py` checks both against other simulated studies.
 
     Args:
         size: number of seeds and of patients.
@@ -45,7 +45,7 @@ def detectable_effect(
         # Not all of it, as patients that are all alike would be tied.
         share = min(round(SHARES * errors[0] ** 2 / error**2), SHARES - 1) / SHARES
         return error * _errors_shown(seeds, patients, share, power)
-    return error * float(-stdtrit(seeds - 1, 0.025) - stdtrit(seeds - 1, 1 - power))
+    return error * float(nctdtrinc(seeds - 1, 1 - power, -stdtrit(seeds - 1, 0.025)))
 
 
 #: Studies that are simulated to find what can be shown, and steps of the seeds' share in them.

@@ -44,6 +44,32 @@ class NamedModule(NamedTuple):
         return source_of_module(self.module, self.key)
 
 
+def _refuse_controls_of_another_start(study: Study) -> None:
+    """Refuse recipes that are the same training, and controls that no distilled student starts
+    like, where `distillation.start` overrides the recipes; a variant of an ablation may override
+    them, since it compares no recipes.
+
+    Raises:
+        InputError: the line names the key.
+    """
+    start = study.distillation.start
+    lacking = {"random": "student_sft_start", "sft": "student_matched"}.get(start)
+    if lacking is None:
+        return
+    if lacking in study.controls:
+        raise InputError(
+            f"controls: {lacking} starts otherwise than every distilled student under "
+            f"distillation.start {start!r}, so it is the control of none; leave it out, or set "
+            "start to recipe"
+        )
+    for recipe in sorted(study.recipes_used()):
+        if not RECIPES[recipe].of_paper:
+            raise InputError(
+                f"recipes: {recipe} differs from another recipe in the start alone, and "
+                f"distillation.start {start!r} is one for all; leave it out, or set start to recipe"
+            )
+
+
 class Models:
     """Models by name: `teacher`, `sft_kd_at`, or with a variant `sft_kd_at@ablation.variant`.
 
@@ -51,13 +77,15 @@ class Models:
     and is trained once.
 
     Raises:
-        InputError: a variant does not give a valid study.
+        InputError: a variant does not give a valid study; or recipes or controls that are compared
+            differ in nothing, or in more than they say, under the study's `distillation.start`.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self._studies = {"": study}
         self._plans: dict[tuple[str, int], TrainingPlan] = {}
+        _refuse_controls_of_another_start(study)
         for ablation, spec in study.ablations.items():
             for variant in spec.variants:
                 self._studies[f"{ablation}.{variant}"] = self._changed(ablation, variant)

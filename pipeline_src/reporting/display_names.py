@@ -52,12 +52,14 @@ MISSING = "\N{EN DASH}"
 FAMILIES = {
     "gap": "the teacher against the student",
     "primary": "primary: SFT-KD-Recon against Std-KD, mean over methods",
-    "controls": "SFT-KD-Recon against what differs in one thing, mean over methods",
+    "controls": "SFT-KD-Recon against its controls, mean over methods",
     "distillation": "distilled or not, mean over methods: same start, as many epochs",
+    "gap_left": "students against the standard teacher, distilled ones as mean over methods",
     "recipe": "SFT-KD-Recon against Std-KD",
     "methods": "a method against the others, of the same recipe",
     "student": "against the plain student",
     "matched": "against the student trained for as many epochs",
+    "as_long": "SFT-KD-Recon against the student trained as long as SFT and distillation",
     "sft_start": "SFT-KD-Recon against the student from SFT blocks, not distilled",
     "teacher": "against the teacher (of a distilled student: its own)",
 }

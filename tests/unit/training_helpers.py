@@ -73,19 +73,13 @@ def prepared_data(size: int = SIZE) -> PreparedData:
     y, x = np.mgrid[:size, :size] / size
     prepared = PreparedData()
     for volume, (part, patient) in enumerate([("train", "a"), ("train", "b"), ("validation", "c")]):
+        whose = {"patient": patient, "frame": "", "part": part}
+        prepared.volumes.append(whose | {"path": "", "sha256": "", "maximum": 1.0})
         for index in range(3):
             cy, cx, width = rng.uniform(0.3, 0.7, 3) * (1, 1, 0.5)
             image = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / width**2)
             prepared.images.append((image / (1 + volume)).astype(np.float32))
-            prepared.slices.append(
-                {
-                    "patient": patient,
-                    "frame": "",
-                    "part": part,
-                    "slice": index,
-                    "volume": volume,
-                }
-            )
+            prepared.slices.append(whose | {"slice": index, "volume": volume})
     return prepared
 
 

@@ -52,10 +52,12 @@ FAMILIES = {
 # As long as the axes allow.
 FAMILIES |= {
     "primary": "Primary: against Std-KD, mean over methods",
-    "controls": "Against what differs in one thing (mean)",
+    "controls": "Against its controls, mean over methods",
     "distillation": "Distilled or not, same start and epochs (mean)",
+    "gap_left": "Against the standard teacher",
     "recipe": "SFT-KD-Recon against Std-KD, same method",
     "methods": "A method against the others, same recipe",
+    "as_long": "Against the student trained as long",
     "sft_start": "Against the student from SFT blocks",
     "matched": "Against the student of as many epochs",
     "teacher": "Against the teacher (a student: its own)",

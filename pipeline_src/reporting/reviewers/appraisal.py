@@ -52,9 +52,7 @@ def limitations(study: Study, records: Records) -> Iterator[str]:
             here = [setting for setting in study.settings() if setting.dataset == name]
             masks = {s.acceleration: records.masks.get((s, seed)) for s in here}
             yield from _of_masks(of_seed(title, seed), masks)
-        stores = [records.stores.get((name, seed)) for seed in places.seeds("store")]
-        ids = {p for store in stores if store for p in store.patients.get(dataset.report_on, [])}
-        count = str(len(ids)) if ids else UNKNOWN
+        count = str(len(records.reported[name])) if name in records.reported else UNKNOWN
         yield f"{title}: reported patients: {count}; seeds per model: {len(study.seeds)}."
         if dataset.report_on == "validation":
             yield f"{title}: the reported patients are those on which the weights were chosen."

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_src.config.datasets import Dataset, SliceRange
 from pipeline_src.config.presets import PRESETS
-from pipeline_src.config.section import shown
+from pipeline_src.config.section import flat, shown
 from pipeline_src.config.split import Folds, PatientChoice
 from pipeline_src.config.study import PAPER_METHODS, Study
 from pipeline_src.modules import PACKAGE
@@ -120,7 +120,7 @@ def deviations(study: Study, paper: Study) -> list[Deviation]:
 
 def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
     told = {*PRESETS["paper"], *PRESETS["authors"]}
-    ours, theirs = (_flat(s.model_dump(mode="json")) for s in (study, paper))
+    ours, theirs = (flat(s.model_dump(mode="json")) for s in (study, paper))
     if set(study.methods) != set(paper.methods):
         yield Deviation("methods", ", ".join(study.methods) or "none", ", ".join(paper.methods))
     for key in dict.fromkeys((*theirs, *ours)):
@@ -135,17 +135,6 @@ def _of_values(study: Study, paper: Study) -> Iterator[Deviation]:
                 continue
         if key not in told and ours.get(key) != theirs.get(key):
             yield Deviation(key, render_value(ours.get(key)), render_value(theirs.get(key)))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _of_datasets(study: Study, paper: Study) -> Iterator[Deviation]:

@@ -15,6 +15,7 @@ from pipeline_src.planning.places import MANIFEST, VOLUMES, Places, manifest_of
 from pipeline_src.planning.study_models import Models
 from pipeline_src.provenance.manifest import UNKNOWN, Manifest, Run
 from pipeline_src.sampling.masks import Mask, read_mask
+from pipeline_src.tabular import read_rows
 
 #: Processor, cores, operating system, and the device of a training (empty for other steps).
 Machine = tuple[str, str, str, str]
@@ -45,6 +46,7 @@ class Records:
         prepared: manifests of the preparations, by data set and seed.
         stores, masks: by data set and seed, and by data set, acceleration and seed, as far as they
             exist. The seed is None if one serves all.
+        reported: patients that were measured, by data set.
         preparation, training, evaluation: the work of these steps.
         by_model: that of training, by the model's name.
         machines: the runs on each machine.
@@ -57,6 +59,7 @@ class Records:
     prepared: dict[tuple[str, int | None], Manifest] = field(default_factory=dict)
     stores: dict[tuple[str, int | None], StoreIndex] = field(default_factory=dict)
     masks: dict[tuple[Setting, int | None], Mask] = field(default_factory=dict)
+    reported: dict[str, set[str]] = field(default_factory=dict)
     preparation: Effort = field(default_factory=Effort)
     training: Effort = field(default_factory=Effort)
     evaluation: Effort = field(default_factory=Effort)
@@ -124,7 +127,11 @@ class _Reading:
             if path := self._place(places.mask(*setting, repeat)):
                 records.masks[setting, repeat] = read_mask(path)
         for repeat in places.seeds("zero_filled"):
-            self._evaluated(places.zero_filled(*setting, repeat))
+            folder = places.zero_filled(*setting, repeat)
+            self._evaluated(folder)
+            if path := self._place(f"{folder}/{VOLUMES}"):
+                rows = read_rows(path, "metrics", (), needed=["patient"])
+                records.reported.setdefault(setting.dataset, set()).update(rows["patient"])
         for name in self._models.names(setting):
             of_model = records.by_model.setdefault(name, Effort())
             for seed in self._study.seeds:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline_src.config.section import flat, shown
 from pipeline_src.config.study import Study
 from pipeline_src.evaluation.metrics_files import KEYS
 from pipeline_src.planning.model_names import split_model_name, split_variant
@@ -99,8 +100,7 @@ def _tested(
 
 def ablation_layout(table: pd.DataFrame, study: Study, ablation: str) -> pd.DataFrame:
     """One row for the study and one per variant; one column per setting and model."""
-    spec, labels = study.ablations[ablation], Labels.of_study(study)
-    titles = {"": spec.base} | {name: v.title or name for name, v in spec.variants.items()}
+    titles, labels = _row_titles(study, ablation), Labels.of_study(study)
     texts = {
         (row["row"], *(row[key] for key in IDENTITY)): cell_text(row) for _, row in table.iterrows()
     }
@@ -145,10 +145,7 @@ def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str
         for cell in _cells(study, ablation)
         if (cell.row, *cell.key) not in have
     ]
-    spec = study.ablations[ablation]
-    reference = spec.base
-    if spec.compare_with is not None:
-        reference = spec.variants[spec.compare_with].title or spec.compare_with
+    reference = _row_titles(study, ablation)[study.ablations[ablation].compare_with or ""]
     # A model's rows in a setting are a family, told by the heading of its column.
     families = [
         f"{labels.title(row['dataset'], row['acceleration'])} "
@@ -158,10 +155,55 @@ def ablation_notes(table: pd.DataFrame, study: Study, ablation: str) -> list[str
     tested = table[["patients", *DIFFERENCE]].set_axis(["patients", *TESTED], axis="columns")
     tested = tested.assign(family=families).dropna(subset="verdict")
     return [
-        "A row changes what it names and nothing else.",
+        *_changes(study, ablation, reference),
         f'Differences in PSNR from the row "{reference}", with 95 % interval and verdict as in the '
         "table of differences; p corrected by Holm's method over the rows of a model. A dash: that "
         "row itself, or a model that the row does not change.",
         *scope_notes(tested),
         *note_of("Without metrics, and so a dash", list(dict.fromkeys(names))),
     ]
+
+
+def _row_titles(study: Study, ablation: str) -> dict[str, str]:
+    spec = study.ablations[ablation]
+    return {"": spec.base} | {name: v.title or name for name, v in spec.variants.items()}
+
+
+def _changes(study: Study, ablation: str, reference: str) -> list[str]:
+    """What each row sets, and which rows are trained for more or fewer epochs than the row that
+    they are compared with.
+    """
+    spec, titles = study.ablations[ablation], _row_titles(study, ablation)
+    told = [
+        f"{titles[row]}: "
+        + (", ".join(f"{key} {shown(value)}" for key, value in flat(v.set).items()) or "nothing")
+        for row, v in spec.variants.items()
+    ]
+    models = Models(study)
+    rows = models.ablated(ablation)
+    of_reference = rows[spec.compare_with or ""]
+    others: dict[tuple[str, int, int], list[str]] = {}
+    for row, names in rows.items():
+        for model, name in names.items():
+            here, there = (_epochs(models, n) for n in (name, of_reference[model]))
+            if here != there:
+                others.setdefault((titles[row], here, there), []).append(
+                    full_title(*split_model_name(model))
+                )
+    unequal = [
+        f"{title} ({here} instead of {there}: {', '.join(trained)})"
+        for (title, here, there), trained in others.items()
+    ]
+    notes = [f"Rows set these keys, and nothing else: {'; '.join(told)}."]
+    if unequal:
+        notes.append(
+            f'Trained for more or fewer epochs in all than the row "{reference}": '
+            f"{'; '.join(unequal)}."
+        )
+    return notes
+
+
+def _epochs(models: Models, name: str) -> int:
+    """How many epochs all stages of a training have."""
+    plan = models.plan(name, 0)
+    return plan.training.epochs * len(plan.stages)

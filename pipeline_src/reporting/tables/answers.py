@@ -1,4 +1,4 @@
-"""Answers the study's questions, which were fixed beforehand, by its tests of PSNR."""
+"""Answers the study's questions, the same for every study, by its tests of PSNR."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ QUESTIONS = (
 def answer_table(differences: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """One row per setting and part of a question: effect, interval and one of four words.
 
-    `shown`: the tests show the first to be better. `refuted`: they show that it is worse,
-    equivalent within the margin, or not better by as much as the margin. `cannot be asked here`: a
+    `shown`: the tests show the first to be better. `refuted`: they show that it is worse, or not
+    better by as much as the margin, which is outside the interval too. `cannot be asked here`: a
     model is missing, or there are too few seeds. `not shown`: none of these.
     """
     tests = differences[differences["metric"] == METRIC]
@@ -170,8 +170,11 @@ def word_of(row: pd.Series) -> str:
         return CANNOT
     if row["verdict"] == "better":
         return SHOWN
-    below = not pd.isna(row["p_below"]) and row["p_below"] < ALPHA
-    return REFUTED if row["verdict"] in ("worse", "equivalent") or below else NOT_SHOWN
+    if row["verdict"] == "worse":
+        return REFUTED
+    # The test is one-sided; the interval, which stands beside the word, must not contradict it.
+    below = row["verdict"] == "equivalent" or row["p_below"] < ALPHA
+    return REFUTED if below and row["high"] < row["margin"] else NOT_SHOWN
 
 
 def answer_text(row: pd.Series) -> str:
@@ -226,7 +229,8 @@ def answer_notes(answers: pd.DataFrame, labels: Labels) -> list[str]:
         "the tests of the table of differences. Refuted: shown to be worse, or to be better by "
         "less than the margin, if at all. Not shown: neither. Cannot be asked: a model was not "
         "trained or not measured everywhere, or there are too few seeds.",
-        "The second question is the primary one, one test per setting, fixed beforehand.",
+        "The questions are the same for every study; the second is the primary one, one test per "
+        "setting. Margin and methods compared with others are those of the configuration.",
     ]
     for dataset, acceleration in labels.settings():
         here = of_setting(answers, dataset, acceleration)

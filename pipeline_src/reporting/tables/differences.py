@@ -247,7 +247,8 @@ def difference_notes(table: pd.DataFrame) -> list[str]:
         "Differences are first minus second, paired by patient (the mean over a patient's volumes) "
         "and averaged over patients and seeds.",
         f"{INTERVALS[OWN_SPLITS in set(table['scope'])]} Holm-corrected within each family "
-        f"({'; '.join(FAMILIES[name] for name in FAMILIES if name in of_table)}) of a setting.",
+        f"({'; '.join(FAMILIES[name] for name in FAMILIES if name in of_table)}) of a setting, "
+        "for each metric by itself.",
         "better or worse: corrected p below 0.05 and an interval without 0; equivalent: shown to "
         f"differ by less than the margin ({_margins(table)}; two one-sided tests, corrected p "
         "below 0.05); cannot tell: too few seeds for any outcome to count, or some that were not "

@@ -29,6 +29,9 @@ def pairs_of(
         "primary": [(mean_sft, mean_std)],
         "controls": [(mean_sft, second) for second in (*others, AS_LONG)],
         "distillation": [(mean_std, MATCHED), (mean_sft, SFT_START)],
+        "gap_left": [
+            (first, TEACHER) for first in (mean_sft, mean_std, SFT_START, MATCHED, AS_LONG)
+        ],
         "recipe": [((m, "sft_kd"), (m, "std_kd")) for m in methods],
         "methods": [
             ((m, recipe), (other, recipe))
@@ -39,6 +42,7 @@ def pairs_of(
         ],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
+        "as_long": [(first, AS_LONG) for first in sft],
         "sft_start": [(first, SFT_START) for first in sft],
         "teacher": [
             (SFT_TEACHER, TEACHER),

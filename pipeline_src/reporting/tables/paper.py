@@ -30,7 +30,7 @@ CLAIM_COLUMNS += ["shown", "opposed", "untold", "tests", "scope", "verdict"]
 CLAIMS = {
     "teacher": "The SFT teacher is better than the teacher",
     "methods": "Each method is better by SFT-KD-Recon than by Std-KD",
-    "gap": "SFT-KD-Recon closes the gap to the teacher",
+    "gap": "SFT-KD-Recon leaves a smaller gap to the teacher than Std-KD",
 }
 
 
@@ -104,8 +104,8 @@ def claim_table(
     """One row per setting and claim: how often it held in the paper and here, by PSNR.
 
     Directions are compared for every data set; `shown` counts the comparisons here that the tests
-    show to be better, `opposed` those shown to be worse, `untold` those without a verdict. Whether
-    a gap is closed is asked only if there is one: if the tests show the teacher to be better than
+    show to be better, `opposed` those shown to be worse, `untold` those without a verdict. Which
+    gap is smaller is asked only if there is one: if the tests show the teacher to be better than
     the student.
     """
     rows = []
@@ -234,9 +234,10 @@ def claim_notes(labels: Labels) -> list[str]:
         "Directions by mean PSNR: a count is of comparisons that went the paper's way (more than "
         "0); the tests say whether chance explains them. The paper has one training per cell and "
         "no test.",
-        "Closing the gap: mean over methods of how far a student stays below the standard teacher, "
+        "The gap: mean over methods of how far a student stays below the standard teacher, "
         "Std-KD minus SFT-KD-Recon; asked only if the tests show the teacher to be better than "
-        "the student.",
+        "the student. How much of it is left, also by students without a teacher, is in the table "
+        "of differences.",
     ]
     other = [d.title for d in labels.datasets.values() if d.paper is None]
     if other:

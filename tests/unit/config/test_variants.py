@@ -120,13 +120,35 @@ def test_teacher_follows_the_recipe_and_the_warm_start_follows_the_option(
 ) -> None:
     option = {"distillation": {"start": start}}
     if place == "study":
-        models, name = models_with(tiny_study, {}, **option), f"{recipe}_at"
+        models, name = models_with(tiny_study, {}, controls=[], **option), f"{recipe}_at"
     else:
         models, name = models_with(tiny_study, option), f"{recipe}_at@a.v"
     warm = start == "sft" or (start == "recipe" and recipe == "sft_kd")
     assert models.teacher(name) == ("teacher" if recipe == "std_kd" else "sft_teacher")
     assert models.warm_start(name) == ("sft_teacher" if warm else None)
     assert models.plan(name, 0).warm_start == ("sft_blocks" if warm else None)
+
+
+@pytest.mark.parametrize(
+    ("start", "changed", "message"),
+    [
+        ("random", {}, "controls: student_sft_start starts otherwise than every distilled"),
+        ("sft", {}, "controls: student_matched starts otherwise than every distilled"),
+        ("random", {"controls": [], "recipes": ["sft_kd", "sft_teacher_only"]}, "recipes: sft_tea"),
+        (
+            "sft",
+            {"controls": [], "recipes": ["std_kd", "sft_start_only"]},
+            "recipes: sft_start_onl",
+        ),
+    ],
+)
+def test_a_start_for_all_leaves_no_control_or_recipe_that_differs_in_the_start(
+    start: str, changed: dict[str, Any], message: str, tiny_study: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        models_with(tiny_study, {}, distillation={"start": start}, **changed)
+    # A row of an ablation compares neither.
+    models_with(tiny_study, {"distillation": {"start": start}}, **changed)
 
 
 @pytest.mark.parametrize("model", ["teacher", "sft_teacher", "student", "student_matched"])

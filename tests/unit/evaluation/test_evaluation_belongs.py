@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training_helpers import SIZE, Files, prepared_data
+from training_helpers import SIZE, Files, prepared_data, study_with, train
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
@@ -82,6 +82,37 @@ def test_another_store_is_refused_without_a_folder(
     assert evaluate(str(model), "--output", out, data=other_store, mask=files.mask) == 0
     assert (tmp_path / "elsewhere/teacher/volumes.csv").exists()
     assert not (model / "volumes.csv").exists()
+
+
+def test_patients_of_the_training_are_not_measured_in_another_store(
+    files: Files, tmp_path: Path, capsys: Output
+) -> None:
+    """The same patients under another split, as with another `split.seed`."""
+    model = tmp_path / "student"
+    train(study_with(), "student", files.inputs(), model)
+    capsys.readouterr()
+    prepared = prepared_data()
+    for row in (*prepared.slices, *prepared.volumes):
+        row["part"] = {"train": "validation", "validation": "test"}[row["part"]]
+    store = tmp_path / "split_otherwise.h5"
+    write_store(store, prepared, {"dataset": "tiny"})
+    out = ["--output", str(tmp_path / "elsewhere")]
+    for part, verb in (("validation", "was trained on 2 of the"), ("test", "weights chosen on 1")):
+        assert evaluate(str(model), *out, data=store, mask=files.mask, part=part) == 2
+        assert verb in one_line(capsys.readouterr().err)
+        shift = ["--shift", "data_tiny", "--output", str(tmp_path / "shift.csv"), "--part", part]
+        setting = ["--dataset", "tiny", "--acceleration", "4x", "--mask", str(files.mask)]
+        assert main(["robustness", str(model), *shift, *setting, "--data", str(store)]) == 2
+        assert verb in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.glob("elsewhere/*"))
+
+
+def test_a_model_without_its_store_is_measured_with_a_warning(
+    model: Path, other_store: Path, files: Files, tmp_path: Path, capsys: Output
+) -> None:
+    out = ["--output", str(tmp_path / "elsewhere")]
+    assert evaluate(str(model), *out, data=other_store, mask=files.mask) == 0
+    assert capsys.readouterr().err.startswith(f"warning: {model}: the store that it was trained on")
 
 
 def test_another_mask_is_refused_without_a_folder(

@@ -48,6 +48,7 @@ from pipeline_src.reporting.tables.answers import (
     answer_notes,
     answer_table,
     answer_text,
+    word_of,
 )
 from pipeline_src.reporting.tables.differences import difference_layout, difference_table
 from pipeline_src.reporting.tables.main_table import main_table
@@ -248,6 +249,13 @@ def test_answers_are_read_at_a_glance() -> None:
     assert layout.loc[line, "Heart 4x"].startswith(
         "\N{MINUS SIGN} refuted (less than 0.05 dB better): +0.00 dB"
     )
+
+
+def test_it_is_not_refuted_where_the_margin_lies_within_the_interval() -> None:
+    """Although the test, which is one-sided, finds that it is not better by as much."""
+    row = pd.Series({"verdict": "no difference shown", "p_below": 0.04, "margin": 0.05})
+    assert word_of(pd.concat([row, pd.Series({"high": 0.07})])) == NOT_SHOWN
+    assert word_of(pd.concat([row, pd.Series({"high": 0.04})])) == REFUTED
 
 
 def test_verdicts_about_the_measured_patients_alone_say_so_wherever_they_stand(

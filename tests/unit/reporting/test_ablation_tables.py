@@ -235,7 +235,13 @@ def test_rows_are_tested_against_the_one_that_is_named(
     reference = "one branch" if compare_with else "four branches"
     assert layout.loc[reference, "SFT-KD-Recon AT, difference (dB)"] == "\N{EN DASH}"
     assert layout.loc["joint", "SFT-KD-Recon AT, difference (dB)"].endswith(", better")
-    assert any(f'the row "{reference}"' in note for note in ablation_notes(table, study, "a"))
+    notes = ablation_notes(table, study, "a")
+    assert any(f'the row "{reference}"' in note for note in notes)
+    # Two stages of two epochs are one of two.
+    assert notes[1] == (
+        f'Trained for more or fewer epochs in all than the row "{reference}": joint (2 instead of '
+        "4: SFT-KD-Recon AT)."
+    )
 
 
 def test_comparing_with_a_row_that_is_not_there_is_refused(tiny_study: dict[str, Any]) -> None:

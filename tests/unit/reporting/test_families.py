@@ -40,10 +40,12 @@ def test_pairs_of_a_full_set_of_models() -> None:
         "primary": [PRIMARY],
         "controls": [],
         "distillation": [(MEAN_STD, MATCHED), (MEAN_SFT, SFT_START)],
+        "gap_left": [(first, TEACHER) for first in (MEAN_SFT, MEAN_STD, SFT_START, MATCHED)],
         "recipe": [(SFT_AT, STD_AT), (SFT_SP, STD_SP)],
         "methods": [],
         "student": [(first, STUDENT) for first in (MATCHED, SFT_START, *distilled)],
         "matched": [(first, MATCHED) for first in (SFT_START, *distilled)],
+        "as_long": [],
         "sft_start": [(SFT_AT, SFT_START), (SFT_SP, SFT_START)],
         # A distilled student is compared with the teacher that it had.
         "teacher": [
@@ -65,10 +67,12 @@ def test_sizes_of_the_families_of_the_papers_models() -> None:
         "primary": 1,
         "controls": 3,
         "distillation": 2,
+        "gap_left": 5,
         "recipe": 5,
         "methods": 0,
         "student": 12,
         "matched": 11,
+        "as_long": 5,
         "sft_start": 5,
         "teacher": 11,
     }
@@ -83,6 +87,7 @@ PARTIAL: dict[str, tuple[list[Model], dict[str, list[tuple[Model, Model]]]]] = {
         {
             "gap": [(TEACHER, STUDENT)],
             "distillation": [(MEAN_STD, MATCHED)],
+            "gap_left": [(MEAN_STD, TEACHER), (MATCHED, TEACHER)],
             "student": [(MATCHED, STUDENT), (STD_AT, STUDENT), (STD_SP, STUDENT)],
             "matched": [(STD_AT, MATCHED), (STD_SP, MATCHED)],
             "teacher": [(STD_AT, TEACHER), (STD_SP, TEACHER)],
@@ -93,6 +98,7 @@ PARTIAL: dict[str, tuple[list[Model], dict[str, list[tuple[Model, Model]]]]] = {
         {
             "gap": [(TEACHER, STUDENT)],
             "primary": [PRIMARY],
+            "gap_left": [(MEAN_SFT, TEACHER), (MEAN_STD, TEACHER)],
             "recipe": [(SFT_AT, STD_AT)],
             "student": [(STD_AT, STUDENT), (SFT_AT, STUDENT)],
             "teacher": [(SFT_TEACHER, TEACHER), (STD_AT, TEACHER), (SFT_AT, SFT_TEACHER)],
@@ -102,6 +108,7 @@ PARTIAL: dict[str, tuple[list[Model], dict[str, list[tuple[Model, Model]]]]] = {
         [TEACHER, SFT_TEACHER, SFT_START, SFT_AT],
         {
             "distillation": [(MEAN_SFT, SFT_START)],
+            "gap_left": [(MEAN_SFT, TEACHER), (SFT_START, TEACHER)],
             "sft_start": [(SFT_AT, SFT_START)],
             "teacher": [(SFT_TEACHER, TEACHER), (SFT_AT, SFT_TEACHER)],
         },

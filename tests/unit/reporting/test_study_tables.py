@@ -93,7 +93,7 @@ def test_every_table_is_written_in_four_formats_with_all_numbers(
     assert "Heart phantom 4x" in (tmp_path / "out" / "main.md").read_text(encoding="utf-8")
     ablation = (tmp_path / "out" / "ablation_terms.md").read_text(encoding="utf-8")
     assert "| as configured " in ablation
-    assert "- A row changes what it names and nothing else.\n" in ablation
+    assert "- Rows set these keys, and nothing else: v: nothing.\n" in ablation
 
 
 def test_each_table_has_rows_a_layout_and_notes(paper: Path) -> None:
