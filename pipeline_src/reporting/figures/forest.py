@@ -62,7 +62,7 @@ FAMILIES |= {
     "matched": "Against the student of as many epochs",
     "teacher": "Against the teacher (a student: its own)",
 }
-ROW_HEIGHT = 0.13
+ROW_HEIGHT = 0.108
 #: How many reasons are printed above the figure.
 MOST_REASONS = 12
 

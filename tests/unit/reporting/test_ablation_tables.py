@@ -119,7 +119,7 @@ def test_a_model_without_metrics_is_a_dash_and_named_below(
         if layout.loc[row, model] == "\N{EN DASH}"
     ]
     assert dashes == cells
-    assert ablation_notes(table, ablated, "a")[2:] == [
+    assert ablation_notes(table, ablated, "a")[3:] == [
         f"Without metrics, and so a dash: 1 (heads 4x {name})."
     ]
 
@@ -237,10 +237,10 @@ def test_rows_are_tested_against_the_one_that_is_named(
     assert layout.loc["joint", "SFT-KD-Recon AT, difference (dB)"].endswith(", better")
     notes = ablation_notes(table, study, "a")
     assert any(f'the row "{reference}"' in note for note in notes)
-    # Two stages of two epochs are one of two.
+    # One stage instead of two.
     assert notes[1] == (
-        f'Trained for more or fewer epochs in all than the row "{reference}": joint (2 instead of '
-        "4: SFT-KD-Recon AT)."
+        f'Trained for more or fewer epochs in all than the row "{reference}": joint (1 instead of '
+        "2: SFT-KD-Recon AT)."
     )
 
 

@@ -76,8 +76,9 @@ def test_comparisons_that_another_setting_has_are_named() -> None:
     five = measured({TEACHER: 40.0, STUDENT: 36.0, STD_AT: 37.0}, (0,), 2, acceleration="5x")
     table = difference_table(pd.concat([four, five]), TWO)
     assert comparison_notes(table, TWO) == [
-        "Compared only in other settings, since a model is missing: 2 "
-        "(Heart 4x Std-KD AT minus Student; Heart 4x Std-KD AT minus Teacher)."
+        "Compared only in other settings, since a model is missing: 3 "
+        "(Heart 4x Std-KD minus Teacher; Heart 4x Std-KD AT minus Student; "
+        "Heart 4x Std-KD AT minus Teacher)."
     ]
 
 
