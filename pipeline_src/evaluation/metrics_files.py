@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.config.study import MOST_SEED
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.evaluation.metrics import MAIN, METRICS, MORE
 from pipeline_src.tabular import read_many
 
 KEYS = ["dataset", "acceleration", "model", "training"]
@@ -36,7 +36,8 @@ def read_metrics(paths: Sequence[Path], *, slices: bool = False) -> pd.DataFrame
     with ``slices`` of slices.
 
     All columns but `NUMBERS` are text, empty if a file does not have them; `sampled` is NaN if it
-    is not known. `trained_on` is NaN if one split serves all seeds.
+    is not known. `trained_on` is NaN if one split serves all seeds. So is a metric that a file does
+    not have, as it was written before there was one; those of the main table it must have.
 
     Raises:
         InputError: no file is given; one is unreadable, empty, of slices, lacks a column, or has an
@@ -46,7 +47,7 @@ def read_metrics(paths: Sequence[Path], *, slices: bool = False) -> pd.DataFrame
     if not paths:
         raise InputError("no metrics file given")
     tables, files = [], []
-    needed = {*KEYS, "seed", "part", "patient", *METRICS}
+    needed = {*KEYS, "seed", "part", "patient", *MAIN}
     for table, numbers in read_many(paths, "metrics", NUMBERS, needed=needed):
         if "slice" in table and not slices:
             path = paths[numbers[0]]
@@ -56,7 +57,7 @@ def read_metrics(paths: Sequence[Path], *, slices: bool = False) -> pd.DataFrame
         for column in ("variant", "frame", "data", "mask", "repeated"):
             if column not in table:
                 table[column] = ""
-        for column in ("sampled", "trained_on"):
+        for column in ("sampled", "trained_on", *MORE):
             if column not in table:
                 table[column] = float("nan")
         tables.append(table)

@@ -53,7 +53,7 @@ def write_card(
             ),
         }
         for key, name, digits in ((m.name, m.heading, m.decimals) for m in SHOWN)
-        if found
+        if key in found
     ]
     rows, columns = config.matrix
     module = getattr(network, "module", None)
@@ -120,6 +120,7 @@ def _header(trained: Trained, found: dict[str, Any], licence: str) -> str:
                 "name": metric.heading,
             }
             for metric in SHOWN
+            if metric.name in found
         ]
         data = one_line(trained.config.dataset) or "unknown"
         front["model-index"] = [
@@ -210,5 +211,6 @@ def metadata(trained: Trained, found: dict[str, Any], licence: str) -> dict[str,
                 if name in found[key]
             }
             for key in (metric.name for metric in SHOWN)
+            if key in found
         ]
     return described

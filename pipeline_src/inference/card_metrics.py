@@ -25,7 +25,7 @@ AGAIN = "run evaluate again, or remove the file"
 
 def measured(trained: Trained) -> dict[str, Any]:
     """Means over test patients with intervals, from the metrics beside the weights; empty if there
-    are none.
+    are none. A metric that a volume lacks is left out.
 
     Raises:
         InputError: the metrics are not those that their manifest describes, or not of this model.
@@ -41,7 +41,7 @@ def measured(trained: Trained) -> dict[str, Any]:
     if rows.empty:
         return {}
     found: dict[str, Any] = {"patients": int(rows["patient"].nunique())}
-    for metric in (shown.name for shown in SHOWN):
+    for metric in (shown.name for shown in SHOWN if rows[shown.name].notna().all()):
         means = rows.groupby("patient")[metric].mean().to_numpy(np.float64)
         low, high = bootstrap_interval(means[None], seed=0)
         # With one patient the interval is NaN, which JSON does not have.

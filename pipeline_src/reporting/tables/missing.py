@@ -93,6 +93,30 @@ def value_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -
     return notes
 
 
+def unmeasured_notes(volumes: pd.DataFrame, labels: Labels, metrics: Sequence[str]) -> list[str]:
+    """Settings in which no volume has a value of a metric, and models without any in a setting in
+    which others have some; the table shows a dash.
+    """
+    notes = []
+    for metric in metrics:
+        settings, models = [], []
+        for (dataset, acceleration), here in volumes.groupby(
+            ["dataset", "acceleration"], sort=False
+        ):
+            setting, found = labels.title(str(dataset), str(acceleration)), here[metric].notna()
+            if not found.any():
+                settings.append(setting)
+                continue
+            have = found.groupby([here["model"], here["training"]], sort=False).any()
+            models += [f"{setting} {full_title(*model)}" for model in have.index[~have]]
+        without = f"Without {METRICS[metric].heading}, which"
+        notes += note_of(
+            f"{without} was not measured (evaluate again) or cannot be on these images", settings
+        )
+        notes += note_of(f"{without} was measured for others alone (evaluate again)", models)
+    return notes
+
+
 def _volume(patient: str, frame: str) -> str:
     return f"patient {patient}, frame {frame}" if frame else f"patient {patient}"
 

@@ -84,8 +84,10 @@ def study_tables(
     own = volumes[volumes["variant"] == ""]
     lacking = missing.measured_notes(own, labels)
     notes = main_table.table_notes(main, labels)
+    # Of metrics that no volume has, there is nothing to test.
+    have = [metric for metric in differences.TESTED_MORE if own[metric].notna().any()]
     compared = differences.difference_table(
-        volumes, labels, (*differences.TESTED, *differences.TESTED_MORE)
+        volumes, labels, (*differences.TESTED, *(have or differences.TESTED_MORE))
     )
     tested, more = (
         compared[compared["metric"].isin(metrics)].reset_index(drop=True)
@@ -130,7 +132,7 @@ def study_tables(
         "differences_more": (
             more,
             differences.difference_layout(more, labels),
-            differences.difference_notes(more),
+            [*differences.difference_notes(more), *missing.unmeasured_notes(own, labels, MORE)],
         ),
         "gap": (
             gaps,
@@ -141,7 +143,11 @@ def study_tables(
     }
     for metric in MORE:
         layout = main_table.metric_layout(main, labels, metric)
-        gone = [*lacking, *missing.value_notes(own, labels, (metric,))]
+        gone = [
+            *missing.unmeasured_notes(own, labels, (metric,)),
+            *lacking,
+            *missing.value_notes(own, labels, (metric,)),
+        ]
         made[metric] = (main, layout, [*main_table.metric_notes(metric), *notes, *gone])
     return {name: made[name] for name in TABLES}
 

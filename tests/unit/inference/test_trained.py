@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from unit_helpers import one_line
 from pipeline_src.cli import main
 from pipeline_src.data.store import origin_of, read_store, write_store
 from pipeline_src.errors import InputError
-from pipeline_src.evaluation.metrics import METRICS
+from pipeline_src.evaluation.metrics import MAIN, METRICS
 from pipeline_src.files import sha256_file
+from pipeline_src.inference import card
 from pipeline_src.inference.bundle_files import read_config
 from pipeline_src.inference.card_metrics import measured
 from pipeline_src.inference.trained import load_trained, refuse_other_store
@@ -178,12 +180,12 @@ FOREIGN: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
 }
 
 
-def metrics(**told: str) -> str:
+def metrics(measured: Sequence[str] = tuple(METRICS), **told: str) -> str:
     """A table of metrics of one patient, with further columns."""
     columns = ["dataset,acceleration,model,training,variant,seed,part,patient,frame", *told]
     values = ["heads,4x,student,standard,,3,test,p,", *told.values()]
-    numbers = ["0.5"] * len(METRICS)
-    return "\n".join([",".join([*columns, *METRICS]), ",".join([*values, *numbers]), ""])
+    numbers = ["0.5"] * len(measured)
+    return "\n".join([",".join([*columns, *measured]), ",".join([*values, *numbers]), ""])
 
 
 def bundle(model: Model, output: Path) -> int:
@@ -203,6 +205,18 @@ def test_a_card_has_the_metrics_of_its_weights_mask_and_store(
         assert measured(load_trained(model.folder))["patients"] == 1
     assert bundle(model, tmp_path / "b") == 0
     assert "| PSNR (dB) | 0.50 |" in (tmp_path / "b/README.md").read_text()
+
+
+def test_a_card_leaves_out_a_metric_that_was_not_measured(model: Model) -> None:
+    write_metrics(model, metrics(MAIN))
+    made = load_trained(model.folder)
+    found = measured(made)
+    assert found.keys() == {"patients", *MAIN}
+    text = card.write_card(made, found, "", True)
+    assert "| PSNR (dB) | 0.50 |" in text
+    assert "NMSE" not in text
+    described = card.metadata(made, found, "")["fair4ml:evaluationResults"]
+    assert [one["name"] for one in described] == [*MAIN]
 
 
 @pytest.mark.parametrize("kind", FOREIGN)

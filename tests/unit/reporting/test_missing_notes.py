@@ -16,6 +16,7 @@ from pipeline_src.reporting.tables.missing import (
     gap_notes,
     measured_notes,
     note_of,
+    unmeasured_notes,
     value_notes,
 )
 
@@ -47,6 +48,17 @@ def test_values_that_a_mean_goes_without_are_named_but_not_those_of_an_empty_cel
     rows.loc[rows["model"] == "student", "vif"] = math.nan
     assert value_notes(rows, ONE_SETTING, ("psnr_db", "hfn", "vif")) == [
         "Without HFN, and so not in its means: 1 (Heart 4x Teacher, patient p01)."
+    ]
+
+
+def test_a_metric_that_some_or_all_go_without_is_named() -> None:
+    four = measured({TEACHER: 40.0, STUDENT: 30.0}, (0,), 3, hfn=math.nan)
+    five = measured({TEACHER: 40.0, STUDENT: 30.0}, (0,), 3, acceleration="5x")
+    five.loc[five["model"] == "student", "vif"] = math.nan
+    assert unmeasured_notes(pd.concat([four, five]), TWO, ("psnr_db", "hfn", "vif")) == [
+        "Without HFN, which was not measured (evaluate again) or cannot be on these images: 1 "
+        "(Heart 4x).",
+        "Without VIF, which was measured for others alone (evaluate again): 1 (Heart 5x Student).",
     ]
 
 
