@@ -227,21 +227,21 @@ def test_answers_of_others_are_one_line(content: str, named: str, tmp_path: Path
 
 # Metrics.
 
-HEADINGS = "dataset,acceleration,model,training,seed,part,patient,psnr_db,ssim,nmse,hfn,vif"
+HEADINGS = "dataset,acceleration,model,training,seed,part,patient,psnr_db,ssim,nmse"
 
 
 @pytest.mark.parametrize(
     ("headings", "row", "named"),
     [
-        (HEADINGS, "d,4x,student,standard,0,test,p,3_0,1,0,0,0", "psnr_db has a value"),
-        (HEADINGS, "d,4x,student,standard,0,test,p,1e308,1,0,0,0", r"psnr_db 1e\+308 is beyond"),
-        (HEADINGS, "d,4x,student,standard,0,test,p,-inf,1,0,0,0", "psnr_db -inf is beyond"),
-        (HEADINGS, "d,4x,student,standard,0,test,p,30,1.7,0,0,0", "ssim 1.7 is beyond"),
-        (HEADINGS, "d,4x,student,standard,0,test,p,30,1,-3,0,0", "nmse -3 is beyond"),
-        (HEADINGS, "d,4x,student,standard,1.5,test,p,30,1,0,0,0", "seed 1.5"),
-        (HEADINGS, "d,4x,student,standard,inf,test,p,30,1,0,0,0", "seed inf"),
-        (HEADINGS, "d,4x,student,standard,1e30,test,p,30,1,0,0,0", r"seed 1e\+30"),
-        (f"{HEADINGS},ssim", "d,4x,student,standard,0,test,p,30,1,0,0,0,2", "two columns 'ssim'"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,3_0,1,0", "psnr_db has a value"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,1e308,1,0", r"psnr_db 1e\+308 is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,-inf,1,0", "psnr_db -inf is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,30,1.7,0", "ssim 1.7 is beyond"),
+        (HEADINGS, "d,4x,student,standard,0,test,p,30,1,-3", "nmse -3 is beyond"),
+        (HEADINGS, "d,4x,student,standard,1.5,test,p,30,1,0", "seed 1.5"),
+        (HEADINGS, "d,4x,student,standard,inf,test,p,30,1,0", "seed inf"),
+        (HEADINGS, "d,4x,student,standard,1e30,test,p,30,1,0", r"seed 1e\+30"),
+        (f"{HEADINGS},ssim", "d,4x,student,standard,0,test,p,30,1,0,2", "two columns 'ssim'"),
     ],
 )
 def test_metrics_that_cannot_be_are_refused(
@@ -257,7 +257,7 @@ def test_a_training_that_there_is_not_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "volumes.csv"
-    rows = [f"d,4x,student,$x,0,test,{patient},30,1,0,0,0" for patient in "pq"]
+    rows = [f"d,4x,student,$x,0,test,{patient},30,1,0" for patient in "pq"]
     path.write_text("\n".join([HEADINGS, *rows, ""]))
     assert main(["tables", str(path), "--output", str(tmp_path / "out")]) == 2
     assert "metrics are of an unknown training '$x'" in one_line(capsys.readouterr().err)

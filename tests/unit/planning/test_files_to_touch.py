@@ -6,13 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_study import TINY_STUDY
 
+from pipeline_src.evaluation.metrics import METRICS, Image, Metric
 from pipeline_src.modules import PACKAGE
+from pipeline_src.operations.estimate.speed import seconds_of_merits
+from pipeline_src.reporting.report import caption_html
 
 LOSS = '''
 """The outputs' difference."""
@@ -193,3 +197,24 @@ def test_a_new_metric_is_one_file(found: dict[str, Any]) -> None:
     assert found["metric"] == ["mae", "Mean absolute error", "0.50000", "mae"]
     assert found["read"] is True
     assert "A further metric" in found["caption"]
+
+
+def test_what_is_said_of_all_other_metrics_names_none() -> None:
+    caption = caption_html("differences_more_table", {})
+    assert not [metric.title for metric in METRICS.values() if metric.title in caption]
+
+
+def test_an_estimate_times_every_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+
+    def timing(name: str, metric: Metric) -> Metric:
+        def of_slice(target: Image, image: Image, data_range: float) -> float:
+            timed.append(name)
+            return 0.0
+
+        return replace(metric, of_slice=of_slice)
+
+    for name, metric in list(METRICS.items()):
+        monkeypatch.setitem(METRICS, name, timing(name, metric))
+    assert seconds_of_merits(8, 8) >= 0
+    assert timed == list(METRICS)
