@@ -48,9 +48,9 @@ TRAININGS = ("standard", "sft", *RECIPES)
 MARKERS = {"std_kd": "o", "sft_kd": "D"}
 #: Inches between one box and the next, and how many of them lie between the boxes of a method.
 ROW_HEIGHT, PAIR_ROWS = 0.225, 2.0
-#: Line of a patient whose mean is higher with SFT-KD-Recon, and of any other.
-HIGHER: dict[str, Any] = {"color": "0.45", "linewidth": 0.6, "alpha": 0.55, "linestyle": "-"}
-NOT_HIGHER: dict[str, Any] = {
+#: Line of a patient whose mean is better with SFT-KD-Recon, and of any other.
+BETTER: dict[str, Any] = {"color": "0.45", "linewidth": 0.6, "alpha": 0.55, "linestyle": "-"}
+NOT_BETTER: dict[str, Any] = {
     "color": "black",
     "linewidth": 0.8,
     "alpha": 0.8,
@@ -99,7 +99,7 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
             means = patient_means(trained[trained["model"] == first.model], metric)
             alone = means.isna().any(axis=1)
             single += [f"{patient} ({model_title(first.model)})" for patient in means.index[alone]]
-            _draw_patients(axis, first.row, second.row, means[~alone])
+            _draw_patients(axis, first.row, second.row, means[~alone], metric)
             paired = True
     axis.set(
         xlabel=f"{METRICS[metric].heading} of a slice",
@@ -115,7 +115,9 @@ def draw(slices: pd.DataFrame, title: str, metric: str) -> Figure:
     ]
     head(figure, f"{title}: {METRICS[metric].title} by slice", *details)
     if paired:
-        figure.legend(handles=_legend(), loc="outside lower center", ncols=4, columnspacing=1.2)
+        figure.legend(
+            handles=_legend(metric), loc="outside lower center", ncols=4, columnspacing=1.2
+        )
     return figure
 
 
@@ -170,14 +172,17 @@ def _draw_boxes(axis: Axes, boxes: list[Box], trained: pd.DataFrame, metric: str
         )
 
 
-def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) -> None:
+def _draw_patients(
+    axis: Axes, above: float, below: float, means: pd.DataFrame, metric: str
+) -> None:
     """Draw a line per patient between the rows ``above`` and ``below``, and print how many are
-    higher with SFT-KD-Recon.
+    better with SFT-KD-Recon.
     """
     ends = (above + 0.55, below - 0.55)
-    higher = means["sft_kd"] > means["std_kd"]
-    for values, better in zip(means.to_numpy(), higher, strict=True):
-        axis.plot(values, ends, **(HIGHER if better else NOT_HIGHER), gid="patient")
+    higher = METRICS[metric].higher_is_better
+    better = means["sft_kd"].gt(means["std_kd"]) if higher else means["sft_kd"].lt(means["std_kd"])
+    for values, is_better in zip(means.to_numpy(), better, strict=True):
+        axis.plot(values, ends, **(BETTER if is_better else NOT_BETTER), gid="patient")
     for row, (recipe, marker) in zip(ends, MARKERS.items(), strict=True):
         axis.scatter(
             means[recipe],
@@ -190,7 +195,7 @@ def _draw_patients(axis: Axes, above: float, below: float, means: pd.DataFrame) 
             zorder=3,
         )
     axis.annotate(
-        f"higher in\n{int(higher.sum())} of {counted([len(means)], 'patient')}",
+        f"{_better(metric)} in\n{int(better.sum())} of {counted([len(means)], 'patient')}",
         xy=(1, (above + below) / 2),
         xycoords=("axes fraction", "data"),
         xytext=(4, 0),
@@ -227,7 +232,12 @@ def _exact(trained: pd.DataFrame, metric: str) -> list[str]:
     ]
 
 
-def _legend() -> list[Line2D]:
+def _better(metric: str) -> str:
+    """The word for a better value."""
+    return "higher" if METRICS[metric].higher_is_better else "lower"
+
+
+def _legend(metric: str) -> list[Line2D]:
     """Legend for what is drawn between the boxes of a method."""
     ends = [
         Line2D(
@@ -242,8 +252,8 @@ def _legend() -> list[Line2D]:
         for recipe, marker in MARKERS.items()
     ]
     ways = [
-        Line2D([], [], **HIGHER, label=f"higher with {RECIPE_TITLES['sft_kd']}"),
-        Line2D([], [], **NOT_HIGHER, label="not higher"),
+        Line2D([], [], **BETTER, label=f"{_better(metric)} with {RECIPE_TITLES['sft_kd']}"),
+        Line2D([], [], **NOT_BETTER, label=f"not {_better(metric)}"),
     ]
     return [*ends, *ways]
 

@@ -181,6 +181,17 @@ def test_a_line_a_patient_joins_its_means_and_tells_which_way_it_goes() -> None:
     assert [len(c.get_offsets()) for c in markers] == [2, 2]
 
 
+def test_of_a_metric_whose_lower_values_are_better_a_lower_mean_is_marked() -> None:
+    figure = draw(BOTH.assign(nmse=1 - BOTH["ssim"]), "Heart 4x", "nmse")
+    first, second = patient_lines(figure)
+    assert list(first.get_xdata()) == pytest.approx([0.25, 0.2])
+    assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
+    assert "lower in\n1 of 2 patients" in words(figure)
+    [legend] = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told[2:] == ["lower with SFT-KD-Recon", "not lower"]
+
+
 def test_every_method_has_its_lines() -> None:
     figure = draw(HEART, "Heart 4x", "ssim")
     assert len(patient_lines(figure)) == len(METHODS) * 2
