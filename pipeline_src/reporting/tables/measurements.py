@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline_src.errors import InputError
@@ -14,6 +15,7 @@ from pipeline_src.planning.model_names import split_model_name
 from pipeline_src.reporting.display_names import (
     MISSING,
     RUNTIME_TITLES,
+    counted,
     full_title,
     model_title,
     value_text,
@@ -52,6 +54,7 @@ COST_ROWS = (
 )
 COST_NUMBERS = [name for _, column, *_, ratio in COST_ROWS for name in (column, ratio) if name]
 COST_NUMBERS += ["rows", "columns", "threads", "repeats"]
+COST_TEXTS = ["network", "architecture", "measured_on_processor", "measured_on_device"]
 
 
 def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -60,7 +63,9 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     Raises:
         InputError: the file cannot be read, lacks a column or has a value that is not a number.
     """
-    table = read_rows(path, "cost", COST_NUMBERS, needed=[column for _, column, *_ in COST_ROWS])
+    table = read_rows(path, "cost", COST_NUMBERS, needed=[*COST_TEXTS, *COST_NUMBERS])
+    if table.empty or not np.isfinite(table[["threads", "repeats"]]).all(axis=None):
+        raise InputError(f"{path}: is not of the cost command (no rows, threads or repeats)")
     names = list(table["network"])
     rows: dict[str, dict[str, str]] = {}
     for title, column, unit, decimals, ratio in COST_ROWS:
@@ -80,8 +85,8 @@ def cost_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     notes = [
         f"One slice of {first['rows']} x {first['columns']}. Run time and memory as measured on "
         f"{first['measured_on_processor']} ({first['measured_on_device']}), "
-        f"{first['threads']} threads where not said otherwise: medians of {first['repeats']} "
-        "turns; they differ from run to run."
+        f"{counted([first['threads']], 'thread')} where not said otherwise: medians of "
+        f"{counted([first['repeats']], 'turn')}; they differ from run to run."
     ]
     return table, layout, notes
 

@@ -75,10 +75,31 @@ def test_what_was_not_measured_has_no_row(tmp_path: Path) -> None:
     assert len(layout) == 6
 
 
+def test_one_thread_and_one_turn_are_one(tmp_path: Path) -> None:
+    [note] = cost_table(written(tmp_path, threads=[1, 1], repeats=[1, 1]))[2]
+    assert "1 thread where not said otherwise: medians of 1 turn;" in note
+
+
+@pytest.mark.parametrize("column", MEASURED)
+def test_a_file_without_a_column_is_refused(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "cost.csv"
+    pd.DataFrame(MEASURED).drop(columns=column).to_csv(path, index=False)
+    with pytest.raises(InputError, match=f"columns missing: {column}"):
+        cost_table(path)
+
+
+@pytest.mark.parametrize("rows", [{"threads": [None, 2]}, {"repeats": [7, float("inf")]}, None])
+def test_a_file_without_rows_or_counts_is_refused(
+    rows: dict[str, object] | None, tmp_path: Path
+) -> None:
+    path = written(tmp_path, **(rows or {}))
+    if rows is None:
+        pd.DataFrame(MEASURED).head(0).to_csv(path, index=False)
+    with pytest.raises(InputError, match="is not of the cost command"):
+        cost_table(path)
+
+
 def test_a_file_that_is_no_measurement_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cost.csv"
     with pytest.raises(InputError, match="cost cannot be read"):
-        cost_table(path)
-    pd.DataFrame(MEASURED).drop(columns=["parameters"]).to_csv(path, index=False)
-    with pytest.raises(InputError, match="columns missing: parameters"):
         cost_table(path)
