@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.gpu.scale import Scale
 from pipeline_src.config import Study, check_study
-from pipeline_src.config.distillation import Method, available_methods
+from pipeline_src.config.distillation import PAPER_METHODS, available_methods
 from pipeline_src.data.preparation import prepare
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.models.weights import SFT_STUDENT, save_weights
@@ -53,19 +53,18 @@ def name_of(plan: TrainingPlan, stage: str) -> str:
         return "control" if plan.control else plan.model
     if stage == "reconstruction":
         return "imitation" if wanted.options.imitation_weight else "reconstruction"
-    form = "" if wanted.loss.form == Method().form else f"_{wanted.loss.form}"
+    form = "_original" if wanted.loss.form == "original" else ""
     return f"{wanted.method}{form}_{stage}"
 
 
 def kinds(scale: Scale) -> list[Kind]:
     """All of them, found in the project's registries of models, methods, forms and options."""
-    forms = get_args(Method.model_fields["form"].annotation)
     layers: list[dict[str, Any]] = [
         {},
         {"distillation": {"imitation_weight": 1.0}},
         {"distillation": {"protocol": "joint"}},
         {"sft": {"imitation_domain": "features"}},
-        *({"methods": {m: {"form": form} for m in available_methods()}} for form in forms),
+        {"methods": {m: {"form": "original"} for m in PAPER_METHODS}},
     ]
     found: dict[str, Kind] = {}
     for settings in layers:

@@ -17,12 +17,19 @@ from pipeline_src.config.recipes import RecipeName
 from pipeline_src.config.section import Section
 from pipeline_src.modules import source_of_module
 
+#: The paper's methods, whose code and own papers differ.
+PAPER_METHODS = ("fitnets", "at", "cc", "fsp", "sp")
 LOSSES_FOLDER = Path(__file__).resolve().parent.parent / "distillation" / "losses"
 
 
 def available_methods() -> list[str]:
     """Names of the distillation methods: one module of `distillation/losses` each."""
     return sorted(p.stem for p in LOSSES_FOLDER.glob("*.py") if not p.stem.startswith("_"))
+
+
+def is_papers(name: str, module: str | None) -> bool:
+    """Whether a method is one of the paper's, and not a user's own of that name."""
+    return name in PAPER_METHODS and module is None
 
 
 class StudentFriendly(Section):
@@ -51,10 +58,10 @@ class StudentFriendly(Section):
 class Method(Section):
     """One distillation method."""
 
-    form: Literal["authors", "original"] = Field(
-        default="authors",
+    form: Literal["authors", "original"] | None = Field(
+        default=None,
         description="authors: as the published code computes it; original: as the method's own "
-        "paper defines it",
+        "paper defines it; null: authors for the paper's five, none for a loss without forms",
     )
     module: str | None = Field(
         default=None,

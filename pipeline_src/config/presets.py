@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline_src.config.distillation import PAPER_METHODS, is_papers
 from pipeline_src.config.section import merge
 
-#: Values by dotted key; `methods.NAME.form` applies to every method.
+#: Values by dotted key; `methods.NAME.form` applies to the paper's methods.
 PRESETS: dict[str, dict[str, Any]] = {
     "authors": {
         "methods.NAME.form": "authors",
@@ -32,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def preset_values(preset: str, methods: list[str], networks: Any = None) -> dict[str, Any]:
     """A preset as a nested mapping for the given methods and networks; empty for an unknown
-    preset.
+    preset. Of methods that are not the paper's it sets nothing.
     """
     values: dict[str, Any] = {}
     for path, value in _paths(preset, methods, networks):
@@ -46,7 +47,8 @@ def _paths(preset: str, methods: list[str], networks: Any) -> Iterator[tuple[str
     for key, value in PRESETS.get(preset, {}).items():
         if key.startswith("networks.") and _is_no_dc_cnn(networks, key.split(".")[1]):
             continue
-        for path in [key.replace("NAME", name) for name in methods] if "NAME" in key else [key]:
+        papers = [name for name in methods if name in PAPER_METHODS]
+        for path in [key.replace("NAME", name) for name in papers] if "NAME" in key else [key]:
             yield path, value
 
 
@@ -70,9 +72,14 @@ def apply_preset(data: dict[str, Any], method_names: list[str]) -> dict[str, Any
     if not isinstance(preset, str) or preset not in PRESETS or not isinstance(methods, dict):
         return data
     filled: dict[str, Any] = {**data, "methods": methods}
-    for path, value in _paths(preset, list(methods), data.get("networks")):
+    papers = [name for name, method in methods.items() if is_papers(name, _module_of(method))]
+    for path, value in _paths(preset, papers, data.get("networks")):
         filled = _filled(filled, path.split("."), value, f"preset {preset!r} sets {path}")
     return filled
+
+
+def _module_of(method: Any) -> Any:
+    return method.get("module") if isinstance(method, dict) else None
 
 
 def _filled(data: Any, path: list[str], value: Any, claim: str) -> Any:

@@ -12,10 +12,12 @@ from pipeline_src.config.ablation import Ablation
 from pipeline_src.config.author import Author
 from pipeline_src.config.datasets import Dataset
 from pipeline_src.config.distillation import (
+    PAPER_METHODS,
     Distillation,
     Method,
     StudentFriendly,
     available_methods,
+    is_papers,
 )
 from pipeline_src.config.error_bounds import refuse_impossible_bounds
 from pipeline_src.config.evaluation import Evaluation
@@ -46,7 +48,6 @@ MOST_SEED = 1 << 53
 Control = Literal["student_matched", "student_sft_start", "student_as_long"]
 #: The student that the others start from under `distillation.start: sft_trained`.
 TRAINED_START = "student_sft"
-PAPER_METHODS = ["fitnets", "at", "cc", "fsp", "sp"]
 #: Of a study that names none: the paper's, and plain imitation beside them.
 DEFAULT_METHODS = [*PAPER_METHODS, "imitation"]
 
@@ -181,7 +182,12 @@ class Study(Section):
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise ValueError(f"unknown method {name!r}; {hint}")
-        return methods
+        return {
+            name: method.model_copy(update={"form": "authors"})
+            if method.form is None and is_papers(name, method.module)
+            else method
+            for name, method in methods.items()
+        }
 
     @field_validator("ablations")
     @classmethod

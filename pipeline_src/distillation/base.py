@@ -33,7 +33,7 @@ class DistillationLoss(ABC):
 
     Attributes:
         cascades: numbers of the cascades that are compared, counted from 1.
-        form: `authors` or `original`.
+        form: `authors` or `original`, one of ``forms``; None where there are none.
         method: the name of its method in the configuration; empty before it is built for one.
         options: the loss's own options, an instance of ``options_model``.
         parts: the loss's own module that is trained with the student; None before it is made, and
@@ -42,10 +42,14 @@ class DistillationLoss(ABC):
 
     #: The loss's own options, a `Section`.
     options_model: ClassVar[type[Section]] = NoOptions
-    #: Whether the form compares channel with channel, so that both networks need as many.
-    equal_channels: ClassVar[frozenset[str]] = frozenset()
+    #: What `form` may be: `authors`, as its published code computes it, and `original`, as its own
+    #: paper defines it; none for a loss that is computed in one way.
+    forms: ClassVar[frozenset[str]] = frozenset()
+    #: The forms that compare channel with channel, so that both networks need as many; None stands
+    #: for a loss without forms.
+    equal_channels: ClassVar[frozenset[str | None]] = frozenset()
 
-    def __init__(self, form: str, cascades: Sequence[int]) -> None:
+    def __init__(self, form: str | None, cascades: Sequence[int]) -> None:
         self.form = form
         self.cascades = tuple(cascades)
         self.method = ""
@@ -138,20 +142,30 @@ def loss_class(name: str, module: str | None = None) -> type[DistillationLoss]:
 
 
 def loss_options(name: str, method: Method) -> Section:
-    """A method's options, validated by the options model of its loss.
+    """A method's options, validated by the options model of its loss; its form is checked too.
 
     Raises:
-        InputError: an option is unknown or its value is not allowed, or there is no such loss.
+        InputError: the loss does not have the form, an option is unknown or its value is not
+            allowed, or there is no such loss.
     """
-    model = loss_class(name, method.module).options_model
-    return checked_options(model, method.options, f"methods.{name}.options")
+    kind = loss_class(name, method.module)
+    _check_form(f"methods.{name}.form", method.form, kind.forms)
+    return checked_options(kind.options_model, method.options, f"methods.{name}.options")
+
+
+def _check_form(key: str, form: str | None, forms: frozenset[str]) -> None:
+    if form is not None and not forms:
+        raise InputError(f"{key}: {form!r} is given, but the loss has no forms; leave it out")
+    if forms and form not in forms:
+        told = "is missing" if form is None else f"{form!r} is not a form of the loss"
+        raise InputError(f"{key}: {told}; give {' or '.join(sorted(forms))}")
 
 
 def build_loss(name: str, method: Method, networks: Networks) -> DistillationLoss:
     """The loss of a method for a pair of networks.
 
     Raises:
-        InputError: the method's form is not defined for the pair.
+        InputError: the loss does not have the method's form, or it is not defined for the pair.
     """
     kind = loss_class(name, method.module)
     options = loss_options(name, method)
@@ -168,7 +182,7 @@ def build_loss(name: str, method: Method, networks: Networks) -> DistillationLos
     require_comparable(
         networks,
         loss.taps(),
-        f"methods.{name}.form: {method.form!r}",
+        f"methods.{name}.form: {method.form!r}" if method.form else f"methods.{name}",
         channels=method.form in kind.equal_channels,
     )
     return loss

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import starmap
 
 from pipeline_src.config.datasets import OwnSource
-from pipeline_src.config.study import Study
+from pipeline_src.config.distillation import Method, is_papers
+from pipeline_src.config.study import DEFAULT_METHODS, Study
 from pipeline_src.data.sources import source_options
 from pipeline_src.errors import errors_of
 from pipeline_src.modules import running_others
@@ -13,11 +15,20 @@ from pipeline_src.planning.study_models import Models
 
 
 def has_extensions(models: Models) -> bool:
-    """Whether a study has networks, losses or options that can only be checked with torch."""
+    """Whether a study has networks, losses, forms or options that can only be checked with
+    torch.
+    """
     return bool(models.named_modules()) or any(
-        study.networks.others or any(method.options for method in study.methods.values())
+        study.networks.others or any(starmap(_needs_loss, study.methods.items()))
         for study in models.studies
     )
+
+
+def _needs_loss(name: str, method: Method) -> bool:
+    """Whether only its loss can tell if a method is right."""
+    if is_papers(name, method.module):
+        return bool(method.options)
+    return bool(method.options or method.form) or name not in DEFAULT_METHODS
 
 
 def network_modules(models: Models) -> list[str]:

@@ -171,7 +171,7 @@ def _distillation(study: Study) -> str:
         f"{left}) and {s.imitation_weight:g} (imitation{imitated}, {normalised})."
     )
     if study.methods:
-        forms = _listed([f"{model_title(n)} ({_form(m)})" for n, m in study.methods.items()])
+        forms = _listed([f"{model_title(n)}{_form(m)}" for n, m in study.methods.items()])
         left = (
             "leaving those of the lowest validation feature loss"
             if d.feature_stage_selection == "best"
@@ -225,9 +225,12 @@ def _weights(study: Study) -> str:
 
 
 def _form(method: Method) -> str:
-    cascades = f", cascades {_listed([str(c) for c in method.cascades])}" if method.cascades else ""
-    options = "".join(f", {key} {shown(value)}" for key, value in sorted(method.options.items()))
-    return f"{method.form} form{cascades}{options}"
+    """Form, cascades and options as far as there are any, in brackets."""
+    told = [f"{method.form} form"] if method.form else []
+    if method.cascades:
+        told.append(f"cascades {_listed([str(c) for c in method.cascades])}")
+    told += [f"{key} {shown(value)}" for key, value in sorted(method.options.items())]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _evaluation(study: Study) -> str:

@@ -216,7 +216,7 @@ def test_fsp_refuses_a_cascade_that_has_no_next_one(count: int, cascades: list[i
         teacher=Network(depth=5, cascades=count), student=Network(depth=3, cascades=count)
     )
     with pytest.raises(InputError, match=r"methods\.fsp"):
-        build_loss("fsp", Method(cascades=cascades), pair)
+        build_loss("fsp", Method(form="authors", cascades=cascades), pair)
 
 
 @pytest.mark.parametrize("method", ["fitnets", "fsp"])
@@ -230,7 +230,7 @@ def test_original_form_refuses_networks_of_other_widths(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_chosen_cascades_are_the_ones_tapped(method: str) -> None:
     pair = Networks(teacher=TEACHER, student=STUDENT)
-    taps = build_loss(method, Method(cascades=[2]), pair).taps()
+    taps = build_loss(method, Method(form="authors", cascades=[2]), pair).taps()
     place = "mid" if method == "at" else "out"
     expected = [Tap(place, 2), Tap(place, 3)] if method == "fsp" else [Tap(place, 2)]
     assert taps == expected

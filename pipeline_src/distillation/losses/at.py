@@ -20,6 +20,8 @@ class AttentionTransfer(DistillationLoss):
     q_T|.
     """
 
+    forms = frozenset({"authors", "original"})
+
     def taps(self) -> list[Tap]:
         """The middle feature of each cascade."""
         return [Tap("mid", k) for k in self.cascades]

@@ -44,6 +44,8 @@ class CorrelationCongruence(DistillationLoss):
     channel sum of D_b D_b+1. A batch of one slice has no neighbours, so its loss is zero.
     """
 
+    forms = frozenset({"authors", "original"})
+
     def taps(self) -> list[Tap]:
         """The output of each cascade."""
         return [Tap("out", k) for k in self.cascades]

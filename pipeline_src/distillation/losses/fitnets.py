@@ -18,6 +18,7 @@ class FitNets(DistillationLoss):
     attention loss (see `at`) on the last convolution's output.
     """
 
+    forms = frozenset({"authors", "original"})
     equal_channels = frozenset({"original"})
 
     @classmethod

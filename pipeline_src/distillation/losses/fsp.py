@@ -36,6 +36,7 @@ class FlowOfSolution(DistillationLoss):
     code: `train_epoch` and `evaluate`).
     """
 
+    forms = frozenset({"authors", "original"})
     equal_channels = frozenset({"original"})
 
     @classmethod

@@ -11,7 +11,7 @@ from pipeline_src.models.taps import Tap
 
 @register_loss("imitation")
 class OutputImitation(DistillationLoss):
-    """Mean |x_S - x_T| of the reconstructions, KD-MRI's imitation loss; both forms are the same.
+    """Mean |x_S - x_T| of the reconstructions, KD-MRI's imitation loss; it has no forms.
 
     If other cascades than the last are configured, the images after those are compared.
     """

@@ -29,6 +29,8 @@ class SimilarityPreserving(DistillationLoss):
     original: on the middle features. authors: on the cascades' outputs.
     """
 
+    forms = frozenset({"authors", "original"})
+
     @classmethod
     def default_cascades(cls, count: int) -> list[int]:
         """All cascades but the last: 1, 2, 3, 4 of 5."""

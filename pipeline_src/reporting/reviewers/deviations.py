@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline_src.config.datasets import Dataset, SliceRange
+from pipeline_src.config.distillation import is_papers
 from pipeline_src.config.presets import PRESETS
 from pipeline_src.config.section import flat, shown
 from pipeline_src.config.split import Folds, PatientChoice
-from pipeline_src.config.study import PAPER_METHODS, Study
+from pipeline_src.config.study import Study
 from pipeline_src.modules import PACKAGE
 from pipeline_src.reporting.study_design import folds_text
 
@@ -74,8 +75,8 @@ def options(study: Study) -> list[Option]:
 
 
 def _values_of_methods(study: Study, values: Mapping[str, Any], key: str) -> list[Any]:
-    """The different values of the paper's methods; users' own methods have only one form."""
-    names = [name for name in study.methods if name in PAPER_METHODS]
+    """The different values of the paper's methods; the forms of users' own are no deviation."""
+    names = [name for name, method in study.methods.items() if is_papers(name, method.module)]
     found: list[Any] = []
     for name in names:
         value = _at(values, key.replace("NAME", name))

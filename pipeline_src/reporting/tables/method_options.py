@@ -8,7 +8,6 @@ from pipeline_src.config.study import Study
 
 def method_options(study: Study) -> str:
     """The options in which the paper and its authors' code differ, as they ran."""
-    forms = sorted({m.form for m in study.methods.values()})
     options = study.distillation
     preset = f"preset {study.preset}: " if study.preset else ""
     kept = (
@@ -18,10 +17,18 @@ def method_options(study: Study) -> str:
     )
     start = f", start {options.start}" if options.start != "recipe" else ""
     return (
-        f"{preset}losses in {' and '.join(forms) or 'no'} form, protocol "
-        f"{options.protocol}{kept}{start}, imitation normalised by "
+        f"{preset}{_forms(study)}protocol {options.protocol}{kept}{start}, imitation normalised by "
         f"{study.sft.imitation_normalisation}, {_of_networks(study.networks)}"
     )
+
+
+def _forms(study: Study) -> str:
+    """The forms of the losses that have some."""
+    given = [method.form for method in study.methods.values() if method.form]
+    if not given:
+        return ""
+    some = " where code and paper differ" if len(given) < len(study.methods) else ""
+    return f"losses in {' and '.join(sorted(set(given)))} form{some}, "
 
 
 def _of_networks(networks: Networks) -> str:

@@ -87,7 +87,7 @@ class Case:
         if stage != "features":
             network = teacher if kind == "teacher" else student
             return ReconstructionObjective(network, self.fidelity)
-        loss = build_loss(method, Method(), NETWORKS)
+        loss = build_loss(method, Method(form="authors"), NETWORKS)
         frozen = FrozenTeacher(teacher, self.fidelity, loss, cache_bytes=0, batch_size=4)
         return DistillationObjective(student, self.fidelity, frozen, loss, feature_weight=1.0)
 

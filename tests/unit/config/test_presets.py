@@ -9,6 +9,7 @@ import pytest
 
 from pipeline_src.cli import main
 from pipeline_src.config import Study, check_study
+from pipeline_src.config.distillation import PAPER_METHODS
 from pipeline_src.config.presets import PRESETS
 from pipeline_src.errors import InputError
 from pipeline_src.reporting.tables.method_options import method_options
@@ -26,8 +27,12 @@ every_preset = pytest.mark.parametrize(
 
 
 def options_of(study: Study) -> tuple[Any, ...]:
-    """What ran, in the order of the tables above; one form only."""
-    forms = {method.form for method in study.methods.values()}
+    """What ran, in the order of the tables above; one form only, and that of the paper's methods
+    alone.
+    """
+    forms = {study.methods[name].form for name in study.methods if name in PAPER_METHODS}
+    others = {name: study.methods[name].form for name in study.methods if name not in PAPER_METHODS}
+    assert others == dict.fromkeys(others)
     assert len(forms) == 1
     return (
         forms.pop(),
@@ -82,7 +87,7 @@ def test_a_preset_sets_nothing_else(tiny_study: dict[str, Any]) -> None:
 
 
 @every_preset
-def test_methods_of_the_user_get_the_presets_form_and_no_others_come(
+def test_the_papers_methods_get_the_presets_form_and_no_others_come(
     preset: str, expected: tuple[Any, ...], tiny_study: dict[str, Any]
 ) -> None:
     own = {"module": "somewhere.else"}
@@ -254,19 +259,19 @@ def test_what_is_wrong_beside_a_preset_is_one_line_as_without_it(
     [
         (
             {},
-            "losses in authors form, protocol two_stage (best weights of the feature stage), "
-            "imitation normalised by numel, padding 0 and 0",
+            "losses in authors form where code and paper differ, protocol two_stage (best weights "
+            "of the feature stage), imitation normalised by numel, padding 0 and 0",
         ),
         (
             {"preset": "authors"},
-            "preset authors: losses in authors form, protocol two_stage (best weights of the "
-            "feature stage), start sft_trained, imitation normalised by numel, padding 5 and "
-            "5",
+            "preset authors: losses in authors form where code and paper differ, protocol "
+            "two_stage (best weights of the feature stage), start sft_trained, imitation "
+            "normalised by numel, padding 5 and 5",
         ),
         (
             {"preset": "paper"},
-            "preset paper: losses in original form, protocol joint, imitation normalised by mean, "
-            "padding 0 and 0",
+            "preset paper: losses in original form where code and paper differ, protocol joint, "
+            "imitation normalised by mean, padding 0 and 0",
         ),
         (
             {"methods": {"at": {}, "sp": {"form": "original"}}},
@@ -295,7 +300,7 @@ def test_the_note_of_a_table_names_what_ran(
             {"networks": {"teacher": {"padding": 2}, "student": {"padding": 2}}},
             "padding 2 and 2",
         ),
-        ({"methods": {}}, "losses in no form"),
+        ({"methods": {"at": {}}}, "losses in authors form, protocol"),
     ],
     ids=str,
 )

@@ -6,12 +6,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 from training_helpers import Files, std_inputs, study_with, train
 
-from pipeline_src.config.distillation import available_methods
+from pipeline_src.config.distillation import PAPER_METHODS
 from pipeline_src.distillation.base import _LOSSES, build_loss
 from pipeline_src.distillation.trial import try_loss
 from pipeline_src.errors import InputError
@@ -64,9 +65,10 @@ def test_a_good_loss_passes(folder: Path) -> None:
     check(folder, GOOD)
 
 
-@pytest.mark.parametrize("form", ["authors", "original"])
-@pytest.mark.parametrize("name", available_methods())
-def test_the_losses_of_this_project_pass(name: str, form: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "form"), [("imitation", None), *product(PAPER_METHODS, ["authors", "original"])]
+)
+def test_the_losses_of_this_project_pass(name: str, form: str | None) -> None:
     study = study_with(methods={name: {"form": form}})
     loss = build_loss(name, study.methods[name], study.networks)
     try_loss(loss, study.networks, name)

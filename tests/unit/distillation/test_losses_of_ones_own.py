@@ -170,4 +170,4 @@ def test_parts_take_networks_of_other_widths() -> None:
 
 def test_the_report_names_options() -> None:
     text = " ".join(methods_paragraphs(vid()))
-    assert "(authors form, initial_variance 2)" in text
+    assert "vid (initial_variance 2), " in text

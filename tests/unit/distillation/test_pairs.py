@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from pipeline_src.config import check_study
-from pipeline_src.config.distillation import Method, StudentFriendly, available_methods
+from pipeline_src.config.distillation import PAPER_METHODS, Method, StudentFriendly
 from pipeline_src.config.networks import Network, Networks
 from pipeline_src.distillation.base import build_loss
 from pipeline_src.errors import InputError
@@ -46,8 +47,9 @@ def fidelity() -> LineDataFidelity:
 
 
 @pytest.mark.parametrize(("teacher", "student"), PAIRS)
-@pytest.mark.parametrize("form", ["authors", "original"])
-@pytest.mark.parametrize("name", available_methods())
+@pytest.mark.parametrize(
+    ("name", "form"), [("imitation", None), *product(PAPER_METHODS, ["authors", "original"])]
+)
 def test_every_loss_trains_the_student_of_the_pair(
     batch: Batch, teacher: Any, student: Any, form: Any, name: str
 ) -> None:

@@ -176,7 +176,7 @@ def _changed(root: Path) -> set[str]:
 def test_a_new_loss_is_one_file(found: dict[str, Any]) -> None:
     assert {"std_kd_outputs", "sft_kd_outputs"} <= set(found["models"])
     assert "outputs.py" in found["trained by"]
-    assert "outputs (authors form)" in str(found["text"])
+    assert "distilled by outputs, " in str(found["text"])
 
 
 def test_a_new_network_is_one_file(found: dict[str, Any]) -> None:

@@ -68,7 +68,8 @@ def test_many_settings_stand_in_one_panel_per_data_set() -> None:
 
 
 def test_options_say_which_reading_of_the_method_ran() -> None:
-    assert "losses in authors form, protocol two_stage" in Labels.of_study(study_with()).options
+    options = Labels.of_study(study_with()).options
+    assert "losses in authors form where code and paper differ, protocol two_stage" in options
 
 
 def test_metrics_alone_give_names_and_accelerations_in_order_of_their_numbers() -> None:
@@ -100,7 +101,7 @@ def test_notes_say_which_reading_of_the_method_ran() -> None:
     study = study_with(sft={"imitation_normalisation": "mean"}, distillation={"protocol": "joint"})
     labels = Labels.of_study(study)
     notes = " ".join(table_notes(main_table(VOLUMES, labels), labels))
-    assert "losses in authors form, protocol joint, imitation normalised by mean" in notes
+    assert "code and paper differ, protocol joint, imitation normalised by mean" in notes
 
 
 def test_notes_without_a_study_claim_nothing_of_images_or_method() -> None:
