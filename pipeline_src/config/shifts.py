@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pipeline_src.errors import InputError
 
-#: Masks of other kinds than those of the trainings.
-Family = Literal["equispaced", "uniform", "gaussian", "poisson_disc"]
-FAMILIES: dict[Family, str] = {
+#: Masks of other kinds than those of the trainings, and their titles. `sampling/families.py` draws
+#: them.
+FAMILIES = {
     "equispaced": "equispaced lines",
     "uniform": "uniformly drawn lines",
     "gaussian": "lines of Gaussian density",
     "poisson_disc": "2-D Poisson disc",
 }
+if TYPE_CHECKING:
+    Family = str
+else:
+    # The same names, so that a configuration is checked by them and its schema lists them.
+    Family = Literal[tuple(FAMILIES)]
 Kind = Literal["seed", "family", "acceleration", "noise", "scale", "data"]
 #: Headings of the kinds, in the order of tables and figures.
 KINDS: dict[Kind, str] = {
@@ -58,7 +63,7 @@ class Shift:
             case "seed":
                 return f"other lines, draw {self.value}"
             case "family":
-                return next(title for name, title in FAMILIES.items() if name == self.value)
+                return FAMILIES[self.value]
             case "acceleration":
                 return f"{self.value}x"
             case "noise":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from pipeline_src.config import Study, check_study
 from pipeline_src.config.robustness import shifts_of, tried_models
 from pipeline_src.config.setting import Setting
-from pipeline_src.config.shifts import FAMILIES, Shift
+from pipeline_src.config.shifts import FAMILIES, Family, Shift
 from pipeline_src.errors import InputError
 from pipeline_src.planning.places import Places
 from pipeline_src.planning.reported import of_study
@@ -39,6 +41,14 @@ def test_nothing_is_tried_unless_it_is_asked_for(tiny_study: dict[str, Any]) -> 
     assert study.robustness is None
     assert shifts_of(study, HEADS) == tried_models(study) == Places(study).under_shifts() == []
     assert "robustness" not in of_study(study).tables + of_study(study).kinds
+
+
+def test_families_are_listed_once(project_root: Path) -> None:
+    schema = json.loads((project_root / "workflow/schemas/config.schema.json").read_text())
+    listed = schema["$defs"]["Robustness"]["properties"]["families"]["items"]["enum"]
+    assert listed == list(get_args(Family)) == list(FAMILIES)
+    written = (project_root / "pipeline_src/config/shifts.py").read_text()
+    assert [written.count(f'"{family}"') for family in FAMILIES] == [1] * len(FAMILIES)
 
 
 def test_every_shift_has_a_name_that_leads_back_to_it(tiny_study: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline_src.config.shifts import FAMILIES
 from pipeline_src.sampling.data_fidelity import FourierDataFidelity, data_fidelity
 from pipeline_src.sampling.families import LINES, POISSON_DISC, draw_samples
 from pipeline_src.sampling.masks import Mask
@@ -23,6 +24,11 @@ def centred_lines(samples: Samples) -> list[int]:
     """Sampled lines, `rows // 2` being the zero frequency."""
     assert (samples == samples[:, :1]).all()
     return [int(line) for line in np.flatnonzero(np.fft.fftshift(samples[:, 0]))]
+
+
+def test_the_families_of_a_configuration_are_those_that_are_drawn() -> None:
+    # Those of the trainings are no other kind of mask.
+    assert set(FAMILIES) == {*LINES, POISSON_DISC} - {"kt_focus"}
 
 
 @pytest.mark.parametrize("family", [*LINES, POISSON_DISC])
