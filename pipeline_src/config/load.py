@@ -192,7 +192,7 @@ def load_study(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> S
     """
     over: dict[str, Any] = {}
     for text in overrides:
-        over = merge(over, parse_override(text))
+        over = merge(over, parse_override(text), default_kinds={})
     given, origin = read_files([paths] if isinstance(paths, Path) else paths)
     return check_study(given, origin, "--set", over)
 

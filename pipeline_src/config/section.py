@@ -16,6 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from pipeline_src.text import printable
 
+#: The kind of a mapping that names none, by the key of the mapping that holds it.
+DEFAULT_KINDS = {"networks": "dc_cnn"}
 #: Characters of a title.
 LONGEST_TITLE = 1000
 #: Characters that turn the direction of what follows, so that text reads otherwise than it is.
@@ -165,21 +167,42 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(
+    base: Mapping[str, Any],
+    over: Mapping[str, Any],
+    default_kinds: Mapping[str, str] = DEFAULT_KINDS,
+) -> dict[str, Any]:
     """Merge ``over`` into ``base``: mappings are merged key by key, everything else is replaced,
     including a mapping of another `kind`, which has other keys.
+
+    ``default_kinds`` are the kinds of mappings that name none; give none where ``base`` is not
+    whole, as overrides are that follow each other.
     """
+    return _merged(base, over, default_kinds, None)
+
+
+def _merged(
+    base: Mapping[str, Any],
+    over: Mapping[str, Any],
+    default_kinds: Mapping[str, str],
+    default: str | None,
+) -> dict[str, Any]:
+    """As `merge`; ``default`` is the kind of a mapping in ``base`` that names none."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and not _other_kind(old, value):
-            merged[key] = merge(old, value)
+        if (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and not _other_kind(old, value, default)
+        ):
+            merged[key] = _merged(old, value, default_kinds, default_kinds.get(key))
         else:
             merged[key] = value
     return merged
 
 
-def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any], default: str | None) -> bool:
     # Where `kind` is not text, it is the name of something, such as of a data set.
-    kinds = (old.get("kind"), new.get("kind"))
+    kinds = (old.get("kind", default), new.get("kind"))
     return all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]

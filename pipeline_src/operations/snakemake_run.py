@@ -162,7 +162,8 @@ def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in typed:
         key, _, value = word.partition("=")
-        found = merge(found, {key: parse_value(value, f"--config {word}")})
+        given = {key: parse_value(value, f"--config {word}")}
+        found = merge(found, given, default_kinds={})
     return found
 
 
