@@ -9,6 +9,8 @@ from typing import Any
 
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
+from pipeline_src.errors import InputError
+from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
 from pipeline_src.planning import steps
 from pipeline_src.planning.given_files import reconstructed_files
@@ -18,6 +20,8 @@ from pipeline_src.planning.reported import Reported
 from pipeline_src.planning.study_models import Models
 from pipeline_src.reporting.figures.kinds import KINDS
 
+#: Folder of the captions of tables and figures.
+CAPTIONS = PACKAGE / "reporting" / "captions"
 #: What defines a result, its manifest and its first file.
 Result = tuple[steps.Step, str, str]
 
@@ -150,11 +154,17 @@ class Results:
         return self._named(steps.report_step(self._study, self._paper_config), layout.REPORT)
 
     def figure(self, kind: str, shown: int = 1) -> Callable[[Any], Result]:
-        """A figure of ``shown`` files, by the wildcards of its rule."""
+        """A figure of ``shown`` files, by the wildcards of its rule.
+
+        The function that is returned raises InputError if its module or caption is missing.
+        """
         made = KINDS[kind]
 
         def result(wildcards: Any) -> Result:
             named = (wildcards.get("dataset"), wildcards.get("acceleration"))
+            # Not when a run has come to the report, which is its last step.
+            if not (CAPTIONS / f"{kind}.rst").is_file():
+                raise InputError(f"figure {kind}: {CAPTIONS}/{kind}.rst is missing, its caption")
             step = steps.figure_step(
                 kind,
                 self._reported.title(kind, *named),

@@ -19,8 +19,9 @@ from pipeline_src.files import sha256_file, sha256_json
 from pipeline_src.modules import PACKAGE, locate
 
 NAME = PACKAGE.name
-#: Modules that no result depends on. Configuration and plans act by their values, which each result
-#: records; the others read and write files, keep a process alive or record what was done.
+#: Modules that no result depends on. Configuration, plans and the list of kinds of figure act by
+#: their values, which each result records; the others read and write files, keep a process alive or
+#: record what was done.
 NEUTRAL = (
     "",
     "acceleration.fork_client",
@@ -37,6 +38,7 @@ NEUTRAL = (
     "operations",
     "planning",
     "provenance",
+    "reporting.figures.kinds",
     "running",
 )
 #: Exceptions from these.

@@ -25,7 +25,7 @@ from pipeline_src.planning.given_files import source_files_of
 from pipeline_src.planning.plans import TrainingPlan
 from pipeline_src.planning.step_code import sources
 from pipeline_src.planning.study_models import Models
-from pipeline_src.reporting.figures.kinds import figure_kind
+from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.tables.method_options import method_options
 
 
@@ -180,10 +180,15 @@ def figure_step(
 ) -> Step:
     """A figure of ``shown`` files; ``models`` is needed if it shows the study's configuration, or
     how the models depend on each other.
+
+    Raises:
+        InputError: there is no such kind, or not the module that draws it.
     """
     settings: dict[str, Any] = {"kind": kind, "title": title, "shown": shown}
     settings["setting"] = list(setting) if setting else None
     made = figure_kind(kind)
+    # By value, as no result depends on the list of kinds itself.
+    settings |= {"module": made.module, "options": made.options}
     if models is not None and made.keys:
         values = models.study.model_dump(mode="json")
         settings["study"] = {key: reduce(getitem, key.split("."), values) for key in made.keys}
@@ -192,13 +197,14 @@ def figure_step(
             name: [models.teacher(name), models.warm_start(name)] for name in models.names()
         }
     module = f"reporting.figures.{made.module}"
-    return Step(settings, sources("reporting.figures", module))
+    return Step(settings, _code_of(f"figure {kind}", "reporting.figures", module))
 
 
 def report_step(study: Study, paper: Path) -> Step:
     """The report, which also says how a study differs from the paper's configuration."""
     settings = study.model_dump(mode="json", exclude={"data_root", "outdated"})
     settings["paper"] = sha256_file(paper)
+    settings["figures"] = [[kind, made.heading] for kind, made in KINDS.items()]
     # Each names itself in the methods section.
     kinds = {source_module(dataset.source) for dataset in study.datasets.values()}
     kinds |= {network.import_path for network in study.networks.others.values()}

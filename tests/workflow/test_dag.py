@@ -125,6 +125,17 @@ def test_an_edited_figure_reruns_only_that_figure(
             assert finished.planned("figures") == messages
 
 
+def test_an_edited_kind_of_figure_reruns_only_that_figure(finished: Checkout) -> None:
+    kinds = finished.root / "pipeline_src/reporting/figures/kinds.py"
+    with edited(kinds):
+        assert finished.planned() == []
+    with edited(kinds, '\nKINDS["boxplot_psnr"].options["edited"] = True\n'):
+        assert finished.planned() == [
+            "Figure: PSNR box plot of heart at 4x",
+            "Report: results/tiny/report.html",
+        ]
+
+
 def test_the_look_of_figures_reruns_figures_and_no_training(finished: Checkout) -> None:
     with edited(finished.root / "pipeline_src/reporting/figure_style.py"):
         planned = finished.planned()
