@@ -185,6 +185,11 @@ def reconstruct(options: argparse.Namespace) -> Made:
         run.overview.worse(),
         "are farther from the input than the zero-filled image",
     )
+    _warn(
+        options.output,
+        run.overview.badly_scaled(),
+        "were divided by a --scale far from their maximum, unlike any image of the training",
+    )
     _warn(options.output, run.of_other_models(), "that other weights made lie there too")
     step = reconstruct_step(_settings(options, trained), [])
     facts = {"left_out": left_out.errors} if left_out.errors else {}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.evaluation import metrics
 from pipeline_src.files import read_json, write_json
+from pipeline_src.inference.scales import is_questionable
 from pipeline_src.inference.volume_plan import Plan
 from pipeline_src.planning.places import RECONSTRUCTIONS
 
@@ -88,8 +89,8 @@ class Overview:
     """The results of one command.
 
     Attributes:
-        results: of each its image, what was done, whose slices it has, and its quality and that of
-            the zero-filled image, None where there is no reference.
+        results: of each its image, what was done, its scale, whose slices it has, and its quality
+            and that of the zero-filled image, None where there is no reference.
     """
 
     results: list[dict[str, Any]]
@@ -107,6 +108,7 @@ class Overview:
                     "mode": plan.mode,
                     "remark": plan.chosen.remark,
                     "whose": plan.whose,
+                    "scale": told["scale"],
                     "quality": quality.get("reconstruction"),
                     "zero_filled": quality.get("zero_filled"),
                     "seconds_per_slice": told["seconds_per_slice"],
@@ -147,4 +149,13 @@ class Overview:
             one["image"]
             for one in self.results
             if one["quality"] and one["quality"]["nmse"] > one["zero_filled"]["nmse"]
+        ]
+
+    def badly_scaled(self) -> list[str]:
+        """Images whose maximum is far from the scale that was given, with both."""
+        scales = ((one["image"], one["scale"]) for one in self.results)
+        return [
+            f"{image}: maximum {scale['maximum']:.4g}, scale {scale['divided_by']:.4g}"
+            for image, scale in scales
+            if scale["is"] == "given" and is_questionable(scale["maximum"], scale["divided_by"])
         ]

@@ -18,6 +18,7 @@ from pipeline_src.evaluation.evaluate import through
 from pipeline_src.inference import kspace
 from pipeline_src.inference.error_bound import Bounding, ErrorBound
 from pipeline_src.inference.quality import Quality
+from pipeline_src.inference.scales import chosen_scale
 from pipeline_src.inference.trained import Trained
 from pipeline_src.inference.volume_plan import Options, Plan
 from pipeline_src.inference.volumes import Array, Scratch
@@ -183,15 +184,11 @@ class _Work:
                 str(volume.path),
                 self.options.order,
             )
-            of = "the maximum of the zero-filled volume"
             extra: dict[str, Any] = {"imaginary_share_of_amplitude": imaginary}
         else:
-            maximum, of, extra = self._survey_image(), "the maximum of the volume", {}
-        self.scale, told = maximum, of
-        if volume.scale is not None:
-            self.scale, told = volume.scale, "as the store has it"
-        if self.options.scale is not None:
-            self.scale, told = self.options.scale, "given"
+            maximum, extra = self._survey_image(), {}
+        bounded = self.options.error_bound is not None
+        self.scale, told = chosen_scale(volume, maximum, self.options.scale, bounded=bounded)
         self.peak /= self.scale
         return {"scale": {"divided_by": self.scale, "is": told, "maximum": maximum}, **extra}
 

@@ -139,13 +139,13 @@ def test_measured_kspace_is_bounded_with_a_warning(
 ) -> None:
     model, bound = calibrated
     samples = model.mask.samples
-    measured = kspace_of(blobs(SIZE, SIZE, 2), samples)
-    np.savez(tmp_path / "scan.npz", kspace=measured, mask=samples)
+    image = blobs(SIZE, SIZE, 2)
+    np.savez(tmp_path / "scan.npz", kspace=kspace_of(image, samples), mask=samples)
     given = (tmp_path / "scan.npz", "--error-bound", bound)
     assert model.reconstruct(tmp_path / "out", *given) == 0
     assert "was calibrated at the maximum of the image" in capsys.readouterr().err
     assert set(facts(tmp_path / "out", "scan")["error_bound"]) == {"pixels", "patients"}
-    assert model.reconstruct(tmp_path / "scaled", *given, "--scale", "1.1") == 0
+    assert model.reconstruct(tmp_path / "scaled", *given, "--scale", str(image.max())) == 0
     assert "maximum" not in capsys.readouterr().err
 
 
@@ -288,3 +288,25 @@ def test_the_table_has_a_row_per_model_over_its_seeds(
     assert "validation patients" in " ".join(notes)
     with pytest.raises(InputError, match="of the data set 'tiny', not of other"):
         error_bounds_table(paths, Labels({"other": DatasetLabel("Other")}, ("4x",)))
+
+
+def test_a_bound_is_not_announced_at_a_scale_at_which_it_does_not_hold(
+    calibrated: tuple[Model, Path], tmp_path: Path, capsys: Output
+) -> None:
+    model, bound = calibrated
+    image, samples = blobs(SIZE, SIZE, 2), model.mask.samples
+    np.save(tmp_path / "scan.npy", image)
+    np.savez(tmp_path / "k.npz", kspace=kspace_of(image, samples), mask=samples)
+    top = float(image.max())
+    for name, scale, status in (
+        ("scan.npy", 0.2 * top, 2),
+        ("scan.npy", 1.1 * top, 2),
+        ("scan.npy", round(top, 4), 0),
+        ("k.npz", 5 * top, 2),
+        ("k.npz", 1.1 * top, 0),
+    ):
+        given = (tmp_path / name, "--error-bound", bound, "--scale", str(scale))
+        assert model.reconstruct(tmp_path / f"{name}{scale}", *given) == status
+        said = capsys.readouterr().err
+        assert ("does not hold at --scale" in said) == (status == 2)
+        assert status == 0 or not list((tmp_path / f"{name}{scale}").glob("*.json"))
