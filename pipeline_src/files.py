@@ -118,8 +118,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON to ``path`` atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write ``value`` as indented JSON to ``path`` atomically.
+
+    Raises:
+        InputError: a number in it is NaN or infinite, or it cannot be written.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path}: not written, since JSON has no such number ({error})") from None
+    write_text(path, text + "\n")
 
 
 def reserve(stream: FileIO, size: int) -> None:

@@ -39,6 +39,13 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_has_no_number_that_is_none(number: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.json: not written, since JSON has no such number"):
+        files.write_json(tmp_path / "a.json", {"mean": [number]})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("answer", [None, errno.EOPNOTSUPP, errno.EINVAL])
 def test_where_no_room_can_be_reserved_zeros_take_it(
     answer: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
