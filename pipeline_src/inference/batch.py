@@ -96,6 +96,7 @@ class Run:
             raise InputError(NONE_LEFT)
         self._trained.network.to(device)
         self._model = trained.told
+        self._code = sha256_json(digests(reconstruct_step({}, []).code))
         self._network_code = digests_of(trained.network.network)
         self.overview = Overview([])
 
@@ -178,7 +179,7 @@ class Run:
             "slicing": list(one.volume.slicing),
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in self._shaping.items()},
             **({"error_bound": self._bound.model_dump(mode="json")} if self._bound else {}),
-            "code": sha256_json(digests(reconstruct_step({}, []).code)),
+            "code": self._code,
             **({"network_code": self._network_code} if self._network_code else {}),
             **self._settings,
         }

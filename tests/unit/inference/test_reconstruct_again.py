@@ -12,6 +12,7 @@ from inference_helpers import SIZE, blobs, facts, trained
 from unit_helpers import one_line
 
 from pipeline_src.files import write_json
+from pipeline_src.inference import batch
 from pipeline_src.inference.result_files import BOUND
 from pipeline_src.locks import alone_in
 
@@ -96,3 +97,15 @@ def test_two_runs_are_not_in_one_folder(tmp_path: Path, capsys: Output) -> None:
         assert model.reconstruct(tmp_path / "out", tmp_path / "a.npy") == 2
     assert "another reconstruct works in it" in one_line(capsys.readouterr().err)
     assert model.reconstruct(tmp_path / "out", tmp_path / "a.npy") == 0
+
+
+def test_the_code_is_digested_once_for_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each small file anew, that took a tenth of the time."""
+    asked, real = [], batch.digests
+    monkeypatch.setattr(batch, "digests", lambda files: asked.append(1) or real(files))
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", blobs(SIZE, SIZE, 1))
+    assert trained(tmp_path).reconstruct(tmp_path / "out", *tmp_path.glob("*.npy")) == 0
+    assert len(asked) == 1
