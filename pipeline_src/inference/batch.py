@@ -219,9 +219,10 @@ class Run:
                     one.volume.save(numbers, stream)
             self._write_sheet(sheet, one, result)
             write_json(facts, self._facts(one, asked, result, recorder, [*images, sheet]))
-        finally:
-            if not any(path.exists() for path in (*images, sheet)):
-                facts.unlink(missing_ok=True)
+        except BaseException:
+            for path in (*images, sheet, facts):
+                path.unlink(missing_ok=True)
+            raise
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
         from pipeline_src.inference.sheet import write_sheet

@@ -17,6 +17,7 @@ from unit_helpers import one_line
 
 from pipeline_src.commands import reconstruct as command
 from pipeline_src.config.reconstruction import SHAPING
+from pipeline_src.errors import InputError
 from pipeline_src.inference.volumes import Scratch, Volume
 from pipeline_src.planning.places import RECONSTRUCTIONS, manifest_of
 
@@ -120,6 +121,27 @@ def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Outpu
     assert model.reconstruct(out, folder, "--keep-going") == 0
     assert "5 reconstructed, 2 existed already; 7" in capsys.readouterr().out
     assert "left_out" not in json.loads(manifest.read_text())
+
+
+@pytest.mark.parametrize("error", [InputError("disk is full"), KeyboardInterrupt()])
+def test_a_result_that_cannot_be_finished_leaves_nothing(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the image without its facts, nor what an earlier run had there."""
+    model = trained(tmp_path)
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    assert model.reconstruct(tmp_path / "out", tmp_path / "a.npy") == 0
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline_src.inference.sheet.write_sheet", fail)
+    status = 2 if isinstance(error, InputError) else 130
+    words = (tmp_path / "a.npy", "--scale", "1")
+    assert model.reconstruct(tmp_path / "out", *words) == status
+    assert written(tmp_path / "out") == {}
+    monkeypatch.undo()
+    assert model.reconstruct(tmp_path / "out", *words) == 0
 
 
 def test_if_nothing_is_left_it_is_an_error(tmp_path: Path, capsys: Output) -> None:
