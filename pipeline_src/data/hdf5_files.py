@@ -57,8 +57,8 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     """The array of that name whose values lie in ``file`` itself; ``path`` is for messages.
 
     Raises:
-        InputError: there is none, a link or its storage leads to another file, or it claims far
-            more values than were written.
+        InputError: there is none, it is empty, a link or its storage leads to another file, or it
+            claims far more values than were written.
     """
     at, pending, links = file, [name], 0
     while pending:
@@ -80,6 +80,8 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             raise InputError(f"{path}: {name} is a link to nowhere")
     if not isinstance(at, h5py.Dataset):
         raise InputError(f"{path}: {name} is not an array of real numbers")
+    if at.shape is None:
+        raise InputError(f"{path}: {name} is an empty data set, without a shape")
     if at.external:
         raise _elsewhere(path, name, f"stored in {at.external[0][0]}")
     if at.is_virtual:

@@ -171,14 +171,15 @@ def refuse_no_image(label: str, *, bad: int, low: float, high: float, where: str
     """
     if bad:
         raise InputError(
-            f"{label}: holds {bad} NaN or infinite values{where}; finite ones are needed"
+            f"{label}: holds {bad} NaN or infinite values{where}; finite ones within single "
+            "precision (3.4e38) are needed"
         )
-    if high <= 0:
-        raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
     if low < 0:
         raise InputError(
             f"{label}: has negative values (minimum {low:.4g}); a magnitude image is needed"
         )
+    if high <= 0:
+        raise InputError(f"{label}: is zero everywhere; a magnitude image is needed")
 
 
 def take_slices(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import IO, Any, Literal
 
 import h5py
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from pipeline_src.data.hdf5_files import ReservedFile, own_dataset, reading_hdf5
 from pipeline_src.data.sources.authors_hdf5 import TARGET_KEY
 from pipeline_src.data.store import FORMAT as STORE_FORMAT
 from pipeline_src.data.store import read_store
 from pipeline_src.errors import InputError
+from pipeline_src.files import open_regular
 from pipeline_src.inference.bundle_files import read_tensors
 from pipeline_src.inference.volumes import Allocate, Array, Volume, array_volume_shape
 from pipeline_src.npz_files import NPY_HEADER_ERRORS, map_npy, reading_npz
@@ -45,6 +48,7 @@ def npz_input(path: Path, name: Path, slice_axis: int) -> Volume:
     Raises:
         InputError: it cannot be read, or holds neither.
     """
+    _refuse_npy(path)
     with reading_npz(path, NO_ARCHIVE) as file:
         names = tuple(file)
         key = _key(names, str(path))
@@ -54,6 +58,17 @@ def npz_input(path: Path, name: Path, slice_axis: int) -> Volume:
     return _volume(
         path, name, ".npz", array, slice_axis, partial(_read_npz, path, key), _save_npz, mask
     )
+
+
+def _refuse_npy(path: Path) -> None:
+    """Refuse a single array that is named as an archive."""
+    # A file that cannot be opened is refused by who reads it.
+    with suppress(OSError), open_regular(path) as stream:
+        if stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            raise InputError(
+                f"{path}: is a single array and no archive; name it .npy, or save it with "
+                "numpy.savez"
+            )
 
 
 def sample_input(path: Path, name: Path) -> Volume:
@@ -91,7 +106,7 @@ def hdf5_input(path: Path, name: Path, slice_axis: int) -> Volume:
         if key == KSPACE and MASK in file:
             mask = np.asarray(own_dataset(path, file, MASK))
         _check_domain(found.dtype, key, f"{path}: {key}")
-        like = np.broadcast_to(np.zeros(1, found.dtype), found.shape)
+        like = np.broadcast_to(np.zeros((), found.dtype), found.shape)
     axis = 2 if key == TARGET_KEY else slice_axis
     read = partial(_read_hdf5, path, key)
     return _volume(path, name, path.suffix, like, axis, read, partial(_save_hdf5, key), mask)

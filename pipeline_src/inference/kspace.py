@@ -16,6 +16,8 @@ Order = Literal["fft", "shifted", "centred"]
 TOLERATED = 0.01
 #: Share of the energy that a line without samples may have, by the rounding of single precision.
 EMPTY = 1e-12
+#: Magnitude that single precision holds.
+LARGEST = float(np.finfo(np.float32).max)
 _AXES = (-2, -1)
 
 KSpace = NDArray[np.complexfloating[Any, Any]]
@@ -77,9 +79,11 @@ def survey(
     energy = np.zeros(samples.shape)
     odd, even, maximum, minimum = 0.0, 0.0, 0.0, 0.0
     for block in blocks:
-        if not np.isfinite(block).all():
-            bad = int(block.size - np.isfinite(block).sum())
-            raise InputError(f"{label}: holds {bad} NaN or infinite values; finite ones are needed")
+        if bad := int(block.size - (np.abs(block) <= LARGEST).sum()):
+            raise InputError(
+                f"{label}: holds {bad} NaN or infinite values; finite ones within single "
+                "precision (3.4e38) are needed"
+            )
         magnitudes = np.abs(block).astype(np.float64) ** 2
         energy += magnitudes.sum(axis=0)
         opposite = np.roll(block[:, ::-1, ::-1], 1, axis=(1, 2)).conj()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import reserve
+
+#: What a system says of a full disk, or of a user's full share of it.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 Array = NDArray[Any]
 Allocate = Callable[[tuple[int, ...], Any], Array]
@@ -96,10 +100,9 @@ class Scratch:
                 reserve(stream, size)
                 return np.memmap(stream, kind, mode="r+", shape=shape, order="F")
         except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written ({error.strerror}; {size / 1e6:.0f} MB are "
-                "needed to hold a volume temporarily)"
-            ) from None
+            need = f"; {size / 1e6:.3g} MB are needed to hold a volume temporarily"
+            told = f"{error.strerror}{need if error.errno in NO_ROOM else ''}"
+            raise InputError(f"{self.folder}: cannot be written ({told})") from None
 
 
 def array_volume_shape(shape: tuple[int, ...], label: str) -> tuple[int, ...]:
