@@ -120,8 +120,10 @@ def add_parser(subcommands: Subcommands) -> None:
 
 def reconstruct(options: argparse.Namespace) -> Made:
     """Reconstruct files with a trained model."""
+    from pipeline_src.data.data_files import refuse_no_utf8
     from pipeline_src.evaluation.evaluate import BATCH
     from pipeline_src.inference.batch import Run
+    from pipeline_src.inference.bundle_files import MOST_THREADS
     from pipeline_src.inference.inputs import is_nifti, list_inputs, open_input
     from pipeline_src.inference.left_out import LeftOut
     from pipeline_src.inference.reconstruct import place, use_convolutions
@@ -130,10 +132,13 @@ def reconstruct(options: argparse.Namespace) -> Made:
     from pipeline_src.models.registry import import_modules
 
     import_modules(options.modules)
-    for name, least in (("batch", 1), ("threads", 1)):
+    for name, most in (("batch", None), ("threads", MOST_THREADS)):
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name} {value}: must be {least} or more")
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: must be 1 or more")
+        if value is not None and most is not None and value > most:
+            raise InputError(f"--{name} {value}: must be {most} or less")
+    refuse_no_utf8([options.model, options.output])
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"--output {options.output}: is a file; give a folder")
     if options.scale is not None and not 0 < options.scale < float("inf"):

@@ -184,6 +184,23 @@ def refuse_absent(
         raise InputError(f"{_named(names, what)}; {remedy}{otherwise}")
 
 
+def refuse_no_utf8(paths: Iterable[Path]) -> None:
+    """Refuse files and folders whose names are not UTF-8, as their folders' names must be.
+
+    Raises:
+        InputError: there are some.
+    """
+    for path in paths:
+        try:
+            os.path.realpath(path).encode()
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{path}: this name is no UTF-8, and no manifest could hold it; rename the file or "
+                "its folder"
+            ) from None
+
+
 def is_broken_link(path: Path) -> bool:
     """Whether a link leads nowhere."""
     return path.is_symlink() and not path.exists()
@@ -211,6 +228,8 @@ def _why_absent(path: Path) -> tuple[str, str] | None:
         size = path.stat().st_size
         if path.is_dir():
             return "is a folder, not a file", "make the source's pattern more precise"
+        if not path.is_file():
+            return "is a pipe or a device, and no regular file", "copy its content into a file"
         if size == 0:
             return "is empty (0 bytes)", "copy or download the files again"
         if size > POINTER_SIZE:

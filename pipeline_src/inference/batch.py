@@ -80,18 +80,20 @@ class Run:
             refuse_other_network(self._bound, path, trained)
         self._files = ResultFiles(output, self._bound is not None)
         claimed: dict[Path, Path] = {}
-        for volume in volumes:
-            self._files.refuse_foreign(volume)
-            for path in self._files.of(volume):
-                other = claimed.setdefault(path, volume.path)
-                if other != volume.path:
-                    raise InputError(
-                        f"{volume.path}: its output {path.name} would be that of {other}; rename it"
-                    )
         self._plans: list[Plan] = []
         for volume in volumes:
             with left_out():
-                self._plans.append(plan(_upright(volume, trained), trained, options))
+                self._files.refuse_foreign(volume)
+                planned = plan(_upright(volume, trained), trained, options)
+                own = self._files.of(volume)
+                for path in own:
+                    if path in claimed:
+                        raise InputError(
+                            f"{volume.path}: its output {path.name} would be that of "
+                            f"{claimed[path]}; rename it"
+                        )
+                claimed |= dict.fromkeys(own, volume.path)
+                self._plans.append(planned)
         if not self._plans:
             raise InputError(NONE_LEFT)
         self._trained.network.to(device)

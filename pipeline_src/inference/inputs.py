@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline_src.data.data_files import is_hidden, matching, refuse_absent, refuse_unfinished
+from pipeline_src.data.data_files import (
+    is_hidden,
+    matching,
+    refuse_absent,
+    refuse_no_utf8,
+    refuse_unfinished,
+)
 from pipeline_src.errors import InputError
 from pipeline_src.inference.array_kinds import hdf5_input, npy_input, npz_input, sample_input
 from pipeline_src.inference.bundle_files import SAMPLE
@@ -31,8 +38,8 @@ def list_inputs(
     is used as a pattern. ``left_out`` takes the errors of single files.
 
     Raises:
-        InputError: there is no file, one is of an unknown kind or only a placeholder, or two would
-            have the same name.
+        InputError: there is no file, one is of an unknown kind, only a placeholder or of a name
+            that is no UTF-8, or two would have the same name.
     """
     left_out = left_out or LeftOut(keep_going=False)
     found: list[tuple[Path, Path]] = []
@@ -41,8 +48,13 @@ def list_inputs(
         if path.is_dir():
             files = [p for p in matching(path, pattern) if suffix_of(p) and not p.is_dir()]
             if output is not None:
-                results = output.resolve()
-                files = [p for p in files if not p.parent.resolve().is_relative_to(results)]
+                results, there = output.resolve(), files
+                files = [p for p in there if not p.parent.resolve().is_relative_to(results)]
+                if there and not files:
+                    raise InputError(
+                        f"--output {output}: holds the files of {path}, and what lies in it is "
+                        "never an input; give another folder"
+                    )
             found += [(p, p.relative_to(path)) for p in files]
             if not files:
                 raise InputError(
@@ -57,28 +69,37 @@ def list_inputs(
             found += [(p, Path(p.name)) for p in files]
         else:
             found.append((path, Path(path.name)))
-    there: list[tuple[Path, Path]] = []
-    for group in [[one] for one in found] if left_out.keep_going else [found]:
+    # Of a file that is given twice, the first. Two links to one file are two inputs.
+    once = {Path(os.path.realpath(p.parent), p.name): (p, below) for p, below in reversed(found)}
+    given_once = list(reversed(once.values()))
+    usable: list[tuple[Path, Path]] = []
+    for group in [[one] for one in given_once] if left_out.keep_going else [given_once]:
         with left_out():
             refuse_unfinished([path for path, _ in group])
             refuse_absent([path for path, _ in group], otherwise="")
-            there += group
+            refuse_no_utf8(path for path, _ in group)
+            usable += group
     named: dict[Path, Path] = {}
-    for path, below in there:
-        suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
-        if not suffix:
-            raise InputError(
-                f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, a folder of "
-                f"these, or the {SAMPLE} of a bundle"
-            )
-        name = below.with_name(below.name[: -len(suffix)])
-        other = named.setdefault(name, path)
-        if other is not path:
-            raise InputError(
-                f"{path}: its output would be named {name}, like that of {other}; rename "
-                "one of them, or give them one at a time, with an output folder each"
-            )
+    for path, below in usable:
+        with left_out():
+            name = _without_suffix(path, below)
+            if name in named:
+                raise InputError(
+                    f"{path}: its output would be named {name}, like that of {named[name]}; rename "
+                    "one of them, or give them one at a time, with an output folder each"
+                )
+            named[name] = path
     return [(path, name) for name, path in named.items()]
+
+
+def _without_suffix(path: Path, below: Path) -> Path:
+    suffix = path.suffix if path.name == SAMPLE else suffix_of(path)
+    if not suffix:
+        raise InputError(
+            f"{path}: is of an unknown kind; give {', '.join(SUFFIXES)}, a folder of "
+            f"these, or the {SAMPLE} of a bundle"
+        )
+    return below.with_name(below.name[: -len(suffix)])
 
 
 def suffix_of(path: Path) -> str:

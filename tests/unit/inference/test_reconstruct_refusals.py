@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
-from inference_helpers import SIZE, blobs, trained
+from inference_helpers import SIZE, blobs, kspace_of, trained
 from unit_helpers import one_line, rewrite
 
 from pipeline_src.cli import main
+from pipeline_src.text import printable
 
 Output = pytest.CaptureFixture[str]
 
@@ -45,6 +48,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "NaN": ("a.nii", lambda p: nifti(p, with_value(np.nan)), "1 NaN or infinite"),
     "infinity": ("a.npy", lambda p: saved(p, with_value(np.inf)), "1 NaN or infinite"),
     "negative": ("a.npy", lambda p: saved(p, with_value(-1)), "negative values (minimum -1)"),
+    "all negative": ("a.nii", lambda p: nifti(p, -blobs(SIZE, SIZE, 3)), "negative values (min"),
     "zero": ("a.nii", lambda p: nifti(p, np.zeros((SIZE, SIZE, 3), np.float32)), "zero everywhere"),
     "four axes": ("a.nii", lambda p: nifti(p, blobs(SIZE, SIZE, 3, 2)), "4-D"),
     "coils": ("a.npy", lambda p: saved(p, np.ones((2, 3, SIZE, SIZE), complex)), "4-D"),
@@ -54,6 +58,25 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "text": ("a.nii.gz", lambda p: _written(p, b"no image at all"), "not a NIfTI file"),
     "truncated": ("a.nii.gz", truncated, "truncated"),
     "no archive": ("a.npz", lambda p: _written(p, b"PK\3\4 and no more"), "not a NumPy archive"),
+    "single array": ("a.npz", lambda p: _single(p), "is a single array and no archive"),
+    "pipe": ("a.npy", lambda p: _pipe(p), "is a pipe or a device"),
+    "scalar": ("a.h5", lambda p: _hdf5(p, image=3.0), "is 0-D (shape none)"),
+    "null": ("a.h5", lambda p: _hdf5(p, image=h5py.Empty("f4")), "image is an empty data set"),
+    "beyond single precision": (
+        "a.npy",
+        lambda p: saved(p, np.full((SIZE, SIZE, 1), 1e300)),
+        "within single precision",
+    ),
+    "k-space beyond single precision": (
+        "a.npz",
+        lambda p: _kspace(p, 1e300),
+        "within single precision",
+    ),
+    "name in Latin-1": (
+        "a\udce9.npy",
+        lambda p: saved(p, blobs(SIZE, SIZE, 1)),
+        "this name is no UTF-8",
+    ),
     "objects": ("a.npy", lambda p: saved(p, np.array([{}, 1])), "not a NumPy array"),
     "text array": ("a.npy", lambda p: saved(p, np.full((SIZE, SIZE), "a")), "type <U1"),
     "other keys": ("a.h5", lambda p: _hdf5(p, slices=np.ones(3)), "keys: slices"),
@@ -77,6 +100,24 @@ def _hdf5(path: Path, **keys: object) -> Path:
     return path
 
 
+def _single(path: Path) -> Path:
+    with path.open("wb") as stream:
+        np.save(stream, blobs(SIZE, SIZE, 1))
+    return path
+
+
+def _pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def _kspace(path: Path, factor: float) -> Path:
+    mask = trained(path.parent).mask.samples
+    kspace = kspace_of(blobs(SIZE, SIZE, 1), mask).astype(complex)
+    np.savez(path, kspace=factor * kspace, mask=mask)
+    return path
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_input(kind: str, tmp_path: Path, capsys: Output) -> None:
     name, make, fragment = BAD[kind]
@@ -84,17 +125,20 @@ def test_bad_input(kind: str, tmp_path: Path, capsys: Output) -> None:
     assert trained(tmp_path).reconstruct(tmp_path / "out", path) == 2
     line = one_line(capsys.readouterr().err)
     assert fragment in line
-    assert str(path) in line
+    assert printable(str(path)) in line
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 
 
 def test_nothing_there(tmp_path: Path, capsys: Output) -> None:
     model = trained(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "out").mkdir()
+    saved(tmp_path / "out/a.npy", blobs(SIZE, SIZE, 1))
     for given, fragment in (
         (tmp_path / "none.nii", "does not exist"),
         (tmp_path / "*.nii", "no file matches"),
         (tmp_path / "empty", "holds no file"),
+        (tmp_path / "out", "out: holds the files of"),
     ):
         assert model.reconstruct(tmp_path / "out", given) == 2
         assert fragment in one_line(capsys.readouterr().err)
@@ -161,6 +205,8 @@ def test_numbers_beyond_those_of_the_network_are_one_line(tmp_path: Path, capsys
     [
         (["--batch", "0"], "--batch 0"),
         (["--threads", "-1"], "--threads -1"),
+        (["--threads", "5000"], "--threads 5000: must be 1024 or less"),
+        (["--output", "out\udce9"], "this name is no UTF-8"),
         (["--scale", "0"], "--scale 0"),
         (["--scale", "nan"], "--scale nan"),
         (["--mask", "no.npy"], "no.npy: mask cannot be read"),

@@ -97,15 +97,19 @@ def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Outpu
     np.save(folder / "e.npy", blobs(SIZE + 1, SIZE, 2))
     (folder / "f.npy").touch()
     (folder / "g.npy").symlink_to(folder / "gone.npy")
+    np.save(folder / "h\udce9.npy", blobs(SIZE, SIZE, 2))
+    np.savez(folder / "a.npz", image=blobs(SIZE, SIZE, 2))
+    np.save(folder / "reconstructions.npy", blobs(SIZE, SIZE, 2))
     assert model.reconstruct(out, folder) == 2
     capsys.readouterr()
     assert not out.exists() or written(out) == {}
     assert model.reconstruct(out, folder, "--keep-going") == 1
     said = capsys.readouterr()
     left_out = [line for line in said.err.splitlines() if line.startswith("left out: ")]
-    assert [n for n in "abcdefg" if any(f"{n}.npy" in line for line in left_out)] == [*"bcefg"]
-    assert len(left_out) == 5
-    assert "2 reconstructed, 5 left out; 2 undersampled" in said.out
+    names = ["a.npz", *(f"{n}.npy" for n in (*"bcefg", "h\\udce9", "reconstructions"))]
+    assert all(any(f"/{name}: " in line for line in left_out) for name in names)
+    assert len(left_out) == len(names)
+    assert "2 reconstructed, 8 left out; 2 undersampled" in said.out
     assert "1 of 3: a" in said.err.splitlines()
     assert {one["image"] for one in json.loads((out / RECONSTRUCTIONS).read_text())} == {
         "a.npy",
@@ -116,11 +120,29 @@ def test_files_that_cannot_be_used_can_be_left_out(tmp_path: Path, capsys: Outpu
     assert told == [line.removeprefix("left out: ") for line in left_out]
     # What was left out is made once it can be.
     (folder / "g.npy").unlink()
+    for name in ("a.npz", "h\udce9.npy", "reconstructions.npy"):
+        (folder / name).unlink()
     for name in "bcefg":
         np.save(folder / f"{name}.npy", blobs(SIZE, SIZE, 2))
     assert model.reconstruct(out, folder, "--keep-going") == 0
     assert "5 reconstructed, 2 existed already; 7" in capsys.readouterr().out
     assert "left_out" not in json.loads(manifest.read_text())
+
+
+def test_a_file_that_is_given_twice_is_reconstructed_once(
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = trained(tmp_path)
+    for name in ("a.npy", "b.npy"):
+        np.save(name, blobs(SIZE, SIZE, 1))
+    given = ("a.npy", "./a.npy", tmp_path / "a.npy", str(tmp_path / "?.npy"))
+    assert model.reconstruct(tmp_path / "out", *given) == 0
+    assert "2 reconstructed; 2" in capsys.readouterr().out
+    # Links of two names are two inputs, as git-annex has equal images.
+    Path("c.npy").symlink_to("a.npy")
+    assert model.reconstruct(tmp_path / "out", "a.npy", "c.npy") == 0
+    assert "1 reconstructed, 1 existed already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [InputError("disk is full"), KeyboardInterrupt()])
@@ -242,7 +264,7 @@ def test_a_folder_that_may_not_be_written(open_folder: Path, capsys: Output) -> 
     (open_folder / "out").mkdir()
     (open_folder / "out").chmod(0o500)
     assert model.reconstruct(open_folder / "out", open_folder / "a.npy") == 2
-    assert "cannot be written (Permission denied" in one_line(capsys.readouterr().err)
+    assert "cannot be written (Permission denied)" in one_line(capsys.readouterr().err)
     (open_folder / "a.npy").chmod(0)
     assert model.reconstruct(open_folder / "out", open_folder / "a.npy") == 2
     assert "a.npy: may not be read (no permission)" in one_line(capsys.readouterr().err)
