@@ -213,8 +213,13 @@ def test_numbers_beyond_those_of_the_network_are_one_line(tmp_path: Path, capsys
     ],
 )
 def test_options_that_cannot_be(
-    words: list[str], fragment: str, tmp_path: Path, capsys: Output
+    words: list[str],
+    fragment: str,
+    tmp_path: Path,
+    capsys: Output,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     path = saved(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
     assert trained(tmp_path).reconstruct(tmp_path / "out", path, *words) == 2
     assert fragment in one_line(capsys.readouterr().err)
