@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ LIMITS = {
     "features": (1, 4096),
     "padding": (0, 1000),
 }
+#: An image with a larger value was not divided by the maximum of its volume.
+BRIGHTEST = 10.0
 
 
 class Cascade(nn.Module):
@@ -139,19 +143,30 @@ class Reconstructor(nn.Module):
         lines = bool((samples == samples[:, :1]).all())
         self.sampling = Lines(samples) if lines else Samples(samples)
 
-    def _refuse_other(self, image: Tensor) -> None:
+    def _check(self, image: Tensor, least: float) -> None:
         expected = (1, *self.config["matrix"])
         if image.ndim != 4 or tuple(image.shape[1:]) != expected or image.dtype != torch.float32:
             raise ValueError(
                 f"image is {tuple(image.shape)} of {image.dtype}; torch.float32 of "
                 f"(batch, {', '.join(map(str, expected))}) is needed"
             )
+        if torch.compiler.is_compiling() or not image.numel():
+            return  # without values
+        low, high = (float(value) for value in image.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("image holds NaN or infinite values; finite ones are needed")
+        if low < least or high > BRIGHTEST:
+            warnings.warn(
+                f"image has values from {low:.4g} to {high:.4g}; the network is for magnitudes "
+                "divided by the maximum of their volume, from 0 to 1",
+                stacklevel=3,
+            )
 
     def undersample(self, image: Tensor) -> Tensor:
         """The zero-filled image of a full one, `(batch, 1, rows, columns)` of maximum 1; same
         shape.
         """
-        self._refuse_other(image)
+        self._check(image, least=0)
         zero_filled: Tensor = self.sampling(image)
         return zero_filled
 
@@ -159,7 +174,7 @@ class Reconstructor(nn.Module):
         """The reconstruction of a zero-filled image `(batch, 1, rows, columns)`, of the same
         shape.
         """
-        self._refuse_other(zero_filled)
+        self._check(zero_filled, least=-BRIGHTEST)
         x: Tensor = zero_filled
         for cascade in self.cascades:
             x = self.sampling.put_back(cascade(x), zero_filled)
