@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -59,6 +60,31 @@ def test_a_module_of_the_project_that_is_missing_is_a_fault(
     monkeypatch.setattr(sys, "argv", ["pipeline_src", "status", str(tmp_path)])
     with pytest.raises(ModuleNotFoundError, match="status"):
         run_module("pipeline_src", run_name="__main__")
+
+
+INTERRUPTED = """
+import runpy, sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["pipeline_src", "status", "."]
+runpy.run_module("pipeline_src", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["pipeline_src.acceleration.fork_client", "pipeline_src.cli", "pipeline_src.commands"]
+)
+def test_an_interrupt_during_the_imports_is_one_line(name: str) -> None:
+    script = INTERRUPTED.format(name=name)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT
+    )
+    assert done.stderr == "interrupted\n"
+    assert done.returncode == -signal.SIGINT  # which shells show as 130
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
