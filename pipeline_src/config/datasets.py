@@ -211,6 +211,13 @@ class Preparation(Section):
         description="a slice smaller than `matrix`: stop, pad with zeros, or leave its volume out",
     )
 
+    @field_validator("matrix", mode="before")
+    @classmethod
+    def _rows_and_columns(cls, matrix: Any) -> Any:
+        if not isinstance(matrix, list | tuple) or len(matrix) != 2:
+            raise ValueError("give [rows, columns], such as [64, 64]")
+        return matrix
+
 
 class Dataset(Section):
     """One data set of the study."""

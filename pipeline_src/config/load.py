@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from pipeline_src.config.datasets import OWN
-from pipeline_src.config.reference import key_paths, source_kinds
+from pipeline_src.config.problems import describe
 from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError
@@ -112,6 +109,19 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
     return known[id(node)]
 
 
+def _told(error: Exception) -> str:
+    """What is wrong with a text as YAML, and in which line; PyYAML shows the place by a sign below
+    the line, which says nothing beside it.
+    """
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error)
+    begun = f" from line {error.context_mark.line + 1}" if error.context_mark else ""
+    before = f"{error.context}{begun}: " if error.context else ""
+    mark = error.problem_mark
+    at = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{before}{error.problem}{at}"
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -124,7 +134,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: is not valid YAML ({error})") from error
+        raise InputError(f"{path}: is not valid YAML ({_told(error)})") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: is not a mapping of keys to values")
     if "__use_yte__" in data:
@@ -149,7 +159,7 @@ def parse_value(text: str, origin: str) -> Any:
                 f"{origin}: text that begins with {text[0]} needs quotes within those of the "
                 f"shell, as in KEY='\"{text}\"'"
             ) from None
-        raise InputError(f"{origin}: the value is not valid YAML ({error})") from None
+        raise InputError(f"{origin}: the value is not valid YAML ({_told(error)})") from None
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -221,7 +231,7 @@ def check_study(
             origin = f"{origin} with {over_origin}"
         elif place and _reaches(over, [str(part) for part in place]):
             origin = over_origin
-        raise InputError(f"{origin}: {_describe(error)}") from None
+        raise InputError(f"{origin}: {describe(error)}") from None
 
 
 def _reaches(values: Any, path: list[str]) -> bool:
@@ -233,67 +243,3 @@ def _reaches(values: Any, path: list[str]) -> bool:
     if head in values:
         return _reaches(values[head], rest)
     return bool(rest) and rest[0] in values and _reaches(values[rest[0]], rest[1:])
-
-
-#: Keys of a data set below which there are several kinds of section.
-KINDS_BELOW = (("source",), ("split",))
-
-
-def _describe(error: ValidationError) -> str:
-    """The first problem in one line, and the number of others."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    if first["type"] == "union_tag_not_found":
-        where = ".".join(map(str, first["loc"]))
-        return f"{where}.kind: this key is missing; there are {', '.join(source_kinds())}"
-    if first["type"] == "union_tag_invalid":
-        tag, tags = first["ctx"]["tag"], re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
-        tags.remove(OWN)
-        near = difflib.get_close_matches(tag, tags, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(tags)}"
-        where = ".".join(map(str, first["loc"]))
-        own = "one of your own needs its `module` beside it"
-        return f"{where}.kind: {tag!r} is not a source; {hint} ({own})"
-    # Pydantic names the kind of a network, source or split inside the path; a user does not.
-    place = first["loc"]
-    kind_at = 2 if place[:1] == ("networks",) else 3 if place[2:3] in KINDS_BELOW else len(place)
-    parts = [str(part) for i, part in enumerate(place) if i != kind_at]
-    where = ".".join(parts)
-    context = first.get("ctx", {})
-    if first["type"] == "unknown_key":
-        key = ".".join([*parts, context["key"]])
-        hint = _nearest_key(parts, context["key"], context["near"]) or context["hint"]
-        line = f"{key}: unknown key (value {context['value']}); {hint}"
-    elif first["type"] == "missing":
-        line = f"{where}: this key is missing and has no default"
-        if first["loc"][2:3] == ("source",) and first["loc"][3:]:
-            line += f" for kind {first['loc'][3]}; give it too (another kind keeps no key)"
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-        # YAML makes dates of 2020-01-02 and the like.
-        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | date):
-            message = "is not text; write it in quotes"
-        elif first["type"] == "model_type" and first["input"] is None:
-            message = "this section is empty; give its keys, or leave it out"
-        elif first["type"] == "list_type" and isinstance(first["input"], bool | int | float | str):
-            message = f"is not a list; write [{first['input']!r}] for a list of it alone"
-        # A check over several keys names them itself; its input is the whole section.
-        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
-        line = f"{where}: {value}{message}" if where else f"{value}{message}"
-    more = len(problems) - 1
-    return line + (f" (and {more} more)" if more else "")
-
-
-def _nearest_key(section: list[str], key: str, near: str) -> str:
-    """A question that suggests keys: a similar one in this section (``near``) and the same word in
-    another one, or else a similar one elsewhere.
-    """
-    paths = list(dict.fromkeys(key_paths()))
-    # A similar word here comes first: `seed` is `seeds` before it is a seed of something else.
-    meant = [".".join([*section, near])] if near else []
-    meant += [path for path in paths if path.rsplit(".", 1)[-1] == key and path not in meant]
-    if not meant:
-        leaves = {path.rsplit(".", 1)[-1]: path for path in paths}
-        similar = difflib.get_close_matches(key, leaves, n=1, cutoff=0.7)
-        meant = [leaves[leaf] for leaf in similar]
-    return f"did you mean {' or '.join(map(repr, meant[:3]))}?" if meant else ""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from pipeline_src.config.problems import worded
 from pipeline_src.config.section import Section
 from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE, failure
@@ -52,6 +53,5 @@ def checked_options(model: type[Options], given: Mapping[str, Any], where: str) 
     elif first["type"] == "missing":
         line = f"{place}: this option is missing and has no default"
     else:
-        value = "" if isinstance(first["input"], dict) else f"{first['input']!r}: "
-        line = f"{place}: {value}{first['msg'].removeprefix('Value error, ')}"
+        line = f"{place}: {worded(first)}"
     raise InputError(line + (f" (and {more} more)" if more else ""))

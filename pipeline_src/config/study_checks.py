@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # A name becomes a folder, a wildcard and a cell of a table.
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+NAME_RULE = "use up to 64 lower-case letters, digits and underscores, a letter first"
 
 
 def refuse_bad_name(name: str, what: str) -> None:
@@ -26,10 +27,7 @@ def refuse_bad_name(name: str, what: str) -> None:
         ValueError: the line says what kind of name it is.
     """
     if not re.fullmatch(NAME_PATTERN, name):
-        raise ValueError(
-            f"{what} name {name!r} cannot name a folder; use up to 64 lower-case letters, digits "
-            "and underscores, a letter first"
-        )
+        raise ValueError(f"{what} name {name!r} cannot name a folder; {NAME_RULE}")
 
 
 def refuse_bad_ablations(ablations: dict[str, Ablation]) -> None:
