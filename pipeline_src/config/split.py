@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline_src.config.section import Section
+from pipeline_src.config.section import Section, refuse_repeats
 
 
 def _surely_share(first: str, second: str) -> bool:
@@ -54,6 +54,7 @@ class Split(Section):
                     raise ValueError(
                         f"patient id {patient!r} is not text; write it in quotes, as in '070'"
                     )
+            refuse_repeats(choice)
         elif isinstance(choice, bool) or not isinstance(choice, int) or choice < 0:
             raise ValueError("expected a number of patients, or a list of patient ids")
         return choice
@@ -108,6 +109,12 @@ class Folds(Section):
         "`repeat_over: [seed, split]`",
     )
     seed: NonNegativeInt = Field(default=0, description="seed by which patients are dealt")
+
+    @field_validator("patients")
+    @classmethod
+    def _patients_differ(cls, patients: list[str] | None) -> list[str] | None:
+        refuse_repeats(patients or [])
+        return patients
 
     @model_validator(mode="before")
     @classmethod

@@ -70,6 +70,12 @@ def list_volumes(source: NiftiSource, data_root: Path) -> list[VolumeReference]:
                 f"{path}: its patient id is empty; patient_pattern {source.patient_pattern!r} "
                 "must match at least one character"
             )
+        if found[0].strip("/") != found[0]:
+            raise InputError(
+                f"{path}: its patient id {found[0]!r} begins or ends with a slash; put what names "
+                f"the patient in patient_pattern {source.patient_pattern!r} into parentheses, as "
+                "in '^([^/]+)/'"
+            )
         patients[found[0]].append(_Found(path, name, *found))
     volumes = []
     for patient, files in patients.items():

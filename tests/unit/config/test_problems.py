@@ -64,6 +64,20 @@ def test_a_wrong_value_is_told_without_python_s_words(
     assert len(line) < 220
 
 
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"train": ["a", "b", "a"], "validation": ["c"], "test": ["d"]},
+        {"train": ["b"], "validation": ["c"], "test": ["a", "a"]},
+        {"folds": 2, "validation": 1, "fold": 0, "patients": ["a", "b", "c", "a"]},
+    ],
+    ids=["train", "test", "folds"],
+)
+def test_a_patient_is_listed_once(split: dict[str, Any], tiny_study: dict[str, Any]) -> None:
+    tiny_study["datasets"]["heads"]["split"] = split
+    assert "]: a is listed twice" in refusal(tiny_study)
+
+
 def test_a_name_that_is_no_text_is_told(tiny_study: dict[str, Any]) -> None:
     tiny_study["datasets"] = {1: tiny_study["datasets"]["heads"]}
     assert refusal(tiny_study) == "datasets.1: 1: is not text; write it in quotes"

@@ -45,6 +45,12 @@ def test_empty_id_is_refused(tmp_path: Path) -> None:
         found(tmp_path, "sub-_T1w.nii.gz", patient_pattern=r"sub-(\d*)")
 
 
+@pytest.mark.parametrize("pattern", ["^[^/]+/", "/[^/]+", "^([^/]+/)"])
+def test_an_id_with_the_slash_beside_it_is_refused(pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="begins or ends with a slash; put what"):
+        found(tmp_path, "p00/pd.nii.gz", "p01/pd.nii.gz", patient_pattern=pattern)
+
+
 WHOLE = "patient_pattern, as in 'sub-([^/]+)/'"
 LABELS = ("KKI_0001", "KKI_0002", "NYU_0001")
 
