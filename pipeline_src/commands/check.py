@@ -33,6 +33,7 @@ def check(options: argparse.Namespace) -> None:
         describe_data,
         inspect_data,
         missing_gpu,
+        nothing_drawn,
     )
     from pipeline_src.reporting.study_design import folds_tested, repeated_text
 
@@ -54,7 +55,7 @@ def check(options: argparse.Namespace) -> None:
             print(line)
     if own := repeated_text(study):
         print(f"each seed has its own {own} (repeat_over)")
-    for sentence in folds_tested(study):
+    for sentence in (*folds_tested(study), *nothing_drawn(study)):
         print(f"warning: {sentence}")
     counts = [len(models.names(setting)) for setting in study.settings()]
     each = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"

@@ -160,6 +160,20 @@ def _of_other_pixels(spacings: dict[tuple[float, float], int]) -> Iterator[str]:
         )
 
 
+def nothing_drawn(study: Study) -> Iterator[str]:
+    """A sentence for each setting whose mask has no line that is drawn."""
+    center = study.sampling.center_lines
+    for setting in study.settings():
+        dataset = study.datasets[setting.dataset]
+        sampled = dataset.preparation.matrix[0] // setting.factor
+        if setting.factor not in dataset.masks and sampled == center:
+            yield (
+                f"data set {setting.dataset} at {setting.acceleration}: sampling.center_lines "
+                f"takes all {counted([center], 'line')} that are sampled, so that none is drawn "
+                "and every seed gives the same mask; use fewer"
+            )
+
+
 def why_no_gpu() -> str:
     """Why trainings cannot use a GPU here; empty if they can, as far as files show.
 

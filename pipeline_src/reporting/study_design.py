@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline_src.config.split import Folds
 from pipeline_src.config.study import Study
+from pipeline_src.reporting.display_names import counted
 
 
 def folds_text(split: Folds) -> str:
@@ -65,9 +66,10 @@ def folds_tested(study: Study) -> list[str]:
         if not isinstance(split, Folds) or split.fold is not None or repeats % split.folds == 0:
             continue
         if repeats < split.folds:
+            tested = f"{counted([repeats], 'seed')} test{'s' if repeats == 1 else ''}"
             lines.append(
-                f"data set {name}: {repeats} seeds test {repeats} of {split.folds} folds; "
-                f"{split.folds} seeds test every patient"
+                f"data set {name}: {tested} {repeats} of {split.folds} folds; {split.folds} seeds "
+                "test every patient"
             )
         else:
             lines.append(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from unit_helpers import GOOD, one_line
@@ -152,6 +153,23 @@ def test_a_path_that_snakemake_takes_for_a_placeholder(
     nifti_study["datasets"]["heads"]["source"]["patient_pattern"] = "sub-(.+)[.]nii"
     assert check(write_config, nifti_study) == 2
     assert "placeholder" in one_line(capsys.readouterr().err)
+
+
+def test_masks_of_which_no_line_is_drawn_are_pointed_out(
+    tiny_study: dict[str, Any], write_config: Any, capsys: Output, tmp_path: Path
+) -> None:
+    assert check(write_config, tiny_study) == 0
+    assert "warning:" not in capsys.readouterr().out
+    tiny_study |= {"accelerations": [2, 4], "sampling": {"center_lines": 4}}
+    assert check(write_config, tiny_study) == 0
+    said = capsys.readouterr().out
+    assert said.count("warning:") == 1
+    assert "warning: data set heads at 4x: sampling.center_lines takes all 4 lines" in said
+    # A mask that is given is what it is.
+    np.save(tmp_path / "mask.npy", np.isin(range(16), [0, 1, 8, 15]))
+    tiny_study["datasets"]["heads"]["masks"] = {4: str(tmp_path / "mask.npy")}
+    assert check(write_config, tiny_study) == 0
+    assert "warning:" not in capsys.readouterr().out
 
 
 def test_a_gpu_that_is_not_here(

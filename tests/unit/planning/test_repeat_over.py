@@ -238,6 +238,8 @@ def test_check_says_which_design_runs(config: Path, capsys: pytest.CaptureFixtur
     assert "warning: data set heads: 3 seeds test some of 2 folds more often" in said
     assert main(["check", f"--config={config}", "--set", "datasets.heads.split.folds=4"]) == 0
     assert "2 seeds test 2 of 4 folds; 4 seeds test every patient" in capsys.readouterr().out
+    assert main(["check", f"--config={config}", "--set", "seeds=[0]"]) == 0
+    assert "1 seed tests 1 of 2 folds; 2 seeds" in capsys.readouterr().out
 
 
 def test_the_design_is_told(tiny_study: Given) -> None:
