@@ -66,7 +66,8 @@ class Study(Section):
     data_root: PathText = Field(
         default=".",
         description="folder that the `path` of every source is relative to; `~` and $VARIABLES in "
-        "it are expanded",
+        "it are expanded; a relative one is looked up in the folder in which the command runs "
+        "(that of snakemake's --directory), not in this file's",
     )
     outdated: Literal["remake", "refuse"] = Field(
         default="remake",

@@ -45,7 +45,9 @@ def require_folder(path: Path, what: str) -> Path:
     try:
         if not path.is_dir():
             problem = "is not a folder" if path.exists() else "does not exist"
-            raise InputError(f"{path}: {what} {problem}; set data_root or the source's path")
+            raise InputError(
+                f"{path.absolute()}: {what} {problem}; set data_root or the source's path"
+            )
         next(path.iterdir(), None)
     except PermissionError:
         raise InputError(f"{path}: {what} may not be read (no permission)") from None

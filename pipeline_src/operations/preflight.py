@@ -82,7 +82,8 @@ def refuse_missing_folders(study: Study, datasets: Iterable[str]) -> None:
         own = isinstance(study.datasets[dataset].source, OwnSource)
         if folder and not own and not folder.exists():
             raise InputError(
-                f"data set {dataset}: {folder} does not exist; set data_root or the source's path"
+                f"data set {dataset}: {folder.absolute()} does not exist; set data_root or the "
+                "source's path"
             )
 
 

@@ -75,9 +75,8 @@ def list_volumes(source: Any, data_root: Path) -> list[VolumeReference]:
     if not volumes and own:
         raise InputError(f"source.module: {own}: its list_volumes finds no volume")
     if not volumes:
-        raise InputError(
-            f"{data_root / getattr(source, 'path', '')}: no {source.kind} volume found"
-        )
+        folder = Path(data_root, getattr(source, "path", "")).absolute()
+        raise InputError(f"{folder}: no {source.kind} volume found")
     for volume in volumes:
         try:
             f"{volume.patient}{volume.frame}{volume.path}".encode()

@@ -38,7 +38,9 @@ def list_volumes(source: AcdcSource, data_root: Path) -> list[VolumeReference]:
     partitions = [p.name for p in subfolders(folder, "the ACDC folder")]
     partitions = [p for p in ("training", "testing") if p in partitions]
     if not partitions:
-        raise InputError(f"{folder}: holds neither training/ nor testing/ of the ACDC layout")
+        raise InputError(
+            f"{folder.absolute()}: holds neither training/ nor testing/ of the ACDC layout"
+        )
     volumes = []
     for partition in partitions:
         for patient_folder in subfolders(folder / partition, "the partition"):

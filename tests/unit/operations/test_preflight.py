@@ -155,6 +155,25 @@ def test_a_path_that_snakemake_takes_for_a_placeholder(
     assert "placeholder" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("kind", ["nifti", "acdc", "mrbrains", "authors_hdf5"])
+def test_a_folder_that_is_not_there_is_told_from_the_root(
+    kind: str, tiny_study: dict[str, Any], write_config: Any, capsys: Output, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """So that it shows what a relative one was taken to be relative to."""
+    monkeypatch.chdir(tmp_path)
+    tiny_study |= {"data_root": "data"}
+    tiny_study["datasets"]["heads"]["source"] = {"kind": kind, "path": "scans"}
+    assert check(write_config, tiny_study) == 2
+    assert f"data set heads: {tmp_path}/data/scans" in one_line(capsys.readouterr().err)
+    study = check_study(tiny_study)
+    with pytest.raises(InputError, match=f"^data set heads: {tmp_path}/data/scans does not exist"):
+        preflight.refuse_missing_folders(study, ["heads"])
+    (tmp_path / "data/scans").mkdir(parents=True)
+    assert check(write_config, tiny_study) == 2
+    assert f"data set heads: {tmp_path}/data/scans" in one_line(capsys.readouterr().err)
+
+
 def test_masks_of_which_no_line_is_drawn_are_pointed_out(
     tiny_study: dict[str, Any], write_config: Any, capsys: Output, tmp_path: Path
 ) -> None:
