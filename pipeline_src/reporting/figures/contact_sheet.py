@@ -113,7 +113,7 @@ def _draw_tile(axis: Axes, store: Store, at: int) -> None:
     for spine in axis.spines.values():
         spine.set(color=frame.color, linewidth=1.6, linestyle=frame.dashes, capstyle="butt")
     label = one_line(f"{row['patient']} {row['frame']}")
-    axis.set_title(shortened(label), fontsize=TINY, pad=2)
+    axis.set_title(shortened(label), fontsize=TINY, pad=3)
 
 
 def _counts(store: Store) -> str:

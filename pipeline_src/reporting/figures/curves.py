@@ -151,7 +151,7 @@ def draw(curves: list[Curve], title: str) -> Figure:
         low, high = fitted_range(curves, column, first)
         room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         axis.set(xlabel="epoch of the last stage", ylabel=label, ylim=(low - room, high + room))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _scale_losses(axes[0], *fitted_range(curves, "validation_loss", first))
     told = "validation loss" if any(c.distils for c in curves) else QUANTITIES["validation_loss"]
     axes[0].set_ylabel(told + (", log scale" if axes[0].get_yscale() == "log" else ""))

@@ -84,3 +84,13 @@ def test_more_volumes_than_a_page_holds_are_thinned_out_evenly(tmp_path: Path) -
 def test_long_ids_keep_the_end_where_they_differ() -> None:
     assert shortened("patient003 ED") == "patient003 ED"
     assert shortened("BraTS20_Training_001") == "\N{HORIZONTAL ELLIPSIS}Training_001"
+
+
+def test_names_keep_clear_of_the_frame_below_them(tmp_path: Path) -> None:
+    figure = draw(read_store(contact_sheet_inputs(tmp_path)[0]), "Heart")
+    figure.canvas.draw()
+    for axis in tiles(figure):
+        points = figure.dpi / 72
+        frame = axis.get_window_extent().y1 + axis.spines["top"].get_linewidth() / 2 * points
+        # The names here hold a letter that reaches below the line.
+        assert axis.title.get_window_extent().y0 > frame + 0.3 * points

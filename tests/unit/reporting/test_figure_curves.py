@@ -211,3 +211,12 @@ def test_missing_or_foreign_history_is_refused(tmp_path: Path) -> None:
     rows.unlink()
     with pytest.raises(InputError, match="history cannot be read"):
         from_files([path], "")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    figure = draw([Curve("student", "standard", [history(epochs)])], "Heart 4x")
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        shown = [tick for tick in axis.get_xticks() if low <= tick <= high]
+        assert shown == list(range(1, epochs + 1))
