@@ -7,12 +7,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import LockException
+from snakemake.logging import logger
+
 from pipeline_src.operations.logs import error_line, was_stopped
-from pipeline_src.text import one_line
+from pipeline_src.text import one_line, printable
+
+#: Snakemake says it at length, but with `-q all` nothing.
+LOCKED = (
+    "stopped: another snakemake works in {folder}, or was killed there and left its lock; once "
+    "none runs, type snakemake --unlock, then the same command"
+)
 
 
 class _Reports(logging.Handler):
-    """Keeps what Snakemake itself says of failed jobs, as where a cluster does not take them."""
+    """Keeps what Snakemake itself says of failed jobs, as where a cluster does not take them, and
+    tells that a folder is locked.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -20,6 +31,8 @@ class _Reports(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first line; more is the submitted script, and a hint at logs."""
+        if getattr(record, "exception", "") == LockException.__name__:
+            print(LOCKED.format(folder=printable(str(Path.cwd()))), file=sys.stderr)
         said = str(getattr(record, "rule_msg", None) or "").partition("For further error details")
         first = said[0].strip().partition("\n")[0].rstrip(": ")
         if first:
@@ -30,9 +43,7 @@ _reports = _Reports()
 
 
 def listen_to_errors() -> None:
-    """At the start of a run: keep what Snakemake says of jobs that fail, for `tell_causes`."""
-    from snakemake.logging import logger
-
+    """Before a run: keep what Snakemake will say of jobs that fail, for `tell_causes`."""
     logger.addHandler(_reports)
 
 

@@ -176,9 +176,9 @@ def test_a_new_snakemake_waits_for_the_training_of_one_that_was_killed(
     os.kill(training, signal.SIGSTOP)
     run.send(signal.SIGKILL)
     run.end()
-    refused = study.start()
+    refused = study.start("--quiet", "all")
     assert refused.end() == 1
-    assert "It can be removed with the --unlock argument" in refused.said()
+    assert f"stopped: another snakemake works in {study.root}, or was killed" in refused.said()
     study.run("--unlock")
     new = study.start()
     wait_until(lambda: f"waiting for process {training} on" in study.training_log(), "its wait")

@@ -56,6 +56,7 @@ from pipeline_src.operations.terminal import keep_lists_short
 from pipeline_src.running.finished import forget_all
 
 keep_lists_short()
+listen_to_errors()
 try:
     settle_place(PROJECT)
     models = models_of_run(workflow, config, PROJECT)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snakemake.exceptions import LockException, WorkflowError, print_exception
 from snakemake.logging import logger
 
 from pipeline_src.operations import closing
@@ -71,6 +72,23 @@ def test_a_failed_job_is_told_with_what_this_run_knows_of_it(
     tell_causes(config, failed={job})
     told = capsys.readouterr().err
     assert told == f"failed: Preparing heart: {expected.format(log=path)}\n"
+
+
+@pytest.mark.parametrize("refused", [LockException(), WorkflowError("no such rule")])
+def test_a_locked_folder_is_told_where_snakemake_is_quiet(
+    refused: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.chdir(tmp_path)
+    closing.listen_to_errors()
+    print_exception(refused)
+    told = capsys.readouterr().err
+    locked = isinstance(refused, LockException)
+    assert told.startswith(f"stopped: another snakemake works in {tmp_path}") == locked
+    assert told.count("\n") == locked
 
 
 SAID = "\nstopped by SIGINT in stage reconstruction; the same command goes on"
