@@ -214,16 +214,22 @@ class Run:
         )
         # Until all facts are there, nothing counts as done; what lies there is known as made here.
         write_json(facts, {"format": FORMAT})
+        made: list[Path] = []
         try:
             for path, numbers in zip(images, (result.image, result.bound), strict=False):
                 assert numbers is not None
                 with atomic_path(path) as temporary, temporary.open("r+b") as stream:
                     one.volume.save(numbers, stream)
+                made.append(path)
             self._write_sheet(sheet, one, result)
+            made.append(sheet)
             write_json(facts, self._facts(one, asked, result, recorder, [*images, sheet]))
         except BaseException:
-            for path in (*images, sheet, facts):
+            # An earlier result that is not replaced yet stays, with the facts that claim it.
+            for path in made:
                 path.unlink(missing_ok=True)
+            if not any(path.exists() for path in (*images, sheet)):
+                facts.unlink(missing_ok=True)
             raise
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:
