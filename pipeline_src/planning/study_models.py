@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline_src.config.datasets import OwnSource
+from pipeline_src.config.distillation import is_papers
 from pipeline_src.config.load import check_study
 from pipeline_src.config.presets import preset_values
 from pipeline_src.config.recipes import RECIPES
@@ -99,7 +100,8 @@ class Models:
         chosen = changes.get("preset")
         if isinstance(chosen, str):
             networks = merge(data, changes)["networks"]
-            data = merge(data, preset_values(chosen, list(self.study.methods), networks))
+            papers = [n for n, m in self.study.methods.items() if is_papers(n, m.module)]
+            data = merge(data, preset_values(chosen, papers, networks))
         origin = f"ablations.{ablation}.variants.{variant}.set"
         for key in ("study", "data_root", "ablations", "robustness"):
             if key in changes:
