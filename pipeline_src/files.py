@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -118,16 +119,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON to ``path`` atomically.
-
-    Raises:
-        InputError: a number in it is NaN or infinite, or it cannot be written.
+    """Write ``value`` as indented JSON to ``path`` atomically; NaN and infinity, for which JSON has
+    no number, as null.
     """
-    try:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise InputError(f"{path}: not written, since JSON has no such number ({error})") from None
+    text = json.dumps(_with_nulls(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nulls(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def reserve(stream: FileIO, size: int) -> None:

@@ -222,14 +222,12 @@ class Run:
                     one.volume.save(numbers, stream)
                 made.append(path)
             self._write_sheet(sheet, one, result)
-            made.append(sheet)
             write_json(facts, self._facts(one, asked, result, recorder, [*images, sheet]))
         except BaseException:
-            # An earlier result that is not replaced yet stays, with the facts that claim it.
-            for path in made:
-                path.unlink(missing_ok=True)
-            if not any(path.exists() for path in (*images, sheet)):
-                facts.unlink(missing_ok=True)
+            # An earlier result of which nothing is replaced yet stays, with facts that claim it.
+            if made or not any(path.exists() for path in (*images, sheet)):
+                for path in (*images, sheet, facts):
+                    path.unlink(missing_ok=True)
             raise
 
     def _write_sheet(self, path: Path, one: Plan, result: Result) -> None:

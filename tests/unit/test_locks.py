@@ -84,11 +84,16 @@ def hold_launcher(folder: Path) -> None:
     ("hold", "name"), [(hold_training, NAME), (hold_launcher, "launcher.lock")], ids=["train", "l"]
 )
 def test_what_lies_under_a_locks_name_is_refused_and_left_alone(
-    put: Callable[[Path], str], hold: Callable[[Path], None], name: str, tmp_path: Path
+    put: Callable[[Path], str],
+    hold: Callable[[Path], None],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / ".snakemake"
     folder.mkdir()
     path = folder / name
+    monkeypatch.setattr("shutil.which", lambda name: name)  # a squeue, which is not called
     reason = put(path)
     before = sorted((p.name, p.is_file() and p.read_text()) for p in tmp_path.rglob("*"))
     with pytest.raises(InputError) as caught:

@@ -55,9 +55,9 @@ def test_values_are_those_of_the_formula() -> None:
     half = stats.t.ppf(0.975, 4) * error
     assert resampled_interval(repeats, 0.25) == pytest.approx((0.3 - half, 0.3 + half))
     assert equivalence_p(repeats, 0.7, 0.25) == pytest.approx(stats.t.sf(0.4 / error, 4))
-    detected = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) * error
-    spread = (math.sqrt(0.025), 0.0)
-    assert detectable_effect((5, 1), spread, overlap=0.25) == pytest.approx(detected)
+    detected = detectable_effect((5, 1), (math.sqrt(0.025), 0.0), overlap=0.25)
+    shown = stats.nct.sf(stats.t.ppf(0.975, 4), 4, detected / error)
+    assert shown == pytest.approx(0.8, abs=1e-6)
     assert mean_p(repeats) == pytest.approx(stats.ttest_1samp(repeats[:, 0], 0).pvalue)
     assert all(map(math.isnan, (mean_p(repeats[:1], 0.25), *resampled_interval(repeats[:1], 0.25))))
 

@@ -13,7 +13,7 @@ import pytest
 from status_helpers import facts, folder_of, held, one, save_state
 
 from pipeline_src.config import Study
-from pipeline_src.files import read_json, write_json
+from pipeline_src.files import read_json
 from pipeline_src.operations.status import reading
 from pipeline_src.operations.status.showing import plain_table
 from pipeline_src.planning.places import PREVIOUS_STATE, PROGRESS, STATE
@@ -97,7 +97,7 @@ def test_impossible_progress_is_not_shown(
     save_state(folder)
     progress = read_json(folder / PROGRESS)
     (progress["position"] if key in progress["position"] else progress)[key] = value
-    write_json(folder / PROGRESS, progress)
+    (folder / PROGRESS).write_text(json.dumps(progress))
     assert "cannot be read from progress.json" in one(study, results).note
 
 

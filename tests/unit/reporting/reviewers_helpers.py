@@ -88,6 +88,9 @@ def write_records(study: Study, results: Path, patients: dict[str, list[str]]) -
             [run(f"zero {setting}", 1)],
             command="evaluate",
         )
+        measured = patients[study.datasets[one.dataset].report_on]
+        rows = "".join(f"{patient}\n" for patient in measured)
+        (results / setting / "zero_filled" / "volumes.csv").write_text(f"patient\n{rows}")
         for seed in study.seeds:
             for number, name in enumerate(models.names(one)):
                 folder = results / setting / f"seed{seed}" / name
