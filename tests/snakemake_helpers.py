@@ -36,7 +36,7 @@ os.set_inheritable(server.servers[0].stdin.fileno(), True)
 os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
 """
 #: Long enough to be hit in the middle, after two states were saved: some seconds.
-EPOCHS = 160
+EPOCHS = 400
 
 
 @dataclass(frozen=True)
