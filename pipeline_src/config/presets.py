@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline_src.config.distillation import PAPER_METHODS, is_papers
+from pipeline_src.config.distillation import is_papers
 from pipeline_src.config.section import merge
 
 #: Values by dotted key; `methods.NAME.form` applies to the paper's methods.
@@ -31,23 +31,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset_values(preset: str, methods: list[str], networks: Any = None) -> dict[str, Any]:
-    """A preset as a nested mapping for the given methods and networks; empty for an unknown
-    preset. Of methods that are not the paper's it sets nothing.
+def preset_values(preset: str, papers: list[str], networks: Any = None) -> dict[str, Any]:
+    """A preset as a nested mapping for those of a study's methods that are the paper's, and for its
+    networks; empty for an unknown preset.
     """
     values: dict[str, Any] = {}
-    for path, value in _paths(preset, methods, networks):
+    for path, value in _paths(preset, papers, networks):
         for part in reversed(path.split(".")):
             value = {part: value}
         values = merge(values, value)
     return values
 
 
-def _paths(preset: str, methods: list[str], networks: Any) -> Iterator[tuple[str, Any]]:
+def _paths(preset: str, papers: list[str], networks: Any) -> Iterator[tuple[str, Any]]:
     for key, value in PRESETS.get(preset, {}).items():
         if key.startswith("networks.") and _is_no_dc_cnn(networks, key.split(".")[1]):
             continue
-        papers = [name for name in methods if name in PAPER_METHODS]
         for path in [key.replace("NAME", name) for name in papers] if "NAME" in key else [key]:
             yield path, value
 
