@@ -10,7 +10,6 @@ from typing import Any
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
 from pipeline_src.errors import InputError
-from pipeline_src.modules import PACKAGE
 from pipeline_src.planning import places as layout
 from pipeline_src.planning import steps
 from pipeline_src.planning.given_files import reconstructed_files
@@ -18,10 +17,9 @@ from pipeline_src.planning.outdated import is_outdated
 from pipeline_src.planning.repeats import of_repeat
 from pipeline_src.planning.reported import Reported
 from pipeline_src.planning.study_models import Models
+from pipeline_src.reporting.display_names import CAPTIONS
 from pipeline_src.reporting.figures.kinds import KINDS
 
-#: Folder of the captions of tables and figures.
-CAPTIONS = PACKAGE / "reporting" / "captions"
 #: What defines a result, its manifest and its first file.
 Result = tuple[steps.Step, str, str]
 
