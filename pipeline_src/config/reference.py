@@ -138,10 +138,10 @@ REFERENCE_HEADING = """# Configuration
 `own.yaml` is the one to copy for your own data; `config.yaml` is the embedded demo and the default;
 `paper.yaml` is the paper; `replication.yaml` runs real data at a scale that two CPU cores finish in
 about an hour; `replication_seeds.yaml` asks the paper's question on ACDC with five seeds, and
-`replication_brain.yaml` on brains in six folds; `robustness_acdc.yaml` tries models of three
-of those seeds under other conditions; `ablations.yaml` measures what each choice of the method
-does on a synthetic phantom; `robustness.yaml` tries models beyond what they were trained for. A
-file given with `--configfile` stands alone; single keys of it are overridden with
+`replication_brain.yaml` on brains in six folds; `replication_gap.yaml` trains both networks equally
+long, without distillation; `robustness_acdc.yaml` tries models of three of those seeds under other
+conditions; `ablations.yaml` measures what each choice of the method does on a synthetic phantom;
+`robustness.yaml` tries models beyond what they were trained for. A file given with `--configfile` stands alone; single keys of it are overridden with
 `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
