@@ -73,17 +73,18 @@ for _kind in ("int", "float"):
     _UniqueKeys.add_constructor(f"tag:yaml.org,2002:{_kind}", _UniqueKeys.construct_number)
 
 
-def _load_yaml(text: str) -> Any:
+def _load_yaml(text: str | bytes) -> Any:
     """Read one YAML document.
 
     Raises:
+        UnicodeDecodeError: the bytes are not UTF-8.
         YAMLError: it is not YAML, a key is given twice, or it expands to more than a configuration
             can have.
     """
     if len(text) > LARGEST_FILE:
         raise yaml.YAMLError(f"is larger than {LARGEST_FILE >> 20} MiB")
     try:
-        loader = _UniqueKeys(text)
+        loader = _UniqueKeys(text if isinstance(text, str) else text.decode("utf-8"))
         node = loader.get_single_node()
         if node is None:
             return None
@@ -113,6 +114,9 @@ def _told(error: Exception) -> str:
     """What is wrong with a text as YAML, and in which line; PyYAML shows the place by a sign below
     the line, which says nothing beside it.
     """
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"line {line} has a byte that is not UTF-8; save the file as UTF-8"
     if not isinstance(error, yaml.MarkedYAMLError):
         return str(error)
     begun = f" from line {error.context_mark.line + 1}" if error.context_mark else ""
@@ -129,7 +133,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML or is not a mapping.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open("rb") as stream:
             data = _load_yaml(stream.read(LARGEST_FILE + 1))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

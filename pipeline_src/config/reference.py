@@ -141,8 +141,8 @@ about an hour; `replication_seeds.yaml` asks the paper's question on ACDC with f
 `replication_brain.yaml` on brains in six folds; `replication_gap.yaml` trains both networks equally
 long, without distillation; `robustness_acdc.yaml` tries models of three of those seeds under other
 conditions; `ablations.yaml` measures what each choice of the method does on a synthetic phantom;
-`robustness.yaml` tries models beyond what they were trained for. A file given with `--configfile` stands alone; single keys of it are overridden with
-`--config key=value`.
+`robustness.yaml` tries models beyond what they were trained for. A file given with `--configfile`
+stands alone; single keys of it are overridden with `--config key=value`.
 
 A configuration from a stranger is code to Snakemake: it runs what stands under `__use_yte__`, and a
 run imports the modules under `methods.NAME.module`, `networks.ROLE.module` and

@@ -121,8 +121,10 @@ def runtimes_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     layout = pd.DataFrame(
         {
             "File (KiB)": [f"{size / 1024:.0f}" for size in table["file_bytes"]],
-            "1 thread (ms)": _fixed(table[TIMES[0]], 1),
-            f"{first['threads']:.0f} threads (ms)": _fixed(table[TIMES[1]], 1),
+            **{
+                f"{counted([threads], 'thread')} (ms)": _fixed(table[column], 1)
+                for threads, column in zip((1, first["threads"]), TIMES, strict=True)
+            },
             "Memory (MiB)": _fixed(table["memory_mib"], 0),
             "PSNR (dB)": [value_text(value, "psnr_db") for value in table["psnr_db"]],
             "Change (dB)": _changes(table, "psnr_db"),
@@ -138,11 +140,11 @@ def runtimes_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     )
     layout.columns.name = "Network, runtime"
     notes = [
-        f"Run time per slice, medians of {first['repeats']:.0f} turns on "
+        f"Run time per slice, medians of {counted([first['repeats']], 'turn')} on "
         f"{first['measured_on_processor']}; times and memory differ from run to run. Memory: what "
         "loading the network and reconstructing a slice takes, libraries not counted.",
-        f"Quality: mean over the volumes of {first['patients']:.0f} patients; change: from torch, "
-        "mean over patients with a 95 % interval.",
+        f"Quality: mean over the volumes of {counted([first['patients']], 'patient')}; change: "
+        "from torch, mean over patients with a 95 % interval.",
     ]
     if "onnxruntime_int8" in set(table["runtime"]):
         notes.append(

@@ -30,15 +30,17 @@ from pipeline_src.errors import InputError
         ("a: &a [*a]\n", "deeper than"),
         ("study: x\n" * 200_000, "larger than 1 MiB"),
         ("study: \x01\n", "is not valid YAML"),
+        # Beyond the first block that a decoder would be given.
+        ("# a\n" * 5_000 + "study: caf\udce9\n", "line 5001 has a byte that is not UTF-8"),
         ("__use_yte__: true\n", "run the code in this file"),
     ],
-    ids=["twice", "list", "brackets", "deep", "bomb", "cycle", "large", "control", "yte"],
+    ids=["twice", "list", "brackets", "deep", "bomb", "cycle", "large", "control", "latin", "yte"],
 )
 def test_a_file_that_is_no_configuration_is_one_line(
     text: str, fragment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "study.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     assert main(["check", "--config", str(path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {path}: ")

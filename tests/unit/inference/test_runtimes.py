@@ -92,6 +92,24 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         refuse_missing_packages(["openvino"])
 
 
+def measurement() -> pd.DataFrame:
+    """What the command writes for two runtimes, every number 1."""
+    return pd.DataFrame(
+        {column: [1.0, 1.0] for column in RUNTIME_NUMBERS}
+        | {"runtime": ["torch", "compiled"], "model": "student", "architecture": "D3C2"}
+        | {"measured_on_processor": "some"}
+    )
+
+
+def test_times_with_one_thread_stand_once(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.csv"
+    for threads, columns in ((1, ["1 thread (ms)"]), (4, ["1 thread (ms)", "4 threads (ms)"])):
+        measurement().assign(threads=threads).to_csv(path, index=False)
+        _, layout, notes = runtimes_table(path)
+        assert [name for name in layout.columns if name.endswith("(ms)")] == columns
+        assert "medians of 1 turn on some" in notes[0]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -104,11 +122,7 @@ def test_a_damaged_measurement_is_refused(
     change: dict[str, object], said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "runtimes.csv"
-    table = pd.DataFrame(
-        {column: [1.0, 1.0] for column in RUNTIME_NUMBERS}
-        | {"runtime": ["torch", "compiled"], "model": "student", "architecture": "D3C2"}
-        | {"measured_on_processor": "some"}
-    )
+    table = measurement()
     for column, values in change.items():
         if values is None:
             del table[column]
