@@ -88,6 +88,12 @@ def add_parser(subcommands: Subcommands) -> None:
         help="also write how far off each pixel may be, as calibrated by the calibrate command",
     )
     sub.add_argument(
+        "--no-pictures",
+        dest="pictures",
+        action="store_false",
+        help="no picture beside each result; of many small files it takes longer than the result",
+    )
+    sub.add_argument(
         "--trained-mask", type=Path, metavar="FILE", help="mask of the training, if it has moved"
     )
     sub.add_argument(
@@ -173,7 +179,10 @@ def reconstruct(options: argparse.Namespace) -> Made:
         "threads": threads,
         "convolutions": options.convolutions,
     }
-    run = Run(trained, volumes, options.output, asked, device, settings, left_out)
+    run = Run(
+        *(trained, volumes, options.output, asked, device, settings, left_out),
+        pictures=options.pictures,
+    )
     for remark in run.remarks():
         print(printable(f"warning: {remark}"), file=sys.stderr)
     made, before = run()

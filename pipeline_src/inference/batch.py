@@ -57,6 +57,7 @@ class Run:
         output: folder for results: `NAME` with the input's suffix, `NAME.json`, `NAME.png`.
         settings: other settings that affect the numbers, such as the device.
         left_out: takes the errors of single inputs.
+        pictures: draw a contact sheet of each result.
 
     Raises:
         InputError: an input does not fit, or would be overwritten.
@@ -71,6 +72,7 @@ class Run:
         device: torch.device,
         settings: dict[str, Any],
         left_out: LeftOut,
+        pictures: bool = True,
     ) -> None:
         self._trained, self._output, self._options = trained, output, options
         self._device, self._settings, self._left_out = device, settings, left_out
@@ -78,14 +80,15 @@ class Run:
         if (path := options.error_bound) is not None:
             self._bound = read_error_bound(path)
             refuse_other_network(self._bound, path, trained)
-        self._files = ResultFiles(output, self._bound is not None)
+        self._files = ResultFiles(output, self._bound is not None, pictures)
         claimed: dict[Path, Path] = {}
         self._plans: list[Plan] = []
         for volume in volumes:
             with left_out():
                 self._files.refuse_foreign(volume)
                 planned = plan(_upright(volume, trained), trained, options)
-                own = self._files.of(volume)
+                paths = self._files.of(volume)
+                own = [paths.facts, *paths.outputs]
                 for path in own:
                     if path in claimed:
                         raise InputError(
@@ -157,7 +160,7 @@ class Run:
 
     def of_other_models(self) -> list[str]:
         """Results in the output folder that another model made, and that stay beside these."""
-        own = {self._files.of(one.volume)[0] for one in self._plans}
+        own = {self._files.of(one.volume).facts for one in self._plans}
         return self._files.of_other_models(own, self._model["weights_sha256"])
 
     def domains(self) -> list[str]:
@@ -193,40 +196,42 @@ class Run:
 
     def _is_done(self, one: Plan, asked: dict[str, Any]) -> bool:
         """Whether a result exists that was made with the same settings and is unchanged."""
-        facts, *made = self._files.of(one.volume)
-        if not facts.exists():
+        paths = self._files.of(one.volume)
+        if not paths.facts.exists():
             return False
-        told = read_json(facts)
+        told = read_json(paths.facts)
         outputs = told.get("outputs") if told.get("asked_sha256") == sha256_json(asked) else None
         return isinstance(outputs, dict) and all(
-            path.is_file() and outputs.get(path.name) == sha256_file(path) for path in made
+            path.is_file() and outputs.get(path.name) == sha256_file(path) for path in paths.outputs
         )
 
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
-        facts, sheet, *images = self._files.of(one.volume)
-        remove_leftovers([*images, sheet, facts])
-        self._files.remove_others(facts, [*images, sheet])
+        paths = self._files.of(one.volume)
+        facts, outputs = paths.facts, paths.outputs
+        remove_leftovers([*outputs, facts])
+        self._files.remove_others(paths)
         recorder = RunRecorder()
         result = reconstruct(
-            *(one, self._trained, self._options, Scratch(sheet.parent), self._device),
+            *(one, self._trained, self._options, Scratch(facts.parent), self._device),
             advance=advance,
             error_bound=self._bound,
         )
         # Until all facts are there, nothing counts as done; what lies there is known as made here.
-        write_json(facts, {"format": FORMAT})
+        write_json(facts, {"format": FORMAT, "outputs": {path.name: "" for path in outputs}})
         made: list[Path] = []
         try:
-            for path, numbers in zip(images, (result.image, result.bound), strict=False):
-                assert numbers is not None
-                with atomic_path(path) as temporary, temporary.open("r+b") as stream:
-                    one.volume.save(numbers, stream)
-                made.append(path)
-            self._write_sheet(sheet, one, result)
-            write_json(facts, self._facts(one, asked, result, recorder, [*images, sheet]))
+            for path, numbers in ((paths.image, result.image), (paths.bound, result.bound)):
+                if path is not None and numbers is not None:
+                    with atomic_path(path) as temporary, temporary.open("r+b") as stream:
+                        one.volume.save(numbers, stream)
+                    made.append(path)
+            if paths.sheet is not None:
+                self._write_sheet(paths.sheet, one, result)
+            write_json(facts, self._facts(one, asked, result, recorder, outputs))
         except BaseException:
             # An earlier result of which nothing is replaced yet stays, with facts that claim it.
-            if made or not any(path.exists() for path in (*images, sheet)):
-                for path in (*images, sheet, facts):
+            if made or not any(path.exists() for path in outputs):
+                for path in (*outputs, facts):
                     path.unlink(missing_ok=True)
             raise
 

@@ -5,7 +5,7 @@ what one command has reconstructed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline_src.evaluation import metrics
 from pipeline_src.files import read_json, write_json
+from pipeline_src.inference.result_files import ResultPaths
 from pipeline_src.inference.scales import is_questionable
 from pipeline_src.inference.volume_plan import Plan
 from pipeline_src.planning.places import RECONSTRUCTIONS
@@ -96,15 +97,15 @@ class Overview:
     results: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, made: Iterable[tuple[Plan, Sequence[Path]]]) -> Overview:
-        """From the plan of each result and its files: facts, contact sheet, image ..."""
+    def of(cls, made: Iterable[tuple[Plan, ResultPaths]]) -> Overview:
+        """From the plan of each result and its files."""
         found = []
-        for plan, (facts, _, image, *_) in made:
-            told = read_json(facts)
+        for plan, paths in made:
+            told = read_json(paths.facts)
             quality = told.get("quality", {})
             found.append(
                 {
-                    "image": str(image),
+                    "image": str(paths.image),
                     "mode": plan.mode,
                     "remark": plan.chosen.remark,
                     "whose": plan.whose,

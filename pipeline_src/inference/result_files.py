@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline_src.errors import InputError
@@ -15,25 +16,45 @@ FORMAT = "sft-kd-recon reconstruction 1"
 BOUND = ".error-bound"
 
 
+@dataclass(frozen=True)
+class ResultPaths:
+    """The files of one result; ``bound`` of its errors and contact ``sheet`` only if wanted."""
+
+    facts: Path
+    image: Path
+    bound: Path | None
+    sheet: Path | None
+
+    @property
+    def outputs(self) -> list[Path]:
+        """All but the facts, which tell of them."""
+        return [path for path in (self.image, self.bound, self.sheet) if path is not None]
+
+
 class ResultFiles:
     """Results in one folder: `NAME` with the suffix of the input, `NAME.json` and `NAME.png`.
 
     Args:
         folder: of the results.
         bounds: a result has bounds of its errors too.
+        pictures: it has a contact sheet too.
     """
 
-    def __init__(self, folder: Path, bounds: bool) -> None:
-        self.folder, self._bounds = folder, bounds
+    def __init__(self, folder: Path, bounds: bool, pictures: bool) -> None:
+        self.folder, self._bounds, self._pictures = folder, bounds, pictures
 
-    def of(self, volume: Volume) -> list[Path]:
-        """The files of a result: facts, contact sheet, image and, where it is wanted, the bound of
-        its errors.
-        """
-        base = self.folder / volume.name
-        ends = [".json", ".png", volume.suffix]
-        ends += [f"{BOUND}{volume.suffix}"] if self._bounds else []
-        return [base.with_name(base.name + end) for end in ends]
+    def of(self, volume: Volume) -> ResultPaths:
+        """The files of the result of an input."""
+
+        def path(end: str) -> Path:
+            return self.folder / volume.name.with_name(volume.name.name + end)
+
+        return ResultPaths(
+            facts=path(".json"),
+            image=path(volume.suffix),
+            bound=path(f"{BOUND}{volume.suffix}") if self._bounds else None,
+            sheet=path(".png") if self._pictures else None,
+        )
 
     def refuse_foreign(self, volume: Volume) -> None:
         """Check that no file in the output folder would be overwritten that was not made here.
@@ -41,12 +62,13 @@ class ResultFiles:
         Raises:
             InputError: one would: the input itself, or facts of another kind.
         """
-        for path in self.of(volume):
+        paths = self.of(volume)
+        facts = paths.facts
+        for path in (facts, *paths.outputs):
             if path.exists() and path.samefile(volume.path):
                 raise InputError(
                     f"--output {self.folder}: {path} is the input itself; give another folder"
                 )
-        facts, *made = self.of(volume)
         for own in (RECONSTRUCTIONS, manifest_of(RECONSTRUCTIONS)):
             if facts == self.folder / own:
                 raise InputError(f"{volume.path}: {own} is a reserved name; rename the file")
@@ -59,7 +81,7 @@ class ResultFiles:
                     f"--output {self.folder}: {facts} is of something else; give another folder"
                 )
             return
-        for path in made:
+        for path in paths.outputs:
             if path.exists() or path.is_symlink():
                 raise InputError(
                     f"--output {self.folder}: {path} lies there and {facts.name} beside it, which "
@@ -81,11 +103,12 @@ class ResultFiles:
         return found
 
     @staticmethod
-    def remove_others(facts: Path, made: list[Path]) -> None:
+    def remove_others(paths: ResultPaths) -> None:
         """Remove what belongs to an earlier result in this place and not to the new one, as the
         bound of its errors.
         """
+        facts, wanted = paths.facts, {path.name for path in paths.outputs}
         told = read_json(facts).get("outputs") if facts.exists() else None
-        for name in set(told if isinstance(told, dict) else ()) - {path.name for path in made}:
+        for name in set(told if isinstance(told, dict) else ()) - wanted:
             if name == Path(name).name and name.startswith(facts.stem):
                 (facts.parent / name).unlink(missing_ok=True)

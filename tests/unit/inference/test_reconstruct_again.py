@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -31,6 +32,43 @@ def test_another_slice_axis_is_another_result(tmp_path: Path, capsys: Output) ->
     assert np.abs(np.load(tmp_path / "out/cube.npy") - first).max() > 0.01
     told = facts(tmp_path / "out", "cube")["input"]["slices_along"]
     assert told == {"axis": 0, "orientation": None}
+
+
+def test_pictures_can_be_left_out_and_made_later(tmp_path: Path, capsys: Output) -> None:
+    model, out = trained(tmp_path), tmp_path / "out"
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    rounds = (
+        (("--no-pictures",), "1 reconstructed;", ["a.npy"]),
+        (("--no-pictures",), "1 existed already", ["a.npy"]),
+        ((), "1 reconstructed;", ["a.npy", "a.png"]),
+        # A picture of the same result may stay; of another one it goes.
+        (("--no-pictures",), "1 existed already", ["a.npy", "a.png"]),
+        (("--no-pictures", "--scale", "2"), "1 reconstructed;", ["a.npy"]),
+    )
+    for words, said, left in rounds:
+        assert model.reconstruct(out, *words, tmp_path / "a.npy") == 0
+        assert said in capsys.readouterr().out
+        assert sorted(path.name for path in out.iterdir() if path.suffix != ".json") == left
+        assert sorted(facts(out, "a")["outputs"]) == left
+
+
+def test_what_a_killed_run_has_left_does_not_stay_beside_another_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out = trained(tmp_path), tmp_path / "out"
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    assert model.reconstruct(out, tmp_path / "a.npy") == 0
+    begun: list[bytes] = []
+
+    def keep_begun(path: Path, *given: Any) -> None:
+        begun.append((out / "a.json").read_bytes())
+
+    monkeypatch.setattr(batch.Run, "_write_sheet", keep_begun)
+    assert model.reconstruct(out, "--scale", "2", tmp_path / "a.npy") == 0
+    (out / "a.json").write_bytes(begun[0])
+    (out / "a.png").write_bytes(b"of the run before")
+    assert model.reconstruct(out, "--scale", "2", "--no-pictures", tmp_path / "a.npy") == 0
+    assert not (out / "a.png").exists()
 
 
 def test_results_are_no_inputs_however_their_folder_is_called(tmp_path: Path) -> None:

@@ -290,6 +290,7 @@ def test_every_option_is_said_to_shape_the_result_or_not() -> None:
     command.add_parser(subcommands)
     options = vars(parser.parse_args(["reconstruct", "--model", "m", "--output", "o", "i"]))
     others = {"inputs", "model", "output", "anyway", "trained_mask", "keep_going", "modules"}
+    others |= {"pictures"}
     known = [*SHAPING, *command.MORE_SHAPING, *others]
     assert len(known) == len(set(known))
     given = {name for name, value in options.items() if not callable(value)}
