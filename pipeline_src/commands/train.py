@@ -15,6 +15,7 @@ from pipeline_src.commands import (
     study_of,
 )
 from pipeline_src.errors import InputError
+from pipeline_src.planning.choices import choices
 from pipeline_src.planning.places import MANIFEST, WEIGHTS
 from pipeline_src.planning.study_models import Models
 
@@ -73,7 +74,10 @@ def train(options: argparse.Namespace) -> None:
         "run fewer trainings at once, or lower training.batch_size or preparation.matrix",
     )
     with shortage, one_gpu() if plan.training.device != "cpu" else nullcontext():
-        run_training(plan, inputs, options.output, labels, options.save_every, parent_process())
+        run_training(
+            *(plan, inputs, options.output, labels, options.save_every, parent_process()),
+            choices=choices(study, options.dataset),
+        )
 
 
 def refuse_place_of_other(options: argparse.Namespace) -> None:

@@ -98,6 +98,8 @@ class Manifest(BaseModel):
         training_sha256: the fingerprint of a training.
         data_digest, mask, mask_digest: the store and the mask of a training.
         histories: names of a training's histories, one per stage.
+        choices: keys of the configuration by which results are judged, as they were at the end of a
+            training.
         device, gpu, convolutions: what a training ran on, and by which kernels.
     """
 
@@ -116,6 +118,7 @@ class Manifest(BaseModel):
     mask: dict[str, Any] | None = None
     mask_digest: str | None = None
     histories: list[str] = []
+    choices: dict[str, Any] = {}
     best_epoch: BestEpoch = BestEpoch()
     device: str | None = None
     gpu: str | None = None

@@ -25,6 +25,7 @@ from pipeline_src.reporting.display_names import CAPTIONS, TABLE_TITLES, counted
 from pipeline_src.reporting.figures.kinds import KINDS, figure_kind
 from pipeline_src.reporting.figures.packed import packed_picture
 from pipeline_src.reporting.methods_text import methods_paragraphs
+from pipeline_src.reporting.reviewers.chosen import chosen_anew
 from pipeline_src.reporting.reviewers.page import TEMPLATE, reviewers_parts
 from pipeline_src.reporting.reviewers.records import read_records
 from pipeline_src.reporting.tables.answers import (
@@ -248,6 +249,7 @@ def write_report(
         reported_on_validation=_listed(
             study, [n for n, d in study.datasets.items() if d.report_on != "test"]
         ),
+        chosen_anew=chosen_anew(study, records),
         main_table=main[0],
         questions=_questions(study, tables),
         first=first[0] if first else None,

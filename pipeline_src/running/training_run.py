@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def run_training(
     labels: dict[str, str],
     save_every: float = SAVE_EVERY_SECONDS,
     parent: int | None = None,
+    choices: Mapping[str, Any] | None = None,
 ) -> None:
     """Train one model and write it to the folder ``output``; resumes an earlier run of the same
     training that was stopped or killed.
@@ -53,7 +55,8 @@ def run_training(
     student-friendly training `student_weights.safetensors` (the branches' student blocks). While it
     runs, its state lies beside them: saved after epochs, and within longer ones every
     ``save_every`` seconds. It stops when ``parent``, the process that started it, has ended.
-    ``labels`` (data set, acceleration) are copied to the manifest.
+    ``labels`` (data set, acceleration) are copied to the manifest, and so are ``choices``, the keys
+    of the configuration by which the results will be judged.
 
     Raises:
         InputError: a file is missing, or does not fit the plan or the other files.
@@ -122,6 +125,7 @@ def run_training(
                 "model": model,
                 "training": training,
                 "seed": plan.seed,
+                "choices": dict(choices or {}),
                 "training_sha256": digest,
                 "data_digest": store.digest,
                 "mask": mask.description,

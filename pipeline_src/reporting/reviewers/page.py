@@ -6,8 +6,7 @@ and of ReScience C. Anything without a record is reported as not recorded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline_src.planning.places import STORE, Places
 from pipeline_src.provenance.manifest import UNKNOWN
 from pipeline_src.reporting.display_names import MODEL_TITLES, counted
 from pipeline_src.reporting.reviewers.appraisal import DIFFICULT, EASY, limitations
+from pipeline_src.reporting.reviewers.chosen import chosen_part
 from pipeline_src.reporting.reviewers.deviations import (
     PAPER_CONFIG,
     deviations,
@@ -30,6 +30,7 @@ from pipeline_src.reporting.reviewers.efforts import (
     machine_rows,
     model_lines,
 )
+from pipeline_src.reporting.reviewers.parts import Facts, Part
 from pipeline_src.reporting.reviewers.records import Records
 from pipeline_src.reporting.study_design import of_seed, repeated_text
 from pipeline_src.sampling.effective import effective_acceleration
@@ -39,32 +40,6 @@ from pipeline_src.sampling.masks import Mask
 TEMPLATE = "reviewers.html.j2"
 #: Digits of a digest in a table.
 DIGITS = 12
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A table of text, after a sentence that says what it shows; without rows there is no table."""
-
-    lead: str
-    headings: tuple[str, ...] = ()
-    rows: Sequence[tuple[str, ...]] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """What is said about one question, all as plain text.
-
-    Attributes:
-        anchor: identifies it in an address.
-        points: a list after the tables.
-        folded: summaries, and the lines that each one hides.
-    """
-
-    anchor: str
-    title: str
-    tables: list[Facts] = field(default_factory=list)
-    points: list[str] = field(default_factory=list)
-    folded: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
 def reviewers_parts(
@@ -85,6 +60,7 @@ def reviewers_parts(
         _deviations(study),
         _data(study, records),
         _sampling(study, records),
+        chosen_part(study, records),
         _compute(records),
         _versions(records, made, code),
         Part("easy", "What was easy", points=list(EASY)),

@@ -4,6 +4,7 @@ made.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class Records:
         commits: number of results by commit, or by the reason why there is none.
         packages: number of results by version, by package.
         files: all files that were read.
+        choices: number of trainings by value, in JSON, of each key by which results are judged.
         code_elsewhere: name and digest of source files outside this package that shaped results.
     """
 
@@ -68,6 +70,7 @@ class Records:
     commits: Counter[str] = field(default_factory=Counter)
     packages: dict[str, Counter[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    choices: dict[str, Counter[str]] = field(default_factory=dict)
     code_elsewhere: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -171,6 +174,8 @@ class _Reading:
         outside = [(name, sha) for name, sha in made.code.items() if name.startswith("../")]
         records.code_elsewhere.update(outside)
         records.commits[made.made_by.commit or made.made_by.commit_problem] += 1
+        for key, value in made.choices.items():
+            records.choices.setdefault(key, Counter())[json.dumps(value)] += 1
         for package, version in made.made_by.packages.items():
             records.packages.setdefault(package, Counter())[version] += 1
         return made
