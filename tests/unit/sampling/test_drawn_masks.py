@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy import stats
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
 from pipeline_src.sampling.given_masks import mask_from_file
-from pipeline_src.sampling.masks import draw_lines, drawn_mask
+from pipeline_src.sampling.masks import Mask, draw_lines, drawn_mask, line_density
 
 AUTHORS_COUNTS = [(150, 4, 37), (150, 5, 30), (240, 4, 60), (240, 5, 48)]
 
@@ -89,6 +90,50 @@ def test_seed_size_and_acceleration_alone_decide_a_mask() -> None:
     assert not np.array_equal(first.samples, other.samples)
     faster = drawn_mask((150, 150), 5, 3, 10)
     assert (faster.samples & ~first.samples).any()
+
+
+@pytest.mark.parametrize(
+    ("lines", "acceleration", "drawn"),
+    [
+        (48, 4, [0, 1, 2, 3, 4, 6, 20, 41, 44, 45, 46, 47]),
+        (48, 5, [0, 1, 2, 3, 17, 38, 45, 46, 47]),
+        (60, 4, [0, 1, 2, 3, 9, 18, 21, 22, 23, 35, 50, 56, 57, 58, 59]),
+    ],
+)
+def test_masks_of_a_seed_are_those_that_were_drawn_before(
+    lines: int, acceleration: int, drawn: list[int]
+) -> None:
+    samples = drawn_mask((lines, 3), acceleration, 0, 6).samples
+    assert np.flatnonzero(samples[:, 0]).tolist() == drawn
+
+
+@pytest.mark.parametrize("lines", [150, 240])
+@pytest.mark.parametrize("acceleration", [4, 5])
+def test_density_has_a_standard_deviation_of_a_tenth_of_the_lines_over_a_floor(
+    lines: int, acceleration: int
+) -> None:
+    floor = 1 / (2 * acceleration)
+    density = line_density(lines, acceleration)
+    for deviations, height in ((0, 1), (1, math.exp(-1 / 2)), (2, math.exp(-2)), (4, math.exp(-8))):
+        for line in (lines // 2 - deviations * lines // 10, lines // 2 + deviations * lines // 10):
+            assert density[line] == pytest.approx(height + floor, rel=1e-12)
+
+
+def test_density_of_an_odd_number_of_lines_has_its_maximum_between_two() -> None:
+    density = line_density(151, 4)
+    assert density[75] == density[76] == density.max()
+
+
+def test_digest_tells_masks_apart_by_each_sample_and_by_their_shape() -> None:
+    samples = np.zeros((4, 6), dtype=np.bool_)
+    turned = Mask(samples.reshape(6, 4), {})
+    digests = {Mask(samples, {}).digest, turned.digest}
+    for place in np.ndindex(samples.shape):
+        other = samples.copy()
+        other[place] = True
+        digests.add(Mask(other, {"kind": "given"}).digest)
+        assert Mask(other, {"kind": "drawn"}).digest in digests
+    assert len(digests) == 2 + samples.size
 
 
 def test_first_outer_line_is_drawn_with_the_density_of_the_formula() -> None:
