@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import (
+    TRAIN,
     Files,
+    Scripted,
     history,
+    run_stage,
     sft_inputs,
     state,
     std_inputs,
@@ -167,3 +170,16 @@ def test_learning_rate_falls_by_the_factor_at_every_step(files: Files, tmp_path:
     rows = history(train(study, "student", files.inputs(), tmp_path) / "history_reconstruction.csv")
     rates = [float(row["learning_rate"]) for row in rows]
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4])
+
+
+def test_weights_move_by_the_learning_rate_of_their_epoch(files: Files) -> None:
+    objective = Scripted([4, 3, 2, 1])
+    before = {k: v.clone() for k, v in objective.trained.state_dict().items()}
+    training = {"epochs": 4, "batch_size": TRAIN, "learning_rate": 0.02, "lr_step": 2}
+    settings = study_with(training=training | {"lr_factor": 0.1}).training
+    parts = [files.slices(part)[0] for part in ("train", "validation")]
+    run_stage("scripted", 0, objective, *parts, settings, 0)
+    # One batch an epoch; Adam moves by the rate against a constant gradient.
+    for name, value in objective.trained.state_dict().items():
+        wanted = before[name] - (0.02 + 0.02 + 0.002 + 0.002)
+        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5)
