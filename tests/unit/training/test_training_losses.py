@@ -18,7 +18,7 @@ from training_helpers import (
 
 from pipeline_src.models.dccnn import DCCNN
 from pipeline_src.models.sft import SFTNetwork
-from pipeline_src.training.objectives import StudentFriendlyObjective
+from pipeline_src.training.objectives import StudentFriendlyObjective, sft_losses
 
 pytest_plugins = ["shared_fixtures"]
 
@@ -44,6 +44,15 @@ def test_sft_loss_is_the_weighted_sum_of_its_terms(files: Files) -> None:
     assert value(imitation_weight=1, imitation_normalisation="numel") == pytest.approx(
         imitation / (3 * SIZE * SIZE), rel=1e-5
     )
+
+
+def test_sft_terms_are_means_over_branches_by_hand() -> None:
+    target, teacher = torch.full((1, 1, 2, 2), 0.5), torch.full((1, 1, 2, 2), 1.0)
+    branches = torch.stack([torch.full((1, 1, 2, 2), value) for value in (2.0, 4.0)])
+    # |1 - 0.5|; |2 - 0.5| and |4 - 0.5|; |2 - 1| and |4 - 1|.
+    for normalisation, pixels in (("mean", 1), ("numel", 4)):
+        terms = sft_losses(teacher, branches, target, normalisation)
+        assert [term.item() for term in terms] == [0.5, (1.5 + 3.5) / 2, (1 + 3) / 2 / pixels]
 
 
 def test_imitation_changes_the_reconstruction_stage(

@@ -21,6 +21,7 @@ from training_helpers import (
     train,
 )
 
+from pipeline_src.errors import Interrupted
 from pipeline_src.models.weights import load_network
 from pipeline_src.training.engine import Stage
 
@@ -70,6 +71,31 @@ def test_last_weights_are_kept_where_asked_for(files: Files) -> None:
     )
     for name, value in objective.trained.state_dict().items():
         torch.testing.assert_close(value, before[name] - 0.03, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("losses", "best"), [([1, 3, 2], 1), ([2, 3, 1], 3)])
+def test_a_resumed_stage_knows_the_loss_of_its_best_epoch(
+    losses: list[float], best: int, files: Files
+) -> None:
+    settings = study_with(
+        training={"epochs": 3, "batch_size": TRAIN, "learning_rate": 0.01, "lr_step": 100}
+    ).training
+    parts = [files.slices(part)[0] for part in ("train", "validation")]
+
+    def leave(*_: object, epoch_over: bool) -> None:
+        raise Interrupted
+
+    left, resumed = Scripted(losses), Scripted(losses[1:])
+    before = {k: v.clone() for k, v in left.trained.state_dict().items()}
+    first = Stage("scripted", 0, left, *parts, settings, 0)
+    with pytest.raises(Interrupted):
+        first.run(lambda *_: None, leave)
+    second = Stage("scripted", 0, resumed, *parts, settings, 0)
+    second.restore(first.tensors(), first.history, first.position)
+    second.run(lambda *_: None, lambda *_, **__: None)
+    assert [row.validation_loss for row in second.history] == losses
+    for name, value in resumed.trained.state_dict().items():
+        torch.testing.assert_close(value, before[name] - 0.01 * best, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("selection", ["best", "last"])
