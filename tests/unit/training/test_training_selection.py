@@ -73,6 +73,21 @@ def test_last_weights_are_kept_where_asked_for(files: Files) -> None:
         torch.testing.assert_close(value, before[name] - 0.03, rtol=0, atol=1e-5)
 
 
+def test_each_slice_counts_the_same_in_the_validation_loss(files: Files) -> None:
+    # Passes of two slices and of one; a mean over passes would prefer the first epoch.
+    objective = Scripted([4, 1, 3, 2.5])
+    before = {k: v.clone() for k, v in objective.trained.state_dict().items()}
+    settings = study_with(
+        training={"epochs": 2, "batch_size": 2, "learning_rate": 0.01, "lr_step": 100}
+    ).training
+    parts = [files.slices(part)[0] for part in ("train", "validation")]
+    rows = run_stage("scripted", 0, objective, *parts, settings, 0)
+    assert [row.validation_loss for row in rows] == pytest.approx([9 / 3, 8.5 / 3])
+    # Three batches of six training slices an epoch.
+    for name, value in objective.trained.state_dict().items():
+        torch.testing.assert_close(value, before[name] - 0.06, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(("losses", "best"), [([1, 3, 2], 1), ([2, 3, 1], 3)])
 def test_a_resumed_stage_knows_the_loss_of_its_best_epoch(
     losses: list[float], best: int, files: Files
