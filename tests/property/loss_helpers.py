@@ -24,7 +24,7 @@ QUICK = settings(max_examples=8, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def loss_of(method: str, form: str) -> DistillationLoss:
+def loss_of(method: str, form: str | None) -> DistillationLoss:
     options = Method.model_validate({"form": form})
     return build_loss(method, options, Networks(teacher=TEACHER, student=STUDENT))
 

@@ -68,6 +68,27 @@ def test_gradient_reaches_the_student_and_never_the_teacher(
         assert any((g != 0).any() for g in gradients)
 
 
+def test_each_weight_multiplies_the_distance_to_what_it_is_named_after() -> None:
+    loss = loss_of("imitation", None)
+    teacher, student = networks()
+    batch = random_slices().batch(torch.arange(4))
+    with torch.no_grad():
+        of_student, of_teacher = (n(batch.zero_filled, fidelity()) for n in (student, teacher))
+    to_target = float((of_student - batch.target).abs().mean())
+    to_teacher = float((of_student - of_teacher).abs().mean())
+    assert to_teacher != pytest.approx(to_target, rel=0.01)
+    memory = frozen(loss, teacher, 0)
+    for weight, wanted in (
+        ("reconstruction_weight", 3 * to_target),
+        ("imitation_weight", 3 * to_teacher),
+        # The feature of this loss is the reconstruction.
+        ("feature_weight", 3 * to_teacher),
+    ):
+        objective = DistillationObjective(student, fidelity(), memory, loss, **{weight: 3.0})
+        assert objective.loss(batch).item() == pytest.approx(wanted, rel=1e-5)
+        assert objective.validate(batch)[0].item() == pytest.approx(wanted, rel=1e-5)
+
+
 @every_loss
 def test_the_feature_stage_ends_at_the_last_cascade_compared(method: str, form: str) -> None:
     loss = loss_of(method, form)

@@ -36,6 +36,13 @@ def test_each_slice_is_looked_at_once_in_order(files: Files) -> None:
     assert look.psnr.tolist() == pytest.approx(psnr.tolist(), rel=1e-6)
 
 
+def test_the_data_range_of_a_slice_is_the_maximum_of_its_volume(files: Files) -> None:
+    slices, _ = files.slices("train")
+    first, second = (slices.batch(torch.arange(k, k + 3)).target.max().item() for k in (0, 3))
+    assert first != second
+    assert slices.batch(torch.tensor([4, 0, 5])).data_range.tolist() == [second, first, second]
+
+
 @pytest.mark.parametrize(
     ("model", "stage", "alone"),
     [
