@@ -15,7 +15,7 @@ from scipy import stats
 from pipeline_src.cli import main
 from pipeline_src.errors import InputError
 from pipeline_src.sampling.given_masks import mask_from_file
-from pipeline_src.sampling.masks import Mask, draw_lines, drawn_mask, line_density
+from pipeline_src.sampling.masks import Mask, draw_lines, drawn_mask, line_density, require_size
 
 AUTHORS_COUNTS = [(150, 4, 37), (150, 5, 30), (240, 4, 60), (240, 5, 48)]
 
@@ -134,6 +134,14 @@ def test_digest_tells_masks_apart_by_each_sample_and_by_their_shape() -> None:
         digests.add(Mask(other, {"kind": "given"}).digest)
         assert Mask(other, {"kind": "drawn"}).digest in digests
     assert len(digests) == 2 + samples.size
+
+
+@pytest.mark.parametrize("matrix", [(48, 40), (40, 48), (48, 49), (49, 48)])
+def test_slices_that_differ_from_a_mask_along_one_axis_are_refused(matrix: tuple[int, int]) -> None:
+    mask = drawn_mask((48, 48), 4, 0, 6)
+    require_size(mask, Path("mask.npz"), (48, 48), Path("volumes.h5"))
+    with pytest.raises(InputError, match="mask of 48x48 for slices of"):
+        require_size(mask, Path("mask.npz"), matrix, Path("volumes.h5"))
 
 
 def test_first_outer_line_is_drawn_with_the_density_of_the_formula() -> None:
