@@ -19,6 +19,7 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
+from pipeline_src.operations.own_python import put_own_python_first
 from pipeline_src.operations.preflight import check_files, gpu_wanted, refuse_missing_folders
 from pipeline_src.planning.outdated import why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
@@ -29,7 +30,7 @@ from pipeline_src.running.gpus import share_gpus
 
 
 def settle_place(project: Path) -> None:
-    """Make the package importable for the steps wherever Snakemake runs (`--directory`).
+    """Make Python and the package those of this run for the steps, wherever they run.
 
     Raises:
         InputError: it runs inside the project's own `workflow` folder, or in a folder that cannot
@@ -47,6 +48,7 @@ def settle_place(project: Path) -> None:
             f"{here}: cannot be written, and results would go to this folder; name one of your own "
             "with --directory"
         )
+    put_own_python_first()
     if here != project:
         given = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])

@@ -120,3 +120,14 @@ def test_the_log_of_an_earlier_run_is_no_cause_of_this_one(fresh: Checkout, tmp_
     [line] = [x for x in done.stderr.splitlines() if x.startswith("failed: ")]
     assert line.startswith("failed: Preparing heart: SLURM sbatch failed"), line
     assert "sbatch: error: no controller" in line
+
+
+def test_an_environment_that_is_not_activated(fresh: Checkout, tmp_path: Path) -> None:
+    """Steps run by the Python that runs Snakemake, not by one that comes first elsewhere."""
+    other = tmp_path / "other" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho 'of another environment' >&2; exit 1\n")
+    other.chmod(0o755)
+    path = os.pathsep.join([str(other.parent), os.defpath])
+    done = replace(fresh, environment={"PATH": path}).tiny("results/tiny/heart/4x/mask.npz")
+    assert done.returncode == 0, done.stderr
