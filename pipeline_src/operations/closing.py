@@ -28,6 +28,7 @@ class _Reports(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.by_job: dict[int, str] = {}
+        self.logs: dict[int, list[Path]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first line; more is the submitted script, and a hint at logs."""
@@ -37,6 +38,8 @@ class _Reports(logging.Handler):
         first = said[0].strip().partition("\n")[0].rstrip(": ")
         if first:
             self.by_job[getattr(record, "jobid", -1)] = one_line(first)
+        if logs := getattr(record, "log", None):
+            self.logs[getattr(record, "jobid", -1)] = [Path(log) for log in logs]
 
 
 _reports = _Reports()
@@ -78,10 +81,21 @@ def tell_causes(workflow: Any, config: Path) -> None:
             stopped = True
             continue
         if not cause:
-            written = [str(log) for log in logs if log.exists() and log.stat().st_mtime >= since]
+            # A cluster's own follow: they alone tell of a job that ended before its step began.
+            known = dict.fromkeys([*logs, *_reports.logs.get(job.jobid, [])])
+            written = [log for log in known if _is_written(log, since)][:1]
             said = [_reports.by_job.get(job.jobid, ""), *(f"see {log}" for log in written)]
             cause = "; ".join(filter(None, said)) or "it left no log; see above"
         print(f"failed: {job.message or job.rule.name}: {cause}", file=sys.stderr)
     if stopped:
         words = "the same command goes on, and trainings from their last state"
         print(f"stopped: {words}", file=sys.stderr)
+
+
+def _is_written(log: Path, since: float) -> bool:
+    """Whether a log has been written to in this run."""
+    try:
+        about = log.stat()
+    except OSError:
+        return False
+    return about.st_size > 0 and about.st_mtime >= since

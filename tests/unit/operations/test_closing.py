@@ -74,6 +74,30 @@ def test_a_failed_job_is_told_with_what_this_run_knows_of_it(
     assert told == f"failed: Preparing heart: {expected.format(log=path)}\n"
 
 
+@pytest.mark.parametrize("left", [None, ""], ids=["no-log", "empty-log"])
+def test_the_clusters_log_is_named_where_the_step_wrote_none(
+    left: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As of a node on which Snakemake itself cannot start."""
+    own, cluster, config = (tmp_path / name for name in ("heart.log", "31.log", "config.yaml"))
+    config.touch()
+    if left is not None:
+        own.write_text(left)
+    cluster.write_text("libfoo.so: cannot open shared object file\n")
+    reports = closing._Reports()
+    monkeypatch.setattr(closing, "_reports", reports)
+    monkeypatch.setattr(logger, "handlers", [])
+    closing.listen_to_errors()
+    said = {"rule_msg": "SLURM-job '31' failed", "jobid": 4, "log": [str(own), str(cluster)]}
+    logger.error("Error in rule prepare", extra=said)
+    tell_causes(config, failed={Job(jobid=4, log=[str(own)], message="Preparing heart")})
+    told = capsys.readouterr().err
+    assert told == f"failed: Preparing heart: SLURM-job '31' failed; see {cluster}\n"
+
+
 @pytest.mark.parametrize("refused", [LockException(), WorkflowError("no such rule")])
 def test_a_locked_folder_is_told_where_snakemake_is_quiet(
     refused: Exception,
