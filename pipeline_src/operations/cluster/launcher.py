@@ -216,6 +216,10 @@ class Launcher:
                 process.send_signal(asked[-1])
 
         before = {n: signal.signal(n, forward) for n in FORWARDED}
+        if signal.SIGINT not in before:
+            # Ignored, as for what a shell script starts with `&`: Snakemake would ignore it
+            # too, and could not be stopped.
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *self.arguments],
