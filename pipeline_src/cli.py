@@ -24,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0, 2 for wrong input, 75 for a training that was asked to stop and will be resumed when it
     is started again, 130 after Ctrl-C, or a status that the command returns.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        hint = getattr(options, "hint", "")
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     recorder = RunRecorder()
     try:
         made = options.command(options)

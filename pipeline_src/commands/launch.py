@@ -12,6 +12,7 @@ from pipeline_src.errors import InputError
 def add_parser(subcommands: Subcommands) -> None:
     """Add the command and its options."""
     sub = add_command(subcommands, launch, study=False)
+    sub.set_defaults(hint="; Snakemake's arguments follow two dashes: launch -- ARGUMENTS")
     sub.add_argument(
         "--orphans",
         choices=("cancel", "wait"),

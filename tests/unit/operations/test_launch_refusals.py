@@ -39,6 +39,13 @@ def test_options_that_it_cannot_work_with(
     assert line in said
 
 
+def test_snakemakes_arguments_without_the_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["launch", "--profile", "slurm", "--configfile", "study.yaml"])
+    said = capsys.readouterr().err
+    assert "Snakemake's arguments follow two dashes: launch -- ARGUMENTS" in said
+
+
 def test_a_target_after_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("study: tiny\n")
     words = ["--configfile", "study.yaml", "tables"]
