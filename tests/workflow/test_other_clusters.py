@@ -26,6 +26,7 @@ while [ $# -gt 1 ]; do
     *) echo "$1: no such option" >&2; exit 255 ;;
   esac
 done
+{meanwhile}
 setsid "$1" > "$out" 2>&1 < /dev/null &
 echo "Job <$(wc -l < {folder}/asked)> is submitted to queue <any>."
 """
@@ -36,17 +37,39 @@ def weights(checkout: Checkout) -> dict[str, str]:
     return {str(p.relative_to(root)): sha256_file(p) for p in root.rglob("*.safetensors")}
 
 
+def on_cluster(checkout: Checkout, programs: Path, meanwhile: str = ":") -> Checkout:
+    """With a cluster, in which something is done between the submission and the start of a job."""
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    programs.mkdir()
+    (programs / "asked").touch()
+    (programs / "bsub").write_text(BSUB.format(folder=programs, meanwhile=meanwhile))
+    (programs / "bsub").chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return replace(checkout, environment={"PATH": path})
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["sed -i 's/study: tiny/study: other/' tiny.yaml", "echo ']' >> tiny.yaml", "rm -f tiny.yaml"],
+    ids=["another-study", "half-written", "removed"],
+)
+def test_jobs_that_wait_do_not_see_the_configuration_being_edited(
+    meanwhile: str, fresh: Checkout, tmp_path: Path
+) -> None:
+    cluster = on_cluster(fresh, tmp_path / "programs", meanwhile)
+    options = "--profile workflow/profiles/lsf --latency-wait 5 --jobs 3 --retries 0"
+    store = "results/tiny/heart/volumes.h5"
+    done = cluster.tiny(store, *options.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (cluster.root / store).exists()
+    assert not (cluster.root / "results/other").exists()
+
+
 def test_the_study_runs_as_jobs_of_any_submit_command(
     finished: Checkout, fresh: Checkout, tmp_path: Path
 ) -> None:
-    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
     programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "asked").touch()
-    (programs / "bsub").write_text(BSUB.format(folder=programs))
-    (programs / "bsub").chmod(0o755)
-    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    cluster = replace(fresh, environment={"PATH": path})
+    cluster = on_cluster(fresh, programs)
     # How many cores there are in all changes no job's request.
     options = "--profile workflow/profiles/lsf --latency-wait 5 --jobs 3 --cores 64"
     done = cluster.tiny(*options.split())
