@@ -57,13 +57,6 @@ def too_few(patients: float, count: int) -> str:
     )
 
 
-def rank(count: int, patients: float) -> int:
-    """Which of the factors of ``count`` patients, in order and from 1, promises a share of further
-    patients; more than ``count`` where none does.
-    """
-    return math.ceil((count + 1) * patients - ROUNDING)
-
-
 def bounded_models(study: Study) -> list[str]:
     """The models that are given bounds, in the order of the configuration."""
     section = study.evaluation.error_bounds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,13 +51,6 @@ class Network(Section):
     def name(self) -> str:
         """The usual short name, such as `D5C5`."""
         return f"D{self.depth}C{self.cascades}"
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases of all its convolutions."""
-        channels = [1, *[self.features] * (self.depth - 1), 1]
-        taps = sum(9 * before * after + after for before, after in pairwise(channels))
-        return self.cascades * taps
 
 
 class OtherNetwork(Section):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from pipeline_src.config.error_bounds import rank, too_few
+from pipeline_src.config.error_bounds import ROUNDING, too_few
 from pipeline_src.data.store import Store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import BATCH, through
@@ -143,3 +143,10 @@ def refuse_other_network(bound: ErrorBound, path: Path, trained: Trained) -> Non
         )
     if bound.mask_sha256 != trained.mask.digest:
         raise InputError(f"{path}: was calibrated under another mask than that of {trained.folder}")
+
+
+def rank(count: int, patients: float) -> int:
+    """Which of the factors of ``count`` patients, in order and from 1, promises a share of further
+    patients; more than ``count`` where none does.
+    """
+    return math.ceil((count + 1) * patients - ROUNDING)

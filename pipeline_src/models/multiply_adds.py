@@ -27,8 +27,9 @@ def counts(network: Network | OtherNetwork, rows: int = 64, columns: int = 64) -
     channels = [1, *[network.features] * (network.depth - 1), 1]
     pixels = (rows + 2 * network.padding) * (columns + 2 * network.padding)
     taps = sum(9 * before * after for before, after in pairwise(channels))
+    biases = sum(channels[1:])
     return Counts(
-        parameters=network.parameters,
+        parameters=network.cascades * (taps + biases),
         multiply_adds=network.cascades * taps * pixels,
         fidelities=network.cascades,
         activations=network.cascades * (network.depth - 1) * network.features * pixels,

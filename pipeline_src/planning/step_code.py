@@ -41,8 +41,13 @@ NEUTRAL = (
     "reporting.figures.kinds",
     "running",
 )
-#: Exceptions from these.
-NOT_NEUTRAL = ("planning.model_names", "provenance.crate_content")
+#: Exceptions from these: their texts and rules stand in results.
+NOT_NEUTRAL = (
+    "config.presets",
+    "config.shifts",
+    "planning.model_names",
+    "provenance.crate_content",
+)
 
 
 @cache

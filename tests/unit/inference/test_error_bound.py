@@ -15,10 +15,11 @@ from training_helpers import prepared_data, study_with
 from unit_helpers import one_line
 
 from pipeline_src.cli import main
-from pipeline_src.config.error_bounds import patients_needed, rank
+from pipeline_src.config.error_bounds import patients_needed
 from pipeline_src.data.store import read_store, write_store
 from pipeline_src.errors import InputError
 from pipeline_src.evaluation.evaluate import reconstruct
+from pipeline_src.inference.calibration import rank
 from pipeline_src.inference.error_bound import ErrorBound, foreground, read_error_bound
 from pipeline_src.reporting.tables.labels import DatasetLabel, Labels
 from pipeline_src.reporting.tables.measurements import error_bounds_table

@@ -106,6 +106,9 @@ def steps_of(module: str) -> set[str]:
         ("reporting/figures/schematic.py", {"figure dag", "figure networks", "figure recipes"}),
         ("reporting/report.html.j2", {"report"}),
         ("reporting/reviewers/reviewers.html.j2", {"report"}),
+        ("config/shifts.py", {"robustness", "tables", "figure robustness"}),
+        ("config/presets.py", {"report"}),
+        ("models/multiply_adds.py", {"cost", "figure recipes"}),
         # The page allows this script by its digest.
         ("reporting/tables/sortable.js", {"tables", "report"}),
     ],
@@ -190,6 +193,8 @@ def _name(path: Path) -> str:
 #: Loaded by a training besides what shapes it: they keep the process alive and write what it made.
 RUNNING = {"__main__", "reporting.tables.method_options"}
 RUNNING |= {"planning.model_names", "models.multiply_adds", "text"}
+#: Read with every configuration; they shape the results that name what they define.
+RUNNING |= {"config.presets", "config.shifts"}
 
 WATCHED = """
 import sys
