@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
+from pipeline_src.planning.places import MANIFEST, STORE, WEIGHTS, manifest_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import Step
 from pipeline_src.provenance.manifest import Manifest
@@ -49,17 +54,27 @@ def _edited(made: Manifest, manifest: Path) -> str:
     """The first file beside a manifest that is not the one that it describes; empty if there is
     none.
 
-    A manifest is written last, so only a file that is newer is read.
+    A manifest is written last, so only a file is read that is newer, or older than what made it, as
+    one that was copied or moved here with its date.
     """
-    written = manifest.stat().st_mtime_ns
+    begun, written = _begun(made), manifest.stat().st_mtime_ns
     for name, sha256 in made.outputs.items():
         path = manifest.parent / name
         try:
-            if path.stat().st_mtime_ns > written and sha256_file(path) != sha256:
+            if not begun <= path.stat().st_mtime_ns <= written and sha256_file(path) != sha256:
                 return name
         except (OSError, InputError):
             continue  # Snakemake sees what is missing.
     return ""
+
+
+def _begun(made: Manifest) -> int:
+    """When the first run of a result began, in nanoseconds since 1970; 0 if that is not told."""
+    try:
+        starts = [datetime.fromisoformat(run.started or "").timestamp() for run in made.runs]
+    except (OSError, OverflowError, ValueError):
+        return 0
+    return int(min(starts, default=0) * 1e9)
 
 
 def _other_file(made: Manifest, given: list[Path]) -> str:
@@ -67,7 +82,8 @@ def _other_file(made: Manifest, given: list[Path]) -> str:
     empty if they do not.
 
     A file of the same name, size and date is taken to be the same; otherwise its digest decides, as
-    in a copy of the data.
+    in a copy of the data. That of a result is read in its own manifest: whether it is still as that
+    says is asked of the step that made it.
     """
     try:
         inputs = made.require("inputs").inputs.values()
@@ -84,11 +100,57 @@ def _other_file(made: Manifest, given: list[Path]) -> str:
         state = file.stat()
         one = (file.name, state.st_size, state.st_mtime_ns)
         # Files of one name, such as T1.nii of every patient, may share a date only by its copy.
-        sha256 = by_date[one] if dated[one] == 1 else sha256_file(file)
+        sha256 = by_date[one] if dated[one] == 1 else _told_digest(path) or sha256_file(file)
+        if not left[file.name, sha256] and path.name == STORE:
+            sha256 = _same_images(path, [made, *_trainings_of(given)], left) or sha256
         if not left[file.name, sha256]:
-            return f"another {path.name}"
+            return f"another {'/'.join(path.parts[-2:])}"
         left[file.name, sha256] -= 1
     return ""
+
+
+def _trainings_of(given: list[Path]) -> list[Manifest]:
+    """The manifests of the trainings of these weights, as far as there are any."""
+    places = [path.parent / MANIFEST for path in given if path.name == WEIGHTS]
+    found = []
+    for place in places:
+        with contextlib.suppress(InputError):
+            found.append(Manifest.read(place))
+    return found
+
+
+def _same_images(store: Path, told: list[Manifest], left: Counter[tuple[str, str]]) -> str:
+    """The digest of the file that a result was made from, if it held the images of this store in
+    other bytes, as written on another machine; empty if it did not, or no training tells.
+    """
+    from pipeline_src.data.store import read_index
+
+    try:
+        digest = read_index(store).digest
+    except InputError:
+        return ""
+    same = {
+        given.sha256 for one in told if one.data_digest == digest for given in one.inputs.values()
+    }
+    return next((sha256 for (name, sha256), n in left.items() if n and sha256 in same), "")
+
+
+def _told_digest(path: Path) -> str:
+    """The digest of a file by the manifest of what made it; empty if it has none beside it."""
+    for manifest in (Path(manifest_of(str(path))), path.parent / MANIFEST):
+        with contextlib.suppress(OSError):
+            if found := _outputs(manifest, manifest.stat().st_mtime_ns).get(path.name):
+                return found
+    return ""
+
+
+@cache
+def _outputs(manifest: Path, modified: int) -> Mapping[str, str]:
+    """The outputs that a manifest named at that time, cached because many results share a store."""
+    try:
+        return Manifest.read(manifest).outputs
+    except InputError:
+        return {}
 
 
 def other_setting(made: Any, asked: Any) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline_src.config.robustness import tried_models
 from pipeline_src.config.setting import Setting
 from pipeline_src.config.shifts import Shift
 from pipeline_src.errors import InputError
@@ -49,6 +51,20 @@ class Results:
         """With the manifest that is named after the file."""
         return step, f"{self._root}/{layout.manifest_of(place)}", f"{self._root}/{place}"
 
+    def _made_from(self, result: Result, places: Sequence[str], *others: Path) -> Result:
+        """With the results that it is made from, and other files: Snakemake compares dates, which
+        say nothing of what was copied, and knows the list of them only where it has made them.
+        """
+        files = [*(Path(self._root, place) for place in places), *others]
+        there = all(file.exists() for file in files)
+        return replace(result[0], given=files if there else None), *result[1:]
+
+    def _files(self, setting: Setting, seed: Any, *models: str | None) -> list[str]:
+        """Store and mask of a setting and seed, and the weights of models."""
+        data = [self._places.store(setting.dataset, seed), self._places.mask(*setting, seed)]
+        folders = [self._places.model(*setting, seed, model) for model in models if model]
+        return [*data, *(f"{folder}/{layout.WEIGHTS}" for folder in folders)]
+
     def store(self, wildcards: Any) -> Result:
         """The store of a data set; that of a repeat if stores are repeated."""
         seed = wildcards.get("seed")
@@ -65,7 +81,13 @@ class Results:
         """A trained model."""
         step = self._train_step(wildcards.model, int(wildcards.seed))
         folder = self._folder(wildcards, wildcards.model)
-        return step, f"{folder}/{layout.MANIFEST}", f"{folder}/{layout.WEIGHTS}"
+        result = step, f"{folder}/{layout.MANIFEST}", f"{folder}/{layout.WEIGHTS}"
+        setting, model = _setting(wildcards), wildcards.model
+        files = self._files(setting, wildcards.seed, self._models.teacher(model))
+        if source := self._models.warm_start(model):
+            start = self._places.model(*setting, wildcards.seed, source)
+            files.append(f"{start}/{self._models.warm_start_file(model)}")
+        return self._made_from(result, files)
 
     def _folder(self, wildcards: Any, model: str) -> str:
         place = self._places.model(*_setting(wildcards), wildcards.seed, model)
@@ -80,20 +102,22 @@ class Results:
         """The metrics of the study's own models: all are measured together, and the first outdated
         one represents them.
         """
-        found = [
-            self._metrics(wildcards.dataset, self._folder(wildcards, name))
-            for name in self._study.model_names()
-        ]
+        found = [self._metrics_of(wildcards, name) for name in self._study.model_names()]
         return next((one for one in found if is_outdated(*one)), found[0])
 
     def metrics_of_variant(self, wildcards: Any) -> Result:
         """The metrics of a model of an ablation."""
-        return self._metrics(wildcards.dataset, self._folder(wildcards, wildcards.model))
+        return self._metrics_of(wildcards, wildcards.model)
+
+    def _metrics_of(self, wildcards: Any, model: str) -> Result:
+        result = self._metrics(wildcards.dataset, self._folder(wildcards, model))
+        return self._made_from(result, self._files(_setting(wildcards), wildcards.seed, model))
 
     def metrics_of_zero_filling(self, wildcards: Any) -> Result:
         """The metrics of zero filling."""
         folder = self._places.zero_filled(*_setting(wildcards), wildcards.get("seed"))
-        return self._metrics(wildcards.dataset, f"{self._root}/{folder}")
+        result = self._metrics(wildcards.dataset, f"{self._root}/{folder}")
+        return self._made_from(result, self._files(_setting(wildcards), wildcards.get("seed")))
 
     def robustness(self, wildcards: Any) -> Result:
         """The metrics of a setting's models, with one seed, under a shift."""
@@ -106,7 +130,10 @@ class Results:
             section.seed if section else 0,
             self._study.sampling.center_lines,
         )
-        return self._named(step, self._places.robustness(*setting, wildcards.seed, shift.name))
+        place = self._places.robustness(*setting, wildcards.seed, shift.name)
+        files = self._files(setting, wildcards.seed, *tried_models(self._study))
+        files[0] = self.store_of_shift(wildcards)
+        return self._made_from(self._named(step, place), files)
 
     def store_of_shift(self, wildcards: Any) -> str:
         """The store that a shift is measured on: its own where it is one of other images."""
@@ -116,21 +143,27 @@ class Results:
 
     def cost(self, wildcards: Any) -> Result:
         """What teacher and student cost."""
-        return self._named(steps.cost_step(), layout.COST)
+        return self._of_pair(steps.cost_step(), layout.COST)
+
+    def _of_pair(self, step: steps.Step, place: str) -> Result:
+        """What is measured of the first setting's teacher and student."""
+        first = next(self._study.settings()), self._study.seeds[0]
+        return self._made_from(self._named(step, place), self._files(*first, "teacher", "student"))
 
     def runtimes(self, wildcards: Any) -> Result:
         """What the first setting's teacher and student cost in other runtimes."""
         first = self._study.datasets[next(self._study.settings()).dataset]
         step = steps.runtimes_step(first.report_on, self._study.evaluation.runtimes)
-        return self._named(step, layout.RUNTIME_COST)
+        return self._of_pair(step, layout.RUNTIME_COST)
 
     def error_bound(self, wildcards: Any) -> Result:
         """The bound of the errors of a model."""
         section = self._study.evaluation.error_bounds
         assert section is not None
         step = steps.calibrate_step(section.pixels, section.patients)
-        place = self._places.error_bound(*_setting(wildcards), wildcards.seed, wildcards.model)
-        return self._named(step, place)
+        trained = _setting(wildcards), wildcards.seed, wildcards.model
+        place = self._places.error_bound(*trained[0], *trained[1:])
+        return self._made_from(self._named(step, place), self._files(*trained))
 
     def reconstructions(self, wildcards: Any) -> Result:
         """Files of others, by a model of the study."""
@@ -145,7 +178,10 @@ class Results:
     def tables(self, wildcards: Any) -> Result:
         """All tables, represented by the first."""
         step = steps.tables_step(self._study, self._paper)
-        return self._named(step, f"{layout.TABLE_FOLDER}/{self._reported.tables[0]}.csv")
+        result = self._named(step, f"{layout.TABLE_FOLDER}/{self._reported.tables[0]}.csv")
+        measured = self._reported.measurements.values()
+        files = [*self._reported.metrics(), *(file for files in measured for file in files)]
+        return self._made_from(result, files, self._paper)
 
     def report(self, wildcards: Any) -> Result:
         """The report."""
@@ -170,9 +206,9 @@ class Results:
                 named if made.picks_setting else None,
                 self._models if made.shows_plan else None,
             )
-            return self._named(
-                step, f"{layout.FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png"
-            )
+            place = f"{layout.FIGURE_FOLDER}/{made.folder.format(**wildcards)}{kind}.png"
+            files = self._reported.shown(kind, *(name or "" for name in named))
+            return self._made_from(self._named(step, place), files)
 
         return result
 

@@ -36,7 +36,7 @@ class Step:
     Attributes:
         settings: values of the configuration, JSON-serialisable.
         code: source files.
-        given: files from outside the results; None if they are not available.
+        given: files that it is made from; None if they are not (all) there, or not to be compared.
     """
 
     settings: Mapping[str, Any]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
 import yaml
-from conftest import Checkout
+from conftest import TINY, Checkout
+
+from pipeline_src.files import sha256_file
 
 TEACHER = "results/tiny/heart/4x/seed0/teacher"
 
@@ -60,6 +64,61 @@ def test_a_result_that_was_edited_is_made_anew(copied: Checkout) -> None:
         path.write_bytes(before)
         # The same bytes at another time are the same result.
         assert not any(job.startswith(message) for job in copied.planned())
+
+
+def test_a_file_of_another_result_with_its_older_date_is_seen(copied: Checkout) -> None:
+    """As copied or moved here from another folder."""
+    folder = copied.root / "results/tiny/heart/4x/seed0"
+    shutil.copy2(folder / "student/volumes.csv", folder / "sft_teacher/volumes.csv")
+    os.utime(folder / "sft_teacher/volumes.csv", (0, 0))
+    assert "Evaluating: heart 4x seed 0" in copied.planned()
+
+
+def test_what_was_made_from_other_data_is_made_anew(copied: Checkout) -> None:
+    """A store that is older than the trainings and that these were not trained on, as one prepared
+    elsewhere and copied here with its date.
+    """
+    copied.configure({"datasets": OTHER_HEARTS})
+    store = copied.root / "elsewhere/volumes.h5"
+    words = ("--dataset", "heart", "--output", str(store))
+    done = copied.command("prepare", "--config", "tiny.yaml", *words)
+    assert done.returncode == 0, done.stderr
+    for path in store.parent.glob("volumes.*"):
+        os.utime(path, (10**9, 10**9))
+        shutil.copy2(path, copied.root / "results/tiny/heart" / path.name)
+    planned = copied.planned()
+    assert sum(p.startswith("Training") for p in planned) == 9
+    assert {"Tables", "Evaluating: heart 4x seed 0"} <= set(planned)
+    done = copied.tiny("-n")
+    assert f"{TEACHER}/weights.safetensors: was made from another heart/volumes.h5" in done.stderr
+
+
+def test_the_same_images_in_other_bytes_are_the_same_data(copied: Checkout) -> None:
+    """As prepared on another machine."""
+    store = copied.root / "results/tiny/heart/volumes.h5"
+    before, dated = sha256_file(store), store.stat()
+    with h5py.File(store, "a") as file:
+        file.attrs["written_by"] = "another machine"
+    made = store.with_name("volumes.manifest.json")
+    made.write_text(made.read_text().replace(before, sha256_file(store)))
+    for path in (store, made):
+        os.utime(path, ns=(dated.st_atime_ns, dated.st_mtime_ns))
+    planned = copied.planned()
+    kept = ("Training", "Evaluating: heart", "Cost")
+    assert not [job for job in planned if job.startswith(kept)], planned
+
+
+OTHER_HEARTS = yaml.safe_load(TINY)["datasets"]
+OTHER_HEARTS["heart"]["source"]["seed"] = 1
+
+
+def test_other_models_to_show_are_shown(copied: Checkout) -> None:
+    """As many as before, where Snakemake does not remember which."""
+    copied.configure("evaluation: {panel_methods: [sp]}")
+    planned = copied.planned()
+    assert "Figure: reconstructions of heart at 4x" in planned
+    assert "Figure: learning curves of heart at 4x" in planned
+    assert not [job for job in planned if job.startswith(("Training", "Evaluating"))]
 
 
 def test_other_code_makes_anew(copied: Checkout) -> None:
