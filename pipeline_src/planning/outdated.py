@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.places import MANIFEST, STORE, WEIGHTS, manifest_of
+from pipeline_src.planning.places import MANIFEST, STORE, manifest_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import Step
 from pipeline_src.provenance.manifest import Manifest
@@ -102,37 +102,23 @@ def _other_file(made: Manifest, given: list[Path]) -> str:
         # Files of one name, such as T1.nii of every patient, may share a date only by its copy.
         sha256 = by_date[one] if dated[one] == 1 else _told_digest(path) or sha256_file(file)
         if not left[file.name, sha256] and path.name == STORE:
-            sha256 = _same_images(path, [made, *_trainings_of(given)], left) or sha256
+            sha256 = _same_images(path, made, left) or sha256
         if not left[file.name, sha256]:
             return f"another {'/'.join(path.parts[-2:])}"
         left[file.name, sha256] -= 1
     return ""
 
 
-def _trainings_of(given: list[Path]) -> list[Manifest]:
-    """The manifests of the trainings of these weights, as far as there are any."""
-    places = [path.parent / MANIFEST for path in given if path.name == WEIGHTS]
-    found = []
-    for place in places:
-        with contextlib.suppress(InputError):
-            found.append(Manifest.read(place))
-    return found
-
-
-def _same_images(store: Path, told: list[Manifest], left: Counter[tuple[str, str]]) -> str:
-    """The digest of the file that a result was made from, if it held the images of this store in
-    other bytes, as written on another machine; empty if it did not, or no training tells.
+def _same_images(store: Path, made: Manifest, left: Counter[tuple[str, str]]) -> str:
+    """The digest of the file that a training was made from, if it held the images of this store in
+    other bytes, as written on another machine; empty if it did not. Other results do not tell.
     """
     from pipeline_src.data.store import read_index
 
-    try:
-        digest = read_index(store).digest
-    except InputError:
-        return ""
-    same = {
-        given.sha256 for one in told if one.data_digest == digest for given in one.inputs.values()
-    }
-    return next((sha256 for (name, sha256), n in left.items() if n and sha256 in same), "")
+    with contextlib.suppress(InputError):
+        if read_index(store).digest == made.data_digest:
+            return next((sha256 for (name, sha256), n in left.items() if n and name == STORE), "")
+    return ""
 
 
 def _told_digest(path: Path) -> str:
