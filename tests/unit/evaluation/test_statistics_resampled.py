@@ -81,6 +81,21 @@ def test_a_comparison_is_of_repeats_and_wilcoxon_of_patients() -> None:
     assert one.scope == "these patients"
 
 
+def test_repeats_of_different_sizes_share_the_mean_of_their_overlaps() -> None:
+    matrix = np.full((3, 12), np.nan)
+    for k, tested in enumerate((slice(0, 1), slice(1, 9), slice(9, 12))):
+        matrix[k, tested] = 0.3 + 0.2 * k
+    rows = own_splits(matrix)
+    rows.index = pd.MultiIndex.from_arrays([range(3), [10.0, 4.0, 6.0]], names=rows.index.names)
+    [found] = compare_family({"a": rows}, seed=0, margin=1.5).values()
+    # Means 0.3, 0.5, 0.7; of 10, 4 and 6 that train a repeat it tests 1, 8 and 3.
+    error = math.sqrt((1 / 3 + (1 / 10 + 8 / 4 + 3 / 6) / 3) * 0.04)
+    assert found.p_mean == pytest.approx(2 * stats.t.sf(0.5 / error, 2))
+    assert found.p_equivalence == pytest.approx(stats.t.sf(1.0 / error, 2))
+    assert found.p_below == pytest.approx(stats.t.sf(1.0 / error, 2))
+    assert stats.nct.sf(stats.t.ppf(0.975, 2), 2, found.detectable / error) == pytest.approx(0.8)
+
+
 def test_few_patients_of_repeats_with_their_own_are_not_the_same_patients() -> None:
     matrix = np.diag([1.0, 1.1, 0.9, 1.0])
     matrix[matrix == 0] = np.nan

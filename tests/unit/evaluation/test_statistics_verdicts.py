@@ -65,6 +65,25 @@ def test_for_an_error_lower_is_better() -> None:
     assert found.effect < 0
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_being_better_by_the_margin_is_tested_on_the_better_side(sign: int) -> None:
+    better = 0.3 + random_matrix(1, 10, seed=3)
+    found = compared(sign * better, higher_is_better=sign == 1, margin=0.4)
+    expected = stats.ttest_1samp(better[0], 0.4, alternative="less").pvalue
+    assert found.p_below == pytest.approx(expected, rel=1e-3)
+    assert found.margin == 0.4
+
+
+def test_tests_against_the_margin_are_corrected_for_the_family() -> None:
+    matrix = 0.1 * random_matrix(4, 12, seed=5)
+    alone = compared(matrix, margin=0.5)
+    found = compare_family({k: pd.DataFrame(matrix) for k in range(3)}, seed=0, margin=0.5)
+    for name in ("p_below", "p_equivalence"):
+        expected = [3 * getattr(alone, name)] * 3
+        assert expected[0] < 1
+        assert [getattr(one, name) for one in found.values()] == pytest.approx(expected)
+
+
 def test_identical_models() -> None:
     found = compared(np.zeros((3, 10)))
     assert (found.effect, found.low, found.high) == (0, 0, 0)
