@@ -214,8 +214,11 @@ def test_a_volume_that_one_repeat_of_a_patient_lacks_is_told() -> None:
         paired_differences(Measured(rows), Measured(other), "psnr_db")
 
 
-def test_how_many_trained_must_be_told() -> None:
-    first, second = (split_rows(m, 30.0, trained_on=float("nan")) for m in (TEACHER, STUDENT))
+@pytest.mark.parametrize("told", [[math.nan, math.nan], [3.0, math.nan], [3.0, 4.0], [0.0, 0.0]])
+def test_how_many_trained_must_be_told_alike_by_all_of_a_seed(told: list[float]) -> None:
+    """Seed 2 reports two patients."""
+    first, second = (split_rows(model, 30.0) for model in (TEACHER, STUDENT))
+    first.loc[first["seed"] == 2, "trained_on"] = told
     with pytest.raises(NotMeasuredError, match="trained_on"):
         paired_differences(Measured(first), Measured(second), "psnr_db")
 

@@ -72,6 +72,27 @@ def test_a_model_that_is_worse_is_said_to_be_worse() -> None:
     assert (found["first_title"], found["second_title"]) == ("Teacher", "Student")
 
 
+def test_of_an_error_less_is_better() -> None:
+    rows = pd.concat([measured({TEACHER: 30.0}, hfn=0.125), measured({STUDENT: 30.0}, hfn=0.25)])
+    found = row(difference_table(rows, ONE_SETTING, ["hfn"]), TEACHER, STUDENT, "hfn")
+    assert (found["effect"], found["verdict"]) == (-0.125, "better")
+
+
+def test_each_metric_is_held_to_its_own_margin() -> None:
+    """Seeds differ, so that no difference is shown of either."""
+    rows = measured({STUDENT: 30.0, TEACHER: lambda seed, _: 30.0 + (seed - 2) / 8}, range(5))
+    for margins, expected in (
+        ({"psnr_db": 2.0, "ssim": 1 / 1024}, ["equivalent", "no difference shown"]),
+        ({"psnr_db": 0.125, "ssim": 1 / 32}, ["no difference shown", "equivalent"]),
+    ):
+        table = difference_table(rows, replace(ONE_SETTING, margins=margins))
+        found = [row(table, TEACHER, STUDENT, metric) for metric in margins]
+        assert [one["verdict"] for one in found] == expected
+        assert [one["margin"] for one in found] == list(margins.values())
+        told = f"PSNR (dB) {margins['psnr_db']:g}, SSIM {margins['ssim']:g};"
+        assert any(told in note for note in difference_notes(table))
+
+
 def test_equal_models_are_equivalent() -> None:
     found = row(
         difference_table(measured({STD_AT: 30.0, SFT_AT: 30.0}), ONE_SETTING), SFT_AT, STD_AT
@@ -287,11 +308,12 @@ def test_a_mean_over_the_methods_that_have_both_recipes_names_them() -> None:
 def test_a_method_that_was_not_measured_everywhere_leaves_it_open() -> None:
     models = {STD_AT: 30.0, SFT_AT: 30.5, STD_SP: 29.0, SFT_SP: 29.5}
     rows = measured(models)
-    of_sp = (rows["model"] == "sp") & (rows["seed"] == rows["seed"].max())
-    table = difference_table(rows[~of_sp], ONE_SETTING)
-    found = row(table, *PRIMARY, family="primary")
-    assert found["verdict"] == "cannot tell"
-    assert "same volumes and seeds" in found["reason"]
+    for lacking in ("seed", "patient"):
+        of_sp = (rows["model"] == "sp") & (rows[lacking] == rows[lacking].max())
+        table = difference_table(rows[~of_sp], ONE_SETTING, ["psnr_db"])
+        found = row(table, *PRIMARY, family="primary")
+        assert found["verdict"] == "cannot tell"
+        assert "same volumes and seeds" in found["reason"]
 
 
 def test_a_compared_method_is_tested_and_is_a_question_of_the_study() -> None:
