@@ -307,6 +307,42 @@ def test_a_gap_that_is_there_is_closed_or_widened(paper: pd.DataFrame) -> None:
         assert claims.loc["gap", ["shown", "opposed"]].tolist() == counts
 
 
+def test_claims_of_a_setting_take_its_own_tests_and_the_papers_values_of_it(
+    paper: pd.DataFrame,
+) -> None:
+    labels = Labels({"heart": DatasetLabel("Heart", False, "mrbrains")}, ("4x", "5x"))
+    pairs = {(m, recipe): 30.5 for m in ("at", "sp") for recipe in ("std_kd", "sft_kd")}
+    better = pairs | {("at", "sft_kd"): 31.0, ("sp", "sft_kd"): 30.75}
+    worse = pairs | {("at", "sft_kd"): 30.0}
+    rows = pd.concat(
+        [
+            measured({TEACHER: 32.0, SFT_TEACHER: 32.5, STUDENT: 30.0} | better, patients=9),
+            measured({TEACHER: 30.0, STUDENT: 31.0} | worse, patients=9, acceleration="5x"),
+        ]
+    )
+    of_5x = (paper["dataset"] == "mrbrains") & (paper["acceleration"] == "5x")
+    paper.loc[of_5x & (paper["training"] == "sft_kd"), "psnr_db"] = 0.0
+    tests = difference_table(rows, labels, ["psnr_db"])
+    claims = claim_table(main_table(rows, labels), tests, labels, paper)
+    claims = claims.set_index(["acceleration", "claim"])
+    assert claims["paper"].to_dict() == {
+        ("4x", "teacher"): "1 of 1",
+        ("4x", "methods"): "5 of 5",
+        ("4x", "gap"): "1 of 1",
+        ("5x", "methods"): "0 of 5",
+        ("5x", "gap"): "0 of 1",
+    }
+    assert claims[["shown", "opposed", "tests"]].T.to_dict("list") == {
+        ("4x", "teacher"): [1, 0, 1],
+        ("4x", "methods"): [2, 0, 2],
+        # By the mean over methods.
+        ("4x", "gap"): [1, 0, 1],
+        ("5x", "methods"): [0, 1, 2],
+        ("5x", "gap"): [0, 0, 0],
+    }
+    assert claims.loc[("5x", "gap"), "verdict"] == NO_GAP
+
+
 def test_what_the_tests_cannot_tell_is_counted_too(paper: pd.DataFrame) -> None:
     rows = measured({TEACHER: 40.0, SFT_TEACHER: 41.0}, seeds=(0,), patients=6)
     main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
