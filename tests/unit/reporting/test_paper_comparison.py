@@ -343,6 +343,22 @@ def test_claims_of_a_setting_take_its_own_tests_and_the_papers_values_of_it(
     assert claims.loc[("5x", "gap"), "verdict"] == NO_GAP
 
 
+def test_what_is_shown_to_be_worse_on_these_patients_alone_says_so(paper: pd.DataFrame) -> None:
+    models = {TEACHER: 31.0, SFT_TEACHER: 31.0, ("at", "std_kd"): 30.5, ("at", "sft_kd"): 30.0}
+    models |= {("sp", "std_kd"): 30.0, ("sp", "sft_kd"): 30.0}
+    rows = measured(models, patients=5)
+    tests = difference_table(rows, ONE_SETTING, ["psnr_db"])
+    layout = claim_layout(
+        claim_table(main_table(rows, ONE_SETTING), tests, ONE_SETTING, paper), ONE_SETTING
+    )
+    told = {text.partition(": ")[2].split()[0]: text for text in layout.index}
+    methods, teacher = layout.loc[told["Each"]], layout.loc[told["The"]]
+    # One is worse, the other equal.
+    assert methods["verdict"] == "not the same direction"
+    assert methods["by test"] == "shown in 0 of 2, shown to be worse in 1 (these patients)"
+    assert teacher["by test"] == "shown in 0 of 1"
+
+
 def test_what_the_tests_cannot_tell_is_counted_too(paper: pd.DataFrame) -> None:
     rows = measured({TEACHER: 40.0, SFT_TEACHER: 41.0}, seeds=(0,), patients=6)
     main, tests = main_table(rows, ONE_SETTING), difference_table(rows, ONE_SETTING)
