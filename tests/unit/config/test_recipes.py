@@ -139,6 +139,16 @@ def test_gradient_ratio_defines_nothing_where_nothing_is_balanced(
     assert plan(2, "joint") != plan(1, "joint")
 
 
+def test_a_plan_has_the_studys_teacher_and_selects_after_features_as_asked(
+    tiny_study: dict[str, Any],
+) -> None:
+    models = models_of(tiny_study, feature_stage_selection="last")
+    plan = models.plan("sft_kd_at", 0)
+    assert plan.distillation is not None
+    assert plan.distillation.teacher == models.study.networks.teacher != plan.network
+    assert plan.selections == {"features": "last", "reconstruction": "best"}
+
+
 def test_a_method_may_have_recipes_of_its_own(tiny_study: dict[str, Any]) -> None:
     methods = {"methods": {"at": {"recipes": ["std_kd", "sft_start_only"]}, "cc": {}}}
     study = check_study(tiny_study | methods)

@@ -227,10 +227,11 @@ def test_effects_of_the_claims() -> None:
     models = {TEACHER: 40.0, SFT_TEACHER: 40.25, STUDENT: 38.0}
     models |= {("at", "sft_kd"): 39.75, ("at", "std_kd"): 39.5}
     models |= {("fitnets", "sft_kd"): 41.0, ("fitnets", "std_kd"): 39.0, ("sp", "std_kd"): 20.0}
+    models |= {("cc", "sft_kd"): 20.0}
     table = cells(models)
     assert claim_effects("teacher", table) == [0.25]
     assert claim_effects("methods", table) == [2.0, 0.25]
-    # SP has only one of the two.
+    # SP and CC have only one of the two.
     assert claim_effects("gap", table) == [(2.0 + 0.25) / 2]
 
 
