@@ -18,6 +18,7 @@ from pipeline_src.evaluation.statistics import (
     bootstrap_intervals,
     holm,
     mean_p,
+    spreads,
     wilcoxon_p,
     wilcoxon_ps,
 )
@@ -198,3 +199,11 @@ def test_intervals_of_many_matrices_are_those_of_each() -> None:
     np.testing.assert_array_equal(together, alone)
     assert together[-2] == (0, 0)
     assert np.isnan(together[-1]).all()
+
+
+def test_spreads_are_those_of_the_seeds_and_of_the_patients() -> None:
+    # Seeds 0, 1, 5 and patients 0, 10, 20, 30 add up.
+    matrix = np.array([[0.0], [1.0], [5.0]]) + np.array([0.0, 10.0, 20.0, 30.0])
+    assert spreads(matrix) == pytest.approx((math.sqrt(7), math.sqrt(500 / 3)))
+    assert spreads(matrix[:1]) == (0, pytest.approx(math.sqrt(500 / 3)))
+    assert spreads(matrix[:, :1]) == (pytest.approx(math.sqrt(7)), 0)
