@@ -130,10 +130,9 @@ class Results:
             section.seed if section else 0,
             self._study.sampling.center_lines,
         )
-        place = self._places.robustness(*setting, wildcards.seed, shift.name)
-        files = self._files(setting, wildcards.seed, *tried_models(self._study))
-        files[0] = self.store_of_shift(wildcards)
-        return self._made_from(self._named(step, place), files)
+        result = self._named(step, self._places.robustness(*setting, wildcards.seed, shift.name))
+        _, *files = self._files(setting, wildcards.seed, *tried_models(self._study))
+        return self._made_from(result, [self.store_of_shift(wildcards), *files])
 
     def store_of_shift(self, wildcards: Any) -> str:
         """The store that a shift is measured on: its own where it is one of other images."""
@@ -161,9 +160,9 @@ class Results:
         section = self._study.evaluation.error_bounds
         assert section is not None
         step = steps.calibrate_step(section.pixels, section.patients)
-        trained = _setting(wildcards), wildcards.seed, wildcards.model
-        place = self._places.error_bound(*trained[0], *trained[1:])
-        return self._made_from(self._named(step, place), self._files(*trained))
+        setting, seed, model = _setting(wildcards), wildcards.seed, wildcards.model
+        result = self._named(step, self._places.error_bound(*setting, seed, model))
+        return self._made_from(result, self._files(setting, seed, model))
 
     def reconstructions(self, wildcards: Any) -> Result:
         """Files of others, by a model of the study."""
