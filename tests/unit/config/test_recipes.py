@@ -76,6 +76,10 @@ def test_authors_start_is_one_student_trained_from_the_blocks_for_all_methods(
     assert models.warm_start("sft_kd_at") == "student_sft"
     # The control that tells what distillation adds starts where the distilled students start.
     assert models.warm_start("student_sft_start") == "student_sft"
+    # Of the training that yields two networks, it is the student; of a student, the one there is.
+    assert models.warm_start_file("student_sft") == "student_weights.safetensors"
+    assert models.warm_start_file("sft_kd_at") == "weights.safetensors"
+    assert models.warm_start_file("student") is None
     assert "student_sft" not in models_of(tiny_study).names()
 
 

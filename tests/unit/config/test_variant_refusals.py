@@ -16,6 +16,7 @@ WRONG: list[Any] = [
     ({"epochs": 2}, ("epochs: unknown key", "'training.epochs'")),
     ({"training": {"epochs": 0}}, ("training.epochs: 0", "greater than or equal to 1")),
     ({"seeds": [1]}, ("seeds cannot be changed",)),
+    ({"repeat_over": ["seed", "mask"]}, ("repeat_over cannot be changed",)),
     ({"accelerations": [2]}, ("accelerations cannot be changed",)),
     (
         {"datasets": {"heads": {"split": {"train": 1}}}},
@@ -25,6 +26,7 @@ WRONG: list[Any] = [
     ({"study": "other"}, ("study cannot be changed",)),
     ({"methods": {"fsp": {}}}, ("methods, recipes and controls cannot be added or removed",)),
     ({"recipes": ["std_kd"]}, ("methods, recipes and controls cannot be added or removed",)),
+    ({"controls": []}, ("methods, recipes and controls cannot be added or removed",)),
     ({"methods": {"att": {}}}, ("unknown method 'att'", "did you mean 'at'")),
     ({"sft": {"branches": 5}}, ("sft.branches: 5", "the 4 that 5 cascades allow")),
     ({"networks": {"student": {"cascades": 3}}}, ("networks.student.cascades: 3",)),
