@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from cluster_helpers import ClusterStudy
+from cluster_helpers import EPOCHS, ClusterStudy
 from slurm_node import SlurmNode
 from snakemake_helpers import WEIGHTS, Run, assert_same_result
 from waiting import wait_until
@@ -30,6 +30,19 @@ def test_snakemake_killed(study: ClusterStudy, undisturbed: ClusterStudy) -> Non
     said = run.said()
     assert "Snakemake was killed (SIGKILL); starting it again" in said
     assert "cancelling 1 jobs that an earlier Snakemake left behind: train heart_4x_0" in said
+
+
+def test_a_configuration_edited_before_snakemake_is_killed(
+    study: ClusterStudy, undisturbed: ClusterStudy
+) -> None:
+    """The study goes on as it was begun: the file may be for the next one by now."""
+    run = study.launch()
+    study.wait_until_training()
+    file = study.root / "tiny.yaml"
+    file.write_text(file.read_text().replace(f"epochs: {EPOCHS}", "epochs: 2"))
+    kill_snakemake(study)
+    study.assert_resumed(undisturbed, run)
+    assert "launch: goes on with results/tiny/config.yaml" in run.said()
 
 
 def test_killed_with_its_launcher_and_waited_for(

@@ -29,15 +29,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
 from pipeline_src import locks
-from pipeline_src.config.load import CONFIGFILE, read_yaml
+from pipeline_src.config.load import read_files, read_yaml
 from pipeline_src.errors import InputError
 from pipeline_src.files import read_json, write_json
 from pipeline_src.operations.cluster import slurm
+from pipeline_src.operations.cluster.arguments import (
+    configuration_files,
+    with_configuration,
+    without_targets,
+)
 from pipeline_src.operations.cluster.supervision import (
     Patience,
     Supervision,
@@ -46,6 +51,7 @@ from pipeline_src.operations.cluster.supervision import (
     say,
     say_whether_slurm_answers,
 )
+from pipeline_src.planning.places import CONFIG
 
 Orphans = Literal["cancel", "wait"]
 #: Number of starts without any successful job after which the launcher gives up.
@@ -79,9 +85,8 @@ class Launcher:
                 raise InputError(f"launch: {word}: leave it out; launch reads what Snakemake says")
             if word.startswith(("--directory", "-d=")) or word == "-d":
                 raise InputError(f"launch: {word}: go to that folder and launch there")
-        for path in _configuration_files(self.arguments):
-            # Read safely here before Snakemake reads it in a way that could run code.
-            read_yaml(path)
+        # Read safely here before Snakemake reads it in a way that could run code.
+        given, _ = read_files(configuration_files(self.arguments))
         if shutil.which("squeue") is None:
             raise InputError(
                 "launch: there is no squeue, so SLURM is not installed here; launch on a node from "
@@ -94,17 +99,35 @@ class Launcher:
                 if unwatched:
                     keep_finished(self.folder / "results")
                     self._remove_unrecorded()
+                frozen = self._frozen()
                 try:
                     status, finished = self._supervise()
                 finally:
                     forget_finished(self.folder / "results")
                 if status is not None:
                     return status
+                self._keep_to(self._frozen() - frozen, given)
                 fruitless = 0 if finished else fruitless + 1
             say(f"gave up: no job has ended well since {MAX_STARTS} starts")
             return 1
 
     # Before Snakemake starts.
+
+    def _frozen(self) -> set[tuple[Path, int]]:
+        """The configurations that starts have frozen in this folder, and when each was written."""
+        paths = self.folder.glob(f"results/*/{CONFIG}")
+        return {(path.relative_to(self.folder), path.stat().st_mtime_ns) for path in paths}
+
+    def _keep_to(self, written: set[tuple[Path, int]], given: dict[str, Any]) -> None:
+        """From now on start with the configuration that the last start has frozen, if it did and it
+        is that of the given files, whatever is written into these meanwhile.
+        """
+        for path, _ in written:
+            # A workflow that has this one as a module keeps the study's keys below another.
+            of_study = given and given.keys() <= read_yaml(path).keys()
+            if of_study and str(path) not in self.arguments:
+                self.arguments = with_configuration(self.arguments, path)
+                say(f"goes on with {path}, the configuration as it was at the start")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -150,7 +173,7 @@ class Launcher:
                 f"{f'on {host}' if host else 'by hand'}; if it has ended, launch with --unlock"
             )
         say("removing the lock of a Snakemake that has ended")
-        self._snakemake("--unlock", *_without_targets(self.arguments))
+        self._snakemake("--unlock", *without_targets(self.arguments))
         return True
 
     def _remove_unrecorded(self) -> None:
@@ -258,27 +281,3 @@ def snakemake_in(folder: Path) -> int | None:
         if snakemake and process.info["cwd"] == str(folder) and "--nolock" not in command:
             return process.pid
     return None
-
-
-def _configuration_files(arguments: Sequence[str]) -> list[Path]:
-    """Files given with --configfile, which takes all following words."""
-    found: list[Path] = []
-    taking = False
-    for word in arguments:
-        option, _, value = word.partition("=")
-        if word.startswith("-"):
-            taking = option in CONFIGFILE
-            found += [Path(value)] if taking and value else []
-        elif taking:
-            found.append(Path(word))
-            if not found[-1].exists():
-                raise InputError(
-                    f"launch: {word}: no such configuration file; targets go before --configfile"
-                )
-    return found
-
-
-def _without_targets(arguments: Sequence[str]) -> list[str]:
-    """The part of a command line that `--unlock` needs: all but the targets, which come first."""
-    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    return list(arguments[first:])

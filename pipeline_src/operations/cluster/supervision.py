@@ -69,8 +69,9 @@ class Supervision:
 
     def _pump(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
+        with self._process.stdout as stream:
+            for line in stream:
+                self._lines.put(line)
         self._lines.put(None)
 
     @property
