@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ LOCKED = (
     "stopped: another snakemake works in {folder}, or was killed there and left its lock; once "
     "none runs, type snakemake --unlock, then the same command"
 )
+#: What the plugin for SLURM says where `sbatch` fails, followed by the command.
+REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'\.(?:\n|$)", re.DOTALL)
+ASK_DOCTOR = "see python -m pipeline_src doctor --profile PROFILE"
 
 
 class _Reports(logging.Handler):
@@ -31,11 +35,16 @@ class _Reports(logging.Handler):
         self.logs: dict[int, list[Path]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the first line; more is the submitted script, and a hint at logs."""
+        """Keep the first line; more is the submitted script, and a hint at logs. What SLURM says of
+        a job that it does not take has several, of which the last may be the general one.
+        """
         if getattr(record, "exception", "") == LockException.__name__:
             print(LOCKED.format(folder=printable(str(Path.cwd()))), file=sys.stderr)
         said = str(getattr(record, "rule_msg", None) or "").partition("For further error details")
         first = said[0].strip().partition("\n")[0].rstrip(": ")
+        if refused := REFUSED.match(said[0].strip()):
+            lines = [line.partition("error: ")[2] or line for line in refused[1].splitlines()]
+            first = f"SLURM refuses it: {'; '.join(filter(str.strip, lines))}; {ASK_DOCTOR}"
         if first:
             self.by_job[getattr(record, "jobid", -1)] = one_line(first)
         if logs := getattr(record, "log", None):

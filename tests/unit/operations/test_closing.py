@@ -15,6 +15,17 @@ from snakemake.logging import logger
 from pipeline_src.operations import closing
 
 STARTED = 1_000_000_000
+#: As the plugin for SLURM passes on what `sbatch` prints.
+REFUSAL = """\
+SLURM sbatch failed. The error message was 'sbatch: error: invalid partition specified: a100
+sbatch: error: Batch job submission failed: Invalid partition name specified'.
+    sbatch call:
+        sbatch --parsable --job-name '5f'
+"""
+REFUSED = (
+    "SLURM refuses it: invalid partition specified: a100; Batch job submission failed: Invalid "
+    "partition name specified; see python -m pipeline_src doctor --profile PROFILE"
+)
 HINT = "For further error details see the cluster/cloud log and the log files of the rule(s)."
 
 
@@ -44,6 +55,7 @@ def tell_causes(
         (STARTED + 9, "begun", f"SLURM-job '7' failed. {HINT}", "SLURM-job '7' failed.; see {log}"),
         (STARTED + 9, "begun", None, "see {log}"),
         (STARTED - 9, "error: no data", f"Not submitted:\nscript\n{HINT}", "Not submitted"),
+        (None, "", REFUSAL + HINT, REFUSED),
         (STARTED - 9, "error: no data", None, "it left no log; see above"),
         (None, "", HINT, "it left no log; see above"),
     ],
