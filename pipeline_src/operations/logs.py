@@ -9,6 +9,15 @@ from pathlib import Path
 from pipeline_src.files import open_regular
 from pipeline_src.text import one_line
 
+#: What a shell or a program says of an end that no Python was there to tell of: the shell's own
+#: errors, a process that a signal has ended (SIGTERM asks one to stop), and a full disk.
+_BY_SYSTEM = re.compile(
+    r"(\S+: line \d+|(\S*/)?(ba|da|z|k)?sh: \d+): (?!.*\bTerminated\b).+"
+    r"|(Killed|Aborted|Bus error|Illegal instruction|Segmentation fault"
+    r"|Floating point exception)( \(core dumped\))?"
+    r"|.*: (command not found|No space left on device|Disk quota exceeded)"
+)
+
 
 def error_line(log: Path, since: float = 0.0) -> str:
     """The last line of a step's log if that is an error, or the line of a traceback that names it;
@@ -19,7 +28,8 @@ def error_line(log: Path, since: float = 0.0) -> str:
     lines = _last_lines(log, since)
     if not lines:
         return ""
-    line = lines[-1] if re.match(r"(.*: )?error: ", lines[-1]) else _exception(lines)
+    told = re.match(r"(.*: )?error: ", lines[-1]) or _BY_SYSTEM.fullmatch(lines[-1].strip())
+    line = lines[-1] if told else _exception(lines)
     return one_line(line)
 
 
