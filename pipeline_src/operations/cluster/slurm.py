@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +65,8 @@ def jobs_of(folder: Path) -> list[Job] | None:
     """The jobs that a Snakemake in ``folder`` submitted, including ended ones that SLURM still
     lists; None while SLURM does not answer.
     """
-    lines = lines_of(
-        "squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "-o", _FIELDS
-    )
+    # By number: the name that the environment gives may be another's.
+    lines = lines_of("squeue", "--noheader", "--states=all", f"--user={os.getuid()}", "-o", _FIELDS)
     if lines is None:
         return None
     jobs = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline_src.operations.cluster.slurm import Job, accounted_for
+from pipeline_src.operations.cluster.slurm import Job, accounted_for, jobs_of
 from pipeline_src.operations.cluster.watch import Watch, describe
 
 LINES = """\
@@ -78,6 +79,24 @@ def test_what_squeue_has_forgotten_is_asked_of_accounting(
     assert "--jobs=7,8" in (tmp_path / "asked").read_text()
     named = " (train heart_4x_0_teacher)" if comment else ""
     assert describe("7", found[0]) == f"job 7{named}: CANCELLED"
+
+
+@pytest.mark.parametrize("variable", ["LOGNAME", "USER"])
+def test_jobs_are_asked_for_by_the_users_number(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name that the environment gives may be another's, and there would be no job of his."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text(
+        f'#!/bin/sh\ncase "$*" in *--user={os.getuid()}\\ *) '
+        f"echo '7|RUNNING|None|{NAME}|{tmp_path}';; esac\n"
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv(variable, "somebody")
+    found = jobs_of(tmp_path)
+    assert found is not None
+    assert [one.number for one in found] == ["7"]
 
 
 def test_without_accounting_it_stays_unknown(
