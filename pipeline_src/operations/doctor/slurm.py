@@ -4,7 +4,6 @@ plugin.
 
 from __future__ import annotations
 
-import getpass
 import importlib.metadata
 import math
 import os
@@ -19,6 +18,7 @@ from pipeline_src.errors import InputError
 from pipeline_src.modules import PACKAGE
 from pipeline_src.operations.cluster.slurm import lines_of
 from pipeline_src.operations.doctor import Finding, Severity
+from pipeline_src.operations.doctor.accounts import examine_accounts
 from pipeline_src.operations.estimate.study import count_slices, trainings
 from pipeline_src.operations.estimate.work import training_memory, training_minutes
 from pipeline_src.operations.preflight import gpu_wanted
@@ -80,9 +80,9 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     rules = given if isinstance(given, dict) else {}
     if given and not rules:
         yield Finding("warning", "set-resources is not a mapping of rules; it was not checked")
-    account = _as_mapping(settings.get("default-resources")).get("slurm_account")
-    if account is not None:
-        yield from _account(str(account))
+    own = [resources for resources in rules.values() if isinstance(resources, dict)]
+    defaults = _as_mapping(settings.get("default-resources"))
+    yield from examine_accounts([defaults, *own], settings)
     training = training_rules()
     left_out = [rule for rule in training if rule not in rules]
     if rules and 0 < len(left_out) < len(training):
@@ -105,22 +105,6 @@ def examine_slurm(study: Study, settings: dict[str, Any]) -> Iterator[Finding]:
     if asks and not gpu_wanted(study, elsewhere=True):
         advice = "set training.device: auto, or take the GPU lines out of the profile"
         yield Finding("warning", "GPUs are asked for, but training.device is cpu", advice)
-
-
-def _account(name: str) -> Iterator[Finding]:
-    """Check that SLURM lets this user charge an account, if it keeps accounts."""
-    user = getpass.getuser()
-    known = lines_of("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account")
-    if known and name not in known:
-        advice = f"set slurm_account to one of {', '.join(sorted(set(known)))}"
-        yield Finding("error", f"SLURM knows no account {name!r} of {user}", advice)
-    elif known:
-        yield Finding("ok", f"account {name} of {user}")
-    else:
-        advice = "SLURM refuses jobs of an account that it does not know"
-        yield Finding(
-            "warning", f"account {name!r}: SLURM keeps no accounts here, or tells none", advice
-        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""What the doctor says of accounts and qualities of service; SLURM's commands are stand-ins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline_src.operations.doctor.accounts import examine_accounts
+
+ASSOCIATIONS = "mri|normal,long\nguests|normal"
+ENFORCED = "AccountingStorageEnforce = associations,limits,qos,safe"
+
+
+def findings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, enforced: str, known: str, **given: Any
+) -> list[str]:
+    """What is said where SLURM tells this, of a profile whose trainings ask for ``given``."""
+    for name, output in (("sacctmgr", known), ("scontrol", f"{enforced}\nSlurmUser = x")):
+        (folder / name).write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setenv("LOGNAME", "somebody")
+    settings = {"slurm-qos": given.pop("of_profile", None)}
+    found = list(examine_accounts([{"slurm_partition": "cpu"}, given, given], settings))
+    assert not any("somebody" in finding.what for finding in found)
+    return [f"{one.verdict}: {one.what}; {one.advice}" for one in found]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, []),
+        ({"slurm_account": "mri"}, ["ok: account mri of"]),
+        ({"slurm_account": "MRI guests"}, ["ok: account MRI of", "ok: account guests of"]),
+        ({"slurm_account": "mrt"}, ["error: SLURM knows no account 'mrt' of"]),
+        ({"qos": "long"}, ["ok: QOS long of"]),
+        ({"of_profile": "huge"}, ["error: SLURM lets"]),
+        ({"slurm_extra": "'--signal=USR1@120 -q huge'"}, ["error: SLURM lets"]),
+        ({"qos": "long", "slurm_account": "guests"}, ["ok: account guests of", "error: SLURM"]),
+        ({"slurm_extra": "'--qos=long'"}, ["error: slurm_extra: the plugin refuses the QOS there"]),
+        ({"slurm_extra": "'-A mri'"}, ["error: slurm_extra: the plugin refuses the account there"]),
+        ({"slurm_extra": "'--signal=USR1@120'"}, []),
+    ],
+)
+def test_accounts_and_qualities_that_slurm_knows(
+    given: dict[str, Any], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = findings(tmp_path, monkeypatch, ENFORCED, ASSOCIATIONS, **given)
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
+def test_what_may_be_chosen_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [account] = findings(tmp_path, monkeypatch, ENFORCED, ASSOCIATIONS, slurm_account="mrt")
+    assert account.endswith("; set slurm_account to one of guests, mri")
+    [quality] = findings(tmp_path, monkeypatch, ENFORCED, ASSOCIATIONS, qos="huge")
+    assert quality.endswith(" use no QOS 'huge'; choose one of long, normal")
+
+
+@pytest.mark.parametrize(
+    ("enforced", "known"),
+    [("AccountingStorageEnforce = associations,limits", ASSOCIATIONS), (ENFORCED, "")],
+    ids=["not-enforced", "no-accounting"],
+)
+def test_nothing_is_said_of_a_quality_that_slurm_may_take(
+    enforced: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(tmp_path, monkeypatch, enforced, known, qos="huge") == []
+
+
+def test_an_account_where_slurm_keeps_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [said] = findings(tmp_path, monkeypatch, ENFORCED, "", slurm_account="mri")
+    assert said.startswith("warning: account 'mri': SLURM keeps no accounts here")
