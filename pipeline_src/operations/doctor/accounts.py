@@ -1,9 +1,10 @@
-"""Checks whether SLURM lets this user charge the accounts, and use the qualities of service, that a
-profile names.
+"""Checks whether SLURM lets this user charge the accounts, use the qualities of service and submit
+as many jobs as a profile says.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import re
@@ -25,7 +26,8 @@ _SHORT_QOS = re.compile(r"(?:^|\s)-q\s*([^\s'\"]+)")
 def examine_accounts(
     resources: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Check accounts, if SLURM keeps them, and qualities of service, if it enforces them.
+    """Check accounts, if SLURM keeps them; qualities of service and the number of jobs, if it
+    enforces them.
 
     Args:
         resources: those that the profile gives to all rules and to single ones.
@@ -44,21 +46,31 @@ def examine_accounts(
         + [str(one.get("qos") or "") for one in given]
         + [name for extra in extras for name in _SHORT_QOS.findall(extra)]
     )
-    if not accounts and not qualities:
-        return
     user = _user()
     known: dict[str, set[str]] = {}
-    command = ("sacctmgr", "-nP", "show", "assoc", f"user={user}", "format=account,qos")
+    limits: dict[str, float] = {}
+    fields = "format=account,qos,maxsubmitjobs"
+    command = ("sacctmgr", "-nP", "show", "assoc", f"user={user}", fields)
     for line in filter(None, lines_of(*command) or []):
-        account, _, allowed = line.partition("|")
-        known.setdefault(account.lower(), set()).update(filter(None, allowed.split(",")))
+        account, allowed, limit = line.split("|")
+        account = account.lower()
+        known.setdefault(account, set()).update(filter(None, allowed.split(",")))
+        limits[account] = max(limits.get(account, 0), int(limit) if limit else math.inf)
     for name in accounts:
         yield _account(name, user, known)
-    if known and qualities and _enforces_qos():
-        charged = [known[name.lower()] for name in accounts if name.lower() in known]
-        allowed_here = set().union(*(charged or known.values()))
+    enforced = _enforced() if known else set()
+    charged = {name.lower() for name in accounts} & known.keys() or known.keys()
+    if "qos" in enforced:
+        allowed_here = set().union(*(known[account] for account in charged))
         for name in qualities:
             yield _quality(name, user, allowed_here)
+    if "limits" in enforced:
+        most, jobs = max(limits[account] for account in charged), settings.get("jobs")
+        if isinstance(jobs, int) and jobs > most:
+            what = (
+                f"jobs: {jobs}, but SLURM takes {most:.0f} of {user} at a time; others would fail"
+            )
+            yield Finding("error", what, f"set jobs: {most:.0f} in the profile")
 
 
 def _account(name: str, user: str, known: Mapping[str, object]) -> Finding:
@@ -79,10 +91,13 @@ def _quality(name: str, user: str, allowed: set[str]) -> Finding:
     return Finding("error", f"SLURM lets {user} use no QOS {name!r}", advice)
 
 
-def _enforces_qos() -> bool:
-    """Whether SLURM refuses jobs of a QOS that their user may not use."""
-    lines = lines_of("scontrol", "show", "config") or []
-    return any(re.match(r"AccountingStorageEnforce\s*=.*\bqos\b", line) for line in lines)
+def _enforced() -> set[str]:
+    """What SLURM refuses jobs for, such as `limits` and `qos`."""
+    found = (
+        re.match(r"AccountingStorageEnforce\s*=\s*(.*)", line)
+        for line in lines_of("scontrol", "show", "config") or []
+    )
+    return {word.strip() for match in found if match for word in match[1].split(",")}
 
 
 def _user() -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_src.operations.doctor.accounts import examine_accounts
 
-ASSOCIATIONS = "mri|normal,long\nguests|normal"
+ASSOCIATIONS = "mri|normal,long|200\nguests|normal|50"
 ENFORCED = "AccountingStorageEnforce = associations,limits,qos,safe"
 
 
@@ -22,7 +22,7 @@ def findings(
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     monkeypatch.setenv("LOGNAME", "somebody")
-    settings = {"slurm-qos": given.pop("of_profile", None)}
+    settings = {"slurm-qos": given.pop("of_profile", None), "jobs": given.pop("jobs", 50)}
     found = list(examine_accounts([{"slurm_partition": "cpu"}, given, given], settings))
     assert not any("somebody" in finding.what for finding in found)
     return [f"{one.verdict}: {one.what}; {one.advice}" for one in found]
@@ -42,6 +42,9 @@ def findings(
         ({"slurm_extra": "'--qos=long'"}, ["error: slurm_extra: the plugin refuses the QOS there"]),
         ({"slurm_extra": "'-A mri'"}, ["error: slurm_extra: the plugin refuses the account there"]),
         ({"slurm_extra": "'--signal=USR1@120'"}, []),
+        ({"jobs": 200}, []),
+        ({"jobs": 201}, ["error: jobs: 201, but SLURM takes 200 of"]),
+        ({"jobs": 51, "slurm_account": "guests"}, ["ok", "error: jobs: 51, but SLURM takes 50 of"]),
     ],
 )
 def test_accounts_and_qualities_that_slurm_knows(
@@ -61,13 +64,18 @@ def test_what_may_be_chosen_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("enforced", "known"),
-    [("AccountingStorageEnforce = associations,limits", ASSOCIATIONS), (ENFORCED, "")],
-    ids=["not-enforced", "no-accounting"],
+    [
+        ("AccountingStorageEnforce = associations", ASSOCIATIONS),
+        (ENFORCED, ""),
+        (ENFORCED, "mri|huge|"),
+    ],
+    ids=["not-enforced", "no-accounting", "no-limit"],
 )
-def test_nothing_is_said_of_a_quality_that_slurm_may_take(
+def test_nothing_is_wrong_that_slurm_may_take(
     enforced: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert findings(tmp_path, monkeypatch, enforced, known, qos="huge") == []
+    found = findings(tmp_path, monkeypatch, enforced, known, qos="huge", jobs=10_000)
+    assert all(line.startswith("ok: QOS huge") for line in found)
 
 
 def test_an_account_where_slurm_keeps_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
