@@ -20,10 +20,17 @@ ADVICE = {
     "PartitionNodeLimit": "asks for more nodes than its partition has",
     "PartitionDown": "its partition takes no jobs now",
     "PartitionInactive": "its partition takes no jobs now",
+    "PartitionConfig": "no node of its partition has the processors, memory or GPUs that it asks "
+    "for",
     "BadConstraints": "no node fits what it asks for; see GPU type and memory in the profile",
     "ReqNodeNotAvail": "a node that it needs is down, drained or reserved",
     "Resources": "waits for processors, memory or a GPU to be free",
     "Priority": "waits for jobs of higher priority",
+    "BeginTime": "starts a while after it was put back into the queue, or was told to start later",
+    "Reservation": "waits for its reservation to begin",
+    "Licenses": "waits for a license",
+    "InvalidAccount": "its account is not valid (any more); see doctor",
+    "InvalidQOS": "its QOS is not valid (any more); see doctor",
     "JobHeldUser": "was held; release it with: scontrol release JOB",
     "JobHeldAdmin": "was held by an administrator",
     "AssocGrpGRES": "your account's limit of GPUs is reached",
@@ -31,6 +38,13 @@ ADVICE = {
     "launch failed requeued held": "its node could not start it, or lost it; only an administrator "
     "can release it",
 }
+#: Of SLURM's many reasons that are limits, by how they begin and what they contain.
+LIMITS = (
+    ("Assoc", "PerJob", "asks for more than your account's limit of one job"),
+    ("QOS", "PerJob", "asks for more than its QOS allows one job"),
+    ("Assoc", "", "a limit of your account is reached"),
+    ("QOS", "", "a limit of its QOS is reached"),
+)
 
 
 @dataclass
@@ -88,5 +102,7 @@ def describe(number: str, job: Job | None) -> str:
     if job.state != "PENDING":
         return about
     # SLURM may add detail, as in `ReqNodeNotAvail, UnavailableNodes:n1`.
-    advice = ADVICE.get(job.reason.split(",")[0].strip("()"), "")
+    reason = job.reason.split(",")[0].strip("()")
+    of_limit = (text for begin, part, text in LIMITS if reason.startswith(begin) and part in reason)
+    advice = ADVICE.get(reason) or next(of_limit, "")
     return f"{about}, {job.reason}" + (f": {advice}" if advice else "")

@@ -131,6 +131,20 @@ def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
             "node that it needs is down, drained or reserved",
         ),
         (
+            job("7", "PENDING", "PartitionConfig"),
+            "job 7 (train heart_4x_0_teacher): PENDING, PartitionConfig: no node of its partition "
+            "has the processors, memory or GPUs that it asks for",
+        ),
+        (
+            job("7", "PENDING", "AssocMaxWallDurationPerJobLimit"),
+            "job 7 (train heart_4x_0_teacher): PENDING, AssocMaxWallDurationPerJobLimit: asks for "
+            "more than your account's limit of one job",
+        ),
+        (
+            job("7", "PENDING", "QOSGrpGRES"),
+            "job 7 (train heart_4x_0_teacher): PENDING, QOSGrpGRES: a limit of its QOS is reached",
+        ),
+        (
             job("7", "PENDING", "NewReason"),
             "job 7 (train heart_4x_0_teacher): PENDING, NewReason",
         ),
