@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_helpers import ClusterStudy, new_cluster_study, user_study
+from cluster_helpers import PROFILE, ClusterStudy, new_cluster_study, user_study
 from slurm_node import SlurmNode
 from snakemake_helpers import assert_same_result
-from two_nodes import TwoNodes, two_nodes, why_no_accounting, why_no_namespace
+from two_nodes import USER, TwoNodes, two_nodes, why_no_accounting, why_no_namespace
 from waiting import wait_until
 
 SACCT = ("--slurm-status-command", "sacct")
@@ -100,3 +100,20 @@ def test_a_limit_of_the_account(
         accounting.run("sacctmgr", "-i", "modify", "account", "mri", "set", "GrpTRES=gres/gpu=-1")
     assert run.end() == 0, run.said()
     assert_same_result(study, undisturbed)
+
+
+def test_a_limit_of_submitted_jobs(accounting: TwoNodes, study: ClusterStudy) -> None:
+    """SLURM refuses what is beyond it: the closing line says so, and the doctor before."""
+    limit = ("sacctmgr", "-i", "modify", "user", USER, "set")
+    accounting.run(*limit, "MaxSubmitJobs=0")
+    try:
+        doctor = study.start_command("pipeline_src", "doctor", "--profile", PROFILE)
+        assert doctor.end() == 1, doctor.said()
+        run = study.launch(*SACCT, "--retries", "0")
+        assert run.end() == 1, run.said()
+    finally:
+        accounting.run(*limit, "MaxSubmitJobs=-1")
+    assert f"jobs: 100, but SLURM takes 0 of {USER} at a time" in doctor.said()
+    [told] = [line for line in run.said().splitlines() if line.startswith("failed: ")]
+    assert "SLURM refuses it: " in told
+    assert "job submit limit" in told
