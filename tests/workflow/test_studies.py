@@ -4,8 +4,12 @@ them, and the documents quote nothing else.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import tarfile
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import pytest
@@ -76,6 +80,26 @@ def test_documents_quote_the_tables(document: str, study: str, text: str) -> Non
     found = NUMBER.findall(text)
     assert found, f"{document} quotes no number of {study}"
     assert [number for number in found if number.lstrip("+") not in known] == []
+
+
+def losses(study: str) -> dict[str, list[str]]:
+    """The validation losses of every stage of a study, as its records have them."""
+    found = {}
+    with tarfile.open(DOCS / "studies" / study / RECORDS) as records:
+        for member in records:
+            if Path(member.name).name.startswith("history_"):
+                rows = io.TextIOWrapper(cast("IO[bytes]", records.extractfile(member)), "utf-8")
+                found[member.name] = [row["validation_loss"] for row in csv.DictReader(rows)]
+    return found
+
+
+def test_two_studies_have_trained_the_same_models_alike() -> None:
+    """On other processors and by other versions of the code."""
+    first, second = losses("replication_seeds"), losses("replication_gap")
+    shared = first.keys() & second.keys()
+    assert len({Path(name).parent for name in shared}) == 25
+    assert sum(len(first[name]) for name in shared) == 1200
+    assert all(first[name] == second[name] for name in shared)
 
 
 def test_every_study_is_quoted() -> None:
