@@ -226,6 +226,11 @@ class Dataset(Section):
         default="",
         description="name in tables and figures; empty: the key",
     )
+    credit: Title = Field(
+        default="",
+        description="whose images these are, their licence and consent: said to reviewers and "
+        "where an archive shows them; empty: not recorded",
+    )
     source: Source = Field(description="where the volumes come from, chosen by `kind`")
     preparation: Preparation = Field(description="how volumes become slices")
     split: AnySplit = Field(description="which patients train, validate and test")

@@ -258,4 +258,9 @@ which also tells whether the tables below are still what the code makes of the r
         f"\n## {markdown(picture.what)}\n\n![{markdown(picture.what)}]({picture.place})\n"
         for picture in pictures
     ]
-    return "".join([described, *shown])
+    credits = [
+        f"\nImages of {markdown(study.dataset_title(name))}: {markdown(dataset.credit)}.\n"
+        for name, dataset in study.datasets.items()
+        if dataset.credit
+    ]
+    return "".join([described, *credits, *shown])

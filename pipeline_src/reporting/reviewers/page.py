@@ -132,12 +132,16 @@ def _data(study: Study, records: Records) -> Part:
             told += [f"found twice: {sentence}" for sentence in (made.repeated if made else [])]
             folded.append((f"{title}: store", told))
     headings = ("data set", "images", "source", "files read", "volumes", "slices", "left out")
-    of_files = [study.dataset_title(n) for n, d in study.datasets.items() if not d.synthetic]
+    credits = [
+        f"{study.dataset_title(name)}: {dataset.credit or UNKNOWN}"
+        for name, dataset in study.datasets.items()
+        if not dataset.synthetic
+    ]
     return Part(
         "data",
         "Where the data comes from",
         [Facts("", (*headings, "digest of the store"), rows)],
-        [f"Licence and consent ({'; '.join(of_files)}): {UNKNOWN}."] if of_files else [],
+        [f"Licence and consent: {'; '.join(credits)}."] if credits else [],
         folded,
     )
 

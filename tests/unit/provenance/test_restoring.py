@@ -184,11 +184,15 @@ def test_a_title_is_text_in_the_page_of_an_archive(
 ) -> None:
     config = yaml.safe_load((results / "config.yaml").read_text())
     config["title"] = "<img src=x onerror=alert(1)> [a](javascript:b)"
+    [(name, dataset)] = config["datasets"].items()
+    dataset["credit"] = "Somebody, CC0 [b](javascript:c)"
     (results / "config.yaml").write_text(yaml.safe_dump(config))
     assert main(["archive", str(results), "--output", str(tmp_path / "kept")]) == 0
     page = (tmp_path / "kept" / "README.md").read_text()
     assert "<img" not in page
     assert "[a](" not in page
+    assert f"Images of {name}: Somebody, CC0" in page
+    assert "[b](" not in page
 
 
 def test_no_more_is_unpacked_than_records_have(

@@ -145,7 +145,11 @@ def test_data_tells_source_digest_and_patients(results: Path) -> None:
     assert f"SHA-256 of images and index: {digest}" in folded["Brain MRI: store"]
     assert "found twice: a is b" in folded["Brain MRI: store"]
     assert "left out 2 times: too small" in folded["Brain MRI: store"]
-    assert part.points == ["Licence and consent (Brain MRI): not recorded."]
+    assert part.points == ["Licence and consent: Brain MRI: not recorded."]
+    brain = STUDY.datasets["brain"].model_copy(update={"credit": "Somebody, CC0"})
+    credited = STUDY.model_copy(update={"datasets": STUDY.datasets | {"brain": brain}})
+    points = parts_of(credited, results)["data"].points
+    assert points == ["Licence and consent: Brain MRI: Somebody, CC0."]
 
 
 def test_masks_tell_their_effective_acceleration(project_root: Path, tmp_path: Path) -> None:
