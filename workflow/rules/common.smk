@@ -41,6 +41,7 @@ from pipeline_src.planning.results import (
 from pipeline_src.operations.preflight import announce_parent
 from pipeline_src.reporting.display_names import table_caption
 from pipeline_src.reporting.figures.kinds import KINDS
+from pipeline_src.operations.own_python import put_own_python_first
 from pipeline_src.operations.snakemake_run import (
     force_outdated,
     is_module,
@@ -59,6 +60,9 @@ keep_lists_short()
 listen_to_errors()
 try:
     settle_place(PROJECT)
+    # Containers and conda environments have their own Python.
+    if not workflow.deployment_settings.deployment_method:
+        put_own_python_first()
     models = models_of_run(workflow, config, PROJECT)
 except InputError as error:
     raise SystemExit(f"error: {error}") from None
