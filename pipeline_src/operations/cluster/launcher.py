@@ -124,7 +124,7 @@ class Launcher:
         """
         for path, _ in written:
             # A workflow that has this one as a module keeps the study's keys below another.
-            of_study = given and given.keys() <= read_yaml(path).keys()
+            of_study = given and given.keys() <= read_yaml(self.folder / path).keys()
             if of_study and str(path) not in self.arguments:
                 self.arguments = with_configuration(self.arguments, path)
                 say(f"goes on with {path}, the configuration as it was at the start")

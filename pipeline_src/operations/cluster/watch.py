@@ -31,6 +31,7 @@ ADVICE = {
     "Licenses": "waits for a license",
     "InvalidAccount": "its account is not valid (any more); see doctor",
     "InvalidQOS": "its QOS is not valid (any more); see doctor",
+    "QOSNotAllowed": "its account or partition does not allow its QOS; see doctor",
     "JobHeldUser": "was held; release it with: scontrol release JOB",
     "JobHeldAdmin": "was held by an administrator",
     "AssocGrpGRES": "your account's limit of GPUs is reached",
@@ -40,6 +41,8 @@ ADVICE = {
 }
 #: Of SLURM's many reasons that are limits, by how they begin and what they contain.
 LIMITS = (
+    ("QOS", "Min", "asks for less than its QOS requires"),
+    ("QOS", "UsageThreshold", "its QOS has been used more than it allows"),
     ("Assoc", "PerJob", "asks for more than your account's limit of one job"),
     ("QOS", "PerJob", "asks for more than its QOS allows one job"),
     ("Assoc", "", "a limit of your account is reached"),

@@ -59,7 +59,9 @@ def examine_accounts(
     for name in accounts:
         yield _account(name, user, known)
     enforced = _enforced() if known else set()
-    charged = {name.lower() for name in accounts} & known.keys() or known.keys()
+    # Where the first, of all rules, names no account, theirs is SLURM's default.
+    named = accounts if given and given[0].get("slurm_account") else []
+    charged = {name.lower() for name in named} & known.keys() or known.keys()
     if "qos" in enforced:
         allowed_here = set().union(*(known[account] for account in charged))
         for name in qualities:

@@ -14,16 +14,24 @@ ENFORCED = "AccountingStorageEnforce = associations,limits,qos,safe"
 
 
 def findings(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, enforced: str, known: str, **given: Any
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    enforced: str,
+    known: str,
+    of_all: dict[str, Any] | None = None,
+    **given: Any,
 ) -> list[str]:
-    """What is said where SLURM tells this, of a profile whose trainings ask for ``given``."""
+    """What is said where SLURM tells this, of a profile whose trainings ask for ``given``, and all
+    other rules for ``of_all``, or for the same.
+    """
     for name, output in (("sacctmgr", known), ("scontrol", f"{enforced}\nSlurmUser = x")):
         (folder / name).write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     monkeypatch.setenv("LOGNAME", "somebody")
     settings = {"slurm-qos": given.pop("of_profile", None), "jobs": given.pop("jobs", 50)}
-    found = list(examine_accounts([{"slurm_partition": "cpu"}, given, given], settings))
+    defaults = {"slurm_partition": "cpu", **(given if of_all is None else of_all)}
+    found = list(examine_accounts([defaults, given, given], settings))
     assert not any("somebody" in finding.what for finding in found)
     return [f"{one.verdict}: {one.what}; {one.advice}" for one in found]
 
@@ -53,6 +61,15 @@ def test_accounts_and_qualities_that_slurm_knows(
     found = findings(tmp_path, monkeypatch, ENFORCED, ASSOCIATIONS, **given)
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
+def test_rules_without_an_account_charge_slurms_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever account single rules charge."""
+    profile = {"slurm_account": "guests", "of_all": {"qos": "long"}, "jobs": 200}
+    found = findings(tmp_path, monkeypatch, ENFORCED, ASSOCIATIONS, **profile)
+    assert [line.partition(":")[0] for line in found] == ["ok", "ok"]
 
 
 def test_what_may_be_chosen_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,16 @@ def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
             "job 7 (train heart_4x_0_teacher): PENDING, QOSGrpGRES: a limit of its QOS is reached",
         ),
         (
+            job("7", "PENDING", "QOSMinGRES"),
+            "job 7 (train heart_4x_0_teacher): PENDING, QOSMinGRES: asks for less than its QOS "
+            "requires",
+        ),
+        (
+            job("7", "PENDING", "QOSNotAllowed"),
+            "job 7 (train heart_4x_0_teacher): PENDING, QOSNotAllowed: its account or partition "
+            "does not allow its QOS; see doctor",
+        ),
+        (
             job("7", "PENDING", "NewReason"),
             "job 7 (train heart_4x_0_teacher): PENDING, NewReason",
         ),
