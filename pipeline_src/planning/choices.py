@@ -12,10 +12,10 @@ def choices(study: Study, dataset: str) -> dict[str, Any]:
     what is compared with what, over how many repeats, and on which patients of a data set.
     """
     return {
-        "seeds": study.seeds,
-        "recipes": list(study.recipes),
+        "seeds": sorted(study.seeds),
+        "recipes": sorted(study.recipes),
         "methods": sorted(study.methods),
-        "evaluation.compared_methods": study.evaluation.compared_methods,
+        "evaluation.compared_methods": sorted(study.evaluation.compared_methods),
         **{
             f"evaluation.margins.{metric}": margin
             for metric, margin in study.evaluation.margins.model_dump().items()

@@ -52,6 +52,13 @@ def test_a_margin_and_repeats_chosen_later_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_another_order_is_no_change(tmp_path: Path) -> None:
+    before = study_with(methods={"at": {}, "sp": {}}, recipes=["sft_kd", "std_kd"], seeds=[1, 0])
+    results = trained(before, tmp_path / "tiny")
+    after = study_with(methods={"sp": {}, "at": {}}, recipes=["std_kd", "sft_kd"], seeds=[0, 1])
+    assert chosen_anew(after, read_records(after, results)) == []
+
+
 def test_trainings_that_know_no_choices_tell_of_no_change(tmp_path: Path) -> None:
     study = study_with(methods={"at": {}})
     records = read_records(study, trained(study, tmp_path / "tiny", recorded=False))
