@@ -208,7 +208,7 @@ class Run:
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
         paths = self._files.of(one.volume)
         facts, outputs = paths.facts, paths.outputs
-        remove_leftovers([*outputs, facts])
+        remove_leftovers([*outputs, facts, facts.with_suffix(".png")])
         self._files.remove_others(paths)
         recorder = RunRecorder()
         result = reconstruct(
