@@ -71,8 +71,8 @@ class Study(Section):
     )
     outdated: Literal["remake", "refuse"] = Field(
         default="remake",
-        description="results that were made with other settings or code according to their "
-        "manifests: make them again, or stop with a message",
+        description="results that were made with other settings, code or given files according to "
+        "their manifests: make them again, or stop with a message",
     )
     seeds: list[int] = Field(
         default=[0], min_length=1, description="every model is trained once for each"

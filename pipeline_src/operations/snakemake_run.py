@@ -19,9 +19,8 @@ from pipeline_src.config.section import merge
 from pipeline_src.config.study import Study
 from pipeline_src.errors import InputError, errors_of
 from pipeline_src.operations.extensions import check_extensions, has_extensions
-from pipeline_src.operations.own_python import put_own_python_first
 from pipeline_src.operations.preflight import check_files, gpu_wanted, refuse_missing_folders
-from pipeline_src.planning.outdated import why_outdated
+from pipeline_src.planning.outdated import is_unfinished, why_outdated
 from pipeline_src.planning.places import CONFIG, WEIGHTS
 from pipeline_src.planning.steps import Step
 from pipeline_src.planning.study_models import Models
@@ -30,7 +29,7 @@ from pipeline_src.running.gpus import share_gpus
 
 
 def settle_place(project: Path) -> None:
-    """Make Python and the package those of this run for the steps, wherever they run.
+    """Make the package importable for the steps wherever Snakemake runs (`--directory`).
 
     Raises:
         InputError: it runs inside the project's own `workflow` folder, or in a folder that cannot
@@ -48,7 +47,6 @@ def settle_place(project: Path) -> None:
             f"{here}: cannot be written, and results would go to this folder; name one of your own "
             "with --directory"
         )
-    put_own_python_first()
     if here != project:
         given = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(project), *([given] if given else [])])
@@ -208,7 +206,7 @@ def force_outdated(workflow: Any, study: Study, step: Step, manifest: str, outpu
     if workflow.remote_exec or not Path(output).exists():
         return
     reason = why_outdated(step, Path(manifest))
-    if reason and study.outdated == "refuse":
+    if reason and study.outdated == "refuse" and not is_unfinished(step, Path(manifest)):
         raise InputError(
             f"{output}: {reason}; move it away, or set outdated: remake to make it again"
         )

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from pipeline_src.errors import InputError
 from pipeline_src.files import sha256_file
-from pipeline_src.planning.places import MANIFEST, STORE, manifest_of
+from pipeline_src.planning.places import MANIFEST, manifest_of
 from pipeline_src.planning.step_code import digests
 from pipeline_src.planning.steps import Step
 from pipeline_src.provenance.manifest import Manifest
@@ -22,6 +23,13 @@ from pipeline_src.provenance.manifest import Manifest
 def is_outdated(step: Step, manifest: str, output: str) -> bool:
     """Whether a result exists but was made with other settings, code or files."""
     return Path(output).exists() and bool(why_outdated(step, Path(manifest)))
+
+
+def is_unfinished(step: Step, manifest: Path) -> bool:
+    """Whether a result is outdated only because what it was made from has been made again, as by a
+    run that was interrupted before it came to this result.
+    """
+    return not why_outdated(replace(step, made_from=None), manifest)
 
 
 def why_outdated(step: Step, manifest: Path) -> str:
@@ -38,8 +46,9 @@ def why_outdated(step: Step, manifest: Path) -> str:
     asked = json.loads(json.dumps(dict(step.settings)))
     if made.settings != asked:
         return f"was made with {_first_difference(made.settings, asked)}"
-    if step.given is not None and (other := _other_file(made, step.given)):
-        return f"was made from {other}"
+    for files in (step.given, step.made_from):
+        if files is not None and (other := _other_file(made, files)):
+            return f"was made from {other}"
     now, then = digests(step.code), made.code
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if changed:
@@ -100,39 +109,31 @@ def _other_file(made: Manifest, given: list[Path]) -> str:
         state = file.stat()
         one = (file.name, state.st_size, state.st_mtime_ns)
         # Files of one name, such as T1.nii of every patient, may share a date only by its copy.
-        sha256 = by_date[one] if dated[one] == 1 else _told_digest(path) or sha256_file(file)
-        if not left[file.name, sha256] and path.name == STORE:
-            sha256 = _same_images(path, made, left) or sha256
+        sha256 = by_date[one] if dated[one] == 1 else _digest(path)
         if not left[file.name, sha256]:
             return f"another {'/'.join(path.parts[-2:])}"
         left[file.name, sha256] -= 1
     return ""
 
 
-def _same_images(store: Path, made: Manifest, left: Counter[tuple[str, str]]) -> str:
-    """The digest of the file that a training was made from, if it held the images of this store in
-    other bytes, as written on another machine; empty if it did not. Other results do not tell.
-    """
-    from pipeline_src.data.store import read_index
-
-    with contextlib.suppress(InputError):
-        if read_index(store).digest == made.data_digest:
-            return next((sha256 for (name, sha256), n in left.items() if n and name == STORE), "")
-    return ""
-
-
-def _told_digest(path: Path) -> str:
-    """The digest of a file by the manifest of what made it; empty if it has none beside it."""
+def _digest(path: Path) -> str:
+    """The digest of a file by the manifest of what made it, or else by its content."""
     for manifest in (Path(manifest_of(str(path))), path.parent / MANIFEST):
         with contextlib.suppress(OSError):
             if found := _outputs(manifest, manifest.stat().st_mtime_ns).get(path.name):
                 return found
-    return ""
+    return _of_content(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _of_content(path: Path, modified: int) -> str:
+    """The digest of a file as it was at that time; many results share a store."""
+    return sha256_file(path)
 
 
 @cache
 def _outputs(manifest: Path, modified: int) -> Mapping[str, str]:
-    """The outputs that a manifest named at that time, cached because many results share a store."""
+    """The outputs that a manifest named at that time."""
     try:
         return Manifest.read(manifest).outputs
     except InputError:

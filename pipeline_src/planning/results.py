@@ -57,7 +57,7 @@ class Results:
         """
         files = [*(Path(self._root, place) for place in places), *others]
         there = all(file.exists() for file in files)
-        return replace(result[0], given=files if there else None), *result[1:]
+        return replace(result[0], made_from=files if there else None), *result[1:]
 
     def _files(self, setting: Setting, seed: Any, *models: str | None) -> list[str]:
         """Store and mask of a setting and seed, and the weights of models."""

@@ -36,12 +36,15 @@ class Step:
     Attributes:
         settings: values of the configuration, JSON-serialisable.
         code: source files.
-        given: files that it is made from; None if they are not (all) there, or not to be compared.
+        given: files from outside the results; None if they are not available.
+        made_from: results of the study, and what else it is made from; None if they are not all
+            there, or not compared.
     """
 
     settings: Mapping[str, Any]
     code: list[Path] = field(repr=False)
     given: list[Path] | None = None
+    made_from: list[Path] | None = None
 
 
 def prepare_step(study: Study, dataset: str) -> Step:
