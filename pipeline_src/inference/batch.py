@@ -87,8 +87,7 @@ class Run:
             with left_out():
                 self._files.refuse_foreign(volume)
                 planned = plan(_upright(volume, trained), trained, options)
-                paths = self._files.of(volume)
-                own = [paths.facts, *paths.outputs]
+                own = self._files.of(volume).all
                 for path in own:
                     if path in claimed:
                         raise InputError(
@@ -208,7 +207,7 @@ class Run:
     def _make(self, one: Plan, asked: dict[str, Any], advance: Any) -> None:
         paths = self._files.of(one.volume)
         facts, outputs = paths.facts, paths.outputs
-        remove_leftovers([*outputs, facts, facts.with_suffix(".png")])
+        remove_leftovers(self._files.possible(one.volume).all)
         self._files.remove_others(paths)
         recorder = RunRecorder()
         result = reconstruct(

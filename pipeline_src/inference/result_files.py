@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline_src.errors import InputError
@@ -30,6 +30,11 @@ class ResultPaths:
         """All but the facts, which tell of them."""
         return [path for path in (self.image, self.bound, self.sheet) if path is not None]
 
+    @property
+    def all(self) -> list[Path]:
+        """The facts and all that they tell of."""
+        return [self.facts, *self.outputs]
+
 
 class ResultFiles:
     """Results in one folder: `NAME` with the suffix of the input, `NAME.json` and `NAME.png`.
@@ -45,6 +50,15 @@ class ResultFiles:
 
     def of(self, volume: Volume) -> ResultPaths:
         """The files of the result of an input."""
+        paths = self.possible(volume)
+        return replace(
+            paths,
+            bound=paths.bound if self._bounds else None,
+            sheet=paths.sheet if self._pictures else None,
+        )
+
+    def possible(self, volume: Volume) -> ResultPaths:
+        """All files that any result of an input has, wanted or not."""
 
         def path(end: str) -> Path:
             return self.folder / volume.name.with_name(volume.name.name + end)
@@ -52,8 +66,8 @@ class ResultFiles:
         return ResultPaths(
             facts=path(".json"),
             image=path(volume.suffix),
-            bound=path(f"{BOUND}{volume.suffix}") if self._bounds else None,
-            sheet=path(".png") if self._pictures else None,
+            bound=path(f"{BOUND}{volume.suffix}"),
+            sheet=path(".png"),
         )
 
     def refuse_foreign(self, volume: Volume) -> None:
@@ -64,7 +78,7 @@ class ResultFiles:
         """
         paths = self.of(volume)
         facts = paths.facts
-        for path in (facts, *paths.outputs):
+        for path in paths.all:
             if path.exists() and path.samefile(volume.path):
                 raise InputError(
                     f"--output {self.folder}: {path} is the input itself; give another folder"

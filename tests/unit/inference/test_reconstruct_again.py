@@ -71,6 +71,16 @@ def test_what_a_killed_run_has_left_does_not_stay_beside_another_result(
     assert not (out / "a.png").exists()
 
 
+def test_temporary_files_of_a_killed_run_go_wanted_or_not(tmp_path: Path) -> None:
+    model, out = trained(tmp_path), tmp_path / "out"
+    np.save(tmp_path / "a.npy", blobs(SIZE, SIZE, 1))
+    out.mkdir()
+    for name in ("a.01234567.json", "a.01234567.npy", "a.01234567.png", f"a{BOUND}.01234567.npy"):
+        (out / f".{name}").touch()
+    assert model.reconstruct(out, "--no-pictures", tmp_path / "a.npy") == 0
+    assert not list(out.glob(".a.*"))
+
+
 def test_results_are_no_inputs_however_their_folder_is_called(tmp_path: Path) -> None:
     model, scans = trained(tmp_path), tmp_path / "scans"
     scans.mkdir()
