@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def _edited(made: Manifest, manifest: Path) -> str:
 def _begun(made: Manifest) -> int:
     """When the first run of a result began, in nanoseconds since 1970; 0 if that is not told."""
     try:
-        starts = [datetime.fromisoformat(run.started or "").timestamp() for run in made.runs]
+        starts = [run.began().timestamp() for run in made.runs]
     except (OSError, OverflowError, ValueError):
         return 0
     return int(min(starts, default=0) * 1e9)

@@ -92,7 +92,7 @@ def read_action(results: Path, path: str) -> Action:
     manifest = Manifest.read(results / path, "command", "inputs", "outputs", "runs", "made_by")
     runs, by = manifest.runs, manifest.made_by
     try:
-        starts = [datetime.fromisoformat(run.started or "") for run in runs]
+        starts = [run.began() for run in runs]
         ends = [at + timedelta(seconds=run.seconds) for at, run in zip(starts, runs, strict=True)]
         started, ended = min(starts, default=None), max(ends, default=None)
     except (OverflowError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -63,6 +64,14 @@ class Run(Part):
     processor: str | None = None
     cores: int | None = None
     system: str | None = None
+
+    def began(self) -> datetime:
+        """When it started.
+
+        Raises:
+            ValueError: that is not told, or is no time.
+        """
+        return datetime.fromisoformat(self.started or "")
 
 
 class MadeBy(Part):
