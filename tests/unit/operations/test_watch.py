@@ -121,40 +121,6 @@ def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
         (None, "job 7: SLURM does not know it (any more)"),
         (job("7", "RUNNING"), "job 7 (train heart_4x_0_teacher): RUNNING"),
         (
-            job("7", "PENDING", "PartitionTimeLimit"),
-            "job 7 (train heart_4x_0_teacher): PENDING, PartitionTimeLimit: asks for more time "
-            "than its partition allows; choose another in the profile",
-        ),
-        (
-            job("7", "PENDING", "ReqNodeNotAvail, UnavailableNodes:n1"),
-            "job 7 (train heart_4x_0_teacher): PENDING, ReqNodeNotAvail, UnavailableNodes:n1: a "
-            "node that it needs is down, drained or reserved",
-        ),
-        (
-            job("7", "PENDING", "PartitionConfig"),
-            "job 7 (train heart_4x_0_teacher): PENDING, PartitionConfig: no node of its partition "
-            "has the processors, memory or GPUs that it asks for",
-        ),
-        (
-            job("7", "PENDING", "AssocMaxWallDurationPerJobLimit"),
-            "job 7 (train heart_4x_0_teacher): PENDING, AssocMaxWallDurationPerJobLimit: asks for "
-            "more than your account's limit of one job",
-        ),
-        (
-            job("7", "PENDING", "QOSGrpGRES"),
-            "job 7 (train heart_4x_0_teacher): PENDING, QOSGrpGRES: a limit of its QOS is reached",
-        ),
-        (
-            job("7", "PENDING", "QOSMinGRES"),
-            "job 7 (train heart_4x_0_teacher): PENDING, QOSMinGRES: asks for less than its QOS "
-            "requires",
-        ),
-        (
-            job("7", "PENDING", "QOSNotAllowed"),
-            "job 7 (train heart_4x_0_teacher): PENDING, QOSNotAllowed: its account or partition "
-            "does not allow its QOS; see doctor",
-        ),
-        (
             job("7", "PENDING", "NewReason"),
             "job 7 (train heart_4x_0_teacher): PENDING, NewReason",
         ),
@@ -162,3 +128,32 @@ def test_a_job_that_snakemake_notices_is_not_overlooked(watch: Watch) -> None:
 )
 def test_jobs_are_described(found: Job | None, text: str) -> None:
     assert describe("7", found) == text
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (
+            "PartitionTimeLimit",
+            "asks for more time than its partition allows; choose another in the profile",
+        ),
+        (
+            "ReqNodeNotAvail, UnavailableNodes:n1",
+            "a node that it needs is down, drained or reserved",
+        ),
+        (
+            "PartitionConfig",
+            "no node of its partition has the processors, memory or GPUs that it asks for",
+        ),
+        (
+            "AssocMaxWallDurationPerJobLimit",
+            "asks for more than your account's limit of one job",
+        ),
+        ("QOSGrpGRES", "a limit of its QOS is reached"),
+        ("QOSMinGRES", "asks for less than its QOS requires"),
+        ("QOSNotAllowed", "its account or partition does not allow its QOS; see doctor"),
+    ],
+)
+def test_why_a_job_waits_is_explained(reason: str, advice: str) -> None:
+    said = describe("7", job("7", "PENDING", reason))
+    assert said == f"job 7 (train heart_4x_0_teacher): PENDING, {reason}: {advice}"
